@@ -1,0 +1,1 @@
+"""edgec: deployment compiler for vision networks on edge boards."""

@@ -1,0 +1,53 @@
+"""Errors of edgec: `EdgecError` is the user's to mend and says how, `InternalError` is a bug of ours."""
+
+from __future__ import annotations
+
+
+class EdgecError(Exception):
+    """Something the user can mend; shown as one message without traceback.
+
+    Args:
+        problem: What is wrong, naming the file, node, tensor or option at fault and its value.
+        remedy: What to do about it, one sentence.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problem: str, *, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(problem if remedy is None else f"{problem}\n{remedy}")
+
+
+class BadModel(EdgecError):
+    """The model file cannot be read, or is not valid ONNX."""
+
+
+class UnsupportedModel(EdgecError):
+    """The model is valid ONNX, but the chosen target cannot run it; names op and node."""
+
+
+class BadOption(EdgecError):
+    """An option, its value or a settings file is wrong."""
+
+
+class BadArtefact(EdgecError):
+    """An artefact folder is incomplete, was altered, or comes from a newer edgec."""
+
+
+class CannotRunHere(EdgecError):
+    """The artefact is sound, but this machine is not its board and nothing here can emulate it."""
+
+
+class MissingDependency(EdgecError):
+    """An optional package or tool is needed; the remedy is the command that installs it."""
+
+
+class VerificationFailed(EdgecError):
+    """The artefact runs, but its outputs differ from the reference by more than the tolerance."""
+
+    exit_code = 1
+
+
+class InternalError(Exception):
+    """A bug in edgec, never the user's fault; names the pass or step that broke its promise."""

@@ -1,0 +1,1 @@
+"""Reading and writing ONNX models, and questions about them that every later step asks."""

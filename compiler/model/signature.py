@@ -1,0 +1,50 @@
+"""Names, shapes and dtypes of a model's inputs and outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict
+
+from edgec.errors import UnsupportedModel
+
+
+class TensorSpec(BaseModel):
+    """One input or output: static shape, numpy dtype name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{'x'.join(map(str, self.shape))}]"
+
+
+def inputs_of(model: ir.Model) -> tuple[TensorSpec, ...]:
+    """Return the inputs a caller must feed (initializers listed as inputs left out), in order.
+
+    Raises:
+        UnsupportedModel: An input has an open dimension or is no tensor.
+    """
+    graph = model.graph
+    return tuple(_spec(value, "input") for value in graph.inputs if value.name not in graph.initializers)
+
+
+def outputs_of(model: ir.Model) -> tuple[TensorSpec, ...]:
+    """Return the outputs, in order.
+
+    Raises:
+        UnsupportedModel: An output has an open dimension or is no tensor.
+    """
+    return tuple(_spec(value, "output") for value in model.graph.outputs)
+
+
+def _spec(value: ir.Value, kind: str) -> TensorSpec:
+    if value.dtype is None or value.shape is None or not value.shape.is_static():
+        raise UnsupportedModel(
+            f"{kind} {value.name!r} has no static shape and type: {value.type}, {value.shape}",
+            remedy="Fix the open dimensions with --shape.",
+        )
+    return TensorSpec(name=value.name or "", shape=value.shape.numpy(), dtype=np.dtype(value.dtype.numpy()).name)

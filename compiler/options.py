@@ -1,0 +1,78 @@
+"""Option records: the one place where an option has its name, type, default and help; CLI and edgec.toml derive from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+class CompileOptions(BaseModel):
+    """Settings of one compilation. Every field is also a key of edgec.toml and, dashes for underscores, a CLI flag."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str = Field(description="Board name (see `edgec targets`) or path of a board file (.toml).")
+    shapes: dict[str, tuple[int, ...]] = Field(
+        default_factory=dict, description="Shape of each input whose dimensions the model leaves open."
+    )
+    precision: Precision = Field(default="fp32", description="Number format of weights and activations.")
+    threads: int | None = Field(default=None, ge=1, description="Threads on the board; default: the board record's.")
+    extra_passes: tuple[str, ...] = Field(
+        default=(), description="Passes from plugins (entry point or module:Class), run after edgec's own."
+    )
+    verify_passes: bool = Field(
+        default=False, description="Compare the model with the original by ONNX Runtime after every pass."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the random golden inputs.")
+    runtime_wheel: Path | None = Field(
+        default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the settings in the TOML file `path`, keys as in `CompileOptions`.
+
+    Raises:
+        BadOption: The file is unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadOption(
+            f"settings file {path}: {error}", remedy="Give a TOML file, see docs/configuration.md."
+        ) from error
+
+
+def compile_options(settings: dict[str, Any], *, source: str = "options") -> CompileOptions:
+    """Validate `settings` into `CompileOptions`.
+
+    Args:
+        settings: Field name -> value.
+        source: Where they come from, for the message.
+
+    Raises:
+        BadOption: A key is unknown or a value is wrong; the first such is named.
+    """
+    try:
+        return CompileOptions.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise BadOption(
+                f"{source}: unknown setting {key!r}", remedy=suggest(key, CompileOptions.model_fields)
+            ) from error
+        raise BadOption(f"{source}: {key}: {first['msg']} (got {first['input']!r})") from error

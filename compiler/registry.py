@@ -1,0 +1,54 @@
+"""Extension points: name -> object, found through Python entry points and imported on first use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from edgec.errors import BadOption
+
+GROUPS = ("passes", "calibrators", "criteria", "targets", "metrics")
+
+
+def names(group: str) -> list[str]:
+    """Return the sorted names registered in `group` (one of `GROUPS`), importing none of them."""
+    return sorted(_entries(group))
+
+
+def load(group: str, name: str) -> Any:
+    """Import and return the object registered as `name` in `group`, or given as `module:attribute`.
+
+    Raises:
+        BadOption: The name is unknown (near matches are listed) or its import fails.
+    """
+    entry = _entries(group).get(name)
+    if entry is None and ":" in name:
+        entry = EntryPoint(name, name, f"edgec.{group}")
+    if entry is None:
+        raise BadOption(f"unknown {group} name {name!r}", remedy=suggest(name, names(group)))
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise BadOption(
+            f"{group} {name!r} ({entry.value}) cannot be imported: {error}",
+            remedy="Reinstall the package that provides it.",
+        ) from error
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return one sentence with the near matches of `name` among `known`, or with all of them if none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"Known: {', '.join(known) or 'none'}."
+
+
+@cache
+def _entries(group: str) -> dict[str, EntryPoint]:
+    if group not in GROUPS:
+        raise ValueError(f"no such extension point: {group}")
+    return {entry.name: entry for entry in entry_points(group=f"edgec.{group}")}

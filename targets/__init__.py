@@ -1,0 +1,1 @@
+"""Boards and the back ends that compile for them."""

@@ -1,0 +1,92 @@
+"""What a back end is: the `Target` protocol, and the records that pass between the driver and it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.signature import TensorSpec
+from edgec.options import CompileOptions
+from edgec.profile import Profile
+from edgec.record import Record
+from edgec.targets.board import Board
+
+
+@dataclass(frozen=True)
+class LoweringContext:
+    """Everything `Target.lower` may use besides the model.
+
+    `folder` is the artefact being staged: files written there become part of it. `golden` holds the reference inputs
+    and outputs (name -> array) that are stored beside them.
+    """
+
+    board: Board
+    options: CompileOptions
+    folder: Path
+    record: Record
+    golden_inputs: Mapping[str, np.ndarray[Any, Any]]
+    golden_outputs: Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Result of a lowering: what the back end's own `open` needs to know, as JSON values; kept in the manifest."""
+
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Runner(Protocol):
+    """A loaded artefact: numpy in, numpy out."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs in the model's order."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs in the model's order."""
+
+    @property
+    def description(self) -> str:
+        """Where the code runs, e.g. `native`, `qemu-aarch64 -cpu cortex-a72`."""
+
+    def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+        """Run one inference: input name -> array of the input's shape and dtype, output name -> array."""
+
+    def bench(self, feeds: Mapping[str, np.ndarray[Any, Any]], *, warmup: int, runs: int) -> list[float]:
+        """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""
+
+
+class Target(Protocol):
+    """A back end. Registered in the entry-point group `edgec.targets`; board records name it in `backend`."""
+
+    def profile(self, board: Board) -> Profile:
+        """Return what the passes should know of `board`."""
+
+    def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
+        """Compile `model` (static shapes, canonical form) into files under `context.folder`.
+
+        Raises:
+            UnsupportedModel: A node cannot be lowered; names op and node.
+            MissingDependency: The back end's compiler is not installed.
+        """
+
+    def open(
+        self,
+        folder: Path,
+        board: Board,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        runtime: Mapping[str, Any],
+        threads: int,
+    ) -> Runner:
+        """Load the artefact in `folder` (hashes already checked) for execution on this machine, emulated if need be.
+
+        Raises:
+            CannotRunHere: This machine cannot execute it.
+        """

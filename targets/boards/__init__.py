@@ -1,0 +1,1 @@
+"""Board records, one TOML file each; read by `edgec.targets.board`."""
