@@ -1,1 +1,31 @@
-"""edgec: deployment compiler for vision networks on edge boards."""
+"""edgec: deployment compiler for vision networks on edge boards.
+
+artefact = edgec.compile("model.onnx", target="rpi4", shapes={"x": (1, 3, 640, 640)})
+outputs = edgec.load("model.host", threads=2).run({"x": picture})
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgec.artefact.artefact import Artefact, load
+    from edgec.driver import compile
+    from edgec.errors import EdgecError
+
+_HOMES = {
+    "Artefact": "edgec.artefact.artefact",
+    "EdgecError": "edgec.errors",
+    "compile": "edgec.driver",
+    "load": "edgec.artefact.artefact",
+}
+
+__all__ = ["Artefact", "EdgecError", "compile", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Resolved on first use: `import edgec` and `edgec --help` stay fast, and work with nothing optional installed.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgec' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""Option records: the one place where an option has its name, type, default and help; CLI and edgec.toml derive from it."""
+"""Option records: an option has its name, type, default and help here; CLI and edgec.toml derive from it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgec.errors import BadOption
+from edgec.preprocessing import Preprocessing
 from edgec.registry import suggest
 
 if sys.version_info >= (3, 11):
@@ -35,6 +36,9 @@ class CompileOptions(BaseModel):
     )
     verify_passes: bool = Field(
         default=False, description="Compare the model with the original by ONNX Runtime after every pass."
+    )
+    preprocess: Preprocessing = Field(
+        default_factory=Preprocessing, description="How pictures become the network's input; kept in the manifest."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the random golden inputs.")
     runtime_wheel: Path | None = Field(

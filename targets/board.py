@@ -116,6 +116,11 @@ def load_board(target: str) -> Board:
         raise BadOption(f"{source}: {key}: {first['msg']}", remedy="targets/boards/ has examples.") from error
 
 
+def is_this_machine(board: Board) -> bool:
+    """Whether code for `board` may run natively here: same architecture; CPU features are the back end's to check."""
+    return board.architecture == platform.machine()
+
+
 def _folder() -> Any:
     return resources.files("edgec.targets.boards")
 

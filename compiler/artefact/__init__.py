@@ -1,1 +1,1 @@
-"""TODO."""
+"""The folder that goes to the board: writing, checking, opening and measuring it."""

@@ -1,1 +1,56 @@
-"""TODO."""
+"""The `edgec` command: one file a command; the only place that turns `EdgecError` into a message and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from edgec.cli import bench, compile, doctor, inspect, run, targets, verify
+from edgec.cli.console import stderr
+from edgec.errors import EdgecError
+
+app = typer.Typer(
+    help="Deployment compiler for vision networks on edge boards.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (compile, targets, inspect, run, verify, bench, doctor):
+    app.command()(module.command)
+    app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
+
+compile_app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+compile_app.command()(compile.command)
+
+
+def main() -> None:
+    """Entry point of `edgec`. Exit codes: 0 done, 1 a check failed or a bug, 2 the user can mend it."""
+    _guarded(app)
+
+
+def compile_main() -> None:
+    """Entry point of `compile`, the same as `edgec compile`."""
+    _guarded(compile_app)
+
+
+def _guarded(entry: Callable[[], None]) -> None:
+    try:
+        entry()
+    except EdgecError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": error.problem, "remedy": error.remedy}), file=sys.stderr)
+        else:
+            stderr.print(f"[bold red]error[/]: {_plain(error.problem)}", highlight=False, soft_wrap=True)
+            if error.remedy:
+                stderr.print(_plain(error.remedy), highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `edgec targets | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

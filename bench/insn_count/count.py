@@ -1,0 +1,84 @@
+"""Count the AArch64 instructions a program executes, by class, under qemu-user with the plugin beside this file.
+
+`python bench/insn_count/count.py [--cpu cortex-a72] [--marked] [--top N] -- PROGRAM ARGS...`
+
+Counts are exact and repeatable, but they are not time: caches and latencies do not enter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SYSROOT = "/usr/aarch64-linux-gnu"
+# qemu's `max` has vector extensions that no board here has.
+CPU_MODELS = {"max": "max,sve=off,sme=off"}
+
+
+def plugin() -> Path:
+    """Return the plugin, built by zig on first use into the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgec" / "insn_count.so"
+    sources = [HERE / "insn_count.c", HERE / "a64_classify.h"]
+    if not cache.exists() or cache.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
+            built = Path(folder) / cache.name
+            command = [sys.executable, "-m", "ziglang", "cc", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"]
+            subprocess.run([*command, "-o", str(built), str(sources[0])], check=True)
+            built.replace(cache)
+    return cache
+
+
+def count(
+    command: Sequence[str | Path], *, cpu: str = "cortex-a72", marked: bool = True, top: int = 0
+) -> tuple[dict[str, int], str]:
+    """Run an AArch64 `command` under qemu-user and count.
+
+    Args:
+        command: Program and arguments.
+        cpu: qemu's CPU model.
+        marked: Count only between the start and stop markers (`edgec-run --mark` sets them around one inference).
+        top: How many of the hottest blocks the report lists, disassembled.
+
+    Returns:
+        Instructions by class with `total`, and the whole report as text.
+
+    Raises:
+        subprocess.CalledProcessError: The program failed.
+        ValueError: Nothing was counted, e.g. no marker was met.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report"
+        options = f"{plugin()},out={report}" + (",start=off" if marked else "") + (f",top={top},dis=on" if top else "")
+        emulator = ["qemu-aarch64", "-cpu", CPU_MODELS.get(cpu, cpu), "-L", SYSROOT, "-plugin", options]
+        subprocess.run([*emulator, *map(str, command)], check=True, capture_output=True)
+        if not report.exists():
+            raise ValueError(f"nothing was counted: {command[0]} set no marker")
+        text = report.read_text()
+    region = text.split("== insn_count region")[1]
+    counts = {}
+    for line in region.split("-- hot")[0].splitlines()[1:]:
+        name, number = line.split()[:2]
+        counts[name] = int(number)
+    return counts, text
+
+
+def main() -> None:
+    """Print the report of one program."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cpu", default="cortex-a72")
+    parser.add_argument("--marked", action="store_true", help="count between the markers only")
+    parser.add_argument("--top", type=int, default=0, help="also list the hottest blocks")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    print(count(options.command, cpu=options.cpu, marked=options.marked, top=options.top)[1])
+
+
+if __name__ == "__main__":
+    main()

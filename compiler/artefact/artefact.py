@@ -1,0 +1,148 @@
+"""`Artefact`: a compiled model on disk, with what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+
+from edgec import registry
+from edgec.artefact.manifest import Manifest, Port, read_manifest
+from edgec.errors import BadArtefact, BadOption
+from edgec.model.signature import check_array
+from edgec.reference.compare import Comparison, compare
+from edgec.targets.base import Runner, Target
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of running an artefact on its golden inputs: per output, the error against ONNX Runtime."""
+
+    where: str
+    tolerance: float
+    outputs: dict[str, Comparison]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output is within the tolerance."""
+        return all(comparison.within(self.tolerance) for comparison in self.outputs.values())
+
+    @property
+    def worst(self) -> float:
+        """Largest error relative to the range of its output."""
+        return max(comparison.relative for comparison in self.outputs.values())
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of one inference, in milliseconds, over `runs` runs."""
+
+    where: str
+    threads: int
+    runs: int
+    median: float
+    p90: float
+    minimum: float
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A folder written by `edgec.compile`; its files were checked against the manifest when it was opened."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Artefact:
+        """Open the artefact in `folder`.
+
+        Raises:
+            BadArtefact: It is none, or not as it was written.
+        """
+        path = Path(folder)
+        return cls(path, read_manifest(path))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files together."""
+        return sum(entry.size for entry in self.manifest.files)
+
+    def runner(self, threads: int | None = None) -> Runner:
+        """Load it for execution here, natively or emulated.
+
+        Args:
+            threads: Worker threads; default: as compiled.
+
+        Raises:
+            CannotRunHere: This machine is not its board and cannot emulate it.
+        """
+        manifest = self.manifest
+        if threads is not None and threads < 1:
+            raise BadOption(f"threads must be at least 1, got {threads}")
+        target: Target = registry.load("targets", manifest.board.backend)()
+        return target.open(
+            self.folder,
+            manifest.board,
+            tuple(port.spec for port in manifest.inputs),
+            tuple(port.spec for port in manifest.outputs),
+            manifest.runtime,
+            threads or manifest.threads,
+        )
+
+    def golden_inputs(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the inputs that were stored with it, by name."""
+        return self._golden(self.manifest.inputs)
+
+    def golden_outputs(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what ONNX Runtime gave for them on the original model, by name."""
+        return self._golden(self.manifest.outputs)
+
+    def verify(self, threads: int | None = None) -> Verification:
+        """Run it on its golden inputs and compare.
+
+        Raises:
+            CannotRunHere: This machine is not its board and cannot emulate it.
+        """
+        runner = self.runner(threads)
+        actual = runner.run(self.golden_inputs())
+        return Verification(runner.description, self.manifest.tolerance, compare(self.golden_outputs(), actual))
+
+    def bench(self, *, threads: int | None = None, warmup: int = 3, runs: int = 20) -> Latency:
+        """Measure the latency on the golden inputs.
+
+        Raises:
+            CannotRunHere: This machine is not its board and cannot emulate it.
+        """
+        runner = self.runner(threads)
+        times = [1e3 * t for t in runner.bench(self.golden_inputs(), warmup=warmup, runs=runs)]
+        p90 = quantiles(times, n=10, method="inclusive")[-1] if len(times) > 1 else times[0]
+        used = threads or self.manifest.threads
+        return Latency(runner.description, used, len(times), median(times), p90, min(times))
+
+    def _golden(self, ports: tuple[Port, ...]) -> dict[str, np.ndarray[Any, Any]]:
+        arrays = {}
+        for port in ports:
+            try:
+                array = np.load(self.folder / port.golden, allow_pickle=False)
+                check_array(array, port.spec, port.golden)
+            except (OSError, ValueError, EOFError, BadOption) as error:
+                raise BadArtefact(f"{self.folder}: {port.golden}: {error}", remedy="Compile again.") from error
+            arrays[port.name] = array
+        return arrays
+
+
+def load(path: str | Path, threads: int | None = None) -> Runner:
+    """Load the artefact in the folder `path` for execution on this machine.
+
+    Args:
+        path: Folder written by `edgec.compile` or `edgec compile`.
+        threads: Worker threads; default: as compiled.
+
+    Raises:
+        BadArtefact: It is none, or not as it was written.
+        CannotRunHere: This machine is not its board and cannot emulate it.
+    """
+    return Artefact.open(path).runner(threads)

@@ -1,0 +1,30 @@
+"""evidence.json: what was measured on an artefact; beside the manifest, which holds nothing that varies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+FILE_NAME = "evidence.json"
+
+
+def keep(folder: Path, key: str, measured: DataclassInstance) -> None:
+    """Store `measured` under `key` in the artefact's evidence, replacing an older measurement of that kind."""
+    evidence = read(folder) | {key: asdict(measured)}
+    temporary = folder / f".{FILE_NAME}.tmp"
+    temporary.write_text(json.dumps(evidence, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / FILE_NAME)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the evidence kept in `folder`; empty where there is none."""
+    try:
+        evidence = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return evidence if isinstance(evidence, dict) else {}

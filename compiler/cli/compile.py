@@ -1,0 +1,89 @@
+"""`edgec compile`: ONNX model and board in, artefact out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgec.cli.console import Json, Quiet, mebibytes, pairs, parse_shapes, print_json, progress, stderr, stdout
+from edgec.errors import CannotRunHere, VerificationFailed
+from edgec.options import CompileOptions, read_config
+from edgec.preprocessing import parse_preprocessing
+
+
+def _help(field: str) -> str:
+    return CompileOptions.model_fields[field].description or ""
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
+    target: Annotated[str | None, typer.Option("--target", "-t", help=_help("target"))] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: MODEL.TARGET here.")] = None,
+    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help=_help("shapes"))] = [],  # noqa: B006
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML); flags given here win over it.")] = None,
+    precision: Annotated[str | None, typer.Option(help=_help("precision"))] = None,
+    threads: Annotated[int | None, typer.Option(help=_help("threads"))] = None,
+    extra_pass: Annotated[list[str], typer.Option(metavar="NAME", help=_help("extra_passes"))] = [],  # noqa: B006
+    preprocess: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("preprocess"))] = None,
+    seed: Annotated[int | None, typer.Option(help=_help("seed"))] = None,
+    runtime_wheel: Annotated[Path | None, typer.Option(help=_help("runtime_wheel"))] = None,
+    verify_passes: Annotated[bool, typer.Option("--verify-passes", help=_help("verify_passes"))] = False,
+    input: Annotated[
+        list[str], typer.Option(metavar="NAME=FILE", help="Golden input: .npy or picture; default: random.")
+    ] = [],  # noqa: B006
+    verify: Annotated[
+        bool | None,
+        typer.Option(help="Run the artefact and compare; default: where this machine is the board."),
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compile MODEL.onnx for a board into an artefact folder."""
+    from edgec.artefact.evidence import keep
+    from edgec.driver import compile as edgec_compile
+    from edgec.driver import golden_from_files
+    from edgec.targets.board import is_this_machine
+
+    settings: dict[str, Any] = read_config(config) if config else {}
+    given = {
+        "target": target,
+        "shapes": parse_shapes(shape) or None,
+        "precision": precision,
+        "threads": threads,
+        "extra_passes": tuple(extra_pass) or None,
+        "preprocess": parse_preprocessing(preprocess) if preprocess else None,
+        "seed": seed,
+        "runtime_wheel": runtime_wheel,
+        "verify_passes": verify_passes or None,
+    }
+    settings |= {key: value for key, value in given.items() if value is not None}
+    if "target" not in settings:
+        raise typer.BadParameter("missing: give --target NAME; `edgec targets` lists them", param_hint="--target")
+    with progress(silent=quiet or json) as listener:
+        files = {name: Path(value) for name, value in pairs(input, "--input").items()}
+        inputs = golden_from_files(model, files, settings) if files else None
+        artefact = edgec_compile(model, output=output, inputs=inputs, listener=listener, **settings)
+        verification = None
+        if verify or (verify is None and is_this_machine(artefact.manifest.board)):
+            listener("verify")
+            try:
+                verification = artefact.verify()
+                keep(artefact.folder, "verification", verification)
+            except CannotRunHere as error:
+                if verify:
+                    raise
+                stderr.print(f"not verified: {error.problem}", highlight=False)
+    board = artefact.manifest.board
+    if json:
+        worst = verification.worst if verification else None
+        print_json({"artefact": str(artefact.folder), "target": board.name, "bytes": artefact.size, "error": worst})
+    else:
+        error = f", error {verification.worst:.1e} of the range" if verification else ""
+        stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{error}", highlight=False)
+    if verification and not verification.ok:
+        raise VerificationFailed(
+            f"{artefact.folder}: error {verification.worst:.2e} of the range, accepted {verification.tolerance:.0e}",
+            remedy="Please report it with the model: it is a bug of edgec.",
+        )

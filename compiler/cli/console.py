@@ -1,0 +1,86 @@
+"""What the commands share: consoles, common options, progress and name=value arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from edgec.errors import BadOption
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads; default: as compiled.")]
+ArtefactFolder = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder written by `edgec compile`.")]
+
+
+@contextmanager
+def progress(*, silent: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a listener that shows the running stage with its time; finished stages stay as a line each."""
+    if silent:
+        yield lambda stage: None
+        return
+    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=stderr) as bar:
+
+        def begin(stage: str) -> None:
+            for task in bar.tasks:
+                bar.update(task.id, total=1, completed=1)
+            bar.add_task(stage, total=None)
+
+        yield begin
+        for task in bar.tasks:
+            bar.update(task.id, total=1, completed=1)
+
+
+def print_json(data: Any) -> None:
+    """Print `data` as JSON on standard output, for pipelines."""
+    print(json.dumps(data, indent=1))
+
+
+def pairs(items: list[str], option: str) -> dict[str, str]:
+    """Split `name=value` items.
+
+    Raises:
+        BadOption: An item has no name or no value, or a name comes twice.
+    """
+    result: dict[str, str] = {}
+    for item in items:
+        name, equals, value = item.rpartition("=")
+        if not equals or not name or not value:
+            raise BadOption(f"{option} {item!r} is not of the form name=value")
+        if name in result:
+            raise BadOption(f"{option}: {name!r} is given twice")
+        result[name] = value
+    return result
+
+
+def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
+    """Parse `name=1,3,640,640` items.
+
+    Raises:
+        BadOption: An item is malformed.
+    """
+    shapes = {}
+    for name, value in pairs(items, "--shape").items():
+        try:
+            shapes[name] = tuple(int(part) for part in value.replace("x", ",").split(","))
+        except ValueError:
+            raise BadOption(
+                f"--shape {name}={value}: dimensions are whole numbers", remedy="E.g. x=1,3,640,640."
+            ) from None
+    return shapes
+
+
+def mebibytes(size: int) -> str:
+    """Return `size` in bytes as MiB text."""
+    return f"{size / 2**20:.1f} MiB"

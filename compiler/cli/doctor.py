@@ -1,0 +1,61 @@
+"""`edgec doctor`: which back ends and tools are here, and the one command that installs what is missing."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.table import Table
+
+from edgec.cli.console import Json, print_json, stdout
+
+ARM_SYSROOT = Path("/usr/aarch64-linux-gnu")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing edgec can use: its version here (None: missing), what for, and how to get it."""
+
+    name: str
+    found: str | None
+    purpose: str
+    install: str
+
+
+def checks() -> list[Check]:
+    """Look for everything edgec can use on this machine."""
+    tvm, cross = "pip install 'edgec[tvm]'", "apt-get install qemu-user libc6-arm64-cross libstdc++6-arm64-cross"
+    sysroot = str(ARM_SYSROOT) if (ARM_SYSROOT / "lib" / "libstdc++.so.6").exists() else None
+    return [
+        Check("onnxruntime", _package("onnxruntime"), "reference outputs", "pip install onnxruntime"),
+        Check("apache-tvm", _package("apache-tvm"), "CPU targets: compiling, running here", tvm),
+        Check("apache-tvm-ffi", _package("apache-tvm-ffi"), "CPU targets: runner", tvm),
+        Check("ziglang", _package("ziglang"), "CPU targets: linking for the board", tvm),
+        Check("qemu-aarch64", shutil.which("qemu-aarch64"), "running ARM artefacts here", cross),
+        Check("ARM libraries", sysroot, "running ARM artefacts here", cross),
+        Check("tensorrt", _package("tensorrt"), "Jetson targets: only on the board itself", "part of JetPack"),
+        Check("cmake", shutil.which("cmake"), "building the C++ example", "apt-get install cmake g++"),
+    ]
+
+
+def command(json: Json = False) -> None:
+    """Show which back ends and tools are present, with versions, and how to install what is missing."""
+    found = checks()
+    if json:
+        print_json([asdict(check) for check in found])
+        return
+    table = Table("", "tool", "here", "used for", box=None, pad_edge=False)
+    for check in found:
+        table.add_row("[green]✓" if check.found else "[yellow]–", check.name, check.found or "missing", check.purpose)
+    stdout.print(table)
+    for line in dict.fromkeys(check.install for check in found if not check.found):
+        stdout.print(f"to add it: {line}", highlight=False, markup=False)
+
+
+def _package(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

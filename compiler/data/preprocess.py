@@ -1,0 +1,72 @@
+"""Apply a `Preprocessing` record to pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from edgec.errors import BadOption
+from edgec.model.signature import TensorSpec, check_array
+from edgec.preprocessing import Preprocessing
+
+LETTERBOX_GREY = (114, 114, 114)  # the value YOLO tools pad with
+
+
+def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing) -> np.ndarray[Any, Any]:
+    """Return `picture` as the array that input `spec` wants: shape [1, C, H, W] or [1, H, W, C], dtype of the input.
+
+    Raises:
+        BadOption: The input is no picture (rank, channels), or mean and std do not fit its channels.
+    """
+    if len(spec.shape) != 4 or spec.shape[0] != 1:
+        raise BadOption(f"input {spec} takes no single picture", remedy="Give a .npy file for it.")
+    channels, height, width = spec.shape[1:] if how.layout == "NCHW" else (spec.shape[3], *spec.shape[1:3])
+    if channels != (1 if how.colour == "grey" else 3):
+        remedy = "Set colour and layout by --preprocess, or give a .npy file."
+        raise BadOption(f"input {spec} has {channels} channels as {how.layout}, colour is {how.colour}", remedy=remedy)
+    for name in ("mean", "std"):
+        if len(getattr(how, name)) not in (1, channels):
+            raise BadOption(f"--preprocess: {name} has {len(getattr(how, name))} values for {channels} channels")
+    resized = _resize(picture.convert("L" if how.colour == "grey" else "RGB"), (width, height), how)
+    pixels = np.asarray(resized, np.float32).reshape(height, width, channels)
+    if how.colour == "bgr":
+        pixels = pixels[..., ::-1]
+    tensor = (pixels * np.float32(how.scale) - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
+    if how.layout == "NCHW":
+        tensor = tensor.transpose(2, 0, 1)
+    return np.ascontiguousarray(tensor[None]).astype(spec.dtype)
+
+
+def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[Any, Any]:
+    """Read the .npy file or picture `path` as the array for input `spec`.
+
+    Raises:
+        BadOption: The file is missing, of no known kind, or its array does not fit the input.
+    """
+    if path.suffix != ".npy":
+        try:
+            with Image.open(path) as picture:
+                return picture_to_tensor(picture, spec, how)
+        except (OSError, UnidentifiedImageError) as error:
+            raise BadOption(f"input file {path}: {error}", remedy="Give a .npy file or a picture.") from error
+    try:
+        array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadOption(f"input file {path}: {error}", remedy="Write it with numpy.save.") from error
+    check_array(array, spec, str(path))
+    return array
+
+
+def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> Image.Image:
+    if how.resize == "stretch":
+        return picture.resize(size, Image.Resampling.BILINEAR)
+    ratio = min(size[0] / picture.width, size[1] / picture.height)
+    inner = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
+    canvas = Image.new("RGB", size, LETTERBOX_GREY).convert(picture.mode)
+    canvas.paste(
+        picture.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
+    )
+    return canvas

@@ -1,0 +1,150 @@
+"""`compile`: the whole data flow, from an ONNX model to an artefact folder, on one screen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec import registry
+from edgec.artefact.artefact import Artefact
+from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
+from edgec.artefact.staging import staged_folder
+from edgec.data.preprocess import read_input
+from edgec.errors import BadOption
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
+from edgec.options import compile_options
+from edgec.passes import pipeline
+from edgec.record import Record
+from edgec.reference.golden import random_inputs
+from edgec.reference.session import Reference
+from edgec.targets.base import LoweringContext, Target
+from edgec.targets.board import load_board
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}
+"""Accepted error of an output relative to its range, by precision."""
+
+
+def compile(
+    model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
+    *,
+    target: str,
+    output: str | os.PathLike[str] | None = None,
+    inputs: Arrays | None = None,
+    listener: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Artefact:
+    """Compile `model` for a board and write the artefact.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+        target: Board name (`edgec targets`), or path of a board file.
+        output: Folder to write; default `<model name>.<target>` in the working directory. An older artefact there is
+            replaced.
+        inputs: Golden inputs by name; default: random ones, from `seed`.
+        listener: Called with the name of each stage as it begins.
+        options: Fields of `edgec.options.CompileOptions`: shapes, precision, threads ...
+
+    Returns:
+        The artefact, open.
+
+    Raises:
+        EdgecError: Something the user can mend: what and how is in the message. Nothing is left half-written.
+    """
+    settings = compile_options({"target": target, **options})
+    board = load_board(settings.target)
+    if settings.precision not in board.precisions:
+        offered = ", ".join(board.precisions)
+        raise BadOption(f"precision {settings.precision} is not offered for {board.name}", remedy=f"It has: {offered}.")
+    back_end: Target = registry.load("targets", board.backend)()
+    record = Record(listener or (lambda stage: None))
+
+    with record.stage("load"):
+        source = load(model)
+        original = fix_shapes(source.model, settings.shapes)
+    with record.stage("reference"):
+        golden_inputs = _golden_inputs(original, inputs, settings.seed)
+        golden_outputs = Reference(original).run(golden_inputs)
+    with record.stage("passes"):
+        profile = back_end.profile(board)
+        canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=golden_inputs)
+
+    folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
+    with staged_folder(folder) as staging:
+        ports = _write_golden(staging, original, golden_inputs, golden_outputs)
+        with record.stage("lower"):
+            context = LoweringContext(board, settings, staging, record, golden_inputs, golden_outputs)
+            lowered = back_end.lower(canonical, context)
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            edgec=version("edgec"),
+            source=Source(name=source.name, sha256=source.sha256),
+            options=settings,
+            board=board,
+            threads=settings.threads or board.threads,
+            tolerance=TOLERANCE[settings.precision],
+            inputs=ports[0],
+            outputs=ports[1],
+            passes=tuple(record.passes),
+            refusals=tuple(record.refusals),
+            runtime=dict(lowered.runtime),
+        )
+        manifest = write_manifest(manifest, staging)
+    return Artefact(folder, manifest)
+
+
+def golden_from_files(
+    model: str | os.PathLike[str], files: Mapping[str, Path], options: Mapping[str, Any]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Read the golden inputs of `model` from .npy files and pictures.
+
+    Args:
+        model: Path of the ONNX file.
+        files: Input name -> file.
+        options: Fields of `CompileOptions`; shapes and preprocess are used.
+
+    Raises:
+        EdgecError: The model or a file cannot be read, or an array does not fit its input.
+    """
+    settings = compile_options(dict(options))
+    specs = {spec.name: spec for spec in inputs_of(fix_shapes(load(model).model, settings.shapes))}
+    feeds = {}
+    for name, path in files.items():
+        if name not in specs:
+            raise BadOption(f"--input: no input is called {name!r}", remedy=registry.suggest(name, specs))
+        feeds[name] = read_input(path, specs[name], settings.preprocess)
+    return feeds
+
+
+def _golden_inputs(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.ndarray[Any, Any]]:
+    specs = inputs_of(model)
+    if given is None:
+        return random_inputs(specs, seed)
+    check_feeds(given, specs)
+    return {spec.name: np.asarray(given[spec.name]) for spec in specs}
+
+
+def _write_golden(
+    folder: Path, model: ir.Model, inputs: Arrays, outputs: Arrays
+) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    def write(kind: str, specs: tuple[TensorSpec, ...], arrays: Arrays) -> tuple[Port, ...]:
+        ports = []
+        (folder / "golden" / kind).mkdir(parents=True)
+        for index, spec in enumerate(specs):
+            path = f"golden/{kind}/{index}.npy"
+            np.save(folder / path, np.ascontiguousarray(arrays[spec.name]))
+            layout = "NCHW" if len(spec.shape) == 4 else ""
+            ports.append(Port(**spec.model_dump(), layout=layout, golden=path))
+        return tuple(ports)
+
+    return write("inputs", inputs_of(model), inputs), write("outputs", outputs_of(model), outputs)

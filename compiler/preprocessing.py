@@ -1,0 +1,46 @@
+"""How a picture becomes a network's input: one record, kept in the manifest so that every later step does the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+
+class Preprocessing(BaseModel):
+    """Picture (8 bit, RGB) to tensor: resize, channel order, `(pixel * scale - mean) / std` per channel, layout."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resize: Literal["stretch", "letterbox"] = Field(
+        default="stretch", description="stretch: to the input's size; letterbox: keep the aspect ratio, pad with grey."
+    )
+    colour: Literal["rgb", "bgr", "grey"] = "rgb"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+
+def parse_preprocessing(text: str) -> Preprocessing:
+    """Parse the command-line form, e.g. `resize=letterbox,colour=bgr,mean=0.485/0.456/0.406`.
+
+    Raises:
+        BadOption: A key is unknown or a value is wrong.
+    """
+    settings: dict[str, object] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        key = key.strip()
+        if not equals or key not in Preprocessing.model_fields:
+            remedy = suggest(key, Preprocessing.model_fields) + " Form: key=value,key=value."
+            raise BadOption(f"--preprocess: {item!r} is not a setting", remedy=remedy)
+        settings[key] = value.split("/") if key in ("mean", "std") else value.strip()
+    try:
+        return Preprocessing.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadOption(f"--preprocess: {first['loc'][0]}: {first['msg']} (got {first['input']!r})") from error

@@ -1,0 +1,77 @@
+"""Compile the demo detector for three boards, run what can be run here, and draw its detections: `make demo`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+from dataset import split
+from decode import Settings, decode, preprocess
+from draw import draw
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+import edgec
+from edgec.errors import CannotRunHere
+
+HERE = Path(__file__).parent
+OUT = Path("demo")
+BOARDS = ("host", "rpi4", "jetson-tx2")
+
+sys.path.append(str(HERE.parent.parent / "bench" / "insn_count"))
+from count import count  # noqa: E402
+
+
+def main() -> None:
+    """Compile, run, print the table, draw."""
+    console = Console()
+    settings = Settings.load(HERE / "detector.json")
+    picture = split("validation", 1)[0].picture
+    golden = {"image": preprocess(picture)}
+    table = Table("target", "precision", "size", "error against ONNX Runtime", "speed", box=None, pad_edge=False)
+    remedies = {}
+    for board in BOARDS:
+        with console.status(f"compiling for {board}") as status:
+            artefact = edgec.compile(
+                HERE / "detector.onnx",
+                target=board,
+                output=OUT / f"detector.{board}",
+                inputs=golden,
+                listener=lambda stage, board=board, status=status: status.update(f"{board}: {stage}"),
+            )
+            try:
+                verification = artefact.verify()
+                error = f"{verification.worst:.1e} of the range ({verification.where})"
+                speed = _speed(artefact)
+            except CannotRunHere as refusal:
+                error, speed = "on the board", "on the board"
+                remedies[board] = f"{refusal.problem} {refusal.remedy or ''}"
+        size = f"{artefact.size / 2**20:.1f} MiB"
+        table.add_row(board, artefact.manifest.options.precision, size, error, speed)
+    console.print(table)
+    for board, remedy in remedies.items():
+        console.print(f"{board}: {remedy}", highlight=False, markup=False)
+
+    outputs = edgec.load(OUT / "detector.host").run(golden)
+    detections = decode([outputs[name][0] for name in settings.outputs], settings)
+    drawn = draw(Image.fromarray(picture), detections, settings.classes)
+    drawn.resize((4 * drawn.width, 4 * drawn.height), Image.Resampling.NEAREST).save(OUT / "detections.png")
+    found = ", ".join(settings.classes[label] for label in np.asarray(detections.labels))
+    console.print(f"{OUT}/detections.png: {found}", highlight=False)
+
+
+def _speed(artefact: edgec.Artefact) -> str:
+    board = artefact.manifest.board
+    if board.architecture == platform.machine():
+        latency = artefact.bench(runs=50)
+        return f"{latency.median:.2f} ms (median of {latency.runs}, {latency.threads} threads)"
+    command = [artefact.folder / "edgec-run", "--threads", "1", "--runs", "1", "--mark"]
+    counts, _ = count(command, cpu=board.emulator_cpu or "max")
+    return f"{counts['total'] / 1e6:.1f} M instructions (1 thread)"
+
+
+if __name__ == "__main__":
+    main()

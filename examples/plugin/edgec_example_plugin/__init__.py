@@ -1,0 +1,1 @@
+"""An edgec plugin: one pass, one target and a board file for it, found through entry points."""

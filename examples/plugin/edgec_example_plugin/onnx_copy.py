@@ -1,0 +1,70 @@
+"""A target: the artefact holds the canonical ONNX model and runs it by ONNX Runtime. The smallest possible back end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+
+from edgec.model.signature import TensorSpec
+from edgec.profile import Profile
+from edgec.targets.base import Lowered, LoweringContext
+from edgec.targets.board import Board
+
+Array = np.ndarray[Any, Any]
+
+
+class OnnxCopyTarget:
+    """Back end `onnx-copy`; `board.toml` beside this file is a board that names it."""
+
+    def profile(self, board: Board) -> Profile:
+        """Ask the passes for nothing special."""
+        return Profile(precisions=board.precisions)
+
+    def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
+        """Write the model as it is."""
+        ir.save(model, context.folder / "model.onnx")
+        return Lowered({"file": "model.onnx"})
+
+    def open(
+        self,
+        folder: Path,
+        board: Board,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        runtime: Mapping[str, Any],
+        threads: int,
+    ) -> OnnxRunner:
+        """Load it in ONNX Runtime."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(folder / runtime["file"], options, providers=["CPUExecutionProvider"])
+        return OnnxRunner(session, inputs, outputs)
+
+
+class OnnxRunner:
+    """Runs an ONNX Runtime session."""
+
+    description = "onnxruntime"
+
+    def __init__(self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self.session, self.inputs, self.outputs = session, inputs, outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one inference."""
+        names = [spec.name for spec in self.outputs]
+        return dict(zip(names, self.session.run(names, dict(feeds)), strict=True))
+
+    def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
+        """Return the wall time of each run in seconds."""
+        times = []
+        for _ in range(warmup + runs):
+            start = time.perf_counter()
+            self.run(feeds)
+            times.append(time.perf_counter() - start)
+        return times[warmup:]

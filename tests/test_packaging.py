@@ -1,0 +1,51 @@
+"""The wheel holds what the folders hold, and the README tells the truth about the commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+ROOTS = {"edgec": "compiler", "edgec.passes": "passes", "edgec.targets": "targets"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def packages_on_disk() -> set[str]:
+    found = set()
+    for package, folder in ROOTS.items():
+        for init in (ROOT / folder).rglob("__init__.py"):
+            found.add(".".join([package, *init.parent.relative_to(ROOT / folder).parts]))
+    return found
+
+
+def test_every_package_folder_is_listed() -> None:
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_on_disk()
+
+
+@pytest.mark.parametrize("folder", ROOTS.values())
+def test_every_folder_with_python_is_a_package(folder: str) -> None:
+    bare = {path.parent for path in (ROOT / folder).rglob("*.py")} - {
+        p.parent for p in (ROOT / folder).rglob("__init__.py")
+    }
+    assert not bare
+
+
+def test_installed_copy_has_every_source_file() -> None:
+    import edgec
+    import edgec.passes
+    import edgec.targets
+
+    installed = {"compiler": edgec, "passes": edgec.passes, "targets": edgec.targets}
+    for folder, module in installed.items():
+        assert module.__file__ is not None
+        home = Path(module.__file__).parent
+        sources = [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        missing = [str(path) for path in sources if not (home / path.relative_to(ROOT / folder)).exists()]
+        assert not missing, "not in the wheel: add it to package-data or packages"
