@@ -15,9 +15,12 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    resize: Literal["stretch", "letterbox"] = Field(
-        default="stretch", description="stretch: to the input's size; letterbox: keep the aspect ratio, pad with grey."
+    resize: Literal["stretch", "letterbox", "crop", "line"] = Field(
+        default="stretch",
+        description="stretch: to the input's size; letterbox: keep the aspect ratio, pad with grey; crop: keep the "
+        "aspect ratio, cut the centre; line (text): to the input's height, pad on the right with zeros.",
     )
+    crop_fraction: float = Field(default=0.875, gt=0, le=1, description="crop: share of the shorter side that is kept.")
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgec import registry
 from edgec.artefact.manifest import Manifest, Port, read_manifest
-from edgec.errors import BadArtefact, BadOption
+from edgec.errors import BadArtefact, BadOption, VerificationFailed
 from edgec.model.signature import check_array
 from edgec.reference.compare import Comparison, compare
 from edgec.targets.base import Runner, Target
@@ -19,21 +19,33 @@ from edgec.targets.base import Runner, Target
 
 @dataclass(frozen=True)
 class Verification:
-    """Outcome of running an artefact on its golden inputs: per output, the error against ONNX Runtime."""
+    """Outcome of running an artefact on its golden inputs: the errors of its outputs against ONNX Runtime's."""
 
     where: str
     tolerance: float
-    outputs: dict[str, Comparison]
+    comparison: Comparison
 
     @property
     def ok(self) -> bool:
         """Whether every output is within the tolerance."""
-        return all(comparison.within(self.tolerance) for comparison in self.outputs.values())
+        return self.comparison.within(self.tolerance)
 
     @property
     def worst(self) -> float:
         """Largest error relative to the range of its output."""
-        return max(comparison.relative for comparison in self.outputs.values())
+        return self.comparison.relative
+
+    def check(self) -> None:
+        """Raise unless `ok`.
+
+        Raises:
+            VerificationFailed: Names the worst output.
+        """
+        if not self.ok:
+            remedy = "Compile again; if it stays, please report it with the model: it is a bug of edgec."
+            raise VerificationFailed(
+                f"{self.comparison.worst} ({self.where}; accepted {self.tolerance:.0e})", remedy=remedy
+            )
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> Manifest:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadArtefact(
-            f"{folder} is no artefact: {error}", remedy="Give a folder written by `edgec compile`."
+            f"{folder} is no artefact: {FILE_NAME}: {error}", remedy="Give a folder written by `edgec compile`."
         ) from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:

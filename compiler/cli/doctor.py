@@ -21,7 +21,7 @@ class Check:
     name: str
     found: str | None
     purpose: str
-    install: str
+    install: str | None
 
 
 def checks() -> list[Check]:
@@ -35,7 +35,7 @@ def checks() -> list[Check]:
         Check("ziglang", _package("ziglang"), "CPU targets: linking for the board", tvm),
         Check("qemu-aarch64", shutil.which("qemu-aarch64"), "running ARM artefacts here", cross),
         Check("ARM libraries", sysroot, "running ARM artefacts here", cross),
-        Check("tensorrt", _package("tensorrt"), "Jetson targets: only on the board itself", "part of JetPack"),
+        Check("tensorrt", _package("tensorrt"), "Jetson targets: only on the board itself", None),
         Check("cmake", shutil.which("cmake"), "building the C++ example", "apt-get install cmake g++"),
     ]
 
@@ -50,8 +50,9 @@ def command(json: Json = False) -> None:
     for check in found:
         table.add_row("[green]✓" if check.found else "[yellow]–", check.name, check.found or "missing", check.purpose)
     stdout.print(table)
-    for line in dict.fromkeys(check.install for check in found if not check.found):
-        stdout.print(f"to add it: {line}", highlight=False, markup=False)
+    for line in dict.fromkeys(check.install for check in found if check.install and not check.found):
+        names = ", ".join(check.name for check in found if check.install == line and not check.found)
+        stdout.print(f"to add {names}: {line}", highlight=False, markup=False)
 
 
 def _package(name: str) -> str | None:

@@ -26,6 +26,7 @@ def command(
             stdout.print(f"{key}: {value}", highlight=False, soft_wrap=True)
         return
     table = Table("target", "board", "back end", "CPU / GPU", "threads", "precisions", box=None, pad_edge=False)
+    table.columns[0].no_wrap = table.columns[-1].no_wrap = True
     for board in boards:
         chip = f"{board.gpu.architecture} sm_{board.gpu.sm}" if board.gpu else board.cpu
         if "tensorrt" in board.software:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from rich.table import Table
 
 from edgec.cli.console import ArtefactFolder, Json, Quiet, Threads, print_json, progress, stdout
-from edgec.errors import VerificationFailed
 
 
 def command(artefact: ArtefactFolder, threads: Threads = None, quiet: Quiet = False, json: Json = False) -> None:
@@ -20,16 +19,12 @@ def command(artefact: ArtefactFolder, threads: Threads = None, quiet: Quiet = Fa
         verification = opened.verify(threads)
         keep(opened.folder, "verification", verification)
     if json:
-        errors = {name: comparison.relative for name, comparison in verification.outputs.items()}
+        errors = {output.name: output.relative for output in verification.comparison.outputs}
         print_json({"ok": verification.ok, "where": verification.where, "errors": errors})
     else:
         table = Table("output", "max abs error", "of the range", box=None, pad_edge=False)
-        for name, comparison in verification.outputs.items():
-            table.add_row(name, f"{comparison.max_abs:.2e}", f"{comparison.relative:.2e}")
+        for output in verification.comparison.outputs:
+            table.add_row(output.name, f"{output.max_abs:.2e}", output.problem or f"{output.relative:.2e}")
         stdout.print(table)
         stdout.print(f"{verification.where}: {'ok' if verification.ok else 'FAILED'}", highlight=False)
-    if not verification.ok:
-        raise VerificationFailed(
-            f"{artefact}: error {verification.worst:.2e} of the range, accepted {verification.tolerance:.0e}",
-            remedy="Compile again; if it stays, please report it with the model.",
-        )
+    verification.check()

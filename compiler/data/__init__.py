@@ -1,1 +1,1 @@
-"""Pictures in: preprocessing and input files."""
+"""Pictures in, judgements out: preprocessing, sample sources, label formats, decoders and metrics."""

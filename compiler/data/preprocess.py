@@ -1,13 +1,15 @@
-"""Apply a `Preprocessing` record to pictures."""
+"""Apply a `Preprocessing` record to pictures, and say where each pixel went."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from edgec.data.placement import Placement
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, check_array
 from edgec.preprocessing import Preprocessing
@@ -21,6 +23,17 @@ def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing
     Raises:
         BadOption: The input is no picture (rank, channels), or mean and std do not fit its channels.
     """
+    return place_picture(picture, spec, how)[0]
+
+
+def place_picture(
+    picture: Image.Image, spec: TensorSpec, how: Preprocessing
+) -> tuple[np.ndarray[Any, Any], Placement]:
+    """Return `picture` as the array that input `spec` wants, as `picture_to_tensor`, and where it lies in it.
+
+    Raises:
+        BadOption: The input is no picture (rank, channels), or mean and std do not fit its channels.
+    """
     if len(spec.shape) != 4 or spec.shape[0] != 1:
         raise BadOption(f"input {spec} takes no single picture", remedy="Give a .npy file for it.")
     channels, height, width = spec.shape[1:] if how.layout == "NCHW" else (spec.shape[3], *spec.shape[1:3])
@@ -30,14 +43,16 @@ def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing
     for name in ("mean", "std"):
         if len(getattr(how, name)) not in (1, channels):
             raise BadOption(f"--preprocess: {name} has {len(getattr(how, name))} values for {channels} channels")
-    resized = _resize(picture.convert("L" if how.colour == "grey" else "RGB"), (width, height), how)
+    resized, placement = _resize(picture.convert("L" if how.colour == "grey" else "RGB"), (width, height), how)
     pixels = np.asarray(resized, np.float32).reshape(height, width, channels)
     if how.colour == "bgr":
         pixels = pixels[..., ::-1]
     tensor = (pixels * np.float32(how.scale) - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
+    if how.resize == "line":  # the padding is zero in the network's units, not in the picture's
+        tensor[:, round(picture.width * placement.scale[0]) :] = 0
     if how.layout == "NCHW":
         tensor = tensor.transpose(2, 0, 1)
-    return np.ascontiguousarray(tensor[None]).astype(spec.dtype)
+    return np.ascontiguousarray(tensor[None]).astype(spec.dtype), placement
 
 
 def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[Any, Any]:
@@ -60,13 +75,26 @@ def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[A
     return array
 
 
-def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> Image.Image:
-    if how.resize == "stretch":
-        return picture.resize(size, Image.Resampling.BILINEAR)
-    ratio = min(size[0] / picture.width, size[1] / picture.height)
-    inner = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
+def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> tuple[Image.Image, Placement]:
+    """Return the picture at `size` (width, height), and where it lies there."""
+    inner, offset = _fit((picture.width, picture.height), size, how)
+    scale = (inner[0] / picture.width, inner[1] / picture.height)
+    placement = Placement((picture.width, picture.height), size, scale, (float(offset[0]), float(offset[1])))
+    resized = picture.resize(inner, Image.Resampling.BILINEAR)
+    if inner == size:
+        return resized, placement
     canvas = Image.new("RGB", size, LETTERBOX_GREY).convert(picture.mode)
-    canvas.paste(
-        picture.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-    )
-    return canvas
+    canvas.paste(resized, offset)
+    return canvas, placement
+
+
+def _fit(picture: tuple[int, int], size: tuple[int, int], how: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the size the whole picture is brought to, and where its upper left corner then lies; width, height."""
+    if how.resize == "stretch":
+        return size, (0, 0)
+    if how.resize == "line":
+        return (min(size[0], math.ceil(picture[0] * size[1] / picture[1])), size[1]), (0, 0)
+    ratios = (size[0] / picture[0], size[1] / picture[1])
+    ratio = min(ratios) if how.resize == "letterbox" else max(ratios) / how.crop_fraction
+    inner = (max(1, round(picture[0] * ratio)), max(1, round(picture[1] * ratio)))
+    return inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)

@@ -1,1 +1,59 @@
-"""TODO."""
+"""The TVM back end: compiles networks for CPUs. Importing this needs no TVM; using it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgec.profile import Profile
+from edgec.targets.base import Lowered, LoweringContext, Runner
+from edgec.targets.board import Board
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgec.model.signature import TensorSpec
+
+
+class TvmTarget:
+    """Target of every CPU board; see `edgec.targets.base.Target` for the methods."""
+
+    def profile(self, board: Board) -> Profile:
+        """Return what the passes should know of `board`."""
+        lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
+        return Profile(precisions=board.precisions, channel_multiple=lanes)
+
+    def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
+        """Compile `model` into `context.folder`.
+
+        Raises:
+            UnsupportedModel: An operator cannot be imported; names it and its nodes.
+            MissingDependency: TVM, zig or the board's runtime libraries are missing.
+            BadOption: The board's CPU, glibc or precision, or the given runtime wheel, will not do.
+        """
+        from edgec.targets.tvm.wheels import installed_versions  # noqa: PLC0415
+        from edgec.targets.tvm.zig import zig_version  # noqa: PLC0415
+
+        installed_versions(), zig_version()  # refuse before importing TVM
+        from edgec.targets.tvm.lower import lower  # noqa: PLC0415
+
+        return lower(model, context)
+
+    def open(
+        self,
+        folder: Path,
+        board: Board,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        runtime: Mapping[str, Any],
+        threads: int,
+    ) -> Runner:
+        """Load the artefact: in this process, by its own `edgec-run`, or emulated.
+
+        Raises:
+            CannotRunHere: This CPU cannot run it, and the emulator is missing.
+        """
+        from edgec.targets.tvm.run import open_artefact  # noqa: PLC0415
+
+        return open_artefact(folder, board, inputs, outputs, runtime, threads)

@@ -9,10 +9,11 @@ import onnx_ir as ir
 class ClampWeightsPass(ir.passes.InPlacePass):
     """Clamp float initializers of two or more dimensions to [-limit, limit].
 
-    `tolerance` is how far the pass may move the model's outputs, relative to their range, before `--verify-passes`
+    `name` is what the manifest calls it; `tolerance` is how far the pass may move the model's outputs, relative to their range, before `--verify-passes`
     calls it broken; a pass that changes values on purpose states so.
     """
 
+    name = "clamp_weights"
     tolerance = 0.05
 
     def __init__(self, limit: float = 1.0) -> None:

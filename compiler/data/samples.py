@@ -1,0 +1,98 @@
+"""`Samples`: a sized, indexable, lazily read sequence of samples in a fixed order, and parts of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.data.labels import Label
+from edgec.data.placement import Placement
+from edgec.errors import BadOption
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One feed of the network and what is known of it.
+
+    Attributes:
+        name: Names the sample in messages and keys of caches; unique within its `Samples`.
+        inputs: Input name -> array, as the network takes it.
+        label: What is true of it, None where that is not known.
+        placement: Where the original picture lies in the input; None where the input is no picture.
+    """
+
+    name: str
+    inputs: Mapping[str, np.ndarray[Any, Any]]
+    label: Label | None = None
+    placement: Placement | None = None
+
+
+class Samples(ABC):
+    """Samples in a fixed order; each is read when it is asked for, and nothing is kept.
+
+    `classes` names the classes of the labels, index = class; empty where the source has no names.
+    """
+
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def __iter__(self) -> Iterator[Sample]:
+        for index in range(len(self)):
+            yield self[index]
+
+
+class Subset(Samples):
+    """The samples of `whole` at `indices`, in that order."""
+
+    def __init__(self, whole: Samples, indices: Sequence[int]) -> None:
+        self.classes = whole.classes
+        self._whole = whole
+        self._indices = tuple(int(index) for index in indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._whole[self._indices[index]]
+
+
+def spread(samples: Samples, count: int) -> Samples:
+    """Return at most `count` samples at even distances, so that a source sorted by class gives all classes.
+
+    Raises:
+        BadOption: `count` is below 1.
+    """
+    if count < 1:
+        raise BadOption(f"cannot take {count} samples", remedy="Give a limit of at least 1.")
+    if count >= len(samples):
+        return samples
+    return Subset(samples, [position * len(samples) // count for position in range(count)])
+
+
+def split(samples: Samples, shares: Sequence[float], seed: int) -> tuple[Samples, ...]:
+    """Split at random, reproducibly, into disjoint parts: one for each of `shares`, and each in the old order.
+
+    Args:
+        samples: What to split.
+        shares: Part of the samples for each result, > 0 and together at most 1.
+        seed: The same seed gives the same parts.
+
+    Raises:
+        BadOption: The shares do not fit, or a part would be empty.
+    """
+    if min(shares) <= 0 or sum(shares) > 1 + 1e-9:
+        raise BadOption(f"shares {tuple(shares)} are not positive and at most 1 together")
+    bounds = [round(bound * len(samples)) for bound in np.cumsum([0.0, *shares])]
+    if any(start == stop for start, stop in zip(bounds, bounds[1:], strict=False)):
+        raise BadOption(f"{len(samples)} samples are too few for the shares {tuple(shares)}", remedy="Give more data.")
+    order = np.random.default_rng(seed).permutation(len(samples))
+    return tuple(Subset(samples, sorted(order[a:b])) for a, b in zip(bounds, bounds[1:], strict=False))

@@ -1,0 +1,114 @@
+"""Samples from .npy and .npz files: batches that are already the network's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec.data.labels import ClassLabel, Label, Mask, Text
+from edgec.data.placement import Placement
+from edgec.data.samples import Sample, Samples
+from edgec.errors import BadOption
+from edgec.model.signature import TensorSpec, check_array
+from edgec.preprocessing import Preprocessing
+from edgec.registry import suggest
+
+Array = np.ndarray[Any, Any]
+
+LABELS = "labels"
+"""Key of the labels in a .npz file."""
+
+
+class ArraySamples(Samples):
+    """The arrays in the file `path`, cut along their first axis into pieces of the network's batch size.
+
+    A .npy file feeds a network of one input. A .npz file has an array for each input, by its name (any name for a
+    network of one input), and optionally `labels`: integers [n] (classes) or [n, height, width] (masks), or strings [n].
+
+    Raises:
+        BadOption: The file is unreadable or holds Python objects, or its arrays do not fit the inputs or one another.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> None:
+        arrays = _read(path)
+        self._path = path
+        self._specs = tuple(inputs)
+        self._labels = None if any(spec.name == LABELS for spec in inputs) else arrays.pop(LABELS, None)
+        self._arrays = _by_input(arrays, self._specs, path)
+        self._layout = preprocessing.layout
+        self._length = self._count()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -self._length <= index < self._length:
+            raise IndexError(index)
+        index %= self._length
+        inputs = {}
+        for spec in self._specs:
+            batch = spec.shape[0]
+            inputs[spec.name] = np.ascontiguousarray(self._arrays[spec.name][index * batch : (index + 1) * batch])
+        return Sample(f"{self._path}[{index}]", inputs, self._label(index), self._placement())
+
+    def _count(self) -> int:
+        counts = {}
+        for spec in self._specs:
+            array = self._arrays[spec.name]
+            where = f"{self._path}: array for input {spec.name!r}"
+            if not spec.shape or array.ndim != len(spec.shape) or len(array) == 0 or len(array) % spec.shape[0]:
+                got = "x".join(map(str, array.shape))
+                raise BadOption(f"{where} is [{got}]: not a number of {spec}", remedy="Stack the inputs along axis 0.")
+            check_array(array[: spec.shape[0]], spec, where)
+            counts[spec.name] = len(array) // spec.shape[0]
+        if self._labels is not None:
+            counts[LABELS] = len(self._labels)
+        if len(set(counts.values())) != 1:
+            raise BadOption(f"{self._path}: the arrays differ in their number of samples: {counts}")
+        return next(iter(counts.values()))
+
+    def _label(self, index: int) -> Label | None:
+        if self._labels is None:
+            return None
+        value = self._labels[index]
+        if isinstance(value, str):
+            return Text(str(value))
+        return ClassLabel(int(value)) if np.ndim(value) == 0 else Mask(np.asarray(value, np.int64))
+
+    def _placement(self) -> Placement | None:
+        shape = self._specs[0].shape
+        if len(self._specs) != 1 or len(shape) != 4:
+            return None
+        height, width = shape[2:] if self._layout == "NCHW" else shape[1:3]
+        return Placement.identity((width, height))
+
+
+def _read(path: Path) -> dict[str, Array]:
+    try:
+        if path.suffix == ".npy":
+            return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    # zipfile and zlib errors derive from Exception alone.
+    except Exception as error:
+        remedy = "Write it with numpy.save or numpy.savez; arrays of Python objects are not read."
+        raise BadOption(f"{path}: {error}", remedy=remedy) from error
+    labels = arrays.get(LABELS)
+    if labels is not None and (labels.dtype.kind not in "iuU" or labels.ndim not in (1, 3)):
+        raise BadOption(f"{path}: {LABELS} is {labels.dtype}[{'x'.join(map(str, labels.shape))}]", remedy=LABEL_FORMS)
+    return arrays
+
+
+LABEL_FORMS = "Labels are integers [n] or [n, height, width], or strings [n]."
+
+
+def _by_input(arrays: Mapping[str, Array], specs: tuple[TensorSpec, ...], path: Path) -> dict[str, Array]:
+    if len(specs) == 1 and len(arrays) == 1:
+        return {specs[0].name: next(iter(arrays.values()))}
+    for spec in specs:
+        if spec.name not in arrays:
+            raise BadOption(f"{path} has no array for input {spec.name!r}", remedy=suggest(spec.name, arrays))
+    return dict(arrays)

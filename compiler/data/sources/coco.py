@@ -1,0 +1,87 @@
+"""COCO object detection annotations (instances_*.json)."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from edgec.data.labels import Boxes
+from edgec.data.pictures import Entry, Listing
+from edgec.data.sources.text import read_text
+from edgec.errors import BadOption
+
+
+def read_coco(path: Path) -> Listing:
+    """List the pictures of a COCO file in the order of their ids; classes are its categories in the order of their ids.
+
+    The pictures are looked for beside the file, in `images/` beside it or beside its folder, and in the folder of the
+    split's name beside its folder (annotations/instances_val2017.json -> val2017/).
+
+    Raises:
+        BadOption: The file is no such JSON, an annotation is wrong (its id is named), or the pictures are not found.
+    """
+    document = _document(path)
+    categories = sorted(document["categories"], key=lambda category: category["id"])
+    classes = {category["id"]: index for index, category in enumerate(categories)}
+    images = sorted(document["images"], key=lambda image: image["id"])
+    rows: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in images}
+    for annotation in document["annotations"]:
+        _check(annotation, classes, rows, path)
+        rows[annotation["image_id"]].append(annotation)
+    root = _picture_folder(path, images)
+    entries = (Entry(root / image["file_name"], _boxes(rows[image["id"]], classes)) for image in images)
+    return Listing(tuple(entries), tuple(str(category.get("name", category["id"])) for category in categories))
+
+
+def _document(path: Path) -> dict[str, list[dict[str, Any]]]:
+    try:
+        document = json.loads(read_text(path))
+    except ValueError as error:
+        raise BadOption(f"{path}: not JSON: {error}", remedy="Give a COCO annotation file.") from error
+    needed = {"images": ("id", "file_name"), "annotations": ("id", "image_id", "category_id"), "categories": ("id",)}
+    for table, keys in needed.items():
+        rows = document.get(table) if isinstance(document, dict) else None
+        if not isinstance(rows, list):
+            raise BadOption(f"{path}: no list {table!r}", remedy="Give a COCO annotation file (instances_*.json).")
+        for position, row in enumerate(rows):
+            missing = [key for key in keys if not isinstance(row, dict) or key not in row]
+            if missing:
+                raise BadOption(f"{path}: {table}[{position}] has no {missing[0]!r}")
+    result: dict[str, list[dict[str, Any]]] = document
+    return result
+
+
+def _check(annotation: dict[str, Any], classes: dict[Any, int], rows: dict[Any, Any], path: Path) -> None:
+    where = f"{path}: annotation {annotation['id']}"
+    if annotation["image_id"] not in rows:
+        raise BadOption(f"{where}: image {annotation['image_id']} is not in the images")
+    if annotation["category_id"] not in classes:
+        raise BadOption(f"{where}: category {annotation['category_id']} is not in the categories")
+    box = annotation.get("bbox")
+    sound = isinstance(box, list) and len(box) == 4 and all(isinstance(x, int | float) and math.isfinite(x) for x in box)
+    if not sound or min(box[2:]) < 0:
+        raise BadOption(f"{where}: bbox {box!r} is not [x, y, width, height]")
+
+
+def _boxes(annotations: list[dict[str, Any]], classes: dict[Any, int]) -> Boxes:
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (row["bbox"] for row in annotations)]
+    return Boxes.of(
+        corners,
+        [classes[row["category_id"]] for row in annotations],
+        ignored=[bool(row.get("iscrowd", 0)) for row in annotations],
+        areas=[row.get("area", row["bbox"][2] * row["bbox"][3]) for row in annotations],
+    )
+
+
+def _picture_folder(path: Path, images: list[dict[str, Any]]) -> Path:
+    if not images:
+        raise BadOption(f"{path} lists no pictures")
+    folder, first = path.parent, images[0]["file_name"]
+    candidates = (folder, folder / "images", folder.parent / "images", folder.parent / path.stem.rpartition("_")[2])
+    for candidate in candidates:
+        if (candidate / first).is_file():
+            return candidate
+    looked = ", ".join(str(candidate) for candidate in candidates)
+    raise BadOption(f"{path}: picture {first} is in none of {looked}", remedy="Put the pictures into one of these.")

@@ -1,0 +1,49 @@
+"""A folder of pictures; the names of its sub-folders are the classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgec.data.labels import ClassLabel
+from edgec.data.pictures import Entry, Listing, find_pictures
+from edgec.data.sources.text import read_names
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+CLASSES_FILE = "classes.txt"
+
+
+def read_folder(folder: Path) -> Listing:
+    """List the pictures in `folder`: labelled if they lie in sub-folders, not labelled if they lie in it directly.
+
+    The classes are numbered in the order of `classes.txt` in the folder if there is one, in numeric order if all
+    sub-folders are numbers (then the number is the class), else in alphabetical order.
+
+    Raises:
+        BadOption: There are no pictures, some lie in sub-folders and some do not, or classes.txt lacks a sub-folder.
+    """
+    paths = find_pictures(folder)
+    loose = [path for path in paths if path.parent == folder]
+    if len(loose) == len(paths):
+        return Listing(tuple(Entry(path) for path in paths))
+    if loose:
+        remedy = "Move every picture into the sub-folder of its class."
+        raise BadOption(f"folder {folder} has classes, but {loose[0].name} is in none", remedy=remedy)
+    names = [path.relative_to(folder).parts[0] for path in paths]
+    classes = _classes(folder, sorted(set(names)))
+    entries = (Entry(path, ClassLabel(classes[name])) for path, name in zip(paths, names, strict=True))
+    by_class = {index: name for name, index in classes.items()}
+    return Listing(tuple(entries), tuple(by_class.get(k, str(k)) for k in range(max(by_class) + 1)))
+
+
+def _classes(folder: Path, names: list[str]) -> dict[str, int]:
+    listed = folder / CLASSES_FILE
+    if listed.is_file():
+        known = {name: index for index, name in enumerate(read_names(listed))}
+        for name in names:
+            if name not in known:
+                raise BadOption(f"{listed} lacks the class of sub-folder {name!r}", remedy=suggest(name, known))
+        return known
+    if all(name.isascii() and name.isdigit() for name in names):  # "10" sorts before "2" as text
+        return {name: int(name) for name in names}
+    return {name: index for index, name in enumerate(names)}

@@ -1,0 +1,31 @@
+"""Recognizes files that are given in place of an ONNX model, for a message that helps."""
+
+from __future__ import annotations
+
+# (offset of the mark, mark, what such a file is)
+MARKS = (
+    (0, b"PK\x03\x04", "a zip file (a PyTorch checkpoint or a Keras model?)"),
+    (0, b"\x89HDF\r\n", "an HDF5 file (a Keras model?)"),
+    (0, b"\x1f\x8b", "a gzip file"),
+    (0, b"\x80\x02", "a pickle (a PyTorch checkpoint?)"),
+    (0, b"\x80\x04", "a pickle (a PyTorch checkpoint?)"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (4, b"ORTM", "a model in ONNX Runtime's own format"),
+    (0, b"ftrt", "a TensorRT engine"),
+    (0, b"<?xml", "an XML file (an OpenVINO model?)"),
+)
+TEXT_SAMPLE_BYTES = 512
+
+
+def file_kind(data: bytes) -> str | None:
+    """Return what the file with the contents `data` is, with its article, or None if it may well be ONNX."""
+    if not data:
+        return "empty"
+    for offset, mark, kind in MARKS:
+        if data[offset : offset + len(mark)] == mark:
+            return kind
+    sample = data[:TEXT_SAMPLE_BYTES]
+    # An ONNX file begins with field tags and lengths, of which several are control characters.
+    if all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in sample):
+        return "a text file"
+    return None

@@ -1,0 +1,107 @@
+"""Graph queries and edits that several passes need; everything else about a graph is plain `onnx_ir`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+Array = np.ndarray[Any, Any]
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """Return what `value` always holds (initializer or Constant node), or None if it depends on the inputs.
+
+    The array shares memory with the model: copy before writing to it.
+    """
+    if value is None or (value.is_graph_input() and not value.is_initializer()):
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
+    return None if tensor is None or tensor.dtype == ir.DataType.STRING else tensor.numpy()
+
+
+def scalar(value: ir.Value | None) -> float | None:
+    """Return the number held by a constant of exactly one element (any rank), or None."""
+    array = constant(value)
+    return None if array is None or array.size != 1 else float(array.reshape(())[()])
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """Return the attribute `name` as a Python value (int, float, str, tuple, tensor, graph), or `default`."""
+    attr = node.attributes.get(name)
+    if attr is None or attr.value is None:
+        return default
+    return tuple(attr.value) if isinstance(attr.value, (list, tuple)) else attr.value
+
+
+def is_static(value: ir.Value) -> bool:
+    """Return whether every dimension of `value` is known."""
+    return value.shape is not None and value.shape.is_static()
+
+
+def single_consumer(value: ir.Value) -> ir.Node | None:
+    """Return the node that alone reads `value`, once, or None; being a graph output counts as being read."""
+    uses = value.uses()
+    return None if value.is_graph_output() or len(uses) != 1 else next(iter(uses)).node
+
+
+def opset(model: ir.Model | ir.Graph) -> int:
+    """Return the version of the standard operator set the model imports."""
+    return int(model.opset_imports.get("", 1))
+
+
+def unique_name(graph: ir.Graph, stem: str) -> str:
+    """Return `stem`, or `stem_2`, `stem_3`, ...: the first that no value or node of `graph` or its subgraphs has."""
+    taken = {value.name for value in graph.inputs} | set(graph.initializers)
+    for node in graph.all_nodes():
+        taken.add(node.name)
+        taken.update(output.name for output in node.outputs)
+    for subgraph in graph.subgraphs():
+        taken.update(value.name for value in subgraph.inputs)
+        taken.update(subgraph.initializers)
+    candidate, count = stem, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{stem}_{count}"
+    return candidate
+
+
+def add_constant(graph: ir.Graph, stem: str, array: Array) -> ir.Value:
+    """Add `array` to `graph` as an initializer named `unique_name(graph, stem)` and return its value."""
+    name = unique_name(graph, stem)
+    value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def replace_uses(old: ir.Value, new: ir.Value) -> None:
+    """Make every reader of `old` read `new`, also where `old` is a graph output; the graph's output names stay.
+
+    `new` takes over the output's name; where it cannot (it is an input, an initializer or another output), an
+    Identity node carries the name. `old` keeps existing without readers: remove its node, or leave that to the
+    clean-up pass. Type and shape of `old` are kept where `new` has none.
+    """
+    if new.type is None:
+        new.type = old.type
+    if new.shape is None:
+        new.shape = old.shape
+    if not old.is_graph_output():
+        old.replace_all_uses_with(new)
+        return
+    graph, name = old.graph, old.name
+    if graph is None or name is None:
+        raise ValueError(f"graph output without graph or name: {old!r}")
+    replacement = new
+    if new.is_graph_output() or new.is_graph_input() or new.is_initializer() or new.graph is not graph:
+        node = ir.node("Identity", [new], name=unique_name(graph, f"{name}_identity"))
+        node.outputs[0].type, node.outputs[0].shape = new.type, new.shape
+        graph.append(node)
+        replacement = node.outputs[0]
+    # The old name is given up first: two values of one name would be an invalid graph.
+    old.name = unique_name(graph, f"{name}_replaced")
+    replacement.name = name
+    for index, value in enumerate(graph.outputs):
+        if value is old:
+            graph.outputs[index] = replacement
+    old.replace_all_uses_with(new)

@@ -1,0 +1,142 @@
+"""Reading a trained model: any ONNX a user has becomes a checked, self-contained `onnx_ir.Model`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
+
+from edgec.errors import BadModel
+from edgec.model import serialize
+from edgec.model.check import EXPORT_AGAIN, check_kinds, check_onnx, check_versions
+from edgec.model.external import external_tensors, hash_files, in_memory
+from edgec.model.file_kind import file_kind
+
+OLDEST_IR_VERSION = 4
+"""First in which initializers need not be inputs."""
+
+Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as it came from the user: checked, its functions inlined, all its weights in memory.
+
+    `sha256` is that of the file or bytes and of the external data it refers to; for a `ModelProto` or `ir.Model`,
+    that of its deterministic serialization. `name` is the file's stem, or made from the graph's name.
+    """
+
+    model: ir.Model
+    sha256: str
+    name: str
+
+
+def load(source: Source) -> LoadedModel:
+    """Read and check a model; `source` itself is never altered.
+
+    Args:
+        source: Path, contents of a file, `onnx.ModelProto` or `onnx_ir.Model`.
+
+    Raises:
+        BadModel: It cannot be read, is not valid ONNX, or its external data is missing or outside its folder.
+        UnsupportedModel: Valid ONNX, but of a version, or with inputs or tensors, that edgec does not take.
+    """
+    if isinstance(source, ir.Model):
+        return _load_ir(source)
+    if isinstance(source, onnx.ModelProto):
+        where = f"model {source.graph.name!r}"
+        model = _from_proto(source, folder=None, source=where)
+        return LoadedModel(model, serialize.sha256(model), _name(source.graph.name))
+    if isinstance(source, bytes):
+        proto = _parse(source, "the model given as bytes")
+        model = _from_proto(proto, folder=None, source="the model given as bytes")
+        return LoadedModel(model, hashlib.sha256(source).hexdigest(), _name(proto.graph.name))
+    return _load_file(Path(source))
+
+
+def _load_file(path: Path) -> LoadedModel:
+    if path.is_dir():
+        raise BadModel(f"{path} is a folder", remedy="Give the path of an ONNX file.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadModel(f"{path}: {error.strerror or error}", remedy="Give the path of an ONNX file.") from error
+    proto = _parse(data, str(path))
+    model = _from_proto(proto, folder=path.parent, source=str(path))
+    digest = hashlib.sha256(data)
+    hash_files(digest, path.parent, {location for location, _ in external_tensors(proto)})
+    return LoadedModel(model, digest.hexdigest(), path.stem)
+
+
+def _load_ir(source: ir.Model) -> LoadedModel:
+    where = f"model {source.graph.name!r}"
+    check_versions(source.opset_imports, source.ir_version, where)
+    model = source.clone()
+
+    def read(tensor: ir.TensorProtocol, place: str) -> ir.TensorProtocol:
+        base = tensor.base_dir if isinstance(tensor, ir.ExternalTensor) else None
+        return in_memory(tensor, place, folder=Path(base) if base else None, source=where)
+
+    serialize.map_tensors(model, read)
+    proto = serialize.skeleton(model)
+    check_kinds(proto.graph, where)
+    check_onnx(proto, where)
+    _normalize(model, where)
+    return LoadedModel(model, serialize.sha256(model), _name(source.graph.name))
+
+
+def _parse(data: bytes, source: str) -> onnx.ModelProto:
+    kind = file_kind(data)
+    if kind is not None:
+        raise BadModel(f"{source} is {kind}, not an ONNX model", remedy="Export the network to ONNX first.")
+    if len(data) > serialize.PROTOBUF_LIMIT_BYTES:
+        raise BadModel(f"{source} exceeds protobuf's limit of 2 GB", remedy="Save the model with external data.")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        raise BadModel(f"{source} is truncated, or is no ONNX model at all", remedy=EXPORT_AGAIN) from error
+    if not proto.HasField("graph"):
+        raise BadModel(f"{source} is not an ONNX model: it has no graph", remedy=EXPORT_AGAIN)
+    return proto
+
+
+def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> ir.Model:
+    check_versions({item.domain: item.version for item in proto.opset_import}, proto.ir_version, source)
+    check_kinds(proto.graph, source)
+    # The checker takes neither files outside the model's folder nor more than 2 GB: such models are read first.
+    self_contained = not external_tensors(proto) and proto.ByteSize() < serialize.PROTOBUF_LIMIT_BYTES
+    if self_contained:
+        check_onnx(proto, source)
+    try:
+        model = ir.from_proto(proto)
+    except (ir.serde.SerdeError, ValueError, TypeError) as error:
+        raise BadModel(f"{source} cannot be read: {error}", remedy=EXPORT_AGAIN) from error
+    serialize.map_tensors(model, lambda tensor, place: in_memory(tensor, place, folder=folder, source=source))
+    if not self_contained:
+        check_onnx(serialize.skeleton(model), source)
+    _normalize(model, source)
+    return model
+
+
+def _normalize(model: ir.Model, source: str) -> None:
+    """Make initializers plain ones and inline the functions, in place."""
+    try:
+        InlinePass()(model)
+    except (ir.passes.PassError, ValueError) as error:
+        raise BadModel(f"{source}: its functions cannot be inlined: {error}", remedy=EXPORT_AGAIN) from error
+    RemoveInitializersFromInputsPass()(model)
+    model.ir_version = max(model.ir_version, OLDEST_IR_VERSION)
+
+
+def _name(graph_name: str | None) -> str:
+    """Return a name that is safe as a file name: folder separators and the like become dashes."""
+    # protobuf gives bytes where a string is not UTF-8, hence str().
+    return re.sub(r"[^\w.-]+", "-", str(graph_name or "")).strip("-.") or "model"

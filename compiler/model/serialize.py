@@ -1,0 +1,148 @@
+"""Models to bytes and files: deterministic, with the weights in a second file where protobuf's limit asks for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec.errors import BadOption
+
+PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
+"""Largest message protobuf writes or reads."""
+ROOM_FOR_GRAPH_BYTES = 64 << 20
+"""Kept free below the limit for everything that is not weights."""
+SMALL_TENSOR_BYTES = 1024
+"""Tensors up to this size stay in the skeleton: they are shapes, axes and scales that shape inference reads."""
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Return the bytes of all initializers and tensor attributes, those of subgraphs included."""
+    total = 0
+    for graph in model.graphs():
+        total += sum(value.const_value.nbytes for value in graph.initializers.values() if value.const_value is not None)
+        for node in graph:
+            for attr in node.attributes.values():
+                if attr.type == ir.AttributeType.TENSOR:
+                    total += attr.as_tensor().nbytes
+    return total
+
+
+def fits_one_file(model: ir.Model) -> bool:
+    """Return whether `model` can be one protobuf message."""
+    return weight_bytes(model) < PROTOBUF_LIMIT_BYTES - ROOM_FOR_GRAPH_BYTES
+
+
+def to_bytes(model: ir.Model) -> bytes:
+    """Return `model` as an ONNX file; the same model gives the same bytes.
+
+    Raises:
+        ValueError: The model exceeds protobuf's 2 GB limit; use `save`.
+    """
+    if not fits_one_file(model):
+        raise ValueError(f"{weight_bytes(model)} bytes of weights exceed protobuf's limit of 2 GB")
+    return bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+
+
+def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
+    """Write `model` to `path`; weights go to `<name>.data` beside it when they exceed protobuf's limit of 2 GB.
+
+    Raises:
+        BadOption: The path cannot be written.
+    """
+    path = Path(path)
+    try:
+        if fits_one_file(model):
+            path.write_bytes(to_bytes(model))
+        else:
+            # ir.save swaps the model's tensors for external ones while it writes: give it a copy.
+            ir.save(model.clone(), path, external_data=f"{path.name}.data")
+    except OSError as error:
+        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
+
+
+def sha256(model: ir.Model) -> str:
+    """Return the SHA-256 of `model`: of its bytes or, beyond 2 GB, of its skeleton and its weights."""
+    if fits_one_file(model):
+        return hashlib.sha256(to_bytes(model)).hexdigest()
+    digest = hashlib.sha256(skeleton(model).SerializeToString(deterministic=True))
+    for value in model.graph.initializers.values():
+        if value.const_value is not None:
+            digest.update(value.const_value.tobytes())
+    return digest.hexdigest()
+
+
+def skeleton(model: ir.Model, known: Mapping[str, np.ndarray[Any, Any]] | None = None) -> onnx.ModelProto:
+    """Return `model` without its large tensors: they become graph inputs of the same name, type and shape.
+
+    This is what ONNX's own checker and shape inference are given, so that the size of the weights does not matter.
+
+    Args:
+        model: Is not altered.
+        known: Values of the main graph, by name, to put in as constants in place of what computes them.
+    """
+    bare = model.clone()
+    graph = bare.graph
+    for node in list(graph):
+        for output in node.outputs:
+            array = None if known is None else known.get(output.name or "")
+            if array is not None and not output.is_graph_output():
+                _put_constant(graph, output, array)
+    for value in list(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes > SMALL_TENSOR_BYTES:
+            value.shape, value.type = ir.Shape(tensor.shape.numpy()), ir.TensorType(tensor.dtype)
+            del graph.initializers[value.name or ""]
+            graph.inputs.append(value)
+    for node in list(graph):
+        _large_constant_to_input(graph, node)
+    return ir.to_proto(bare)
+
+
+def _put_constant(graph: ir.Graph, output: ir.Value, array: np.ndarray[Any, Any]) -> None:
+    name = output.name or ""
+    stand_in = ir.val(name, const_value=ir.tensor(array, name=name))
+    output.replace_all_uses_with(stand_in)
+    output.name = f"{name}/computed"
+    graph.register_initializer(stand_in)
+
+
+def _large_constant_to_input(graph: ir.Graph, node: ir.Node) -> None:
+    attr = node.attributes.get("value")
+    if node.op_type != "Constant" or node.domain or attr is None or attr.type != ir.AttributeType.TENSOR:
+        return
+    tensor, output = attr.as_tensor(), node.outputs[0]
+    if tensor.nbytes <= SMALL_TENSOR_BYTES or output.is_graph_output():
+        return
+    stand_in = ir.val(output.name, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()))
+    output.replace_all_uses_with(stand_in)
+    graph.remove(node)
+    graph.inputs.append(stand_in)
+
+
+def map_tensors(model: ir.Model, change: Callable[[ir.TensorProtocol, str], ir.TensorProtocol]) -> None:
+    """Replace every tensor of `model`, functions included, by `change(tensor, where)`; `where` names it in messages."""
+    functions = [function.graph for function in model.functions.values()]
+    for graph in [*model.graphs(), *functions, *(inner for function in functions for inner in function.subgraphs())]:
+        for value in graph.initializers.values():
+            if value.const_value is not None:
+                value.const_value = change(value.const_value, f"initializer {value.name!r}")
+        for node in graph:
+            _map_attributes(node, change)
+
+
+def _map_attributes(node: ir.Node, change: Callable[[ir.TensorProtocol, str], ir.TensorProtocol]) -> None:
+    for attr in list(node.attributes.values()):
+        where = f"attribute {attr.name!r} of {node.op_type} node {node.name!r}"
+        if attr.is_ref() or attr.value is None:
+            continue
+        if attr.type == ir.AttributeType.TENSOR:
+            node.attributes.add(ir.AttrTensor(attr.name, change(attr.as_tensor(), where)))
+        elif attr.type == ir.AttributeType.TENSORS:
+            node.attributes.add(ir.AttrTensors(attr.name, [change(tensor, where) for tensor in attr.as_tensors()]))

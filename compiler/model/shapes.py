@@ -1,0 +1,110 @@
+"""Fixing every shape: `--shape` and the defaults make the inputs static, ONNX's inference does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from edgec.errors import BadOption, UnsupportedModel
+from edgec.model.infer import infer_shapes
+from edgec.registry import suggest
+
+ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
+"""Names that exporters give to dimensions without meaning that equal names are equal sizes."""
+
+
+def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
+    """Return a copy of `model` with static input shapes and all shapes inferred; tensors are shared with `model`.
+
+    An open first dimension (symbolic, zero or negative) is the batch and becomes 1; others must be in `shapes`. A
+    symbolic name has the same size wherever it occurs.
+
+    Args:
+        model: As `edgec.model.load.load` returns it.
+        shapes: Input name -> its full shape.
+
+    Raises:
+        BadOption: `shapes` names no input, has the wrong rank, contradicts a fixed dimension or itself; or it is
+            missing for a dimension that has no default.
+        UnsupportedModel: An input has no rank.
+        BadModel: The shapes inside the model contradict each other.
+    """
+    fixed = model.clone()
+    inputs = {value.name or "": value for value in fixed.graph.inputs}
+    _refuse_wrong_names(shapes, inputs)
+    dims = {name: _open_dims(value) for name, value in inputs.items()}
+    sizes: dict[str, int] = {}
+    for name, shape in shapes.items():
+        dims[name] = _override(name, dims[name], shape, sizes)
+    for open_or_not in dims.values():
+        _default_batch(open_or_not, sizes)
+    for name, value in inputs.items():
+        resolved = [dim if isinstance(dim, int) else sizes.get(dim) for dim in dims[name]]
+        if None in resolved:
+            raise _missing_shape(name, dims[name], resolved)
+        value.shape = ir.Shape(resolved)
+    infer_shapes(fixed, sizes=sizes, remedy="Check --shape, or export the model for this shape." if shapes else None)
+    return fixed
+
+
+def _refuse_wrong_names(shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[str, ir.Value]) -> None:
+    for name, shape in shapes.items():
+        if name not in inputs:
+            raise BadOption(f"--shape: the model has no input {name!r}", remedy=suggest(name, inputs))
+        if any(size < 1 for size in shape):
+            raise BadOption(f"--shape {_text(name, shape)}: sizes must be 1 or more", remedy="Give the full shape.")
+
+
+def _open_dims(value: ir.Value) -> list[int | str]:
+    """Return the dimensions of an input: sizes, and names for the open ones, made up where the model gives none."""
+    if value.shape is None:
+        raise UnsupportedModel(
+            f"input {value.name!r} has no shape, not even a number of dimensions",
+            remedy="Export the model with the shapes of its inputs.",
+        )
+    dims: list[int | str] = []
+    for axis, dim in enumerate(value.shape):
+        if isinstance(dim, int) and dim > 0:
+            dims.append(dim)
+        else:
+            symbol = "" if isinstance(dim, int) else dim.value or ""
+            dims.append(f"{value.name}[{axis}]" if symbol in ANONYMOUS else symbol)
+    return dims
+
+
+def _override(name: str, dims: list[int | str], shape: tuple[int, ...], sizes: dict[str, int]) -> list[int | str]:
+    """Check `shape` against `dims`, note the sizes of names in `sizes`, and return it."""
+    if len(shape) != len(dims):
+        raise BadOption(
+            f"--shape {_text(name, shape)}: the input has {len(dims)} dimensions, not {len(shape)}",
+            remedy=f"Its shape is {_text(name, dims)}.",
+        )
+    for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        expected = dim if isinstance(dim, int) else sizes.setdefault(dim, size)
+        if expected == size:
+            continue
+        reason = "fixes it" if isinstance(dim, int) else f"calls it {dim!r}, given elsewhere,"
+        raise BadOption(
+            f"--shape {_text(name, shape)}: dimension {axis} is {size}, but the model {reason} as {expected}",
+            remedy=f"Give {expected} there, or export the model for other sizes.",
+        )
+    return list(shape)
+
+
+def _default_batch(dims: list[int | str], sizes: dict[str, int]) -> None:
+    if dims and isinstance(dims[0], str):
+        sizes.setdefault(dims[0], 1)
+
+
+def _missing_shape(name: str, dims: list[int | str], resolved: list[int | None]) -> BadOption:
+    unknown = [str(dim) for dim, size in zip(dims, resolved, strict=True) if size is None]
+    wanted = _text(name, ["?" if size is None else size for size in resolved])
+    return BadOption(
+        f"input {name!r} has dimensions without a size: {', '.join(unknown)}",
+        remedy=f"Give --shape {wanted} with a size for each ?.",
+    )
+
+
+def _text(name: str, shape: Sequence[int | str]) -> str:
+    return f"{name}={','.join(map(str, shape))}"

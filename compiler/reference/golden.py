@@ -1,0 +1,53 @@
+"""Random inputs that are the same on every machine, with every numpy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import ml_dtypes  # noqa: F401  (numpy knows the names of the small floats only after this)
+import numpy as np
+
+from edgec.errors import UnsupportedModel
+from edgec.model.signature import TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+PIXEL_VALUES = 256
+SMALL_INTEGERS = 10
+"""Integers wider than a byte are indices or counts more often than pixels, so they stay below this."""
+
+
+def random_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
+    """Return one random array per input.
+
+    Floats are uniform in [0, 1), bytes are uniform over their non-negative range, other integers are 0 to 9, booleans
+    are fair. An array depends on seed, name, shape and dtype alone, not on the other inputs. It is made from the raw
+    output of the Philox generator, the part of numpy's random module that promises never to change.
+
+    Args:
+        specs: Names, shapes and dtypes.
+        seed: Any non-negative integer.
+
+    Raises:
+        UnsupportedModel: An input is neither float nor integer nor boolean.
+    """
+    return {spec.name: _random_array(spec, seed) for spec in specs}
+
+
+def _random_array(spec: TensorSpec, seed: int) -> Array:
+    key = int.from_bytes(hashlib.sha256(f"{seed}:{spec.name}".encode()).digest()[:16], "little")
+    count = int(np.prod(spec.shape, dtype=np.int64))
+    bits = np.random.Philox(key=key).random_raw(count).reshape(spec.shape)
+    dtype = np.dtype(spec.dtype)
+    if dtype == np.bool_:
+        return (bits >> np.uint64(63)).astype(np.bool_)
+    if dtype.kind in "iu":
+        below = SMALL_INTEGERS if dtype.itemsize > 1 else PIXEL_VALUES if dtype.kind == "u" else PIXEL_VALUES // 2
+        return (bits % np.uint64(below)).astype(dtype)
+    if dtype.kind == "f" or "float" in dtype.name:
+        # 24 bits fill a float32's mantissa: the conversion is exact and 1.0 cannot occur.
+        unit = ((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
+        return unit if dtype == np.float32 else unit.astype(dtype)
+    raise UnsupportedModel(f"input {spec} has a type without random values", remedy="Give golden inputs of your own.")

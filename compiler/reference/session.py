@@ -1,0 +1,126 @@
+"""Runs a model in ONNX Runtime, as written, optionally reading out values inside it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+
+from edgec.errors import BadModel, BadOption, UnsupportedModel
+from edgec.model import serialize
+from edgec.registry import suggest
+
+Array = np.ndarray[Any, Any]
+
+QUIET = 4
+"""ONNX Runtime's log level at which only fatal errors are printed; ours are raised."""
+NEWEST_SAFE_IR_VERSION = 10
+"""ONNX Runtime refuses formats newer than its own release; nothing it needs came after this version."""
+NO_KERNEL = re.compile(r"implementation for (?P<op>[\w.:]+)\(\d+\) node with name '(?P<node>[^']*)'")
+NOT_REGISTERED = re.compile(r"(?P<op>[\w.:]+)\(-?\d+\) is not a registered function/op")
+
+
+class Reference:
+    """A model in ONNX Runtime on this machine's CPU.
+
+    Args:
+        model: The model, or the contents of an ONNX file. It is not altered.
+        taps: Names of values inside the model that `run` returns besides the outputs; only for an `ir.Model`.
+        threads: Threads per operator; None: ONNX Runtime decides.
+        optimize: Let ONNX Runtime rewrite the graph. Off by default, so that what runs is the model as written.
+
+    Raises:
+        UnsupportedModel: ONNX Runtime has no implementation of an operator; names op and node.
+        BadModel: ONNX Runtime refuses the model.
+        BadOption: A tap names no value of the model.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model | bytes,
+        taps: Sequence[str] = (),
+        *,
+        threads: int | None = None,
+        optimize: bool = False,
+    ) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = QUIET
+        options.intra_op_num_threads = threads or 0
+        levels = ort.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        if isinstance(model, bytes):
+            self._session = _open(model, options)
+        else:
+            self._session = _open_ir(_tapped(model, taps), options)
+        self.input_names = tuple(value.name for value in self._session.get_inputs())
+        self.output_names = tuple(value.name for value in self._session.get_outputs())
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one inference: input name -> array in, output (and tap) name -> array out.
+
+        Raises:
+            BadOption: An input is missing, unknown, or has the wrong shape or dtype.
+        """
+        for name in feeds:
+            if name not in self.input_names:
+                raise BadOption(f"the model has no input {name!r}", remedy=suggest(name, self.input_names))
+        missing = [name for name in self.input_names if name not in feeds]
+        if missing:
+            raise BadOption(f"input {missing[0]!r} is missing", remedy="Give an array for every input.")
+        try:
+            results = self._session.run(None, dict(feeds))
+        except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+            raise BadOption(f"wrong input: {_first_line(error)}", remedy="`edgec inspect` lists the inputs.") from error
+        return dict(zip(self.output_names, results, strict=True))
+
+
+def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:
+    tapped = model.clone()
+    # The version of the file format matters to no kernel, but ONNX Runtime refuses one it does not know.
+    tapped.ir_version = min(tapped.ir_version, NEWEST_SAFE_IR_VERSION)
+    values = {output.name or "": output for node in tapped.graph for output in node.outputs}
+    outputs = {value.name for value in tapped.graph.outputs}
+    for name in dict.fromkeys(taps):
+        if name not in values:
+            raise BadOption(f"the model computes no value {name!r}", remedy=suggest(name, values))
+        if name not in outputs:
+            tapped.graph.outputs.append(values[name])
+    return tapped
+
+
+def _open_ir(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSession:
+    if serialize.fits_one_file(model):
+        return _open(serialize.to_bytes(model), options)
+    with tempfile.TemporaryDirectory(prefix="edgec-") as folder:
+        path = Path(folder) / "model.onnx"
+        serialize.save(model, path)
+        return _open(str(path), options)
+
+
+def _open(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # ONNX Runtime's exceptions share no base class but this one.
+        if type(error).__module__ != ort.capi.onnxruntime_pybind11_state.__name__:
+            raise
+        message = _first_line(error)
+        match = NO_KERNEL.search(message) or NOT_REGISTERED.search(message)
+        if match is None:
+            raise BadModel(f"ONNX Runtime refuses the model: {message}") from error
+        node = match.groupdict().get("node")
+        raise UnsupportedModel(
+            f"ONNX Runtime cannot run {match['op']}" + (f" (node {node!r})" if node else "") + f": {message}",
+            remedy="Export the model with standard ONNX operators.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)

@@ -1,0 +1,109 @@
+"""The canonicalization pass: the list of its rules, and the loop that applies them until the graph is at rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import onnx_ir as ir
+
+from edgec.errors import InternalError
+from edgec.model.infer import infer_shapes
+from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
+from edgec.passes.canonicalize.constants import fold_constants
+from edgec.passes.canonicalize.expand_sum import expand_sum
+from edgec.passes.canonicalize.explicit_windows import explicit_windows
+from edgec.passes.canonicalize.fold_affine import fold_affine
+from edgec.passes.canonicalize.hard_sigmoid import hard_sigmoid_from_clip, hard_sigmoid_from_unit_clip, hard_swish
+from edgec.passes.canonicalize.merge_cast import merge_cast
+from edgec.passes.canonicalize.merge_pad import merge_pad
+from edgec.passes.canonicalize.merge_transpose import merge_transpose, reshape_unit_transpose
+from edgec.passes.canonicalize.remove_noop import remove_noop
+from edgec.passes.canonicalize.rule import Refused, Rule, label
+from edgec.passes.canonicalize.silu import expand_swish, order_silu
+from edgec.passes.canonicalize.simplify_arithmetic import constant_second, constant_sub_div, merge_constants
+from edgec.passes.canonicalize.sink_transpose import sink_transpose
+from edgec.passes.canonicalize.static_reshape import static_reshape
+from edgec.passes.fingerprint import fingerprint
+from edgec.passes.report import PassReport
+
+RULES: tuple[Rule, ...] = (
+    remove_noop,
+    merge_cast,
+    expand_sum,
+    constant_sub_div,  # before everything that looks for Mul and Add
+    constant_second,
+    hard_swish,  # before merge_constants, which would hide its 1/6 in a later factor
+    hard_sigmoid_from_clip,
+    hard_sigmoid_from_unit_clip,
+    expand_swish,
+    order_silu,
+    explicit_windows,  # before merge_pad: it adds to pads that are written out
+    merge_pad,
+    fold_affine,  # before merge_constants: a layer takes in scale and shift one by one
+    merge_constants,
+    merge_transpose,
+    reshape_unit_transpose,
+    sink_transpose,
+    static_reshape,
+)
+
+MOST_ROUNDS = 50
+"""A graph that is not at rest by then has two rules that undo each other."""
+
+
+class Canonicalize(ir.passes.InPlacePass):
+    """Apply `RULES`, constant folding and clean-up until nothing changes; names unique, shapes inferred anew.
+
+    Given a model of opset 18 or newer with static inputs, the result has no Constant nodes, no node that depends on
+    constants alone, no computed shapes, and only Mul and Add for arithmetic with constants.
+    """
+
+    name = "canonicalize"
+    tolerance = 1e-5
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Canonicalize `model` in place.
+
+        Raises:
+            InternalError: The rules do not come to rest.
+        """
+        before = fingerprint(model)
+        nodes_before = Counter(node.op_type for node in model.graph)
+        infer_shapes(model)
+        changes: list[str] = []
+        for _ in range(MOST_ROUNDS):
+            changed = fold_constants(model)
+            done, refusals = apply_rules(model.graph)
+            changes.extend(done)
+            if not (remove_duplicates(model) or changed or done):
+                break
+        else:
+            raise InternalError(f"canonicalize: rules do not come to rest, the last round did: {'; '.join(done[:5])}")
+        tidy(model)
+        infer_shapes(model)
+        nodes_after = Counter(node.op_type for node in model.graph)
+        if nodes_before != nodes_after:
+            changes.append(f"{nodes_before.total()} nodes became {nodes_after.total()}")
+        return PassReport(model, fingerprint(model) != before, tuple(changes), tuple(refusals))
+
+
+def apply_rules(graph: ir.Graph, rules: tuple[Rule, ...] = RULES) -> tuple[list[str], list[tuple[str, str]]]:
+    """Offer every node of `graph` and its subgraphs to `rules`, once; return what was done and what was refused."""
+    done: list[str] = []
+    refused: list[tuple[str, str]] = []
+    by_op: dict[str, list[Rule]] = {}
+    for each in rules:
+        for op_type in each.ops:
+            by_op.setdefault(op_type, []).append(each)
+    for node in list(graph.all_nodes()):
+        if node.domain != "":
+            continue
+        for each in by_op.get(node.op_type, ()):
+            if node.graph is None:  # an earlier rule has put another in its place
+                break
+            outcome = each.apply(node)
+            if isinstance(outcome, Refused):
+                refused.append((label(node), outcome.reason))
+            elif outcome is not None:
+                done.append(outcome)
+    return done, refused

@@ -1,0 +1,30 @@
+"""Drop the first of two Casts where it loses nothing that the second keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import attribute
+from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
+from edgec.passes.editing import substitute
+
+
+@rule("Cast")
+def merge_cast(node: ir.Node) -> Outcome:
+    """Before: Cast(Cast(x)). After: Cast(x).
+
+    Exact, because allowed only where the type between holds every value of x (int32 by way of int64 or double).
+    """
+    first = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if first is None or first.domain != "" or first.op_type != "Cast" or first.inputs[0] is None:
+        return None
+    x = first.inputs[0]
+    source, between = x.dtype, first.outputs[0].dtype
+    if source is None or between is None:
+        return None
+    if not np.can_cast(source.numpy(), between.numpy(), casting="safe"):
+        return Refused(f"the cast before it, from {source.name} to {between.name}, may change values")
+    done = f"{label(node)}: merged with the Cast before it"
+    substitute(node, "Cast", [x], {"to": attribute(node, "to")})
+    return done

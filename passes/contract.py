@@ -1,0 +1,128 @@
+"""What every pass promises, checked: valid ONNX, the same interface, the same outputs up to its tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec.errors import BadModel, InternalError, UnsupportedModel
+from edgec.model.serialize import skeleton
+from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+from edgec.reference.compare import compare
+from edgec.reference.golden import random_inputs
+from edgec.reference.session import Reference
+
+Array = np.ndarray[Any, Any]
+
+ROUNDING_FACTOR = 4
+"""A rewrite rounds at other places than the original, some of them more often."""
+
+
+def check_valid(model: ir.Model, name: str) -> None:
+    """Run ONNX's checker on what the pass `name` left.
+
+    Raises:
+        InternalError: With the checker's message.
+    """
+    try:
+        onnx.checker.check_model(skeleton(model))
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise InternalError(f"pass {name} left a model that is not valid ONNX: {error}") from error
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Inputs and outputs: names, shapes, dtypes."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def of(cls, model: ir.Model) -> Interface:
+        """Return the interface of `model`.
+
+        Raises:
+            UnsupportedModel: An input or output has an open dimension.
+        """
+        return cls(inputs_of(model), outputs_of(model))
+
+    def check(self, model: ir.Model, name: str) -> None:
+        """Compare the interface after the pass `name` with this one.
+
+        Raises:
+            InternalError: They differ; names the first difference.
+        """
+        try:
+            after = Interface.of(model)
+        except UnsupportedModel as error:
+            raise InternalError(f"pass {name}: {error.problem}") from error
+        if self != after:
+            lost = [str(spec) for spec in (*self.inputs, *self.outputs) if spec not in (*after.inputs, *after.outputs)]
+            raise InternalError(f"pass {name} changed inputs or outputs: {', '.join(lost) or 'their order'}")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One set of inputs, what the original gives for it, and how far rounding alone moves that (name -> max abs)."""
+
+    inputs: Mapping[str, Array]
+    expected: Mapping[str, Array]
+    rounding: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Inputs, and the outputs that the original gives for them.
+
+    An output can hold next to nothing but rounding errors (a detector's score map over random noise spans 1e-5). So
+    the original also runs with inputs moved by one rounding step: outputs may differ from it by the tolerance, or by
+    `ROUNDING_FACTOR` times what that moved them.
+    """
+
+    cases: tuple[_Case, ...]
+
+    @classmethod
+    def of(cls, model: ir.Model, feeds: Mapping[str, Array] | None, seed: int) -> Equivalence:
+        """Run `model` on `feeds`, if any, and on random inputs of another seed than the golden ones.
+
+        Raises:
+            EdgecError: ONNX Runtime cannot run the model, or `feeds` do not fit it.
+        """
+        reference = Reference(model)
+        inputs = [random_inputs(inputs_of(model), seed + 1), *([] if feeds is None else [feeds])]
+        return cls(tuple(_case(reference, case) for case in inputs))
+
+    def check(self, model: ir.Model, name: str, *, tolerance: float) -> None:
+        """Compare the outputs of `model` after the pass `name` with the original's.
+
+        Raises:
+            InternalError: They differ by more than `tolerance`, relative to the range of the output.
+        """
+        try:
+            reference = Reference(model)
+        except (BadModel, UnsupportedModel) as error:
+            raise InternalError(f"pass {name} left a model that cannot run: {error.problem}") from error
+        for case in self.cases:
+            for output in compare(case.expected, reference.run(case.inputs)).outputs:
+                near_rounding = output.problem is None and output.max_abs <= case.rounding[output.name]
+                if not (near_rounding or output.within(tolerance)):
+                    raise InternalError(f"pass {name} changed the outputs (it promises {tolerance:.0e}): {output}")
+
+
+def _case(reference: Reference, inputs: Mapping[str, Array]) -> _Case:
+    expected = reference.run(inputs)
+    moved = {
+        name: np.nextafter(array, np.inf, dtype=array.dtype) if array.dtype.kind == "f" else array
+        for name, array in inputs.items()
+    }
+    differences = compare(expected, reference.run(moved)).outputs
+    return _Case(
+        inputs,
+        expected,
+        {each.name: ROUNDING_FACTOR * each.max_abs if each.problem is None else 0.0 for each in differences},
+    )

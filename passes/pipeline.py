@@ -1,0 +1,109 @@
+"""The passes of a compilation, in order, and the promises that are checked after each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec import registry
+from edgec.errors import BadOption, EdgecError, InternalError
+from edgec.options import CompileOptions
+from edgec.passes.canonicalize import Canonicalize
+from edgec.passes.contract import Equivalence, Interface, check_valid
+from edgec.passes.fold_batchnorm import FoldBatchNorm
+from edgec.passes.raise_opset import RaiseOpset
+from edgec.passes.report import PassReport
+from edgec.profile import Profile
+from edgec.record import Record
+
+Array = np.ndarray[Any, Any]
+
+
+def passes(profile: Profile, options: CompileOptions) -> list[ir.passes.PassBase]:
+    """Return the passes to run, in order.
+
+    Args:
+        profile: What the target needs.
+        options: Settings of the compilation.
+
+    Raises:
+        BadOption: A plugin pass is unknown or no pass.
+    """
+    return [
+        RaiseOpset(),  # first: all others know one form of each operator
+        Canonicalize(),  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
+        FoldBatchNorm(),
+        Canonicalize(),  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them
+        *[_plugin(name) for name in options.extra_passes],  # last: they are promised canonical form
+    ]
+
+
+def run(
+    model: ir.Model,
+    *,
+    profile: Profile,
+    options: CompileOptions,
+    record: Record,
+    feeds: Mapping[str, Array] | None = None,
+    original: ir.Model | None = None,
+) -> ir.Model:
+    """Run the passes on a copy of `model` and return it.
+
+    After each pass the model is valid ONNX with the inputs and outputs (names, shapes, dtypes) it began with. With
+    `options.verify_passes` its outputs are compared too, with those of the original, on `feeds` and on random inputs.
+
+    Args:
+        model: Static input shapes; is not altered.
+        profile: What the target needs.
+        options: Settings of the compilation.
+        record: Takes what each pass did and refused.
+        feeds: Inputs to verify with, by name; the user's, if there are any.
+        original: What to compare with, by default `model`.
+
+    Raises:
+        UnsupportedModel: The model has no canonical form.
+        BadOption: A plugin pass is unknown or no pass.
+        InternalError: A pass broke a promise; names it.
+    """
+    interface = Interface.of(model)
+    equivalence = Equivalence.of(original or model, feeds, options.seed) if options.verify_passes else None
+    current = model.clone()
+    for each in passes(profile, options):
+        name = getattr(each, "name", type(each).__name__)
+        with record.stage(f"pass {name}"):
+            result = _call(each, current, name)
+            current = result.model
+            _note(record, name, result)
+            check_valid(current, name)
+            interface.check(current, name)
+            if equivalence is not None and result.modified:
+                equivalence.check(current, name, tolerance=float(getattr(each, "tolerance", 1e-5)))
+    return current
+
+
+def _call(each: ir.passes.PassBase, model: ir.Model, name: str) -> ir.passes.PassResult:
+    try:
+        return each(model)
+    except (EdgecError, InternalError):
+        raise
+    except Exception as error:
+        raise InternalError(f"pass {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _note(record: Record, name: str, result: ir.passes.PassResult) -> None:
+    report = result if isinstance(result, PassReport) else PassReport(result.model, result.modified)
+    record.ran(name, modified=report.modified, changes=report.changes)
+    for where, reason in report.refusals:
+        record.refuse(name, where, reason)
+
+
+def _plugin(name: str) -> ir.passes.PassBase:
+    made = registry.load("passes", name)()
+    if not isinstance(made, ir.passes.PassBase):
+        raise BadOption(
+            f"pass {name!r} is a {type(made).__name__}", remedy="A plugin pass derives from onnx_ir.passes.PassBase."
+        )
+    return made

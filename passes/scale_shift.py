@@ -1,0 +1,173 @@
+"""Fold a per-channel scale and shift into the weights of the linear layer before or after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import Array, add_constant, attribute, constant
+from edgec.passes.editing import graph_of
+
+LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators whose weights can absorb a scale and shift of their output."""
+
+
+def channel_axis(node: ir.Node) -> int:
+    """Return the axis of the output of a `LINEAR` node along which its filters lie: 1, or -1 for matrix products."""
+    return -1 if node.op_type in ("Gemm", "MatMul") else 1
+
+
+def fold_into_producer(node: ir.Node, scale: Array | None, shift: Array | None) -> str | None:
+    """Make `node` compute scale * y + shift instead of y.
+
+    W' = W * scale along the filters, b' = b * scale + shift; computed in float64, stored in the weights' dtype.
+    A weight that other nodes read too is copied, so they are not affected.
+
+    Args:
+        node: A `LINEAR` node; every reader of its output wants the new value.
+        scale: [channels] or None for 1. `channels` is the length of the output's `channel_axis`.
+        shift: [channels] or None for 0.
+
+    Returns:
+        None if done, else the reason why not; the graph is then as before.
+    """
+    weights = constant(_input(node, 1))
+    bias_value = _input(node, 2)
+    bias = constant(bias_value)
+    if scale is not None and weights is None:
+        return "its weights are not constant"
+    if bias_value is not None and bias is None:
+        return "its bias is not constant"
+    if node.op_type == "MatMul" and shift is not None:
+        return "a MatMul has no bias to take the shift"
+    if node.op_type == "MatMul" and (weights is None or weights.ndim < 2):
+        return "its second operand is no constant matrix"
+    dtype = weights.dtype if weights is not None else _dtype(node)
+    if dtype is None or dtype.kind != "f":
+        return f"its weights are {dtype}, not float16, float32 or float64"
+
+    new_weights = None if scale is None or weights is None else _scaled_filters(node, weights, scale).astype(dtype)
+    new_bias = _new_bias(node, bias, scale, shift)
+    if any(array is not None and not np.isfinite(array).all() for array in (new_weights, new_bias)):
+        return "the folded weights or bias would overflow"
+    if new_bias is not None:
+        new_bias = new_bias.astype(dtype)
+        if not np.isfinite(new_bias).all():
+            return "the folded weights or bias would overflow"
+    if new_weights is not None:
+        replace_constant(node, 1, new_weights)
+    if new_bias is not None:
+        set_bias(node, new_bias)
+    return None
+
+
+def fold_into_consumer(node: ir.Node, scale: Array, shift: Array, *, dry_run: bool = False) -> str | None:
+    """Make the Conv `node` that reads x compute what it computed when it read scale * x + shift.
+
+    W'[m, c] = W[m, c] * scale[c], b'[m] = b[m] + sum over c and the kernel of W[m, c] * shift[c]. Padding adds zeros
+    after the shift, not before, so a shift is possible only without padding.
+
+    Args:
+        node: A Conv.
+        scale: [input channels].
+        shift: [input channels].
+        dry_run: Only ask, change nothing.
+
+    Returns:
+        None if done, else the reason why not; the graph is then as before.
+    """
+    reason = _consumer_refusal(node, shift)
+    if reason is not None:
+        return reason
+    weights = constant(_input(node, 1))
+    if weights is None:
+        return "the weights of the Conv after it are not constant"
+    group = attribute(node, "group", 1)
+    filters, per_group = weights.shape[:2]
+    grouped = weights.astype(np.float64).reshape(group, filters // group, per_group, -1)
+    factor = scale.reshape(group, 1, per_group, 1)
+    offset = (grouped * shift.reshape(group, 1, per_group, 1)).sum(axis=(2, 3)).reshape(filters)
+    bias = constant(_input(node, 2))
+    new_weights = (grouped * factor).reshape(weights.shape).astype(weights.dtype)
+    new_bias = (offset if bias is None else bias.astype(np.float64) + offset).astype(weights.dtype)
+    if not (np.isfinite(new_weights).all() and np.isfinite(new_bias).all()):
+        return "the folded weights or bias would overflow"
+    if dry_run:
+        return None
+    replace_constant(node, 1, new_weights)
+    if bias is not None or shift.any():
+        set_bias(node, new_bias)
+    return None
+
+
+def replace_constant(node: ir.Node, index: int, array: Array) -> None:
+    """Give `node` the constant `array` as input `index`; a constant that it alone reads is replaced in place."""
+    old = node.inputs[index]
+    if old is None:
+        raise ValueError(f"node {node.name!r} has no input {index}")
+    if old.is_initializer() and len(old.uses()) == 1 and not old.is_graph_output():
+        old.const_value = ir.tensor(np.ascontiguousarray(array), name=old.name)
+        old.shape, old.dtype = ir.Shape(array.shape), old.const_value.dtype
+        return
+    stem = old.name or f"{node.name}_constant"
+    node.replace_input_with(index, add_constant(graph_of(node), stem, array))
+
+
+def set_bias(node: ir.Node, bias: Array) -> None:
+    """Give a Conv, ConvTranspose or Gemm the bias `bias`, its third input, where it had one or not."""
+    node.attributes.pop("beta", None)
+    if _input(node, 2) is not None:
+        replace_constant(node, 2, bias)
+        return
+    node.resize_inputs(3)
+    node.replace_input_with(2, add_constant(graph_of(node), f"{node.outputs[0].name}_bias", bias))
+
+
+def _consumer_refusal(node: ir.Node, shift: Array) -> str | None:
+    if node.op_type != "Conv":
+        return f"the {node.op_type} after it cannot take it in"
+    if _input(node, 2) is not None and constant(_input(node, 2)) is None:
+        return "the bias of the Conv after it is not constant"
+    weights = constant(_input(node, 1))
+    if weights is not None and weights.dtype.kind != "f":
+        return f"the weights of the Conv after it are {weights.dtype}"
+    padded = any(attribute(node, "pads", ())) or attribute(node, "auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER")
+    if padded and shift.any():
+        return "the Conv after it pads, and padding would have to be shifted too"
+    return None
+
+
+def _new_bias(node: ir.Node, bias: Array | None, scale: Array | None, shift: Array | None) -> Array | None:
+    """Return the bias to store in float64, or None if it stays as it is (absent included)."""
+    if shift is None and (bias is None or scale is None):
+        return None
+    wide = np.zeros(1) if bias is None else bias.astype(np.float64) * attribute(node, "beta", 1.0)
+    scaled = wide if scale is None else wide * scale
+    return np.asarray(scaled if shift is None else scaled + shift)
+
+
+def _scaled_filters(node: ir.Node, weights: Array, scale: Array) -> Array:
+    """Return `weights` in float64 with filter i multiplied by scale[i]."""
+    wide = weights.astype(np.float64)
+    if node.op_type == "Conv":
+        return wide * scale.reshape(-1, *[1] * (wide.ndim - 1))
+    if node.op_type == "MatMul":
+        return wide * scale
+    if node.op_type == "Gemm":
+        return wide * (scale[:, None] if attribute(node, "transB", 0) else scale)
+    # ConvTranspose: weights are [in, out / group, ...], and group g of the inputs feeds group g of the outputs.
+    group = attribute(node, "group", 1)
+    per_group = wide.shape[1]
+    grouped = wide.reshape(group, wide.shape[0] // group, per_group, -1)
+    return (grouped * scale.reshape(group, 1, per_group, 1)).reshape(wide.shape)
+
+
+def _input(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if len(node.inputs) > index else None
+
+
+def _dtype(node: ir.Node) -> np.dtype[Any] | None:
+    dtype = node.outputs[0].dtype
+    return None if dtype is None else dtype.numpy()

@@ -1,0 +1,168 @@
+"""The script's flow: check the board, build what is not built, verify, measure, write result.json."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from typing import Any, Dict, List, Optional
+
+from .failure import Failure, VerificationFailure
+from .settings import Settings, read_settings
+
+RESULT = "result.json"
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run the script in the artefact folder; return 0, 1 (outputs differ) or 2 (anything else that went wrong)."""
+    options = _parse(arguments)
+    try:
+        return _build_step() if options.build_only else _all_steps(options)
+    except Failure as failure:
+        return _report(str(failure), failure.exit_code, options)
+    except KeyboardInterrupt:
+        return _report("interrupted", Failure.exit_code, options)
+    except Exception as error:  # the promise is one message; --debug shows where it comes from
+        message = "unexpected {}: {} (--debug shows where)".format(type(error).__name__, error)
+        return _report(message, Failure.exit_code, options)
+
+
+def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="build_engine.py", description="Builds, verifies and times this folder's TensorRT engine on the board."
+    )
+    parser.add_argument("--runs", type=_positive, default=100, help="timed inferences (default 100)")
+    parser.add_argument("--warmup", type=_positive, default=20, help="inferences before them (default 20)")
+    parser.add_argument("--force", action="store_true", help="build even if the engine is up to date")
+    parser.add_argument("--build-only", action="store_true", help="build; neither verify nor measure")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _report(message: str, code: int, options: argparse.Namespace) -> int:
+    if options.debug:
+        traceback.print_exc()
+    print("build_engine.py: " + message, file=sys.stderr)
+    try:
+        _write_result({"status": "failed", "message": message})
+    except OSError as error:
+        print("build_engine.py: cannot write {}: {}".format(RESULT, error.strerror), file=sys.stderr)
+    return code
+
+
+def _all_steps(options: argparse.Namespace) -> int:
+    settings = read_settings(FOLDER)
+    board = _board(settings)
+    for warning in board["warnings"]:
+        print("warning: " + warning, file=sys.stderr)
+    from . import engine, measure, session, verify  # noqa: PLC0415  # need numpy, which _board has made sure of
+
+    reason = "asked for by --force" if options.force else engine.why_not_usable(settings, board["facts"])
+    seconds = None  # type: Optional[float]
+    if reason:
+        print("building the engine ({}); this takes minutes".format(reason))
+        started = time.time()
+        code = _build_in_child()
+        if code:
+            return code
+        seconds = time.time() - started
+    else:
+        print("the engine is up to date: not built again")
+    loaded = session.Session(board["trt"], board["cuda"], settings)
+    outputs = verify.verify(loaded, settings)
+    result = {
+        "status": "ok" if all(output["passed"] for output in outputs) else "outputs differ",
+        "machine": board["machine"],
+        "warnings": board["warnings"],
+        "engine": dict(board["facts"], bytes=os.path.getsize(settings.path(engine.ENGINE)), build_seconds=seconds),
+        "outputs": outputs,
+    }  # type: Dict[str, Any]
+    if result["status"] == "ok":
+        result.update(measure.measure(loaded, options.warmup, options.runs))
+    _write_result(result)
+    _print_outputs(outputs)
+    if result["status"] != "ok":
+        raise_differs(outputs)
+    _print_latency(result)
+    return 0
+
+
+def raise_differs(outputs: List[Dict[str, Any]]) -> None:
+    """Raise VerificationFailure that names the outputs that differ."""
+    names = ", ".join(repr(output["name"]) for output in outputs if not output["passed"])
+    raise VerificationFailure("the engine's outputs differ from the golden data: {}.".format(names))
+
+
+def _build_step() -> int:
+    settings = read_settings(FOLDER)
+    board = _board(settings)
+    from . import engine  # noqa: PLC0415
+
+    engine.build(board["trt"], settings, board["facts"])
+    return 0
+
+
+def _board(settings: Settings) -> Dict[str, Any]:
+    """Return what is known of this board: modules, facts of the engine, machine, warnings."""
+    try:
+        import numpy  # noqa: F401, PLC0415
+    except ImportError:
+        raise Failure("this Python has no numpy: sudo apt-get install python3-numpy") from None
+    from . import cuda, engine, machine  # noqa: PLC0415
+
+    trt = engine.import_tensorrt()
+    newer = engine.check_version(settings, trt.__version__)
+    device = cuda.Cuda()
+    state, sm = machine.read_machine(), device.sm()
+    return {
+        "trt": trt,
+        "cuda": device,
+        "machine": dict(state._asdict(), sm=sm),
+        "facts": engine.facts_of(settings, trt.__version__, sm, state.model),
+        "warnings": ([newer] if newer else []) + machine.warnings_for(settings, state, sm),
+    }
+
+
+def _build_in_child() -> int:
+    # Its own process: the builder's memory is given back, and the kernel's out-of-memory killer is noticed.
+    code = subprocess.call([sys.executable, os.path.join(FOLDER, "build_engine.py"), "--build-only"])
+    if code == -signal.SIGKILL:
+        raise Failure(
+            "the build was killed, most likely for lack of memory: stop the desktop (sudo systemctl isolate "
+            "multi-user.target), close programs, or add swap, then run again."
+        )
+    if code < 0:
+        raise Failure("the build crashed with signal {} inside TensorRT.".format(-code))
+    return code
+
+
+def _write_result(result: Dict[str, Any]) -> None:
+    path = os.path.join(FOLDER, RESULT)
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        json.dump(dict(result, schema=1), file, indent=2, sort_keys=True)
+        file.write("\n")
+    os.replace(path + ".part", path)
+
+
+def _print_outputs(outputs: List[Dict[str, Any]]) -> None:
+    for output in outputs:
+        error = "not a number" if output["error"] is None else "{:.2e}".format(output["error"])
+        verdict = "ok" if output["passed"] else "DIFFERS"
+        print("output {}: error {} (tolerance {:.0e}) {}".format(output["name"], error, output["tolerance"], verdict))
+
+
+def _print_latency(result: Dict[str, Any]) -> None:
+    for part, times in sorted(result["latency_ms"].items()):
+        print("{:>11}: median {median:.3f} ms, p90 {p90:.3f}, p99 {p99:.3f}".format(part, **times))
+    print(" throughput: {:.1f} inferences/s".format(result["throughput_per_s"]))

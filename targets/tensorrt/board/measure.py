@@ -1,0 +1,61 @@
+"""Measures latency: copies in, inference and copies out told apart, end to end, and throughput."""
+
+import time
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+from .session import Session
+
+WARMUP_SECONDS = 0.5  # clocks need a while to rise
+
+
+def measure(session: Session, warmup: int, runs: int) -> Dict[str, Any]:
+    """Return latencies in ms (median, p90, p99, min, mean of `runs`) and inferences per second.
+
+    `end_to_end` is copies in, inference and copies out in one go, as deployed; the parts are timed apart, each with
+    its own wait for the GPU, so they add up to a little more. `throughput_per_s` is of inferences alone, back to back.
+    """
+    started = time.perf_counter()
+    done = 0
+    while done < warmup or time.perf_counter() - started < WARMUP_SECONDS:
+        session.run()
+        done += 1
+    copy_in, compute, copy_out, end_to_end = [], [], [], []  # type: List[float], List[float], List[float], List[float]
+    for _ in range(runs):
+        end_to_end.append(_timed(session.run))
+    for _ in range(runs):
+        copy_in.append(_timed(session.copy_in, session.cuda.synchronize))
+        compute.append(_timed(session.enqueue, session.cuda.synchronize))
+        copy_out.append(_timed(session.copy_out, session.cuda.synchronize))
+    back_to_back = _timed(*([session.enqueue] * runs + [session.cuda.synchronize]))
+    return {
+        "warmup": done,
+        "runs": runs,
+        "latency_ms": {
+            "end_to_end": statistics(end_to_end),
+            "copy_in": statistics(copy_in),
+            "compute": statistics(compute),
+            "copy_out": statistics(copy_out),
+        },
+        "throughput_per_s": runs / back_to_back,
+    }
+
+
+def statistics(seconds: List[float]) -> Dict[str, float]:
+    """Return median, p90, p99, min and mean in ms."""
+    times = np.array(seconds) * 1e3
+    return {
+        "median": float(np.median(times)),
+        "p90": float(np.percentile(times, 90)),
+        "p99": float(np.percentile(times, 99)),
+        "min": float(times.min()),
+        "mean": float(times.mean()),
+    }
+
+
+def _timed(*steps: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    for step in steps:
+        step()
+    return time.perf_counter() - started

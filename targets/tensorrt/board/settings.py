@@ -1,0 +1,92 @@
+"""What the artefact says of itself: manifest.json, read and checked."""
+
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from .failure import Failure
+
+COPY_AGAIN = "Copy the whole artefact folder again, or compile it again."
+
+
+class Tensor(NamedTuple):
+    """One input or output; `bound` is its name in the engine, `golden` the .npy file with its values."""
+
+    name: str
+    bound: str
+    shape: Tuple[int, ...]
+    dtype: str
+    golden: str
+
+
+class Settings(NamedTuple):
+    """All that building, verifying and timing depend on. Sizes in MiB."""
+
+    folder: str
+    model: str
+    model_sha256: str
+    board: str
+    tensorrt: str
+    sm: int
+    precision: str
+    workspace_mib: int
+    needed_mib: int
+    tolerance: float
+    inputs: List[Tensor]
+    outputs: List[Tensor]
+
+    def path(self, name: str) -> str:
+        """Return the path of the file `name` of the artefact."""
+        return os.path.join(self.folder, name)
+
+
+def read_settings(folder: str) -> Settings:
+    """Return the settings in `folder`/manifest.json.
+
+    Raises:
+        Failure: The file is missing, no JSON, lacks a key or names a file outside `folder`.
+    """
+    path = os.path.join(folder, "manifest.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
+        return _settings(folder, manifest)
+    except OSError as error:
+        raise Failure("{}: {}. {}".format(path, error.strerror, COPY_AGAIN)) from error
+    except ValueError as error:
+        raise Failure("{} is damaged: {}. {}".format(path, error, COPY_AGAIN)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Failure("{} is damaged: no usable entry {}. {}".format(path, error, COPY_AGAIN)) from error
+
+
+def _settings(folder: str, manifest: Dict[str, Any]) -> Settings:
+    runtime = manifest["runtime"]
+    names = runtime["names"]
+    return Settings(
+        folder=folder,
+        model=_inside(folder, runtime["model"]),
+        model_sha256=str(runtime["model_sha256"]),
+        board=str(manifest["board"]["name"]),
+        tensorrt=str(runtime["tensorrt"]),
+        sm=int(runtime["sm"]),
+        precision=str(runtime["precision"]),
+        workspace_mib=int(runtime["workspace_mib"]),
+        needed_mib=int(runtime["needed_mib"]),
+        tolerance=float(manifest["tolerance"]),
+        inputs=[_tensor(folder, names, entry) for entry in manifest["inputs"]],
+        outputs=[_tensor(folder, names, entry) for entry in manifest["outputs"]],
+    )
+
+
+def _tensor(folder: str, names: Dict[str, str], entry: Dict[str, Any]) -> Tensor:
+    name = str(entry["name"])
+    shape = tuple(int(size) for size in entry["shape"])
+    return Tensor(name, str(names[name]), shape, str(entry["dtype"]), _inside(folder, entry["golden"]))
+
+
+def _inside(folder: str, name: str) -> str:
+    root = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(root, name))
+    if os.path.commonpath([root, path]) != root:
+        raise Failure("manifest.json names a file outside the artefact: {}. {}".format(name, COPY_AGAIN))
+    return path

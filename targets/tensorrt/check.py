@@ -1,0 +1,103 @@
+"""Every node against the board's TensorRT: supported, supported after a rewrite, or not, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import opset
+from edgec.targets.tensorrt.legalize import legalize
+from edgec.targets.tensorrt.legalize.lower_opset import obstacle
+from edgec.targets.tensorrt.legalize.rewriter import dtype_of
+from edgec.targets.tensorrt.limits import Limits
+from edgec.targets.tensorrt.refusals import ANY_NODE, REFUSALS
+
+TYPE_NAMES = {
+    np.dtype(np.float32): "FP32",
+    np.dtype(np.float16): "FP16",
+    np.dtype(np.float64): "FP32",
+    np.dtype(np.int8): "INT8",
+    np.dtype(np.uint8): "UINT8",
+    np.dtype(np.int32): "INT32",
+    np.dtype(np.int64): "INT64",
+    np.dtype(np.bool_): "BOOL",
+}
+"""numpy -> TensorRT; doubles are read as FP32."""
+
+TYPE_ELSEWHERE = frozenset(
+    {"Cast", "Constant", "ConstantOfShape", "EyeLike", "If", "Loop", "OneHot", "Range", "Scan", "Where"}
+)
+"""Operators whose table row speaks of another value than the first input."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said of one node; `reason` names the rewrite or the obstacle, empty if it is just supported."""
+
+    where: str
+    op_type: str
+    verdict: Literal["supported", "rewritten", "refused"]
+    reason: str = ""
+
+
+def check(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
+    """Return one finding for every node of `model` (static shapes), which stays as it is.
+
+    A node that its rewrite still leaves with something refused counts as refused.
+    """
+    copy = model.clone()
+    for index, node in enumerate(copy.graph.all_nodes()):
+        node.name = node.name or f"{node.op_type}_{index}"
+    nodes = [(node.name or "", node.op_type) for node in copy.graph.all_nodes()]
+    rewrites = {rewrite.where: rewrite.done for rewrite in legalize(copy, limits)}
+    refused = {finding.where: finding for finding in refusals(copy, limits)}
+    return tuple(_finding(name, op_type, rewrites, refused) for name, op_type in nodes)
+
+
+def refusals(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
+    """Return a finding for every node of the legalized `model` that TensorRT would refuse or read wrongly."""
+    return tuple(
+        Finding(node.name or node.outputs[0].name or "", node.op_type, "refused", reason)
+        for node in model.graph.all_nodes()
+        if (reason := why_refused(node, opset(model), limits))
+    )
+
+
+def why_refused(node: ir.Node, model_opset: int, limits: Limits) -> str | None:
+    """Return why TensorRT would refuse `node` or read it wrongly, in one sentence; None if it takes it."""
+    if node.domain not in ("", "ai.onnx"):
+        return f"operator of the domain {node.domain!r}, which its parser does not know"
+    if node.op_type not in limits.operators:
+        return "its parser does not have the operator"
+    for reason in (obstacle(node, model_opset, limits.max_opset), _type_problem(node, limits)):
+        if reason:
+            return reason
+    for refusal in (*REFUSALS.get(node.op_type, ()), *ANY_NODE):
+        if reason := refusal(node, limits):
+            return reason
+    return None
+
+
+def _type_problem(node: ir.Node, limits: Limits) -> str | None:
+    dtype = dtype_of(node.inputs[0]) if node.inputs else None
+    if dtype is None or node.op_type in TYPE_ELSEWHERE:
+        return None
+    name = TYPE_NAMES.get(dtype, dtype.name)
+    if name == "INT64" and not limits.has_int64:
+        name = "INT32"
+    if name in limits.operators[node.op_type]:
+        return None
+    return f"data of type {name}, it takes {' '.join(sorted(limits.operators[node.op_type]))}"
+
+
+def _finding(name: str, op_type: str, rewrites: dict[str, str], refused: dict[str, Finding]) -> Finding:
+    # The nodes of a rewrite are named after the one they replace.
+    for where, finding in refused.items():
+        if where == name or (name in rewrites and where.startswith(f"{name}_")):
+            return Finding(name, op_type, "refused", finding.reason)
+    if name in rewrites:
+        return Finding(name, op_type, "rewritten", rewrites[name])
+    return Finding(name, op_type, "supported")

@@ -1,0 +1,95 @@
+"""Rewrites that make a model legal for one version of TensorRT; each proven equal by ONNX Runtime in the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgec.errors import InternalError
+from edgec.model.graph import opset
+from edgec.model.infer import infer_shapes
+from edgec.targets.tensorrt.legalize import activations, indexing, int64, lower_opset, normalizations
+from edgec.targets.tensorrt.limits import Limits
+
+Rule = Callable[[ir.Node, Limits], str | None]
+"""Rewrites the node where that is needed and possible; returns what it did in one sentence, or None: not mine."""
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "Gelu": (activations.gelu,),
+    "GroupNormalization": (normalizations.group_normalization,),
+    "HardSwish": (activations.hard_swish,),
+    "IsInf": (indexing.is_inf,),
+    "LayerNormalization": (normalizations.layer_normalization,),
+    "Mish": (activations.mish,),
+    "Mod": (indexing.mod,),
+    "OneHot": (indexing.one_hot,),
+    "Pad": (lower_opset.pad,),
+    "Reshape": (lower_opset.reshape,),
+    "Resize": (lower_opset.resize,),
+    "Shape": (indexing.shape_slice,),
+    "Shrink": (activations.shrink,),
+    "Slice": (int64.slice_bounds,),
+    "Split": (lower_opset.split,),
+    "Swish": (activations.swish,),
+    "Trilu": (indexing.trilu,),
+    "Xor": (indexing.xor,),
+    **dict.fromkeys(lower_opset.REDUCTIONS, (lower_opset.reduction,)),
+}
+
+ANY_NODE: tuple[Rule, ...] = (lower_opset.inert_attributes,)
+"""After the rules of the operator: those know what the attributes they remove mean."""
+
+MAX_ROUNDS = 8
+"""A rewrite may bring nodes that need one themselves; deeper chains than this mean that two rules undo each other."""
+
+IR_VERSION = {13: 7, 17: 8, 20: 9}
+"""File format that belongs to the opset."""
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One node that was rewritten: its name and operator, and what was done."""
+
+    where: str
+    op_type: str
+    done: str
+
+
+def legalize(model: ir.Model, limits: Limits) -> tuple[Rewrite, ...]:
+    """Rewrite `model` (static shapes) in place for `limits`; what no rule can mend stays for the check to refuse.
+
+    The opset is lowered to `limits.max_opset` only when every node allows it.
+    """
+    for graph in model.graph.subgraphs():
+        graph.opset_imports[""] = opset(model)  # rules ask a node's graph for it
+    done: list[Rewrite] = []
+    for _ in range(MAX_ROUNDS):
+        round_done = [rewrite for node in list(model.graph.all_nodes()) for rewrite in _apply(node, limits)]
+        if not round_done:
+            break
+        done += round_done
+        infer_shapes(model)
+    else:
+        raise InternalError(f"rules for TensorRT {limits.version} do not come to an end: {round_done[0]}")
+    if opset(model) > limits.max_opset and not any(
+        lower_opset.obstacle(node, opset(model), limits.max_opset) for node in model.graph.all_nodes()
+    ):
+        for graph in model.graphs():
+            graph.opset_imports[""] = limits.max_opset
+        model.ir_version = min(model.ir_version, IR_VERSION[limits.max_opset])
+    return tuple(done)
+
+
+def _apply(node: ir.Node, limits: Limits) -> list[Rewrite]:
+    if node.domain not in ("", "ai.onnx"):
+        return []
+    name, done = node.name or node.outputs[0].name or "", []
+    for rule in (*RULES.get(node.op_type, ()), *ANY_NODE):
+        if node.graph is None:  # the rule before this one put others in its place
+            break
+        sentence = rule(node, limits)
+        if sentence is not None:
+            done.append(Rewrite(name, node.op_type, sentence))
+    return done

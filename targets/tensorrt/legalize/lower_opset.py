@@ -1,0 +1,160 @@
+"""Bring nodes down to the newest opset the board's parser reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec.model.graph import attribute, constant, opset
+from edgec.targets.tensorrt.legalize.rewriter import Rewriter, rewrite, shape_of
+from edgec.targets.tensorrt.limits import Limits, schema
+
+REDUCTIONS = (
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+)
+AXES_AS_INPUT = 18
+"""Opset from which reductions (other than ReduceSum) and Pad take their axes as an input."""
+
+
+def reduction(node: ir.Node, limits: Limits) -> str | None:
+    """Axes as an attribute: parsers up to 8.6 ignore the input, and reduce ALL axes without an error."""
+    if len(node.inputs) < 2 and "noop_with_empty_axes" not in node.attributes:
+        return None
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else np.zeros(0, np.int64)
+    if axes is None:
+        return None  # the check refuses axes that are computed
+    if not axes.size and attribute(node, "noop_with_empty_axes", 0):
+        make = Rewriter(node)
+        make.finish(make.op("Identity", [node.inputs[0]]))
+        return f"{node.op_type} over no axes removed"
+    as_input = limits.max_opset >= AXES_AS_INPUT or node.op_type == "ReduceSum"
+    if as_input and "noop_with_empty_axes" not in node.attributes:
+        return None
+    changes = {"noop_with_empty_axes": None}
+    if as_input:
+        rewrite(node, node.inputs, changes)
+    else:
+        rewrite(node, node.inputs[:1], changes | {"axes": axes.tolist() if axes.size else None})
+    return f"axes of {node.op_type} written as the parser reads them"
+
+
+def pad(node: ir.Node, limits: Limits) -> str | None:
+    """Pads of all axes: parsers before 10 do not read which axes are meant."""
+    if len(node.inputs) < 4 or node.inputs[3] is None or limits.max_opset >= AXES_AS_INPUT:
+        return None
+    pads, axes, shape = constant(node.inputs[1]), constant(node.inputs[3]), shape_of(node.inputs[0])
+    if pads is None or axes is None or shape is None:
+        return None
+    rank, count = len(shape), axes.size
+    full = np.zeros(2 * rank, np.int64)
+    full[axes % rank] = pads[:count]
+    full[axes % rank + rank] = pads[count:]
+    rewrite(node, [node.inputs[0], Rewriter(node).constant(full), node.inputs[2]], {})
+    return "Pad given the pads of all axes"
+
+
+def split(node: ir.Node, limits: Limits) -> str | None:
+    """Sizes of the parts as an input: `num_outputs` is not read, and parts need not be equal."""
+    if "num_outputs" not in node.attributes:
+        return None
+    shapes = [shape_of(output) for output in node.outputs]
+    axis = attribute(node, "axis", 0)
+    if any(shape is None for shape in shapes):
+        return None
+    sizes = [shape[axis] for shape in shapes if shape is not None]
+    rewrite(node, [node.inputs[0], Rewriter(node).constant(sizes, np.int64)], {"num_outputs": None})
+    return "Split given the sizes of its parts"
+
+
+def reshape(node: ir.Node, limits: Limits) -> str | None:
+    """`allowzero` gone where the opset has none, and written out where it has: parsers find no default for it."""
+    wanted = constant(node.inputs[1])
+    if attribute(node, "allowzero", 0) and (wanted is None or 0 in wanted):
+        return None
+    explicit = None if limits.max_opset < 14 else 0
+    if attribute(node, "allowzero") == explicit:
+        return None
+    rewrite(node, node.inputs, {"allowzero": explicit})
+    return "allowzero of Reshape written as the parser reads it"
+
+
+def resize(node: ir.Node, limits: Limits) -> str | None:
+    """Scales or sizes of all axes, both constant; attributes of opset 18 that say nothing gone.
+
+    `roi` is dropped: only tf_crop_and_resize reads it, and no TensorRT has that.
+    """
+    shape, result = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    x, _, scales, sizes = (*node.inputs, None, None, None)[:4]
+    if shape is None or attribute(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+        return None
+    if attribute(node, "antialias", 0) or attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
+        return None
+    axes = np.array(attribute(node, "axes", range(len(shape)))) % len(shape)
+    make = Rewriter(node)
+    if scales is not None and (factors := constant(scales)) is not None and factors.size:
+        full = np.ones(len(shape), np.float32)
+        full[axes] = factors
+        inputs: list[ir.Value | None] = [x, None, scales if np.array_equal(full, factors) else make.constant(full)]
+    elif sizes is not None and result is not None:
+        known = constant(sizes)
+        kept = known is not None and np.array_equal(known, result)
+        inputs = [x, None, None, sizes if kept else make.constant(result, np.int64)]
+    else:
+        return None
+    gone = [name for name in ("antialias", "axes", "keep_aspect_ratio_policy") if name in node.attributes]
+    if not gone and len(inputs) == len(node.inputs) and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+        return None
+    rewrite(node, inputs, dict.fromkeys(gone))
+    return "Resize given constant scales or sizes of all axes"
+
+
+def inert_attributes(node: ir.Node, limits: Limits) -> str | None:
+    """Attributes that the older definition lacks gone, where their value is the default and so says nothing."""
+    if node.graph is None:
+        return None
+    new, old = schema(node.op_type, opset(node.graph)), schema(node.op_type, limits.max_opset)
+    if new is None or old is None or new.since_version <= old.since_version:
+        return None
+    inert = [
+        name
+        for name in set(node.attributes) - set(old.attributes)
+        if name in new.attributes and _is_default(node, name, new.attributes[name].default_value)
+    ]
+    if not inert:
+        return None
+    rewrite(node, node.inputs, dict.fromkeys(inert))
+    return f"{', '.join(sorted(inert))} of {node.op_type} left out: the default"
+
+
+def _is_default(node: ir.Node, name: str, default: onnx.AttributeProto) -> bool:
+    value = attribute(node, name)
+    if name == "dilations":
+        return set(value) <= {1}
+    if default.type == onnx.AttributeProto.UNDEFINED:
+        return False
+    stated = onnx.helper.get_attribute_value(default)
+    return bool(value == (stated.decode() if isinstance(stated, bytes) else stated))
+
+
+def obstacle(node: ir.Node, model_opset: int, max_opset: int) -> str | None:
+    """Return why `node`, written for `model_opset`, is no node of `max_opset`; None if it is one."""
+    if model_opset <= max_opset:
+        return None
+    old = schema(node.op_type, max_opset)
+    if old is None:
+        return f"opset {max_opset}, the newest it reads, does not have it"
+    if unknown := sorted(set(node.attributes) - set(old.attributes)):
+        return f"opset {max_opset}, the newest it reads, does not know its attribute {unknown[0]!r}"
+    if len(node.inputs) > old.max_input:
+        return f"opset {max_opset}, the newest it reads, gives it at most {old.max_input} inputs"
+    return None

@@ -1,0 +1,93 @@
+"""What one version of TensorRT takes: newest opset, operators and the types of their data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import onnx
+
+from edgec.errors import BadOption
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the TensorRT `version` (major.minor) whose tables are used for the board's.
+
+    `operators` maps the operators of the standard domain that its parser takes to the types of their data, as TensorRT
+    names them: FP32, FP16, BF16, INT8, UINT8, INT32, INT64, BOOL.
+    """
+
+    version: str
+    max_opset: int
+    operators: Mapping[str, frozenset[str]]
+
+    @property
+    def has_int64(self) -> bool:
+        """Whether INT64 is a type of its own; before TensorRT 10 it is read as INT32, values clamped."""
+        return _parse(self.version) >= (10, 0)
+
+    @property
+    def has_uint8(self) -> bool:
+        """Whether network inputs and outputs may be UINT8."""
+        return _parse(self.version) >= (8, 5)
+
+    def takes(self, op_type: str) -> bool:
+        """Return whether the operator (standard domain) is in the parser's table and in the newest opset it reads."""
+        return op_type in self.operators and (op_type in EXPERIMENTAL or schema(op_type, self.max_opset) is not None)
+
+
+EXPERIMENTAL = frozenset({"ImageScaler", "ParametricSoftplus", "ScaledTanh", "Upsample"})
+"""Operators of the first opsets, which no newer one has, and which the parser still reads."""
+
+
+def limits_for(tensorrt: str) -> Limits:
+    """Return the limits of TensorRT `tensorrt`, e.g. `8.2.1`: those of the newest known version that is not newer.
+
+    Raises:
+        BadOption: It is no version, or older than all that are known.
+    """
+    tables = _tables()
+    known = sorted((name for name in tables if name != "operators"), key=_parse)
+    try:
+        wanted = _parse(tensorrt)
+    except ValueError as error:
+        raise BadOption(f"software.tensorrt {tensorrt!r} is no version", remedy='Write it as in "8.2.1".') from error
+    fitting = [name for name in known if _parse(name) <= wanted]
+    if not fitting:
+        raise BadOption(
+            f"TensorRT {tensorrt} is older than {known[0]}, the oldest that edgec knows",
+            remedy="Install JetPack 4.6.1 or later on the board.",
+        )
+    version = fitting[-1]
+    operators = {op: frozenset(row[version].split()) for op, row in tables["operators"].items() if version in row}
+    return Limits(version, int(tables[version]["max_opset"]), operators)
+
+
+@cache
+def schema(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
+    """Return the definition of the standard operator in `opset`; None if that has none, or deprecates it."""
+    try:
+        found = onnx.defs.get_schema(op_type, opset, "")
+    except onnx.defs.SchemaError:
+        return None
+    return None if found.deprecated else found
+
+
+def _parse(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
+
+
+@cache
+def _tables() -> dict[str, dict[str, Any]]:
+    text = resources.files("edgec.targets.tensorrt").joinpath("operators.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)

@@ -1,0 +1,46 @@
+"""Which precision a board can be asked for: refused on the host, where TensorRT would silently build something else."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from edgec.errors import BadOption, UnsupportedModel
+from edgec.options import Precision
+from edgec.targets.board import Board
+
+QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+def check_precision(model: ir.Model, precision: Precision, board: Board) -> None:
+    """Check that `board` has `precision`, and that the model is quantized if and only if it is int8.
+
+    Raises:
+        BadOption: The board lacks the precision, or int8 is asked of a model that is not quantized.
+        UnsupportedModel: The model is quantized, and the board or the option says otherwise.
+    """
+    quantized = next((node for node in model.graph.all_nodes() if node.op_type in QUANTIZED), None)
+    if precision not in board.precisions:
+        raise BadOption(
+            f"precision {precision} on {board.name}: {_why_not(board)}", remedy="Compile with --precision fp16."
+        )
+    if quantized is not None and "int8" not in board.precisions:
+        raise UnsupportedModel(
+            f"{quantized.op_type} node {quantized.name!r}: {_why_not(board)}: a quantized network cannot be built",
+            remedy="Compile the model from before its quantization, with --precision fp16.",
+        )
+    if quantized is not None and precision != "int8":
+        raise UnsupportedModel(
+            f"{quantized.op_type} node {quantized.name!r}: a quantized network cannot be built as {precision}",
+            remedy="Compile with --precision int8, or the model from before its quantization.",
+        )
+    if quantized is None and precision == "int8":
+        raise BadOption(
+            f"precision int8 on {board.name}: the model has no QuantizeLinear, TensorRT would build it as fp16",
+            remedy="Quantize the model first, or compile with --precision fp16.",
+        )
+
+
+def _why_not(board: Board) -> str:
+    if board.gpu is None:
+        return "the board's record does not list it"
+    return f"{board.gpu.architecture} sm_{board.gpu.sm} has no INT8 instructions, TensorRT would silently use FP32"

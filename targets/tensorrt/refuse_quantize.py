@@ -1,0 +1,36 @@
+"""Which QuantizeLinear and DequantizeLinear nodes TensorRT's parser refuses or, worse, reads wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import constant
+from edgec.targets.tensorrt.limits import Limits
+
+
+def refuse_quantize(node: ir.Node, limits: Limits) -> str | None:
+    """Return why the QuantizeLinear or DequantizeLinear `node` is refused or read wrongly, or None."""
+    scale = constant(node.inputs[1])
+    if scale is None:
+        return "its scale must be constant"
+    if not (scale > 0).all():
+        return "every scale must be positive"
+    if scale.size > 1 and "axis" not in node.attributes:
+        return "without axis the parser takes axis 0, ONNX 1"
+    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    if zero is None:
+        return None if limits.has_int64 else "it has no zero point"
+    return _refuse_zero_point(constant(zero))
+
+
+def _refuse_zero_point(values: np.ndarray[Any, Any] | None) -> str | None:
+    if values is None:
+        return "its zero point must be constant"
+    if values.any():
+        return f"zero point {values[values != 0].reshape(-1)[0]}: quantization must be symmetric"
+    if values.dtype == np.uint8:
+        return "a uint8 zero point is read as int8, values above 127 would saturate"
+    return None

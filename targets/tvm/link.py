@@ -1,0 +1,35 @@
+"""Objects to library: `link` makes the shared library that TVM's runtime loads on the board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgec.targets.board import Board
+from edgec.targets.tvm.build import Built
+from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple
+
+BLOB_SOURCE = """\
+    .section .rodata,"a",%progbits
+    .globl __tvm_ffi__library_bin
+    .type __tvm_ffi__library_bin, %object
+    .balign 64
+__tvm_ffi__library_bin:
+    .incbin "blob.bin"
+    .size __tvm_ffi__library_bin, . - __tvm_ffi__library_bin
+    .section .note.GNU-stack,"",%progbits
+"""
+"""The symbol the runtime looks for. An assembler reads the blob as it is; LLVM would need many times its size."""
+
+
+def link(built: Built, board: Board, library: Path) -> None:
+    """Link `built` (both files in one folder) into `library`; the same input gives the same bytes.
+
+    Raises:
+        MissingDependency: `ziglang` is not installed.
+    """
+    folder = built.blob.parent
+    (folder / "blob.S").write_text(BLOB_SOURCE.replace("blob.bin", built.blob.name), encoding="ascii")
+    # The name is given to zig as a relative one: it is recorded nowhere, paths of temporary folders might be.
+    arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
+    zig("cc", [*arguments, built.object_file.name, "blob.S", "-lm"], folder)
+    (folder / "linked.so").replace(library)

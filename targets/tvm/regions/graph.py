@@ -1,0 +1,162 @@
+"""The graph the region pass works on: one node a Relax binding, constants as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+Array = np.ndarray[Any, Any]
+
+TIR_NAMES = {"maximum": "relax.maximum", "minimum": "relax.minimum"}
+"""Operators that the ONNX front end imports as calls of a TIR function of this name."""
+
+
+@dataclass(eq=False)
+class Node:
+    """One value. `args` holds nodes, arrays, lists of these, and Relax expressions that are neither (shapes, scalars).
+
+    `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`);
+    `shape` is None unless every dimension is known. `facts` holds what a rewrite knows beyond the call's attributes.
+    """
+
+    op: str
+    args: list[Any]
+    shape: tuple[int, ...] | None
+    dtype: str
+    order: float
+    call: Any = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    users: list[Node] = field(default_factory=list)
+
+    @property
+    def attrs(self) -> Any:
+        """Attributes of the Relax call."""
+        return self.call.attrs
+
+    def ints(self, name: str) -> list[int]:
+        """Return the attribute `name`, a sequence of integers."""
+        return [int(value) for value in getattr(self.attrs, name)]
+
+
+@dataclass
+class Graph:
+    """Nodes in topological order, the function's parameters and its results."""
+
+    params: list[Node]
+    nodes: list[Node]
+    outputs: list[Any]
+    returns_tuple: bool
+
+    def replace(self, old: Node, new: Node) -> None:
+        """Make every reader of `old`, results included, read `new`; call `relink` afterwards."""
+
+        def swap(value: Any) -> Any:
+            if isinstance(value, list):
+                return [swap(item) for item in value]
+            return new if value is old else value
+
+        for node in self.nodes:
+            if node is not new:
+                node.args = swap(node.args)
+        self.outputs = swap(self.outputs)
+
+    def relink(self) -> None:
+        """Drop dead nodes, restore topological order by `order`, and fill in `users`."""
+        live: set[int] = set()
+        stack = list(nodes_in(self.outputs))
+        while stack:
+            node = stack.pop()
+            if id(node) not in live:
+                live.add(id(node))
+                stack += nodes_in(node.args)
+        self.nodes = sorted((node for node in self.nodes if id(node) in live), key=lambda node: node.order)
+        for node in self.params + self.nodes:
+            node.users = []
+        for node in self.nodes:
+            for source in nodes_in(node.args):
+                source.users.append(node)
+
+    def is_output(self, node: Node) -> bool:
+        """Whether `node` is a result of the function."""
+        return any(node is output for output in nodes_in(self.outputs))
+
+
+def nodes_in(values: Any) -> Iterator[Node]:
+    """Yield the nodes in nested lists, in order."""
+    for value in values:
+        if isinstance(value, list):
+            yield from nodes_in(value)
+        elif isinstance(value, Node):
+            yield value
+
+
+def read_graph(function: relax.Function) -> Graph | None:
+    """Return the graph of `function`, or None where its body is not one block of plain calls."""
+    if not isinstance(function.body, relax.SeqExpr) or len(function.body.blocks) != 1:
+        return None
+    values: dict[Any, Any] = {}
+    nodes: list[Node] = []
+
+    def value_of(expr: Any) -> Any:
+        if isinstance(expr, relax.Var):
+            return values[expr]
+        if isinstance(expr, tvm.ir.GenericConst) and hasattr(expr.value, "numpy"):
+            return expr.value.numpy()
+        if isinstance(expr, relax.Tuple):
+            fields = [value_of(item) for item in expr.fields]
+            return fields if any(isinstance(item, (Node, np.ndarray, list)) for item in fields) else expr
+        return expr
+
+    for param in function.params:
+        values[param] = Node("input", [], *_type(param), order=-1, call=param)
+    for order, binding in enumerate(function.body.blocks[0].bindings):
+        found = _read_binding(binding, order, value_of)
+        if found is None:
+            return None
+        values[binding.var] = found[0]
+        if found[1]:
+            nodes.append(found[0])
+    result = value_of(function.body.body)
+    graph = Graph(
+        params=[values[param] for param in function.params],
+        nodes=nodes,
+        outputs=result if isinstance(result, list) else [result],
+        returns_tuple=isinstance(function.body.body.ty, relax.TupleType),
+    )
+    graph.relink()
+    return graph
+
+
+def _read_binding(binding: Any, order: int, value_of: Callable[[Any], Any]) -> tuple[Any, bool] | None:
+    """Return the value bound and whether it is a new node; None for what a graph cannot say (branches, calls)."""
+    value = binding.value
+    if isinstance(value, relax.TupleGetItem):
+        source = value_of(value.tuple_value)
+        if isinstance(source, list):
+            return source[value.index], False
+        return Node("tuple_get", [source], *_type(binding.var), order=order, call=value), True
+    if not isinstance(value, relax.Call):
+        known = isinstance(value, (relax.Var, relax.Tuple, tvm.ir.GenericConst, relax.ShapeExpr))
+        return (value_of(value), False) if known else None
+    if not isinstance(value.op, tvm.ir.Op):
+        return None
+    op, args = value.op.name, list(value.args)
+    if op == "relax.call_tir":
+        name = args[0].name_hint.rstrip("0123456789_")
+        op, args = TIR_NAMES.get(name, op), list(args[1].fields)
+    return Node(op, [value_of(arg) for arg in args], *_type(binding.var), order=order, call=value), True
+
+
+def _type(var: Any) -> tuple[tuple[int, ...] | None, str]:
+    """Return static shape (None if unknown) and dtype of a variable."""
+    ty = var.ty
+    if not isinstance(ty, relax.TensorType):
+        return None, ""
+    if ty.shape is None or not all(isinstance(extent, (int, tvm.tirx.IntImm)) for extent in ty.shape.values):
+        return None, str(ty.dtype)
+    return tuple(int(extent) for extent in ty.shape.values), str(ty.dtype)

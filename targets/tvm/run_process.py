@@ -1,0 +1,77 @@
+"""`ProcessRunner`: runs an artefact by its own `edgec-run`, perhaps under an emulator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec.errors import CannotRunHere
+from edgec.model.signature import TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+
+class ProcessRunner:
+    """One process per call: slow to start, but needs neither TVM here nor this machine's CPU."""
+
+    def __init__(
+        self,
+        folder: Path,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        threads: int,
+        emulator: tuple[str, ...],
+    ) -> None:
+        self._folder = folder
+        self._inputs = inputs
+        self._outputs = outputs
+        self._threads = threads
+        self._emulator = emulator
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs in the model's order."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs in the model's order."""
+        return self._outputs
+
+    @property
+    def description(self) -> str:
+        """The emulator and its CPU, or `edgec-run`."""
+        return " ".join((Path(self._emulator[0]).name, *self._emulator[1:3])) if self._emulator else "edgec-run"
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one inference."""
+        with tempfile.TemporaryDirectory(prefix="edgec-run-") as scratch:
+            report = self._call(feeds, Path(scratch), ["--output-dir", scratch])
+            return {
+                entry["name"]: np.load(Path(scratch) / entry["file"], allow_pickle=False) for entry in report["outputs"]
+            }
+
+    def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
+        """Return the seconds of each of `runs` inferences in one process."""
+        with tempfile.TemporaryDirectory(prefix="edgec-run-") as scratch:
+            report = self._call(feeds, Path(scratch), ["--warmup", str(warmup), "--runs", str(runs)])
+        return [1e-3 * milliseconds for milliseconds in report["times_ms"]]
+
+    def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:
+        command = [*self._emulator, str(self._folder / "edgec-run"), "--json", "--threads", str(self._threads)]
+        for index, spec in enumerate(self._inputs):
+            path = scratch / f"input{index}.npy"
+            np.save(path, np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype).reshape(spec.shape))
+            command += ["--input", f"{spec.name}={path}"]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            what = done.stderr.strip() or f"exit code {done.returncode}"
+            raise CannotRunHere(f"{self._folder}: edgec-run failed ({self.description}): {what}")
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report

@@ -1,0 +1,244 @@
+// edgec-run: run, time and check an edgec artefact on the board. See kUsage.
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "edgec.hpp"
+#include "mark.h"
+#include "npy.hpp"
+
+namespace {
+
+const char kUsage[] =
+    "usage: edgec-run [options]\n"
+    "  --input NAME=FILE.npy   an input; without any, the golden inputs are used\n"
+    "  --output-dir DIR        write each output there as .npy\n"
+    "  --self-test             run on the golden inputs and compare with the golden outputs\n"
+    "  --threads N             worker threads (default: as compiled)\n"
+    "  --runs N                timed runs (default 1)\n"
+    "  --warmup N              runs before the timed ones (default 0)\n"
+    "  --json                  report as JSON on standard output\n"
+    "  --mark                  mark the timed runs for an instruction counter\n"
+    "  --artefact DIR          the artefact's folder (default: where edgec-run is)\n"
+    "exit code: 0 done, 1 the self-test found a difference, 2 bad input\n";
+
+struct Options {
+  std::map<std::string, std::string> inputs;
+  std::string output_dir, artefact;
+  int threads = 0, runs = 1, warmup = 0;
+  bool self_test = false, json = false, mark = false;
+};
+
+int number(const std::string& flag, const std::string& text, int least) {
+  char* end = nullptr;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value < least || value > 1000000)
+    throw edgec::Error(flag + ": a whole number of at least " + std::to_string(least) + " was expected, got '" + text + "'");
+  return static_cast<int>(value);
+}
+
+Options parse(int count, char** values) {
+  Options options;
+  for (int i = 1; i < count; ++i) {
+    const std::string flag = values[i];
+    if (flag == "--help" || flag == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
+    if (flag == "--self-test") { options.self_test = true; continue; }
+    if (flag == "--json") { options.json = true; continue; }
+    if (flag == "--mark") { options.mark = true; continue; }
+    const bool known = flag == "--input" || flag == "--output-dir" || flag == "--threads" || flag == "--runs" ||
+                       flag == "--warmup" || flag == "--artefact";
+    if (!known) throw edgec::Error("unknown option '" + flag + "'; see --help");
+    if (++i == count) throw edgec::Error(flag + " needs a value; see --help");
+    const std::string value = values[i];
+    if (flag == "--output-dir") options.output_dir = value;
+    if (flag == "--artefact") options.artefact = value;
+    if (flag == "--threads") options.threads = number(flag, value, 1);
+    if (flag == "--runs") options.runs = number(flag, value, 1);
+    if (flag == "--warmup") options.warmup = number(flag, value, 0);
+    if (flag != "--input") continue;
+    const size_t equals = value.rfind('=');  // a name may hold an equals sign; a path rarely does
+    if (equals == std::string::npos) throw edgec::Error("--input " + value + ": NAME=FILE.npy was expected");
+    options.inputs[value.substr(0, equals)] = value.substr(equals + 1);
+  }
+  if (options.self_test && !options.inputs.empty()) throw edgec::Error("--self-test uses the golden inputs: omit --input");
+  return options;
+}
+
+std::string own_folder(const char* program) {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  const std::string whole = length > 0 ? std::string(path, static_cast<size_t>(length)) : program;
+  const size_t slash = whole.rfind('/');
+  return slash == std::string::npos ? "." : whole.substr(0, slash);
+}
+
+std::vector<npy::Array> load_inputs(const edgec::Model& model, const Options& options) {
+  for (const auto& given : options.inputs) {
+    std::string known;
+    bool found = false;
+    for (const edgec::Port& port : model.inputs()) {
+      found = found || port.name == given.first;
+      known += " " + port.name;
+    }
+    if (!found) throw edgec::Error("no input is called " + given.first + "; inputs:" + known);
+  }
+  std::vector<npy::Array> arrays;
+  for (const edgec::Port& port : model.inputs()) {
+    const auto given = options.inputs.find(port.name);
+    if (given == options.inputs.end() && !options.inputs.empty()) throw edgec::Error("input " + port.name + " was not given");
+    const bool golden = options.inputs.empty();
+    arrays.push_back(npy::read(golden ? options.artefact + "/" + port.golden : given->second, port));
+  }
+  return arrays;
+}
+
+float half(uint16_t bits) {
+  const float sign = bits >> 15 ? -1.f : 1.f;
+  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  if (exponent == 31) return fraction ? NAN : sign * INFINITY;
+  return exponent ? sign * std::ldexp(1024.f + fraction, exponent - 25) : sign * std::ldexp(float(fraction), -24);
+}
+
+template <typename T>
+double load(const char* data, size_t index) {
+  T value;
+  std::memcpy(&value, data + index * sizeof value, sizeof value);
+  return static_cast<double>(value);
+}
+
+double element(const std::string& dtype, const char* data, size_t i) {
+  if (dtype == "float32") return load<float>(data, i);
+  if (dtype == "float64") return load<double>(data, i);
+  if (dtype == "float16") return half(static_cast<uint16_t>(load<uint16_t>(data, i)));
+  if (dtype == "int64") return load<int64_t>(data, i);
+  if (dtype == "int32") return load<int32_t>(data, i);
+  if (dtype == "int16") return load<int16_t>(data, i);
+  if (dtype == "int8") return load<int8_t>(data, i);
+  if (dtype == "uint64") return load<uint64_t>(data, i);
+  if (dtype == "uint32") return load<uint32_t>(data, i);
+  if (dtype == "uint16") return load<uint16_t>(data, i);
+  return load<uint8_t>(data, i);
+}
+
+// Largest error relative to the reference's range; infinite where one is not a number and the other is.
+double relative_error(const edgec::Port& port, const char* actual, const char* expected) {
+  double least = INFINITY, most = -INFINITY, worst = 0;
+  for (size_t i = 0; i < port.elements(); ++i) {
+    const double a = element(port.dtype, actual, i), e = element(port.dtype, expected, i);
+    if (std::isfinite(e)) least = std::min(least, e), most = std::max(most, e);
+    const bool same = a == e || (std::isnan(a) && std::isnan(e));
+    const double error = same ? 0 : std::fabs(a - e);
+    worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+  }
+  double range = most - least;
+  if (!(range > 0)) range = std::max(std::fabs(most), 1.0);  // a constant output, or nothing finite
+  return worst / (std::isfinite(range) ? range : 1.0);
+}
+
+double quantile(const std::vector<double>& sorted, double q) {
+  const double at = q * static_cast<double>(sorted.size() - 1);
+  const size_t below = static_cast<size_t>(at);
+  const size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    char code[8];
+    std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
+    if (c == '"' || c == '\\') result += '\\';
+    result += static_cast<unsigned char>(c) < 0x20 ? code : std::string(1, c);
+  }
+  return result + "\"";
+}
+
+std::string file_name(size_t index, const std::string& name) {
+  std::string safe = name;
+  for (char& c : safe)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '_' && c != '.') c = '_';
+  return std::to_string(index) + "-" + safe.substr(0, 100) + ".npy";  // the number keeps them apart
+}
+
+int run(const Options& options) {
+  edgec::Model model(options.artefact, options.threads);
+  const std::vector<npy::Array> arrays = load_inputs(model, options);
+  std::vector<const void*> inputs;
+  std::vector<std::vector<char>> results;
+  std::vector<void*> outputs;
+  for (const npy::Array& array : arrays) inputs.push_back(array.data.data());
+  for (const edgec::Port& port : model.outputs()) results.emplace_back(port.bytes());
+  for (std::vector<char>& result : results) outputs.push_back(result.data());
+
+  for (int i = 0; i < options.warmup; ++i) model.run(inputs, outputs);
+  std::vector<double> times;
+  for (int i = 0; i < options.runs; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    if (options.mark) EDGEC_MARK_START();
+    model.run(inputs, outputs);
+    if (options.mark) EDGEC_MARK_STOP();
+    times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
+  }
+  if (options.mark) EDGEC_MARK_REPORT();
+  std::vector<double> sorted = times;
+  std::sort(sorted.begin(), sorted.end());
+
+  bool passed = true;
+  std::string json;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const edgec::Port& port = model.outputs()[i];
+    json += (i ? ", {" : "{") + std::string("\"name\": ") + quoted(port.name);
+    if (!options.output_dir.empty()) {
+      const std::string file = file_name(i, port.name);
+      npy::write(options.output_dir + "/" + file, port, results[i].data());
+      json += ", \"file\": " + quoted(file);
+    }
+    if (options.self_test) {
+      const npy::Array golden = npy::read(options.artefact + "/" + port.golden, port);
+      const double error = relative_error(port, results[i].data(), golden.data.data());
+      const bool good = error <= model.tolerance();
+      passed = passed && good;
+      char text[64];
+      std::snprintf(text, sizeof text, ", \"error\": %.3e", std::isfinite(error) ? error : 1e300);
+      json += text;
+      if (!options.json)
+        std::printf("%s %s: largest error %.2e of its range (accepted: %.0e)\n", good ? "ok      " : "MISMATCH",
+                    port.name.c_str(), error, model.tolerance());
+    }
+    json += "}";
+  }
+  const double median = quantile(sorted, .5), p90 = quantile(sorted, .9), p99 = quantile(sorted, .99);
+  if (!options.json) {
+    std::printf("%zu run%s, %d thread%s: median %.3f ms, p90 %.3f ms, p99 %.3f ms\n", times.size(),
+                times.size() == 1 ? "" : "s", model.threads(), model.threads() == 1 ? "" : "s", median, p90, p99);
+    return passed ? 0 : 1;
+  }
+  std::printf("{\"threads\": %d, \"warmup\": %d, \"median_ms\": %.6f, \"p90_ms\": %.6f, \"p99_ms\": %.6f, \"times_ms\": [",
+              model.threads(), options.warmup, median, p90, p99);
+  for (size_t i = 0; i < times.size(); ++i) std::printf("%s%.6f", i ? ", " : "", times[i]);
+  std::printf("], \"outputs\": [%s], \"passed\": %s}\n", json.c_str(), passed ? "true" : "false");
+  return passed ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  try {
+    Options options = parse(count, values);
+    const std::string home = own_folder(values[0]);
+    if (options.artefact.empty()) options.artefact = home;
+    // Sorting kernels, there only for models that need them.
+    dlopen((home + "/lib/libtvm_runtime_extra.so").c_str(), RTLD_NOW | RTLD_GLOBAL);
+    return run(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "edgec-run: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,11 @@
+/* Markers for an instruction counter: no-operations on hardware. */
+#pragma once
+#if defined(__aarch64__)
+#define EDGEC_MARK_START() __asm__ volatile("hint #0x70" ::: "memory")
+#define EDGEC_MARK_STOP() __asm__ volatile("hint #0x71" ::: "memory")
+#define EDGEC_MARK_REPORT() __asm__ volatile("hint #0x72" ::: "memory")
+#else
+#define EDGEC_MARK_START()
+#define EDGEC_MARK_STOP()
+#define EDGEC_MARK_REPORT()
+#endif

@@ -1,0 +1,81 @@
+"""The board's own tools: builds `edgec-run`, and lays out the C++ example for users' programs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from importlib import resources
+from importlib.metadata import distribution
+from pathlib import Path
+
+from edgec.record import Record
+from edgec.targets.board import Board
+from edgec.targets.tvm.zig import REPRODUCIBLE, cache_folder, zig, zig_triple, zig_version
+
+RUNNER_SOURCES = ("edgec.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
+EXAMPLE_SOURCES = ("edgec.hpp", "example.cc", "CMakeLists.txt")
+HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
+"""All that edgec.hpp includes of tvm_ffi; Apache-2.0 both, see the licences beside the libraries."""
+
+
+def build_runner(board: Board, libraries: Path, record: Record) -> Path:
+    """Return the path of `edgec-run` for `board`, compiled now or taken from the cache.
+
+    Args:
+        board: Its architecture decides.
+        libraries: Folder of the runtime libraries to link with.
+        record: Told when it is compiled.
+
+    Raises:
+        MissingDependency: `ziglang` is not installed.
+    """
+    key = hashlib.sha256(f"{zig_triple(board)} {zig_version()}".encode())
+    sources = {name: _source(name) for name in RUNNER_SOURCES}
+    sources |= {f"include/{name}": _header(name) for name in HEADERS}
+    for name, content in sources.items():
+        key.update(f"{name} {len(content)} ".encode() + content)
+    for path in sorted(libraries.glob("libtvm_*.so")):
+        key.update(path.read_bytes())
+    runner = cache_folder() / "runner" / key.hexdigest()[:24] / "edgec-run"
+    if runner.is_file():
+        return runner
+    runner.parent.mkdir(parents=True, exist_ok=True)
+    with record.stage("build edgec-run (about a minute the first time)"), tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, content in sources.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        _compile(board, libraries, folder)
+        staged = runner.with_name(f"edgec-run.{os.getpid()}")  # renamed at once: another process may build it too
+        shutil.copyfile(folder / "edgec-run", staged)
+        staged.chmod(0o755)
+        staged.replace(runner)
+    return runner
+
+
+def install_example(destination: Path) -> None:
+    """Write the C++ header, example and CMake file into `destination`, with the headers they need."""
+    destination.mkdir()
+    for name in EXAMPLE_SOURCES:
+        (destination / name).write_bytes(_source(name))
+    for name in HEADERS:
+        (destination / "include" / name).parent.mkdir(parents=True, exist_ok=True)
+        (destination / "include" / name).write_bytes(_header(name))
+
+
+def _compile(board: Board, libraries: Path, folder: Path) -> None:
+    # Linked against the libraries by name: the runtime registers what models call when it is loaded.
+    runtime = ["-Wl,--no-as-needed", f"-L{libraries}", "-ltvm_runtime", "-ltvm_ffi", "-Wl,--as-needed", "-ldl"]
+    language = ["-std=c++17", "-O2", "-Iinclude", "-DNDEBUG"]
+    arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, "edgec_run.cc", "-o", "edgec-run"]
+    zig("c++", [*arguments, *runtime, "-Wl,-rpath,$ORIGIN/lib"], folder)
+
+
+def _source(name: str) -> bytes:
+    return (resources.files("edgec.targets.tvm.runner") / name).read_bytes()
+
+
+def _header(name: str) -> bytes:
+    return Path(str(distribution("apache-tvm-ffi").locate_file(f"tvm_ffi/include/{name}"))).read_bytes()

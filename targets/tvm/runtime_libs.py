@@ -1,0 +1,149 @@
+"""TVM's runtime libraries for a board: from the installed wheel, or from the one for the board's CPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgec.errors import BadOption, MissingDependency
+from edgec.record import Record
+from edgec.targets.board import Board
+from edgec.targets.tvm.wheels import download_wheels, given_wheels, hash_of, installed_versions
+from edgec.targets.tvm.zig import cache_folder
+
+LIBRARIES = ("tvm/lib/libtvm_runtime.so", "tvm_ffi/lib/libtvm_ffi.so")
+EXTRA = "tvm/lib/libtvm_runtime_extra.so"
+"""Sorting and random numbers: only models with TopK and the like call into it."""
+LICENCES = {
+    "tvm/LICENSE": "LICENSE.tvm",
+    "tvm/NOTICE": "NOTICE.tvm",
+    "licenses/LICENSE": "LICENSE.tvm-ffi",
+    "licenses/NOTICE": "NOTICE.tvm-ffi",
+    "tvm_ffi/3rdparty/libbacktrace/LICENSE": "LICENSE.libbacktrace",
+    "tvm/licenses/LICENSE.builtin_fp16.txt": "LICENSE.builtin_fp16",
+}
+CALLS_EXTRA = b"tvm.contrib."
+SUMS = "SHA256SUMS"
+
+
+def runtime_folder(board: Board, wheel: Path | None, record: Record) -> Path:
+    """Return a folder with TVM's runtime libraries for `board` and their licences; it is complete and checked.
+
+    Args:
+        board: Its architecture decides.
+        wheel: `--runtime-wheel`, or None.
+        record: Told when something is downloaded.
+
+    Raises:
+        MissingDependency: They cannot be downloaded.
+        BadOption: `wheel` is of another version or CPU, or the board's glibc is too old.
+    """
+    versions = installed_versions()
+    source = f"-{hash_of(wheel)[:12]}" if wheel is not None and wheel.is_file() else ""
+    key = f"{versions.tvm}-{versions.ffi}-{board.architecture}{source}"
+    folder = cache_folder() / "tvm-runtime" / key
+    if not _sound(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{key}.", dir=folder.parent) as scratch:
+            staged = Path(scratch) / "libraries"
+            staged.mkdir()
+            if wheel is not None:
+                _unpack(given_wheels(wheel, versions, board.architecture), staged)
+            elif board.architecture == platform.machine():
+                _copy_installed(staged)
+            else:
+                with record.stage(f"download TVM's runtime for {board.architecture}, once (95 MB)"):
+                    _unpack(download_wheels(versions, board.architecture, Path(scratch)), staged)
+            _write_sums(staged)
+            shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+            try:
+                staged.rename(folder)
+            except OSError:  # another process was first
+                if not _sound(folder):
+                    raise
+    _check_glibc(board, folder)
+    return folder
+
+
+def install_runtime(source: Path, destination: Path, *, extra: bool) -> None:
+    """Copy the libraries (with the sorting kernels if `extra`) and licences from `source` to `destination`."""
+    destination.mkdir()
+    left_out = {SUMS} if extra else {SUMS, Path(EXTRA).name}
+    for path in sorted(source.iterdir()):
+        if path.name not in left_out:
+            shutil.copyfile(path, destination / path.name)
+
+
+def needed_glibc(libraries: Sequence[Path]) -> tuple[int, int]:
+    """Return the newest glibc version whose symbols `libraries` import."""
+    found = {(2, 0)}
+    for path in libraries:
+        found |= {(int(a), int(b)) for a, b in re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", path.read_bytes())}
+    return max(found)
+
+
+def _check_glibc(board: Board, folder: Path) -> None:
+    # libstdc++ needs no check of its own: GCC 6's will do, and every system with this glibc has a newer one.
+    needed = needed_glibc(sorted(folder.glob("*.so")))
+    if board.glibc is not None and tuple(int(part) for part in board.glibc.split(".")[:2]) < needed:
+        problem = f"board {board.name} has glibc {board.glibc}, but TVM's runtime needs {needed[0]}.{needed[1]}"
+        raise BadOption(problem, remedy="Update the board's system; if it is newer, correct `glibc` in its record.")
+
+
+def _copy_installed(staged: Path) -> None:
+    for package in ("apache-tvm", "apache-tvm-ffi"):
+        distribution = importlib.metadata.distribution(package)
+        for file in distribution.files or ():
+            target = _wanted(file.as_posix())
+            if target is not None:
+                shutil.copyfile(str(distribution.locate_file(file)), staged / target)
+    _require_libraries(staged, "the installed packages apache-tvm and apache-tvm-ffi")
+
+
+def _unpack(wheels: Sequence[Path], staged: Path) -> None:
+    for wheel in wheels:
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                for name in archive.namelist():
+                    target = _wanted(name)
+                    if target is not None:
+                        (staged / target).write_bytes(archive.read(name))
+        except (OSError, zipfile.BadZipFile) as error:
+            raise BadOption(f"{wheel}: {error}", remedy="Get the wheel again.") from error
+    _require_libraries(staged, " and ".join(wheel.name for wheel in wheels))
+
+
+def _wanted(name: str) -> str | None:
+    """Return the file name under which a member of a wheel is kept, or None."""
+    if name in (*LIBRARIES, EXTRA):
+        return Path(name).name
+    if ".dist-info/" in name:
+        name = name.partition(".dist-info/")[2] if name.startswith("apache_tvm_ffi") else ""
+    return LICENCES.get(name)
+
+
+def _require_libraries(staged: Path, source: str) -> None:
+    missing = [name for name in LIBRARIES if not (staged / Path(name).name).is_file()]
+    if missing:
+        remedy = "Install TVM from its wheel, or give a wheel with --runtime-wheel."
+        raise MissingDependency(f"{source}: no {missing[0]} there", remedy=remedy)
+
+
+def _write_sums(folder: Path) -> None:
+    lines = [f"{hash_of(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _sound(folder: Path) -> bool:
+    """Whether the cached libraries are all there, as they were written."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        return bool(lines) and all(hash_of(folder / line[66:]) == line[:64] for line in lines)
+    except OSError:
+        return False

@@ -1,0 +1,134 @@
+"""TVM's wheels for another CPU: found beside `--runtime-wheel`, or downloaded through pip and checked by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edgec.errors import BadOption, MissingDependency
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PACKAGES = ("apache-tvm", "apache-tvm-ffi")
+PYTHON = "3.11"
+"""Fixed, so that the artefact does not depend on the Python that compiles it."""
+OFFLINE = "With a network run the same again, or give the wheel with --runtime-wheel ({names} in one folder)."
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Versions of apache-tvm and apache-tvm-ffi; the board's libraries must be those of the compiler."""
+
+    tvm: str
+    ffi: str
+
+    @property
+    def requirements(self) -> tuple[str, str]:
+        """As pip takes them."""
+        return f"apache-tvm=={self.tvm}", f"apache-tvm-ffi=={self.ffi}"
+
+
+def installed_versions() -> Versions:
+    """Return the versions installed here.
+
+    Raises:
+        MissingDependency: TVM is not installed.
+    """
+    try:
+        return Versions(*(version(package) for package in PACKAGES))
+    except PackageNotFoundError as error:
+        problem = f"the TVM back end needs the package {error.name}, which is not installed"
+        raise MissingDependency(problem, remedy="pip install 'edgec[tvm]'") from None
+
+
+def given_wheels(path: Path, versions: Versions, architecture: str) -> tuple[Path, Path]:
+    """Return the two wheels in the folder `path`, or `path` itself and the one beside it.
+
+    Raises:
+        BadOption: There is no such file, or one is of another version or CPU.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not path.exists():
+        raise BadOption(f"--runtime-wheel {path}: no such file or folder")
+    found = [_one(folder, package, number, architecture) for package, number in _named(versions)]
+    if path.is_file() and path not in found:
+        problem = f"--runtime-wheel {path.name} is not apache-tvm {versions.tvm} for {architecture}"
+        raise BadOption(problem, remedy=_fetch_command(versions, architecture))
+    _check_hashes(found, versions, architecture)
+    return found[0], found[1]
+
+
+def download_wheels(versions: Versions, architecture: str, folder: Path) -> tuple[Path, Path]:
+    """Download the two wheels into `folder` with pip.
+
+    Raises:
+        MissingDependency: There is no pip or no network, or no wheel of that version for that CPU.
+    """
+    names = " and ".join(versions.requirements)
+    command = [sys.executable, "-m", "pip", "download", *_pip_arguments(versions, architecture), "--dest", str(folder)]
+    done = subprocess.run([*command, "--quiet", "--no-cache-dir"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        problem = f"TVM's runtime for {architecture} cannot be downloaded: {lines[-1]}"
+        raise MissingDependency(problem, remedy=OFFLINE.format(names=names))
+    found = [_one(folder, package, number, architecture) for package, number in _named(versions)]
+    _check_hashes(found, versions, architecture)
+    return found[0], found[1]
+
+
+def hash_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _named(versions: Versions) -> zip[tuple[str, str]]:
+    return zip(PACKAGES, (versions.tvm, versions.ffi), strict=True)
+
+
+def _one(folder: Path, package: str, number: str, architecture: str) -> Path:
+    pattern = f"{package.replace('-', '_')}-{number}-*_{architecture}.whl"
+    found = sorted(folder.glob(pattern))
+    if not found:
+        problem = f"--runtime-wheel: {folder} holds no {pattern}"
+        versions = installed_versions()
+        raise BadOption(problem, remedy=_fetch_command(versions, architecture))
+    return found[-1]
+
+
+def _check_hashes(wheels: list[Path], versions: Versions, architecture: str) -> None:
+    text = (resources.files("edgec.targets.tvm") / "wheels.toml").read_text(encoding="utf-8")
+    pinned = tomllib.loads(text)
+    for path, (package, number) in zip(wheels, _named(versions), strict=True):
+        expected = pinned.get(package, {}).get(number, {}).get(architecture)
+        if expected is not None and _is_pinned_kind(path) and hash_of(path) != expected:
+            problem = f"{path}: SHA-256 {hash_of(path)}, expected {expected}"
+            raise BadOption(problem, remedy="The wheel is damaged or not the published one: get it again.")
+
+
+def _is_pinned_kind(path: Path) -> bool:
+    """Wheels for other Python versions hold the same libraries, but are other files."""
+    tag = path.name.split("-")[2]
+    return tag in ("py3", f"cp{PYTHON.replace('.', '')}")
+
+
+def _pip_arguments(versions: Versions, architecture: str) -> list[str]:
+    platforms = [f"--platform=manylinux_2_{minor}_{architecture}" for minor in (28, 27, 24, 17)]
+    kind = ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}"]
+    return ["--no-deps", *kind, *platforms, *versions.requirements]
+
+
+def _fetch_command(versions: Versions, architecture: str) -> str:
+    arguments = " ".join(_pip_arguments(versions, architecture))
+    return f"On a machine with a network: pip download {arguments} --dest wheels; then --runtime-wheel wheels"

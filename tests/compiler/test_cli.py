@@ -1,0 +1,209 @@
+"""The command line, on a small model and the example plugin's back end (ONNX Runtime), which needs no compiler."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import edgec
+from edgec.cli import compile_main, main
+
+BOARD = Path(__file__).parents[2] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml"
+
+MODEL = """
+<ir_version: 8, opset_import: ["" : 13]>
+small (float[batch, 3, 8, 8] image) => (float[batch, 4, 8, 8] y)
+<float[4, 3, 1, 1] w = {0.5, -1, 2, 0.25, 1, 1, -0.5, 0.5, 0.5, 1, -2, 3}>
+{ c = Conv (image, w)  y = Relu (c) }
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "small.onnx"
+    onnx.save(onnx.parser.parse_model(MODEL), path)
+    return path
+
+
+@pytest.fixture
+def artefact(model: Path, tmp_path: Path) -> Path:
+    return edgec.compile(model, target=str(BOARD), output=tmp_path / "artefact").folder
+
+
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `edgec ARGUMENTS` in this process."""
+
+    def invoke(*arguments: object, cwd: Path | None = None, entry: Callable[[], None] = main) -> Result:
+        monkeypatch.setattr(sys, "argv", ["edgec", *map(str, arguments)])
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        try:
+            entry()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Result(code, *capsys.readouterr())
+
+    return invoke
+
+
+def test_help_names_every_command_and_imports_no_back_end() -> None:
+    code = "import sys, edgec.cli as c\ntry: c.app(['--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'tvm', 'onnxruntime', 'onnx', 'numpy'} & set(sys.modules), sys.modules.keys()"
+    process = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    for command in ("compile", "targets", "inspect", "run", "verify", "bench", "doctor"):
+        assert command in process.stdout
+
+
+def test_compile_writes_an_artefact_and_says_so_in_json(run: Run, model: Path) -> None:
+    process = run("compile", model, "--target", BOARD, "--json", cwd=model.parent)
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)
+    assert result["target"] == "copy-board"
+    assert result["error"] < 1e-6
+    assert (model.parent / "small.copy-board" / "manifest.json").is_file()
+
+
+def test_the_name_compile_is_the_same_command(run: Run, model: Path, tmp_path: Path) -> None:
+    assert run(model, "--target", BOARD, "-o", tmp_path / "out", "-q", entry=compile_main).returncode == 0
+    assert edgec.Artefact.open(tmp_path / "out").manifest.source.name == "small"
+
+
+def test_both_names_are_installed() -> None:
+    for name in ("edgec", "compile"):
+        assert "Usage" in subprocess.check_output([Path(sys.executable).parent / name, "--help"], text=True)
+
+
+def test_settings_file_and_flags_over_it(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "edgec.toml").write_text(f'target = "{BOARD}"\nseed = 3\n[shapes]\nimage = [2, 3, 8, 8]\n')
+    process = run("compile", model, "--config", tmp_path / "edgec.toml", "--seed", "5", "-o", tmp_path / "out")
+    assert process.returncode == 0, process.stderr
+    options = edgec.Artefact.open(tmp_path / "out").manifest.options
+    assert options.seed == 5
+    assert options.shapes == {"image": (2, 3, 8, 8)}
+
+
+def test_every_option_has_a_flag(run: Run) -> None:
+    from edgec.options import CompileOptions
+
+    text = run("compile", "--help").stdout
+    renamed = {"shapes": "shape", "extra_passes": "extra-pass"}
+    for field in CompileOptions.model_fields:
+        assert f"--{renamed.get(field, field.replace('_', '-'))}" in text
+
+
+def test_run_writes_the_outputs(run: Run, artefact: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
+    np.save(tmp_path / "x.npy", image)
+    process = run("run", artefact, "--input", tmp_path / "x.npy", "-o", tmp_path / "out", "--json")
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)[0]["shape"] == [1, 4, 8, 8]
+    expected = edgec.load(artefact).run({"image": image})["y"]
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "y.npy"), expected)
+
+
+def test_run_takes_a_picture(run: Run, artefact: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    process = run("run", artefact, "--input", f"image={tmp_path / 'red.png'}", "--json")
+    assert json.loads(process.stdout)[0]["max"] == 1.0  # the filter that takes red as it is
+
+
+def test_verify_and_bench(run: Run, artefact: Path) -> None:
+    verified = run("verify", artefact, "--json")
+    result = json.loads(verified.stdout)
+    assert (result["ok"], result["where"]) == (True, "onnxruntime")
+    assert result["errors"]["y"] < 1e-6
+    timed = run("bench", artefact, "--json", "--runs", "3")
+    assert json.loads(timed.stdout)["runs"] == 3
+    assert set(json.loads((artefact / "evidence.json").read_text())) == {"verification", "latency"}
+
+
+def test_verify_fails_with_1_when_the_outputs_differ(run: Run, model: Path, tmp_path: Path) -> None:
+    from edgec.artefact.manifest import FILE_NAME, read_manifest, write_manifest
+
+    folder = edgec.compile(model, target=str(BOARD), output=tmp_path / "a").folder
+    manifest = read_manifest(folder)
+    golden = folder / manifest.outputs[0].golden
+    np.save(golden, np.load(golden) + 1)
+    (folder / FILE_NAME).unlink()
+    write_manifest(manifest, folder)
+    process = run("verify", folder)
+    assert process.returncode == 1
+    assert "accepted 1e-04" in process.stderr
+
+
+def test_inspect(run: Run, model: Path) -> None:
+    process = run("inspect", model, "--json")
+    data = json.loads(process.stdout)
+    assert data["totals"] == {"macs": 3 * 4 * 64, "parameters": 12}
+    assert "Conv" in run("inspect", model).stdout
+
+
+def test_targets_and_doctor_in_json(run: Run) -> None:
+    boards = {board["name"]: board for board in json.loads(run("targets", "--json").stdout)}
+    assert boards["jetson-tx2"]["backend"] == "tensorrt"
+    assert {check["name"] for check in json.loads(run("doctor", "--json").stdout)} >= {"apache-tvm", "qemu-aarch64"}
+
+
+BAD = {
+    "no such file": (["compile", "nothing.onnx", "--target", "host"], "nothing.onnx"),
+    "unknown target": (["compile", "small.onnx", "--target", "rpi"], "Did you mean"),
+    "no target": (["compile", "small.onnx"], "--target"),
+    "unknown precision": (["compile", "small.onnx", "--target", BOARD, "--precision", "fp7"], "precision"),
+    "precision the board lacks": (["compile", "small.onnx", "--target", BOARD, "--precision", "int8"], "It has: fp32"),
+    "wrong input name": (["compile", "small.onnx", "--target", BOARD, "--shape", "imge=1,3,8,8"], "image"),
+    "wrong rank": (["compile", "small.onnx", "--target", BOARD, "--shape", "image=1,3,8"], "image"),
+    "malformed shape": (["compile", "small.onnx", "--target", BOARD, "--shape", "image=1,a"], "whole numbers"),
+    "malformed pair": (["compile", "small.onnx", "--target", BOARD, "--shape", "image"], "name=value"),
+    "unknown preprocessing": (["compile", "small.onnx", "--target", BOARD, "--preprocess", "mea=1"], "mean"),
+    "missing settings file": (["compile", "small.onnx", "--config", "no.toml"], "no.toml"),
+    "unknown setting": (["compile", "small.onnx", "--config", "bad.toml"], "Did you mean seed"),
+    "golden input missing": (["compile", "small.onnx", "--target", BOARD, "--input", "image=no.npy"], "no.npy"),
+    "unknown pass": (["compile", "small.onnx", "--target", BOARD, "--extra-pass", "clamp-weight"], "clamp-weights"),
+    "no artefact": (["verify", "."], "manifest.json"),
+    "unwritable output": (["compile", "small.onnx", "--target", BOARD, "-o", "/proc/x/y"], "/proc/x"),
+    "output taken": (["compile", "small.onnx", "--target", BOARD, "-o", "taken"], "no artefact"),
+    "no such option": (["compile", "--colour"], "colour"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_message_and_exit_code_2(run: Run, model: Path, case: str) -> None:
+    (model.parent / "bad.toml").write_text('target = "host"\nsed = 1\n')
+    (model.parent / "taken").mkdir()
+    (model.parent / "taken" / "precious").touch()
+    before = sorted(path.name for path in model.parent.iterdir())
+    arguments, expected = BAD[case]
+    process = run(*arguments, cwd=model.parent)
+    assert process.returncode == 2, process.stderr
+    assert expected in process.stderr
+    assert "Traceback" not in process.stderr
+    assert sorted(path.name for path in model.parent.iterdir()) == before
+
+
+def test_errors_in_json(run: Run) -> None:
+    process = run("verify", "nowhere", "--json")
+    assert process.returncode == 2
+    assert "nowhere" in json.loads(process.stderr)["error"]

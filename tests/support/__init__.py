@@ -1,0 +1,1 @@
+"""What tests share: small models as ONNX text, real models, paths."""

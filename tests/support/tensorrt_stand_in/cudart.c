@@ -1,0 +1,26 @@
+/* Stands in for libcudart.so in tests on machines without a GPU: device memory is host memory. STAND_IN_SM: the compute
+ * capability it reports; STAND_IN_CUDA_FAULT: the function that fails. */
+#include <stdlib.h>
+#include <string.h>
+
+static int fails(const char *function) {
+  const char *fault = getenv("STAND_IN_CUDA_FAULT");
+  return fault && !strcmp(fault, function) ? 2 : 0; /* cudaErrorMemoryAllocation */
+}
+static int sm(void) {
+  const char *text = getenv("STAND_IN_SM");
+  return text ? atoi(text) : 62;
+}
+const char *cudaGetErrorString(int code) { return code == 2 ? "out of memory" : "unknown error"; }
+int cudaStreamCreate(void **stream) { *stream = (void *)1; return fails("cudaStreamCreate"); }
+int cudaStreamSynchronize(void *stream) { return fails("cudaStreamSynchronize"); }
+int cudaDeviceGetAttribute(int *value, int attribute, int device) {
+  *value = attribute == 75 ? sm() / 10 : attribute == 76 ? sm() % 10 : 0;
+  return fails("cudaDeviceGetAttribute");
+}
+int cudaHostAlloc(void **address, size_t size, unsigned flags) { *address = malloc(size); return fails("cudaHostAlloc"); }
+int cudaMalloc(void **address, size_t size) { *address = malloc(size); return fails("cudaMalloc"); }
+int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
+  memcpy(to, from, size);
+  return fails("cudaMemcpyAsync");
+}

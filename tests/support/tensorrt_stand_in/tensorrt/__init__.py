@@ -1,0 +1,288 @@
+"""A recording stand-in for TensorRT's Python module: the API of 8.2 or of 10.3, and ONNX Runtime behind it.
+
+Engines run the model, so that verification verifies something. What a version does not have, its stand-in does not
+have either. Set by the environment: STAND_IN_VERSION (8.2.1.8 or 10.3.0), STAND_IN_LOG (file that every call is
+written to, one JSON list a line) and STAND_IN_FAULT (one of the names that `fault` is asked for below).
+"""
+
+import ctypes
+import enum
+import json
+import os
+import signal
+import struct
+
+import numpy as np
+import onnx
+import onnxruntime
+
+__version__ = os.environ.get("STAND_IN_VERSION", "8.2.1.8")
+NEW = int(__version__.split(".")[0]) >= 10
+MAGIC = b"STANDIN1"
+
+
+def fault(name):
+    return os.environ.get("STAND_IN_FAULT") == name
+
+
+def record(*call):
+    path = os.environ.get("STAND_IN_LOG")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(call) + "\n")
+
+
+class ILogger:
+    class Severity(enum.Enum):
+        INTERNAL_ERROR = 0
+        ERROR = 1
+        WARNING = 2
+        INFO = 3
+        VERBOSE = 4
+
+    INTERNAL_ERROR, ERROR, WARNING = Severity.INTERNAL_ERROR, Severity.ERROR, Severity.WARNING
+
+    def __init__(self):
+        pass
+
+
+class TensorIOMode(enum.Enum):
+    INPUT = 1
+    OUTPUT = 2
+
+
+class BuilderFlag(enum.Enum):
+    FP16 = 0
+    INT8 = 1
+    TF32 = 7
+
+
+class NetworkDefinitionCreationFlag(enum.IntEnum):
+    EXPLICIT_BATCH = 0
+
+
+class MemoryPoolType(enum.Enum):
+    WORKSPACE = 0
+
+
+if NEW:
+    DataType = enum.Enum("DataType", "FLOAT HALF INT8 INT32 INT64 BOOL UINT8")
+else:
+    DataType = enum.Enum("DataType", "FLOAT HALF INT8 INT32 BOOL")
+    del TensorIOMode, MemoryPoolType
+
+TYPES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
+
+
+def init_libnvinfer_plugins(logger, namespace):
+    record("init_libnvinfer_plugins", namespace)
+    return True
+
+
+class Network:
+    model = None
+
+
+class ParserError:
+    def node(self):
+        return 3
+
+    def desc(self):
+        return "No importer registered for op: Frobnicate"
+
+
+if NEW:
+    ParserError.node_name = lambda self: "frob"
+    ParserError.node_operator = lambda self: "Frobnicate"
+
+
+class OnnxParser:
+    def __init__(self, network, logger):
+        self._network = network
+        self.num_errors = 0
+
+    def parse_from_file(self, path):
+        record("parse_from_file", os.path.basename(path))
+        if fault("parser"):
+            self.num_errors = 1
+            return False
+        with open(path, "rb") as file:
+            self._network.model = file.read()
+        onnx.checker.check_model(self._network.model)
+        return True
+
+    def get_error(self, index):
+        return ParserError()
+
+
+class TimingCache:
+    def __init__(self, content):
+        self._content = content
+
+    def serialize(self):
+        return memoryview(self._content or b"timings")
+
+
+class BuilderConfig:
+    def __init__(self):
+        self._cache = None
+
+    def set_flag(self, flag):
+        record("set_flag", flag.name)
+
+    def clear_flag(self, flag):
+        record("clear_flag", flag.name)
+
+    def create_timing_cache(self, content):
+        return TimingCache(content)
+
+    def set_timing_cache(self, cache, ignore_mismatch):
+        if fault("old timing cache") and cache._content:
+            return False
+        record("set_timing_cache", len(cache._content))
+        self._cache = cache
+        return True
+
+    def get_timing_cache(self):
+        return self._cache
+
+
+if NEW:
+    BuilderConfig.set_memory_pool_limit = lambda self, pool, size: record("workspace", size >> 20)
+else:
+    BuilderConfig.max_workspace_size = property(lambda self: 0, lambda self, size: record("workspace", size >> 20))
+
+
+class Builder:
+    platform_has_fast_fp16 = True
+    platform_has_fast_int8 = False
+
+    def __init__(self, logger):
+        self._logger = logger
+        self._attempts = 0
+
+    def create_network(self, flags=0):
+        record("create_network", flags)
+        if not NEW and flags != 1:
+            raise RuntimeError("ONNX models need an explicit batch dimension")
+        return Network()
+
+    def create_builder_config(self):
+        return BuilderConfig()
+
+    def build_serialized_network(self, network, config):
+        self._attempts += 1
+        record("build_serialized_network", self._attempts)
+        if fault("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fault("crash"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if fault("out of memory"):
+            self._logger.log(
+                ILogger.ERROR, "2: [virtualMemoryBuffer.cpp] Error Code 2: OutOfMemory (no further information)"
+            )
+            return None
+        if fault("no tactic") or (fault("small workspace") and self._attempts == 1):
+            self._logger.log(ILogger.ERROR, "10: Could not find any implementation for node Conv_7.")
+            return None
+        if fault("none"):
+            self._logger.log(ILogger.ERROR, "4: [network.cpp] Error Code 4: Internal Error")
+            return None
+        version = __version__.encode()
+        return memoryview(MAGIC + struct.pack("<I", len(version)) + version + network.model)
+
+
+class Runtime:
+    def __init__(self, logger):
+        self._logger = logger
+
+    def deserialize_cuda_engine(self, plan):
+        size = struct.unpack("<I", plan[8:12])[0]
+        version = plan[12 : 12 + size].decode()
+        if fault("load") or not plan.startswith(MAGIC) or version != __version__:
+            self._logger.log(ILogger.ERROR, "1: [stdArchiveReader.cpp] Serialized engine version mismatch")
+            return None
+        return Engine(plan[12 + size :])
+
+
+class Engine:
+    def __init__(self, model):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = session
+        self._ports = [(value, True) for value in session.get_inputs()] + [(v, False) for v in session.get_outputs()]
+
+    def create_execution_context(self):
+        return None if fault("context") else Context(self)
+
+    def _type(self, index):
+        return DataType[TYPES[_dtype(self._ports[index][0]).name]]
+
+    def _index(self, name):
+        return next(index for index, port in enumerate(self._ports) if port[0].name == name)
+
+
+if NEW:
+    Engine.num_io_tensors = property(lambda self: len(self._ports))
+    Engine.get_tensor_name = lambda self, index: self._ports[index][0].name
+    Engine.get_tensor_mode = lambda self, name: (
+        TensorIOMode.INPUT if self._ports[self._index(name)][1] else TensorIOMode.OUTPUT
+    )
+    Engine.get_tensor_shape = lambda self, name: self._ports[self._index(name)][0].shape
+    Engine.get_tensor_dtype = lambda self, name: self._type(self._index(name))
+else:
+    Engine.num_bindings = property(lambda self: len(self._ports))
+    Engine.get_binding_name = lambda self, index: self._ports[index][0].name
+    Engine.binding_is_input = lambda self, index: self._ports[index][1]
+    Engine.get_binding_shape = lambda self, index: self._ports[index][0].shape
+    Engine.get_binding_dtype = lambda self, index: self._type(index)
+
+
+class Context:
+    def __init__(self, engine):
+        self._engine = engine
+        self._addresses = {}
+
+    def _run(self, addresses):
+        if fault("enqueue"):
+            return False
+        engine, feeds = self._engine, {}
+        for index, (value, is_input) in enumerate(engine._ports):
+            if is_input:
+                feeds[value.name] = _array(addresses[index], value).astype(_onnx_dtype(value))
+        results = engine._session.run(None, feeds)
+        outputs = [index for index, port in enumerate(engine._ports) if not port[1]]
+        for index, result in zip(outputs, results, strict=True):
+            if fault("wrong outputs"):
+                result = result + 1
+            if fault("nan"):
+                result = result * np.float32("nan")
+            _array(addresses[index], engine._ports[index][0])[...] = result
+        return True
+
+
+if NEW:
+    Context.set_tensor_address = lambda self, name, address: self._addresses.update({name: address})
+    Context.execute_async_v3 = lambda self, stream: self._run(
+        [self._addresses[port[0].name] for port in self._engine._ports]
+    )
+else:
+    Context.execute_async_v2 = lambda self, bindings, stream_handle: self._run(bindings)
+
+
+def _onnx_dtype(value):
+    return {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}[value.type]
+
+
+def _dtype(value):
+    """TensorRT before 10 has no INT64."""
+    dtype = np.dtype(_onnx_dtype(value))
+    return np.dtype(np.int32) if dtype == np.int64 and not NEW else dtype
+
+
+def _array(address, value):
+    dtype = _dtype(value)
+    count = int(np.prod(value.shape, dtype=np.int64))
+    memory = (ctypes.c_byte * (count * dtype.itemsize)).from_address(address)
+    return np.frombuffer(memory, dtype=dtype, count=count).reshape(value.shape)
