@@ -24,7 +24,7 @@ from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.options import compile_options
 from edgec.passes import pipeline
 from edgec.record import Record
-from edgec.reference.golden import random_inputs
+from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
 from edgec.targets.base import LoweringContext, Target
 from edgec.targets.board import load_board
@@ -51,7 +51,7 @@ def compile(
         target: Board name (`edgec targets`), or path of a board file.
         output: Folder to write; default `<model name>.<target>` in the working directory. An older artefact there is
             replaced.
-        inputs: Golden inputs by name; default: random ones, from `seed`.
+        inputs: Golden inputs by name; default: printed pages for pictures, else random numbers, from `seed`.
         listener: Called with the name of each stage as it begins.
         options: Fields of `edgec.options.CompileOptions`: shapes, precision, threads ...
 
@@ -73,18 +73,16 @@ def compile(
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
     with record.stage("reference"):
-        golden_inputs = _golden_inputs(original, inputs, settings.seed)
-        golden_outputs = Reference(original).run(golden_inputs)
-    with record.stage("passes"):
-        profile = back_end.profile(board)
-        canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=golden_inputs)
+        feeds = _feeds(original, inputs, settings.seed)
+        expected = Reference(original).run(feeds)
+    profile = back_end.profile(board)
+    canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
 
     folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
     with staged_folder(folder) as staging:
-        ports = _write_golden(staging, original, golden_inputs, golden_outputs)
-        with record.stage("lower"):
-            context = LoweringContext(board, settings, staging, record, golden_inputs, golden_outputs)
-            lowered = back_end.lower(canonical, context)
+        ports = _write_golden(staging, original, feeds, expected)
+        context = LoweringContext(board, settings, staging, record, feeds, expected)
+        lowered = back_end.lower(canonical, context)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             edgec=version("edgec"),
@@ -126,10 +124,10 @@ def golden_from_files(
     return feeds
 
 
-def _golden_inputs(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.ndarray[Any, Any]]:
+def _feeds(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.ndarray[Any, Any]]:
     specs = inputs_of(model)
     if given is None:
-        return random_inputs(specs, seed)
+        return golden_inputs(specs, seed)
     check_feeds(given, specs)
     return {spec.name: np.asarray(given[spec.name]) for spec in specs}
 

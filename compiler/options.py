@@ -40,7 +40,7 @@ class CompileOptions(BaseModel):
     preprocess: Preprocessing = Field(
         default_factory=Preprocessing, description="How pictures become the network's input; kept in the manifest."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the random golden inputs.")
+    seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
     runtime_wheel: Path | None = Field(
         default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."
     )

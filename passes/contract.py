@@ -68,7 +68,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class _Case:
-    """One set of inputs, what the original gives for it, and how far rounding alone moves that (name -> max abs)."""
+    """One set of inputs, what the original gives for it, and how far rounding may move that (name -> max abs)."""
 
     inputs: Mapping[str, Array]
     expected: Mapping[str, Array]
@@ -79,9 +79,9 @@ class _Case:
 class Equivalence:
     """Inputs, and the outputs that the original gives for them.
 
-    An output can hold next to nothing but rounding errors (a detector's score map over random noise spans 1e-5). So
-    the original also runs with inputs moved by one rounding step: outputs may differ from it by the tolerance, or by
-    `ROUNDING_FACTOR` times what that moved them.
+    An output can hold next to nothing but rounding errors: a detector's score map over random noise spans 1e-5. So
+    the original also runs with its inputs moved by one rounding step. Outputs may differ by the tolerance, or by
+    `ROUNDING_FACTOR` times the larger of what that moved them and one rounding step of the output itself.
     """
 
     cases: tuple[_Case, ...]
@@ -116,13 +116,14 @@ class Equivalence:
 
 def _case(reference: Reference, inputs: Mapping[str, Array]) -> _Case:
     expected = reference.run(inputs)
-    moved = {
-        name: np.nextafter(array, np.inf, dtype=array.dtype) if array.dtype.kind == "f" else array
-        for name, array in inputs.items()
-    }
-    differences = compare(expected, reference.run(moved)).outputs
-    return _Case(
-        inputs,
-        expected,
-        {each.name: ROUNDING_FACTOR * each.max_abs if each.problem is None else 0.0 for each in differences},
-    )
+    moved = reference.run({name: _next_number(array) for name, array in inputs.items()})
+    rounding = {}
+    for each in compare(expected, moved).outputs:
+        array = expected[each.name]
+        step = 0.0 if array.dtype.kind != "f" else np.finfo(array.dtype).eps * float(np.max(np.abs(array), initial=0))
+        rounding[each.name] = ROUNDING_FACTOR * max(step, each.max_abs if each.problem is None else 0.0)
+    return _Case(inputs, expected, rounding)
+
+
+def _next_number(array: Array) -> Array:
+    return np.nextafter(array, np.array(np.inf, array.dtype)) if array.dtype.kind == "f" else array

@@ -13,6 +13,8 @@ from edgec.passes.editing import graph_of
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators whose weights can absorb a scale and shift of their output."""
 
+OVERFLOW = "the folded weights or bias would overflow"
+
 
 def channel_axis(node: ir.Node) -> int:
     """Return the axis of the output of a `LINEAR` node along which its filters lie: 1, or -1 for matrix products."""
@@ -33,29 +35,16 @@ def fold_into_producer(node: ir.Node, scale: Array | None, shift: Array | None) 
     Returns:
         None if done, else the reason why not; the graph is then as before.
     """
-    weights = constant(_input(node, 1))
-    bias_value = _input(node, 2)
-    bias = constant(bias_value)
-    if scale is not None and weights is None:
-        return "its weights are not constant"
-    if bias_value is not None and bias is None:
-        return "its bias is not constant"
-    if node.op_type == "MatMul" and shift is not None:
-        return "a MatMul has no bias to take the shift"
-    if node.op_type == "MatMul" and (weights is None or weights.ndim < 2):
-        return "its second operand is no constant matrix"
+    weights, bias = constant(_input(node, 1)), constant(_input(node, 2))
     dtype = weights.dtype if weights is not None else _dtype(node)
-    if dtype is None or dtype.kind != "f":
-        return f"its weights are {dtype}, not float16, float32 or float64"
-
+    reason = _producer_refusal(node, scale, shift, dtype)
+    if reason is not None or dtype is None:
+        return reason
     new_weights = None if scale is None or weights is None else _scaled_filters(node, weights, scale).astype(dtype)
     new_bias = _new_bias(node, bias, scale, shift)
+    new_bias = None if new_bias is None else new_bias.astype(dtype)
     if any(array is not None and not np.isfinite(array).all() for array in (new_weights, new_bias)):
-        return "the folded weights or bias would overflow"
-    if new_bias is not None:
-        new_bias = new_bias.astype(dtype)
-        if not np.isfinite(new_bias).all():
-            return "the folded weights or bias would overflow"
+        return OVERFLOW
     if new_weights is not None:
         replace_constant(node, 1, new_weights)
     if new_bias is not None:
@@ -93,7 +82,7 @@ def fold_into_consumer(node: ir.Node, scale: Array, shift: Array, *, dry_run: bo
     new_weights = (grouped * factor).reshape(weights.shape).astype(weights.dtype)
     new_bias = (offset if bias is None else bias.astype(np.float64) + offset).astype(weights.dtype)
     if not (np.isfinite(new_weights).all() and np.isfinite(new_bias).all()):
-        return "the folded weights or bias would overflow"
+        return OVERFLOW
     if dry_run:
         return None
     replace_constant(node, 1, new_weights)
@@ -123,6 +112,21 @@ def set_bias(node: ir.Node, bias: Array) -> None:
         return
     node.resize_inputs(3)
     node.replace_input_with(2, add_constant(graph_of(node), f"{node.outputs[0].name}_bias", bias))
+
+
+def _producer_refusal(
+    node: ir.Node, scale: Array | None, shift: Array | None, dtype: np.dtype[Any] | None
+) -> str | None:
+    weights = constant(_input(node, 1))
+    if _input(node, 2) is not None and constant(_input(node, 2)) is None:
+        return "its bias is not constant"
+    if node.op_type == "MatMul" and shift is not None:
+        return "a MatMul has no bias to take the shift"
+    if scale is not None and (weights is None or weights.ndim < 2):
+        return "its weights are not constant"
+    if dtype is None or dtype.kind != "f":
+        return f"its weights are {dtype}, not float16, float32 or float64"
+    return None
 
 
 def _consumer_refusal(node: ir.Node, shift: Array) -> str | None:

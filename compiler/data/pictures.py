@@ -56,9 +56,7 @@ class PictureSamples(Samples):
 
     def __getitem__(self, index: int) -> Sample:
         entry = self._entries[index]
-        return picture_sample(
-            str(entry.path), read_picture(entry.path), entry.label, self._spec, self._preprocessing
-        )
+        return picture_sample(str(entry.path), read_picture(entry.path), entry.label, self._spec, self._preprocessing)
 
 
 def picture_sample(

@@ -30,7 +30,8 @@ class Placement:
     def to_original(self, points: Array) -> Array:
         """Map float [..., 2] points x, y of the network's input to the original picture, clipped to it."""
         scale, offset = np.array(self.scale, points.dtype), np.array(self.offset, points.dtype)
-        return np.clip((points - offset) / scale, 0, np.array(self.original, points.dtype))
+        mapped: Array = np.clip((points - offset) / scale, 0, np.array(self.original, points.dtype))
+        return mapped
 
     def boxes_to_original(self, boxes: Array) -> Array:
         """Map float [n, 4] boxes x0 y0 x1 y1 of the network's input to the original picture, clipped to it."""

@@ -26,9 +26,7 @@ def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing
     return place_picture(picture, spec, how)[0]
 
 
-def place_picture(
-    picture: Image.Image, spec: TensorSpec, how: Preprocessing
-) -> tuple[np.ndarray[Any, Any], Placement]:
+def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) -> tuple[np.ndarray[Any, Any], Placement]:
     """Return `picture` as the array that input `spec` wants, as `picture_to_tensor`, and where it lies in it.
 
     Raises:
@@ -88,13 +86,20 @@ def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> 
     return canvas, placement
 
 
-def _fit(picture: tuple[int, int], size: tuple[int, int], how: Preprocessing) -> tuple[tuple[int, int], tuple[int, int]]:
+def _fit(
+    picture: tuple[int, int], size: tuple[int, int], how: Preprocessing
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the size the whole picture is brought to, and where its upper left corner then lies; width, height."""
     if how.resize == "stretch":
         return size, (0, 0)
     if how.resize == "line":
         return (min(size[0], math.ceil(picture[0] * size[1] / picture[1])), size[1]), (0, 0)
     ratios = (size[0] / picture[0], size[1] / picture[1])
-    ratio = min(ratios) if how.resize == "letterbox" else max(ratios) / how.crop_fraction
-    inner = (max(1, round(picture[0] * ratio)), max(1, round(picture[1] * ratio)))
-    return inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
+    if how.resize == "letterbox":
+        inner = (max(1, round(picture[0] * min(ratios))), max(1, round(picture[1] * min(ratios))))
+        return inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
+    # Rounded as torchvision's Resize and CenterCrop do, with which most classifiers were trained.
+    short = 0 if ratios[0] > ratios[1] else 1
+    sides = [round(size[short] / how.crop_fraction)] * 2
+    sides[1 - short] = max(size[1 - short], int(sides[short] * picture[1 - short] / picture[short]))
+    return (sides[0], sides[1]), (-round((sides[0] - size[0]) / 2), -round((sides[1] - size[1]) / 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def split(samples: Samples, shares: Sequence[float], seed: int) -> tuple[Samples
     if min(shares) <= 0 or sum(shares) > 1 + 1e-9:
         raise BadOption(f"shares {tuple(shares)} are not positive and at most 1 together")
     bounds = [round(bound * len(samples)) for bound in np.cumsum([0.0, *shares])]
-    if any(start == stop for start, stop in zip(bounds, bounds[1:], strict=False)):
+    if any(start == stop for start, stop in pairwise(bounds)):
         raise BadOption(f"{len(samples)} samples are too few for the shares {tuple(shares)}", remedy="Give more data.")
     order = np.random.default_rng(seed).permutation(len(samples))
-    return tuple(Subset(samples, sorted(order[a:b])) for a, b in zip(bounds, bounds[1:], strict=False))
+    return tuple(Subset(samples, sorted(order[a:b])) for a, b in pairwise(bounds))

@@ -10,7 +10,7 @@ from edgec.errors import BadModel, UnsupportedModel
 
 OLDEST_OPSET = 7
 """Broadcasting and BatchNormalization have had their present meaning since then."""
-EXPORT_AGAIN = "Export the model again; `python -m onnx.checker` or netron.app show what is in it."
+EXPORT_AGAIN = "Export the model again; a viewer such as netron.app shows what is in it."
 NETWORK_ONLY = "Export the network alone, without the pre- or post-processing around it."
 
 
@@ -48,7 +48,7 @@ def check_kinds(graph: onnx.GraphProto, source: str) -> None:
 
     Raises:
         UnsupportedModel: Names the initializer, input or output.
-        BadModel: The graph has no outputs.
+        BadModel: The graph has no outputs, or an input or output has no shape.
     """
     if not graph.output:
         raise BadModel(f"{source} has no outputs", remedy=EXPORT_AGAIN)
@@ -70,6 +70,11 @@ def check_kinds(graph: onnx.GraphProto, source: str) -> None:
                 )
             if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
                 raise UnsupportedModel(f"{source}: {kind} {value.name!r} holds strings", remedy=NETWORK_ONLY)
+            if not value.type.tensor_type.HasField("shape"):
+                raise BadModel(
+                    f"{source}: {kind} {value.name!r} has no shape, not even a number of dimensions",
+                    remedy="Export the model with the shapes of its inputs and outputs; open dimensions are fine.",
+                )
 
 
 def check_onnx(proto: onnx.ModelProto, source: str) -> None:

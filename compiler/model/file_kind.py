@@ -26,6 +26,6 @@ def file_kind(data: bytes) -> str | None:
             return kind
     sample = data[:TEXT_SAMPLE_BYTES]
     # An ONNX file begins with field tags and lengths, of which several are control characters.
-    if all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in sample):
+    if all(0x20 <= byte < 0x7F or byte in b"\t\n\r" for byte in sample):
         return "a text file"
     return None

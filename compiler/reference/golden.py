@@ -1,4 +1,4 @@
-"""Random inputs that are the same on every machine, with every numpy."""
+"""Golden inputs that are the same on every machine, with every numpy: printed pages and random numbers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,27 @@ import numpy as np
 
 from edgec.errors import UnsupportedModel
 from edgec.model.signature import TensorSpec
+from edgec.reference.printed_page import is_picture, printed_page
 
 Array = np.ndarray[Any, Any]
 
 PIXEL_VALUES = 256
 SMALL_INTEGERS = 10
 """Integers wider than a byte are indices or counts more often than pixels, so they stay below this."""
+
+
+def golden_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
+    """Return one array per input: a printed page where it looks like a picture, else as `random_inputs`.
+
+    Args:
+        specs: Names, shapes and dtypes.
+        seed: Any non-negative integer.
+
+    Raises:
+        UnsupportedModel: An input is neither float nor integer nor boolean.
+    """
+    random = random_inputs([spec for spec in specs if not is_picture(spec)], seed)
+    return {spec.name: random[spec.name] if spec.name in random else printed_page(spec, seed) for spec in specs}
 
 
 def random_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Generic clean-up after the rules: unused nodes, equal constants, equal nodes, names, and the order of initializers."""
+"""Generic clean-up after the rules: unused nodes, equal constants, equal nodes, names, order of initializers."""
 
 from __future__ import annotations
 

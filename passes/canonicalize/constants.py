@@ -38,8 +38,8 @@ def fold_constants(model: ir.Model) -> bool:
     return bool(lifted or filled or folded.modified)
 
 
-def _should_fold(node: ir.Node) -> bool | None:
-    return False if node.op_type in NEVER_FOLDED else True
+def _should_fold(node: ir.Node) -> bool:
+    return node.op_type not in NEVER_FOLDED
 
 
 def _fill(node: ir.Node) -> bool:
@@ -52,9 +52,15 @@ def _fill(node: ir.Node) -> bool:
         return False
     value = attribute(node, "value")
     element = np.zeros(1, np.float32) if value is None else value.numpy().reshape(1)
-    name = node.outputs[0].name or "constant"
-    filled = add_constant(graph_of(node), name, element)
-    filled.const_value = ir.Tensor(np.broadcast_to(element, shape), name=filled.name)
-    filled.shape = ir.Shape(shape)
-    bypass(node, filled)
+    tensor = ir.Tensor(np.broadcast_to(element, shape))
+    if node.outputs[0].is_graph_output():
+        bypass(node, add_constant(graph_of(node), f"{node.outputs[0].name}_filled", tensor.numpy()))
+        return True
+    # It takes over the name, which spares the search for a free one: some models hold all their weights so.
+    filled = ir.val(node.outputs[0].name, const_value=tensor)
+    tensor.name = filled.name
+    node.outputs[0].replace_all_uses_with(filled)
+    graph = graph_of(node)
+    graph.remove(node, safe=True)
+    graph.register_initializer(filled)
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
@@ -77,17 +79,24 @@ def _illegal_for_pool(node: ir.Node, pad: ir.Node, pads: list[int], value: float
     kernel = attribute(node, "kernel_shape")
     old = attribute(node, "pads") or (0,) * (2 * len(kernel))
     added = pads[2:rank] + pads[rank + 2 :]
+    too_wide = any(a + b >= width for a, b, width in zip(old, added, (*kernel, *kernel), strict=True))
+    dilated = any(dilation != 1 for dilation in attribute(node, "dilations") or ())
     if attribute(node, "ceil_mode", 0):
         return "windows of a pool with ceil_mode would move"
-    if any(dilation != 1 for dilation in attribute(node, "dilations") or ()):
-        return "windows of a dilated pool could lie in the padding alone"
-    if any(a + b >= width for a, b, width in zip(old, added, (*kernel, *kernel), strict=True)):
-        return "the padding would be as wide as the kernel"
-    if node.op_type == "AveragePool":
-        if value != 0:
-            return f"it pads with {value:g}, AveragePool with 0"
-        counts = attribute(node, "count_include_pad", 0)
-        return None if counts or not any(old) else f"{label(node)} pads too and does not count its padding"
+    if too_wide or dilated:
+        return "a window could lie in the padding alone"
+    return _average_refusal(node, old, value) if node.op_type == "AveragePool" else _max_refusal(node, pad, value)
+
+
+def _average_refusal(node: ir.Node, old: Sequence[int], value: float) -> str | None:
+    if value != 0:
+        return f"it pads with {value:g}, AveragePool with 0"
+    if any(old) and not attribute(node, "count_include_pad", 0):
+        return f"{label(node)} pads too and does not count its padding"
+    return None
+
+
+def _max_refusal(node: ir.Node, pad: ir.Node, value: float) -> str | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return "the indices of the maxima are read"
     dtype = pad.inputs[0].dtype if pad.inputs[0] is not None else None

@@ -1,4 +1,4 @@
-"""What the rules ask about the operands of a node: its one variable input, its constants, static shapes, float types."""
+"""What the rules ask about the operands of a node: its variable input, its constants, static shapes, float types."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def static_shape(value: ir.Value | None) -> tuple[int, ...] | None:
     """Return the shape of `value` if every dimension is known, or None."""
     if value is None or value.shape is None or not value.shape.is_static():
         return None
-    return tuple(int(dim) for dim in value.shape)
+    return tuple(value.shape.numpy())
 
 
 def rank_of(value: ir.Value | None) -> int | None:

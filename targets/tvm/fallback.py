@@ -1,8 +1,9 @@
-"""A plain lowering for any Relax module: TVM's own legalization and fusion, then vectorize and parallelize each kernel."""
+"""A plain lowering for any Relax module: TVM's legalization and fusion, each kernel vectorized and parallelized."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tvm
 from tvm import relax, s_tir, tirx
@@ -34,7 +35,7 @@ def lower_plain(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def schedule_plain(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """Inline what can be inlined, then run the spatial loops of each block in parallel and, where it has no other, vectorized."""
+    """Inline what can be, then run each block's spatial loops in parallel and, where it has no others, vectorized."""
     schedule = s_tir.Schedule(function)
     root = schedule.get_sblock("root")
     for block in schedule.get_child_blocks(root)[:-1]:
@@ -47,23 +48,21 @@ def schedule_plain(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return schedule.mod["main"]
 
 
-def _schedule_block(schedule: s_tir.Schedule, block: s_tir.SBlockRV) -> None:
-    loops = schedule.get_loops(block)
+def _schedule_block(schedule: s_tir.Schedule, block: Any) -> None:
+    loops = list(schedule.get_loops(block))
     kinds = [int(axis.iter_type) for axis in schedule.get(block).iter_vars]
     extents = [schedule.get(loop).extent for loop in loops]
     if not loops or len(kinds) != len(loops) or not all(isinstance(extent, tirx.IntImm) for extent in extents):
         return
-    spatial = 0
-    while spatial < len(loops) and kinds[spatial] == SPATIAL:
-        spatial += 1
-    total = math.prod(int(extent) for extent in extents)
+    sizes = [int(extent.value) for extent in extents]
+    spatial = next((index for index, kind in enumerate(kinds) if kind != SPATIAL), len(loops))
     if spatial == 0:
         return
     fused = schedule.fuse(*loops[:spatial]) if spatial > 1 else loops[0]
     if spatial == len(loops):
-        lanes = math.gcd(total, LANES)
+        lanes = math.gcd(math.prod(sizes), LANES)
         fused, inner = schedule.split(fused, [None, lanes])
         if lanes > 1:
             schedule.vectorize(inner)
-    if total >= PARALLEL_FROM:
+    if math.prod(sizes) >= PARALLEL_FROM:
         schedule.parallel(fused)

@@ -46,7 +46,9 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
         except UnsupportedModel:
             raise
         except Exception as error:  # the importer raises whatever it likes, beyond single operators too
-            raise UnsupportedModel(f"the model cannot be imported into TVM: {_first_line(error)}", remedy=REMEDY) from error
+            raise UnsupportedModel(
+                f"the model cannot be imported into TVM: {_first_line(error)}", remedy=REMEDY
+            ) from error
     return tvm.relax.transform.CanonicalizeBindings()(module)
 
 

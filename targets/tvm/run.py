@@ -1,4 +1,4 @@
-"""Execution of an artefact on this machine: chooses between in-process, `edgec-run`, and `edgec-run` under an emulator."""
+"""Execution of an artefact on this machine: in-process, by `edgec-run`, or by `edgec-run` under an emulator."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from edgec.record import Record
 from edgec.targets.board import Board
 from edgec.targets.tvm.zig import REPRODUCIBLE, cache_folder, zig, zig_triple, zig_version
 
-RUNNER_SOURCES = ("edgec.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
-EXAMPLE_SOURCES = ("edgec.hpp", "example.cc", "CMakeLists.txt")
+RUNNER_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
+EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "example.cc", "CMakeLists.txt")
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All that edgec.hpp includes of tvm_ffi; Apache-2.0 both, see the licences beside the libraries."""
 

@@ -93,7 +93,7 @@ def test_path_that_leaves_the_folder(tmp_path: Path, location: str) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "w.bin").write_bytes(W.tobytes())
-    with pytest.raises(BadModel, match="initializer 'w' .* not a path inside") as caught:
+    with pytest.raises(BadModel, match=r"initializer 'w' .* not a path inside") as caught:
         load(write(folder, location))
     assert repr(location) in caught.value.problem
 

@@ -9,6 +9,8 @@ from edgec.model.cost import layer_costs, total_cost
 from edgec.model.graph import is_static
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.reference.session import Reference
+from tests.support.pictures import text_picture
 from tests.support.real_models import REAL_MODELS
 
 pytestmark = pytest.mark.slow
@@ -54,3 +56,11 @@ def test_open_picture_size_is_asked_for(name: str, expected: str) -> None:
     with pytest.raises(BadOption, match="input 'x'") as caught:
         fix_shapes(model, {})
     assert expected in str(caught.value)
+
+
+def test_text_makes_the_text_detector_answer() -> None:
+    # On uniform noise its output stays below 1e-4, where the error of any sigmoid in float32 is a large share of it.
+    real = REAL_MODELS["ppocr_det"]
+    model = fix_shapes(load(real.require()).model, real.shapes)
+    output = Reference(model).run({"x": text_picture(640, 640)})["sigmoid_0.tmp_0"]
+    assert output.max() - output.min() > 0.9

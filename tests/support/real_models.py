@@ -47,7 +47,7 @@ LIGHT = (
     "vgg19",
     "zfnet512",
 )
-"""Networks in the `onnx` package's test data, their large weights replaced by constants: structure real, results flat."""
+"""Networks in the `onnx` package's test data, their weights replaced by constants: real structure, flat results."""
 
 REAL_MODELS: dict[str, RealModel] = {
     "detector": RealModel("", "examples/detector/detector.onnx"),

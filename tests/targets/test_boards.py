@@ -102,7 +102,7 @@ def test_own_board_file(tmp_path: Path) -> None:
     [
         ('backend = "tensorrt"\n', "", "backend"),
         ("cores = 6", "cores = 0", "cores"),
-        ("cores = 6", 'colour = "red"', "colour"),
+        ("threads = 6", 'threads = 6\ncolour = "red"', "colour"),
         ('"fp16"', '"fp12"', "precisions"),
         ('name = "mine"', "name = mine", "Invalid value"),
     ],

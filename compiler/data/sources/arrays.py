@@ -26,7 +26,8 @@ class ArraySamples(Samples):
     """The arrays in the file `path`, cut along their first axis into pieces of the network's batch size.
 
     A .npy file feeds a network of one input. A .npz file has an array for each input, by its name (any name for a
-    network of one input), and optionally `labels`: integers [n] (classes) or [n, height, width] (masks), or strings [n].
+    network of one input), and optionally `labels`: integers [n] (classes) or [n, height, width] (masks), or strings
+    [n] (texts).
 
     Raises:
         BadOption: The file is unreadable or holds Python objects, or its arrays do not fit the inputs or one another.

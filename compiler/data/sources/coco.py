@@ -59,10 +59,14 @@ def _check(annotation: dict[str, Any], classes: dict[Any, int], rows: dict[Any, 
         raise BadOption(f"{where}: image {annotation['image_id']} is not in the images")
     if annotation["category_id"] not in classes:
         raise BadOption(f"{where}: category {annotation['category_id']} is not in the categories")
-    box = annotation.get("bbox")
-    sound = isinstance(box, list) and len(box) == 4 and all(isinstance(x, int | float) and math.isfinite(x) for x in box)
-    if not sound or min(box[2:]) < 0:
-        raise BadOption(f"{where}: bbox {box!r} is not [x, y, width, height]")
+    if not _is_box(annotation.get("bbox")):
+        raise BadOption(f"{where}: bbox {annotation.get('bbox')!r} is not [x, y, width, height]")
+
+
+def _is_box(box: Any) -> bool:
+    if not isinstance(box, list) or len(box) != 4:
+        return False
+    return all(isinstance(x, int | float) and math.isfinite(x) for x in box) and min(box[2:]) >= 0
 
 
 def _boxes(annotations: list[dict[str, Any]], classes: dict[Any, int]) -> Boxes:

@@ -32,8 +32,8 @@ def read_folder(folder: Path) -> Listing:
     names = [path.relative_to(folder).parts[0] for path in paths]
     classes = _classes(folder, sorted(set(names)))
     entries = (Entry(path, ClassLabel(classes[name])) for path, name in zip(paths, names, strict=True))
-    by_class = {index: name for name, index in classes.items()}
-    return Listing(tuple(entries), tuple(by_class.get(k, str(k)) for k in range(max(by_class) + 1)))
+    numbered = all(name == str(index) for name, index in classes.items())
+    return Listing(tuple(entries), () if numbered else tuple(classes))
 
 
 def _classes(folder: Path, names: list[str]) -> dict[str, int]:
@@ -44,6 +44,8 @@ def _classes(folder: Path, names: list[str]) -> dict[str, int]:
             if name not in known:
                 raise BadOption(f"{listed} lacks the class of sub-folder {name!r}", remedy=suggest(name, known))
         return known
-    if all(name.isascii() and name.isdigit() for name in names):  # "10" sorts before "2" as text
+    if all(
+        name.isascii() and name.isdigit() and str(int(name)) == name for name in names
+    ):  # "10" sorts before "2" as text
         return {name: int(name) for name in names}
     return {name: index for index, name in enumerate(names)}

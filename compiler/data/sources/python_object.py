@@ -21,8 +21,8 @@ from edgec.model.signature import TensorSpec, check_feeds
 from edgec.preprocessing import Preprocessing
 
 ITEM_FORMS = (
-    "An item is a picture, (picture, label), (picture, boxes, classes), a dict of inputs, or an edgec Sample; a picture "
-    "is a path, a PIL image, or a uint8 array [H, W, 3]; a label is an int, a str, or an integer array [H, W]."
+    "An item is a picture, (picture, label), (picture, boxes, classes), a dict of inputs, or an edgec Sample; a "
+    "picture is a path, a PIL image, or a uint8 array [H, W, 3]; a label is an int, a str, or an integer array [H, W]."
 )
 
 
@@ -85,7 +85,9 @@ def _label(parts: tuple[Any, ...], where: str) -> Label | None:
         try:
             return Boxes.of(*parts)
         except (TypeError, ValueError) as error:
-            raise BadOption(f"{where}: {error}", remedy="Boxes are [n, 4] x0 y0 x1 y1 in pixels, classes [n].") from error
+            raise BadOption(
+                f"{where}: {error}", remedy="Boxes are [n, 4] x0 y0 x1 y1 in pixels, classes [n]."
+            ) from error
     if not parts or parts[0] is None:
         return None
     value = parts[0]

@@ -42,7 +42,9 @@ def read_voc(folder: Path) -> Listing:
     for name in found:
         if name not in classes:
             raise BadOption(f"{listed} lacks the class {name!r}", remedy=suggest(name, classes))
-    return Listing(tuple(Entry(_picture(path, root, folder), _boxes(path, root, classes)) for path, root in parsed), classes)
+    return Listing(
+        tuple(Entry(_picture(path, root, folder), _boxes(path, root, classes)) for path, root in parsed), classes
+    )
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -58,7 +60,9 @@ def _refuse_doctype(data: bytes, path: Path) -> None:
     """Parse without building anything; entities, the means of XML bombs, can only be declared in a DOCTYPE."""
 
     def refuse(*_: object) -> None:
-        raise BadOption(f"{path}: line {parser.CurrentLineNumber}: it has a DOCTYPE, which is not read", remedy="Remove it.")
+        raise BadOption(
+            f"{path}: line {parser.CurrentLineNumber}: it has a DOCTYPE, which is not read", remedy="Remove it."
+        )
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse

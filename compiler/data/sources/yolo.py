@@ -89,7 +89,7 @@ def _classes_near(folder: Path) -> tuple[str, ...]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        import yaml  # noqa: PLC0415: optional
+        import yaml  # noqa: PLC0415
     except ImportError as error:
         remedy = "pip install 'edgec[eval]', or put the names into classes.txt, one a line."
         raise MissingDependency(f"PyYAML is needed to read {path}", remedy=remedy) from error

@@ -22,6 +22,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = _parse(arguments)
     try:
         return _build_step() if options.build_only else _all_steps(options)
+    except VerificationFailure as failure:  # result.json has the figures already
+        print("build_engine.py: {}".format(failure), file=sys.stderr)
+        return failure.exit_code
     except Failure as failure:
         return _report(str(failure), failure.exit_code, options)
     except KeyboardInterrupt:
@@ -36,7 +39,7 @@ def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
         prog="build_engine.py", description="Builds, verifies and times this folder's TensorRT engine on the board."
     )
     parser.add_argument("--runs", type=_positive, default=100, help="timed inferences (default 100)")
-    parser.add_argument("--warmup", type=_positive, default=20, help="inferences before them (default 20)")
+    parser.add_argument("--warmup", type=_seconds, default=1.0, help="seconds of inferences before them (default 1)")
     parser.add_argument("--force", action="store_true", help="build even if the engine is up to date")
     parser.add_argument("--build-only", action="store_true", help="build; neither verify nor measure")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -47,6 +50,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError("must be between 0 and 3600")
     return value
 
 
@@ -93,13 +103,12 @@ def _all_steps(options: argparse.Namespace) -> int:
     _write_result(result)
     _print_outputs(outputs)
     if result["status"] != "ok":
-        raise_differs(outputs)
+        _raise_differs(outputs)
     _print_latency(result)
     return 0
 
 
-def raise_differs(outputs: List[Dict[str, Any]]) -> None:
-    """Raise VerificationFailure that names the outputs that differ."""
+def _raise_differs(outputs: List[Dict[str, Any]]) -> None:
     names = ", ".join(repr(output["name"]) for output in outputs if not output["passed"])
     raise VerificationFailure("the engine's outputs differ from the golden data: {}.".format(names))
 

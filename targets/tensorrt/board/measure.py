@@ -7,18 +7,17 @@ import numpy as np
 
 from .session import Session
 
-WARMUP_SECONDS = 0.5  # clocks need a while to rise
 
-
-def measure(session: Session, warmup: int, runs: int) -> Dict[str, Any]:
+def measure(session: Session, warmup: float, runs: int) -> Dict[str, Any]:
     """Return latencies in ms (median, p90, p99, min, mean of `runs`) and inferences per second.
 
     `end_to_end` is copies in, inference and copies out in one go, as deployed; the parts are timed apart, each with
     its own wait for the GPU, so they add up to a little more. `throughput_per_s` is of inferences alone, back to back.
+    All after `warmup` seconds: clocks need a while to rise.
     """
     started = time.perf_counter()
     done = 0
-    while done < warmup or time.perf_counter() - started < WARMUP_SECONDS:
+    while not done or time.perf_counter() - started < warmup:
         session.run()
         done += 1
     copy_in, compute, copy_out, end_to_end = [], [], [], []  # type: List[float], List[float], List[float], List[float]
@@ -30,7 +29,7 @@ def measure(session: Session, warmup: int, runs: int) -> Dict[str, Any]:
         copy_out.append(_timed(session.copy_out, session.cuda.synchronize))
     back_to_back = _timed(*([session.enqueue] * runs + [session.cuda.synchronize]))
     return {
-        "warmup": done,
+        "warmup_runs": done,
         "runs": runs,
         "latency_ms": {
             "end_to_end": statistics(end_to_end),

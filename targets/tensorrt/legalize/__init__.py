@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -16,30 +16,32 @@ from edgec.targets.tensorrt.limits import Limits
 Rule = Callable[[ir.Node, Limits], str | None]
 """Rewrites the node where that is needed and possible; returns what it did in one sentence, or None: not mine."""
 
-RULES: dict[str, tuple[Rule, ...]] = {
-    "Gelu": (activations.gelu,),
-    "GroupNormalization": (normalizations.group_normalization,),
-    "HardSwish": (activations.hard_swish,),
-    "IsInf": (indexing.is_inf,),
-    "LayerNormalization": (normalizations.layer_normalization,),
-    "Mish": (activations.mish,),
-    "Mod": (indexing.mod,),
-    "OneHot": (indexing.one_hot,),
-    "Pad": (lower_opset.pad,),
-    "Reshape": (lower_opset.reshape,),
-    "Resize": (lower_opset.resize,),
-    "Shape": (indexing.shape_slice,),
-    "Shrink": (activations.shrink,),
-    "Slice": (int64.slice_bounds,),
-    "Split": (lower_opset.split,),
-    "Swish": (activations.swish,),
-    "Trilu": (indexing.trilu,),
-    "Xor": (indexing.xor,),
-    **dict.fromkeys(lower_opset.REDUCTIONS, (lower_opset.reduction,)),
+OPERATOR_RULES: dict[str, Rule] = {
+    "Gelu": activations.gelu,
+    "GroupNormalization": normalizations.group_normalization,
+    "HardSwish": activations.hard_swish,
+    "IsInf": indexing.is_inf,
+    "LayerNormalization": normalizations.layer_normalization,
+    "Mish": activations.mish,
+    "Mod": indexing.mod,
+    "OneHot": indexing.one_hot,
+    "Shape": indexing.shape_slice,
+    "Shrink": activations.shrink,
+    "Slice": int64.slice_bounds,
+    "Swish": activations.swish,
+    "Trilu": indexing.trilu,
+    "Xor": indexing.xor,
 }
+"""Put other operators in a node's place, all of the model's own opset."""
 
-ANY_NODE: tuple[Rule, ...] = (lower_opset.inert_attributes,)
-"""After the rules of the operator: those know what the attributes they remove mean."""
+OPSET_RULES: dict[str, Rule] = {
+    "Pad": lower_opset.pad,
+    "Reshape": lower_opset.reshape,
+    "Resize": lower_opset.resize,
+    "Split": lower_opset.split,
+    **dict.fromkeys(lower_opset.REDUCTIONS, lower_opset.reduction),
+}
+"""Give a node the form it has in the opset that the model goes down to; `inert_attributes` follows on every node."""
 
 MAX_ROUNDS = 8
 """A rewrite may bring nodes that need one themselves; deeper chains than this mean that two rules undo each other."""
@@ -64,31 +66,40 @@ def legalize(model: ir.Model, limits: Limits) -> tuple[Rewrite, ...]:
     """
     for graph in model.graph.subgraphs():
         graph.opset_imports[""] = opset(model)  # rules ask a node's graph for it
-    done: list[Rewrite] = []
-    for _ in range(MAX_ROUNDS):
-        round_done = [rewrite for node in list(model.graph.all_nodes()) for rewrite in _apply(node, limits)]
-        if not round_done:
-            break
-        done += round_done
-        infer_shapes(model)
-    else:
-        raise InternalError(f"rules for TensorRT {limits.version} do not come to an end: {round_done[0]}")
+    done = _rewrite_operators(model, limits)
+    # Shapes are not inferred in between: half-way down, nodes are of two opsets.
+    for node in list(model.graph.all_nodes()):
+        done += _apply([OPSET_RULES.get(node.op_type), lower_opset.inert_attributes], node, limits)
+    nodes = model.graph.all_nodes()
     if opset(model) > limits.max_opset and not any(
-        lower_opset.obstacle(node, opset(model), limits.max_opset) for node in model.graph.all_nodes()
+        lower_opset.obstacle(node, opset(model), limits.max_opset) for node in nodes
     ):
         for graph in model.graphs():
             graph.opset_imports[""] = limits.max_opset
         model.ir_version = min(model.ir_version, IR_VERSION[limits.max_opset])
+        infer_shapes(model)
     return tuple(done)
 
 
-def _apply(node: ir.Node, limits: Limits) -> list[Rewrite]:
+def _rewrite_operators(model: ir.Model, limits: Limits) -> list[Rewrite]:
+    done: list[Rewrite] = []
+    for _ in range(MAX_ROUNDS):
+        nodes = list(model.graph.all_nodes())
+        latest = [entry for node in nodes for entry in _apply([OPERATOR_RULES.get(node.op_type)], node, limits)]
+        if not latest:
+            return done
+        done += latest
+        infer_shapes(model)
+    raise InternalError(f"rules for TensorRT {limits.version} do not come to an end: {done[-1]}")
+
+
+def _apply(rules: Sequence[Rule | None], node: ir.Node, limits: Limits) -> list[Rewrite]:
     if node.domain not in ("", "ai.onnx"):
         return []
     name, done = node.name or node.outputs[0].name or "", []
-    for rule in (*RULES.get(node.op_type, ()), *ANY_NODE):
-        if node.graph is None:  # the rule before this one put others in its place
-            break
+    for rule in rules:
+        if rule is None or node.graph is None:  # the rule before this one put others in its place
+            continue
         sentence = rule(node, limits)
         if sentence is not None:
             done.append(Rewrite(name, node.op_type, sentence))

@@ -90,9 +90,9 @@ def is_inf(node: ir.Node, limits: Limits) -> str | None:
 
 
 def shape_slice(node: ir.Node, limits: Limits) -> str | None:
-    """A constant, since shapes are static: `start` and `end` are read by no parser that stops before opset 15."""
+    """Write a part of the shape as a constant: before opset 15 there is no `start` and `end`."""
     shape = shape_of(node.inputs[0])
-    if shape is None:
+    if shape is None or limits.max_opset >= 15 or not {"start", "end"} & set(node.attributes):
         return None
     make = Rewriter(node)
     sizes = shape[attribute(node, "start", 0) : attribute(node, "end")]

@@ -81,7 +81,7 @@ def reshape(node: ir.Node, limits: Limits) -> str | None:
     wanted = constant(node.inputs[1])
     if attribute(node, "allowzero", 0) and (wanted is None or 0 in wanted):
         return None
-    explicit = None if limits.max_opset < 14 else 0
+    explicit = None if min(limits.max_opset, _opset_of(node)) < 14 else 0
     if attribute(node, "allowzero") == explicit:
         return None
     rewrite(node, node.inputs, {"allowzero": explicit})
@@ -120,9 +120,7 @@ def resize(node: ir.Node, limits: Limits) -> str | None:
 
 def inert_attributes(node: ir.Node, limits: Limits) -> str | None:
     """Attributes that the older definition lacks gone, where their value is the default and so says nothing."""
-    if node.graph is None:
-        return None
-    new, old = schema(node.op_type, opset(node.graph)), schema(node.op_type, limits.max_opset)
+    new, old = schema(node.op_type, _opset_of(node)), schema(node.op_type, limits.max_opset)
     if new is None or old is None or new.since_version <= old.since_version:
         return None
     inert = [
@@ -134,6 +132,10 @@ def inert_attributes(node: ir.Node, limits: Limits) -> str | None:
         return None
     rewrite(node, node.inputs, dict.fromkeys(inert))
     return f"{', '.join(sorted(inert))} of {node.op_type} left out: the default"
+
+
+def _opset_of(node: ir.Node) -> int:
+    return opset(node.graph) if isinstance(node.graph, ir.Graph) else 0
 
 
 def _is_default(node: ir.Node, name: str, default: onnx.AttributeProto) -> bool:

@@ -21,17 +21,18 @@ class Node:
     """One value. `args` holds nodes, arrays, lists of these, and Relax expressions that are neither (shapes, scalars).
 
     `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`);
-    `shape` is None unless every dimension is known. `facts` holds what a rewrite knows beyond the call's attributes.
+    `packed` says that the value lives in blocks of channels, see `schedules.tiles.block_of`; `shape` is None unless every dimension is known. `facts` holds what a rewrite knows beyond the call's attributes.
     """
 
     op: str
-    args: list[Any]
+    args: list[Any] = field(repr=False)
     shape: tuple[int, ...] | None
     dtype: str
     order: float
-    call: Any = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    users: list[Node] = field(default_factory=list)
+    call: Any = field(default=None, repr=False)
+    packed: bool = False
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    users: list[Node] = field(default_factory=list, repr=False)
 
     @property
     def attrs(self) -> Any:

@@ -1,0 +1,27 @@
+"""Agreement on classes between data and network, which may number them differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+
+def network_classes(data: Sequence[str], network: Sequence[str]) -> np.ndarray[Any, Any] | None:
+    """Return, for each class of the data, its number in the network, int64; None where the numbers are the same.
+
+    Classes are matched by name where both have names, else the numbers are taken to be the same.
+
+    Raises:
+        BadOption: The network has no class of a name that the data has.
+    """
+    if not data or not network or tuple(data) == tuple(network):
+        return None
+    for name in data:
+        if name not in network:
+            raise BadOption(f"the data has the class {name!r}, the network has not", remedy=suggest(name, network))
+    return np.array([list(network).index(name) for name in data], np.int64)

@@ -1,0 +1,92 @@
+"""`Decoder`: raw outputs of one sample to a prediction; the settings of each kind are its fields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from edgec.data.samples import Sample
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+Array = np.ndarray[Any, Any]
+Outputs = Mapping[str, Array]
+Kind = Literal["scores", "detections", "text", "mask"]
+
+
+class Decoder(BaseModel, ABC):
+    """Reads the outputs of one sample.
+
+    `kind` says what it gives: `scores` float [classes], `detections` a `Detections` in pixels of the original picture,
+    `text` a str, `mask` integers [height, width] of the original picture. `classes` names the network's classes,
+    index = class; empty where they are not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[Kind]
+
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __call__(self, outputs: Outputs, sample: Sample) -> Any:
+        """Decode `outputs`, output name -> array with a first axis of 1, of the network fed with `sample`."""
+
+
+def pick(outputs: Outputs, name: str | None, position: int = 0) -> Array:
+    """Return the output called `name`, or where that is None, the one at `position`.
+
+    Raises:
+        BadOption: There is no such output.
+    """
+    if name is None:
+        if position >= len(outputs):
+            raise BadOption(f"the network has {len(outputs)} outputs, the decoder wants {position + 1}")
+        return list(outputs.values())[position]
+    if name not in outputs:
+        raise BadOption(f"decoder: no output is called {name!r}", remedy=suggest(name, outputs))
+    return outputs[name]
+
+
+def check_shape(array: Array, pattern: str, head: str) -> Array:
+    """Return `array`, one sample's output, without its first axis, which is 1.
+
+    Args:
+        array: The output.
+        pattern: Its axes, e.g. `[1, n, 4]`: numbers must be equal, names may be any size.
+        head: Whose output it is, for the message.
+
+    Raises:
+        BadOption: The shape does not fit.
+    """
+    axes = [axis.strip() for axis in pattern.strip("[]").split(",")]
+    fits = array.ndim == len(axes) and all(
+        not axis.isdigit() or int(axis) == size for axis, size in zip(axes, array.shape, strict=True)
+    )
+    if not fits:
+        raise BadOption(
+            f"decoder {head}: the output is [{', '.join(map(str, array.shape))}], not {pattern}",
+            remedy="Choose another --decoder, or name the output in its record.",
+        )
+    result: Array = array[0]
+    return result
+
+
+def sigmoid(x: Array) -> Array:
+    """Return the logistic function of float32 values; tanh does not overflow."""
+    result: Array = np.float32(0.5) * (1 + np.tanh(x * np.float32(0.5)))
+    return result
+
+
+def network_size(sample: Sample, head: str) -> tuple[int, int]:
+    """Return width and height of the network's input.
+
+    Raises:
+        BadOption: The sample is no picture.
+    """
+    if sample.placement is None:
+        raise BadOption(f"decoder {head} needs a network whose only input is a picture")
+    return sample.placement.network

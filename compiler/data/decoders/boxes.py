@@ -1,0 +1,27 @@
+"""Plain boxes: networks that suppress overlaps themselves (YOLOv10, exports with NMS inside)."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from edgec.data.decoders.base import Outputs, pick
+from edgec.data.decoders.detections import DetectionDecoder, Detections
+from edgec.errors import BadOption
+
+
+class PlainBoxes(DetectionDecoder):
+    """[n, 6] or [1, n, 6]: x0, y0, x1, y1 in pixels of the input, score, class."""
+
+    output: str | None = None
+    """Name of the output; default: the first."""
+    max_overlap: float = Field(default=1.0, ge=0, le=1)
+
+    def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
+        """See `DetectionDecoder.candidates`."""
+        rows = pick(outputs, self.output)
+        if rows.shape[-1:] != (6,) or rows.ndim not in (2, 3) or (rows.ndim == 3 and len(rows) != 1):
+            raise BadOption(f"decoder boxes: the output is {list(rows.shape)}, not [n, 6] or [1, n, 6]")
+        rows = rows.reshape(-1, 6).astype(np.float32)
+        rows = rows[(rows[:, 4] >= self.min_score) & np.isfinite(rows[:, 5])]
+        return Detections(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))

@@ -1,0 +1,37 @@
+"""Segmentation: the class of each pixel."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgec.data.decoders.base import Decoder, Kind, Outputs, pick
+from edgec.data.labels import IGNORED
+from edgec.data.samples import Sample
+from edgec.errors import BadOption
+
+
+class ClassMap(Decoder):
+    """Scores [1, classes, h, w] (the best counts) or classes, integers [1, h, w] or [1, 1, h, w] -> [height, width].
+
+    Each pixel of the original picture takes the class of the cell its centre falls in.
+    """
+
+    kind: ClassVar[Kind] = "mask"
+
+    output: str | None = None
+    """Name of the output; default: the first."""
+
+    def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
+        """Return the classes."""
+        output = pick(outputs, self.output)
+        if output.dtype.kind in "iu" and output.ndim == 4 and output.shape[1] == 1:
+            output = output[:, 0]
+        if output.dtype.kind in "iu" and output.ndim == 3 and len(output) == 1:
+            classes = output[0].astype(np.int64)
+        elif output.dtype.kind == "f" and output.ndim == 4 and len(output) == 1:
+            classes = output[0].argmax(axis=0)
+        else:
+            raise BadOption(f"decoder class-map: the output is {output.dtype}{list(output.shape)}, no map of classes")
+        return classes if sample.placement is None else sample.placement.map_to_original(classes, outside=IGNORED)

@@ -1,0 +1,70 @@
+"""CTC text recognition (PP-OCR rec), decoded greedily."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgec.data.decoders.base import Decoder, Kind, Outputs, check_shape, pick
+from edgec.data.samples import Sample
+from edgec.errors import BadOption
+from edgec.model.load import load
+
+METADATA_KEY = "character"
+BLANK = 0
+
+
+class Ctc(Decoder):
+    """Class scores [1, steps, classes] -> the text: best class of each step, repeats merged, blanks left out.
+
+    Source: Graves et al., "Connectionist Temporal Classification", 2006 (best path decoding). Class 0 is the blank,
+    class k the k-th character of the dictionary; one class more than that is the space, as PaddleOCR has it.
+    """
+
+    kind: ClassVar[Kind] = "text"
+
+    output: str | None = None
+    """Name of the output; default: the first."""
+    dictionary: Path
+    """A UTF-8 file, a character a line, or an ONNX model that has them in its metadata as `character`."""
+
+    def __call__(self, outputs: Outputs, sample: Sample) -> str:
+        """Return the text."""
+        scores = check_shape(pick(outputs, self.output), "[1, steps, classes]", "ctc")
+        extra = scores.shape[1] - 1 - len(self.characters)
+        if extra not in (0, 1):
+            count = len(self.characters)
+            raise BadOption(f"decoder ctc: {scores.shape[1]} classes, but {self.dictionary} has {count} characters")
+        best = scores.argmax(axis=1)
+        kept = best[np.flatnonzero(np.diff(best, prepend=BLANK))]  # where the class changes
+        alphabet = (*self.characters, " ")
+        return "".join(alphabet[k - 1] for k in kept if k != BLANK)
+
+    @cached_property
+    def characters(self) -> tuple[str, ...]:
+        """The characters of classes 1, 2, ...
+
+        Raises:
+            BadOption: The file is unreadable, or the model has no dictionary.
+        """
+        return _characters(self.dictionary)
+
+
+def _characters(path: Path) -> tuple[str, ...]:
+    if path.suffix == ".onnx":
+        metadata: dict[str, Any] = dict(load(path).model.metadata_props)
+        if METADATA_KEY not in metadata:
+            remedy = "Give the dictionary as a file: --decoder ctc,dictionary=FILE."
+            raise BadOption(f"{path} has no metadata {METADATA_KEY!r} with its dictionary", remedy=remedy)
+        text = str(metadata[METADATA_KEY])
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadOption(f"dictionary {path}: {error}", remedy="Give a UTF-8 file, a character a line.") from error
+    # Only newlines separate: dictionaries hold other characters that count as line ends.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return tuple(lines[:-1] if lines[-1] == "" else lines)

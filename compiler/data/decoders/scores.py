@@ -1,0 +1,27 @@
+"""Classification: the scores as they are."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgec.data.decoders.base import Decoder, Kind, Outputs, pick
+from edgec.data.samples import Sample
+from edgec.errors import BadOption
+
+
+class Scores(Decoder):
+    """[1, classes] (or with axes of 1 more) -> scores or probabilities [classes]; a softmax changes no ranking."""
+
+    kind: ClassVar[Kind] = "scores"
+
+    output: str | None = None
+    """Name of the output; default: the first."""
+
+    def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
+        """Return the scores."""
+        scores = pick(outputs, self.output)
+        if scores.size == 0 or max(scores.shape, default=1) != scores.size:
+            raise BadOption(f"decoder scores: the output is {list(scores.shape)}, not [1, classes]")
+        return scores.reshape(-1)

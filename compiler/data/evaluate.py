@@ -1,0 +1,33 @@
+"""`evaluate`: run a network over samples and measure it, by any number of metrics in one sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgec.data.metrics.base import Metric, MetricResult
+from edgec.data.samples import Sample
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+def evaluate(
+    run: Callable[[Arrays], Arrays], samples: Iterable[Sample], metrics: Mapping[str, Metric]
+) -> dict[str, MetricResult]:
+    """Feed each of `samples` to `run` and return the result of each metric.
+
+    Args:
+        run: Inputs by name -> outputs by name, e.g. `Reference(model).run` or `edgec.load(folder).run`.
+        samples: The data; one sample is in memory at a time.
+        metrics: Fresh metrics by name, see `make_metric`.
+
+    Raises:
+        BadOption: A metric or its decoder cannot judge these outputs or labels.
+    """
+    for sample in samples:
+        outputs = run(sample.inputs)
+        for metric in metrics.values():
+            metric.update(outputs, sample)
+    return {name: metric.result() for name, metric in metrics.items()}

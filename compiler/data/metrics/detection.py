@@ -1,0 +1,127 @@
+"""Detection: COCO's mean average precision, by the faster-coco-eval library."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+
+from edgec.data.decoders.detections import Detections
+from edgec.data.labels import Boxes
+from edgec.data.metrics.base import Classes, MetricContext, MetricResult, Outputs, require_decoder, require_label
+from edgec.data.samples import Sample
+from edgec.errors import BadOption, MissingDependency
+
+Array = np.ndarray[Any, Any]
+
+ALL_AREAS = 0  # index of COCO's area ranges: all, small, medium, large
+MOST_DETECTIONS = -1  # index of COCO's limits of detections a picture: 1, 10, 100
+SUMMARY = {"map": 0, "map50": 1, "map75": 2, "small": 3, "medium": 4, "large": 5}
+"""Parts of the result -> index in COCO's summary."""
+
+
+class MeanAveragePrecision:
+    """COCO mAP, 0..1: precision averaged over recall 0, 0.01 ... 1, IoU 0.50, 0.55 ... 0.95 and the classes.
+
+    Only classes with boxes count; at most 100 detections a picture; ignored boxes (crowds, difficult) count neither
+    way. Source: Lin et al., "Microsoft COCO", 2014, and the code published with
+    it, which faster-coco-eval reimplements.
+    """
+
+    name = "map"
+    _threshold: int | None = None
+    """Index of the only IoU that counts, None: the mean over all."""
+
+    def __init__(self, context: MetricContext) -> None:
+        _library()  # missing: said before the first sample is run, not after the last
+        self._decoder = require_decoder(context, "detections", None, self.name)
+        self._classes = Classes(context, self._decoder)
+        self._truth: list[Boxes] = []
+        self._found: list[Detections] = []
+
+    def update(self, outputs: Outputs, sample: Sample) -> None:
+        """Take in the detections of one sample labelled with `Boxes`."""
+        self._truth.append(require_label(sample, Boxes, self.name))
+        self._found.append(self._decoder(outputs, sample))
+
+    def result(self) -> MetricResult:
+        """Return the mean average precision, by class, IoU and size of object.
+
+        Raises:
+            BadOption: There was no box to be found, so nothing is defined.
+        """
+        if not any((~boxes.ignored).any() for boxes in self._truth):
+            raise BadOption(f"metric {self.name}: the data has no boxes", remedy="Give data with labelled objects.")
+        summary, precision, numbers = self._evaluate()
+        if self._threshold is not None:
+            precision = precision[self._threshold : self._threshold + 1]
+        by_class = {self._classes.name(number): _mean(precision[:, :, k]) for k, number in enumerate(numbers)}
+        details: dict[str, Any] = {key: float(summary[at]) for key, at in SUMMARY.items() if summary[at] >= 0}
+        details["per class"] = {name: value for name, value in by_class.items() if value is not None}
+        return MetricResult(details[self.name], True, details)
+
+    def _evaluate(self) -> tuple[Array, Array, list[int]]:
+        """Return COCO's summary, precision [iou, recall, class] (-1: undefined), and the number of each class."""
+        coco, evaluation = _library()
+        annotations = [
+            row for image, boxes in enumerate(self._truth, start=1) for row in self._annotations(image, boxes)
+        ]
+        numbers = sorted({row["category_id"] for row in annotations})
+        document = {
+            "images": [{"id": image} for image in range(1, len(self._truth) + 1)],
+            "categories": [{"id": number, "name": str(number)} for number in numbers],
+            "annotations": [{"id": number, **row} for number, row in enumerate(annotations, start=1)],
+        }
+        results = [row for image, found in enumerate(self._found, start=1) for row in _results(image, found)]
+        if not results:  # the library takes no empty list; a detection without score at nowhere is the same
+            results = [{"image_id": 1, "category_id": numbers[0], "bbox": [0.0, 0.0, 0.0, 0.0], "score": 0.0}]
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = coco(document)
+            run = evaluation(truth, truth.loadRes(results), iouType="bbox")
+            run.evaluate()
+            run.accumulate()
+            run.summarize()
+        return np.asarray(run.stats), run.eval["precision"][..., ALL_AREAS, MOST_DETECTIONS], numbers
+
+    def _annotations(self, image: int, boxes: Boxes) -> list[dict[str, Any]]:
+        numbers = self._classes.number(boxes.classes)
+        rows = zip(boxes.boxes, numbers.tolist(), boxes.ignored.tolist(), boxes.areas.tolist(), strict=True)
+        return [
+            {"image_id": image, "category_id": number, "bbox": _xywh(box), "area": area, "iscrowd": int(ignored)}
+            for box, number, ignored, area in rows
+        ]
+
+
+class MeanAveragePrecision50(MeanAveragePrecision):
+    """COCO mAP at IoU 0.5 alone, 0..1; else as `MeanAveragePrecision`."""
+
+    name = "map50"
+    _threshold = 0
+
+
+def _results(image: int, found: Detections) -> list[dict[str, Any]]:
+    return [
+        {"image_id": image, "category_id": label, "bbox": _xywh(box), "score": score}
+        for box, score, label in zip(found.boxes, found.scores.tolist(), found.labels.tolist(), strict=True)
+    ]
+
+
+def _xywh(box: Array) -> list[float]:
+    x0, y0, x1, y1 = box.tolist()
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+def _mean(precision: Array) -> float | None:
+    defined = precision[precision > -1]
+    return float(defined.mean()) if defined.size else None
+
+
+def _library() -> tuple[Any, Any]:
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster  # noqa: PLC0415
+    except ImportError as error:
+        remedy = "pip install 'edgec[eval]'"
+        raise MissingDependency("faster-coco-eval is needed for mAP", remedy=remedy) from error
+    return COCO, COCOeval_faster

@@ -1,0 +1,67 @@
+"""A synthetic page of glyph-like strokes: the default golden input where a network wants a picture.
+
+On noise some networks answer nearly nothing (a text detector's map stays below 1e-5), and errors relative to the
+range of such an output are rounding noise. On strokes in lines they answer like on print.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.model.signature import TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+PAPER, INK = 0.9, 0.1
+MIN_SIDE = 16
+"""Pixels; below it there is no room for a line of glyphs."""
+LINES = 8
+STROKES = 4
+"""Of a glyph."""
+
+
+def is_picture(spec: TensorSpec) -> bool:
+    """Whether `spec` looks like a batch of pictures: float, [N, C, H, W] or [N, H, W, C] with 1 or 3 channels."""
+    if len(spec.shape) != 4 or np.dtype(spec.dtype).kind != "f":
+        return False
+    sides = spec.shape[2:] if spec.shape[1] in (1, 3) else spec.shape[1:3] if spec.shape[3] in (1, 3) else (0,)
+    return min(sides) >= MIN_SIDE
+
+
+def printed_page(spec: TensorSpec, seed: int) -> Array:
+    """Return pages for `spec`, which `is_picture`: values in [0, 1], channels and pictures of a batch differ.
+
+    Made from the raw output of the Philox generator, which numpy promises never to change.
+    """
+    first = spec.shape[1] in (1, 3)
+    batch, channels = spec.shape[0], spec.shape[1 if first else 3]
+    height, width = spec.shape[2:] if first else spec.shape[1:3]
+    pages = np.stack([_page(height, width, seed + index) for index in range(batch)])[:, None]
+    tint = 1 - 0.05 * np.arange(channels).reshape(1, -1, 1, 1)
+    tensor = pages * tint
+    return np.ascontiguousarray(tensor if first else tensor.transpose(0, 2, 3, 1)).astype(spec.dtype)
+
+
+def _page(height: int, width: int, seed: int) -> Array:
+    generator = np.random.Philox(key=seed)
+
+    def below(limit: int) -> int:
+        return int(generator.random_raw()) % max(1, limit)
+
+    page = PAPER - 0.3 * np.tile(np.arange(width) / width, (height, 1))
+    size = max(8, min(height, width) // (2 * LINES))
+    glyph, stroke, gap = max(4, size // 2), max(1, size // 8), max(2, size // 6)
+    for top in range(size // 2, height - size + 1, 2 * size):
+        left = size // 2
+        while left + glyph < width:
+            if below(5):  # the fifth is a space between words
+                for _ in range(STROKES):
+                    y, x = top + below(size - stroke), left + below(glyph - stroke)
+                    if below(2):
+                        page[y : y + stroke, left : left + glyph] = INK
+                    else:
+                        page[top : top + size, x : x + stroke] = INK
+            left += glyph + gap
+    return page

@@ -1,0 +1,109 @@
+"""Region growth: every anchor takes in the elementwise work that follows, as long as one value leaves the region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgec.targets.tvm.regions.elementwise import BINARY, UNARY
+from edgec.targets.tvm.regions.graph import Graph, Node
+
+LARGEST_REGION = 24
+"""Members of a region; a longer expression gains nothing and spills."""
+PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
+
+
+@dataclass(eq=False)
+class Region:
+    """One kernel: `members` in topological order, the first is the anchor where `rule` is not `elementwise`."""
+
+    rule: str
+    members: list[Node]
+
+    @property
+    def anchor(self) -> Node:
+        """First member."""
+        return self.members[0]
+
+    @property
+    def tail(self) -> Node:
+        """The member whose value leaves the region."""
+        return self.members[-1]
+
+
+def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None]) -> list[Region]:
+    """Return the regions of `graph` in an order that can be executed; nodes without a rule get the rule ``.
+
+    Args:
+        graph: Normalized graph; `packed` of its nodes is set.
+        rule_of: Name of the workload that takes a node as anchor, None if none does; asked in topological order.
+    """
+    rules: dict[int, str] = {}
+    for node in graph.nodes:
+        rule = rule_of(node)
+        if rule is None and is_packed_elementwise(node):
+            rule = "elementwise"
+        if rule is not None:
+            node.packed = True
+            rules[id(node)] = rule
+    taken: set[int] = set()
+    regions = []
+
+    def take(node: Node) -> None:
+        members = _grow(node, graph, rules, taken)
+        taken.update(id(member) for member in members)
+        regions.append(Region(rules.get(id(node), ""), members))
+
+    # Later anchors first: a residual add goes to the later of its producers, whose other operand is then ready.
+    for node in reversed(graph.nodes):
+        if rules.get(id(node), "elementwise") != "elementwise":
+            take(node)
+    for node in graph.nodes:
+        if id(node) not in taken:
+            take(node)
+    return sorted(regions, key=lambda region: region.tail.order)
+
+
+def is_packed_elementwise(node: Node) -> bool:
+    """Whether `node` is an elementwise operator that can read packed operands, at least one of which is packed."""
+    if node.shape is None or len(node.shape) != 4 or node.dtype != "float32":
+        return False
+    if node.op in UNARY or node.op in PARAMETRIC:
+        return isinstance(node.args[0], Node) and node.args[0].packed
+    if node.op not in BINARY:
+        return False
+    return all(_readable(arg, node.shape) for arg in node.args) and any(
+        isinstance(arg, Node) and arg.packed for arg in node.args
+    )
+
+
+def _readable(arg: object, shape: tuple[int, ...]) -> bool:
+    if isinstance(arg, np.ndarray):
+        return arg.dtype == np.float32 and arg.ndim <= 4
+    if not isinstance(arg, Node) or arg.shape is None or len(arg.shape) != 4 or arg.dtype != "float32":
+        return False
+    return all(mine in (1, whole) for mine, whole in zip(arg.shape, shape, strict=True))
+
+
+def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int]) -> list[Node]:
+    """Return the largest closed region from `anchor`: closed means that only its last member is read outside."""
+    if id(anchor) not in rules:
+        return [anchor]
+    members, best = [anchor], [anchor]
+    while len(members) < LARGEST_REGION and not any(graph.is_output(member) for member in members):
+        inside = {id(member) for member in members}
+        outside = [user for member in members for user in member.users if id(user) not in inside]
+        if not outside:
+            break
+        nearest = min(outside, key=lambda user: user.order)
+        fits = rules.get(id(nearest)) == "elementwise" and id(nearest) not in taken and nearest.shape == anchor.shape
+        if not fits:
+            break
+        members = [*members, nearest]
+        inside.add(id(nearest))
+        leaving = [m for m in members if graph.is_output(m) or any(id(user) not in inside for user in m.users)]
+        if leaving == [nearest]:
+            best = members
+    return best

@@ -1,0 +1,223 @@
+"""Graph rewrites ahead of region growth: spellings of one operator become one, and affine tails fold into weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
+
+AFFINE = frozenset({"relax.add", "relax.subtract", "relax.multiply", "relax.divide"})
+LARGE_POOL = 5
+
+
+def normalize(graph: Graph) -> None:
+    """Rewrite `graph` in place."""
+    for rewrite in (_sum_of_stack, _flatten_concat, _read_weights, _transposed_to_conv, _fold_affine, _pools, _resize):
+        rewrite(graph)
+        graph.relink()
+
+
+def _sum_of_stack(graph: Graph) -> None:
+    """sum(stack(a, b, ...), axis=0), the import of ONNX Sum  ->  a + b + ..."""
+    for node in list(graph.nodes):
+        if node.op != "relax.sum" or node.attrs.axis is None or node.ints("axis") != [0] or node.attrs.keepdims:
+            continue
+        stack = node.args[0]
+        if not isinstance(stack, Node) or stack.op != "relax.stack" or int(stack.attrs.axis) != 0:
+            continue
+        terms = [_unbroadcast(term) for term in nodes_in(stack.args)]
+        if len(terms) != len(stack.args[0]) or any(term.shape != node.shape for term in terms):
+            continue
+        total = terms[0]
+        for index, term in enumerate(terms[1:]):
+            order = node.order + 0.001 * (index + 1)
+            total = Node("relax.add", [total, term], node.shape, node.dtype, order=order, call=node.call)
+            graph.nodes.append(total)
+        graph.replace(node, total)
+
+
+def _unbroadcast(node: Node) -> Node:
+    """Return what a broadcast to its own shape reads."""
+    source = node.args[0] if node.op == "relax.broadcast_to" else None
+    return source if isinstance(source, Node) and source.shape == node.shape else node
+
+
+def _flatten_concat(graph: Graph) -> None:
+    """concat(concat(a, b), c) on one axis  ->  concat(a, b, c): the inner copy is saved, or its bytes are."""
+    for node in graph.nodes:
+        if node.op != "relax.concat" or node.shape is None:
+            continue
+        parts: list[Any] = []
+        for part in node.args[0] if isinstance(node.args[0], list) else node.args:
+            inner = isinstance(part, Node) and part.op == "relax.concat" and _axis(part) == _axis(node)
+            parts += part.args[0] if inner and len(part.users) == 1 and not graph.is_output(part) else [part]
+        node.args = [parts]
+
+
+def _axis(node: Node) -> int:
+    axis = int(node.attrs.axis)
+    return axis + len(node.shape or ()) if axis < 0 else axis
+
+
+def _read_weights(graph: Graph) -> None:
+    """Note weights (numpy, OIHW) and a zero bias on convolutions with constant weights."""
+    for node in graph.nodes:
+        if node.op != "relax.nn.conv2d" or node.dtype != "float32" or node.shape is None:
+            continue
+        source, weights = node.args[:2]
+        if not isinstance(source, Node) or source.shape is None or not isinstance(weights, np.ndarray):
+            continue
+        node.facts.update(
+            weights=weights,
+            bias=np.zeros(weights.shape[0], np.float32),
+            strides=node.ints("strides"),
+            padding=node.ints("padding"),
+            dilation=node.ints("dilation"),
+            groups=int(node.attrs.groups),
+        )
+
+
+def _transposed_to_conv(graph: Graph) -> None:
+    """Transposed convolution  ->  stride-1 convolution with one output channel a phase, then interleaving of phases.
+
+    Output pixel o = s*i + a - p takes input i with tap a. Let phase f = (o + p) mod s and q = (o + p) div s: the taps are
+    a = f + s*t, the inputs i = q - t, t = 0 .. ceil(R/s) - 1: a convolution with kernel ceil(R/s) at each of s*s phases.
+    """
+    for node in list(graph.nodes):
+        source, weights = (node.args + [None, None])[:2]
+        eligible = node.op == "relax.nn.conv2d_transpose" and node.dtype == "float32" and node.shape is not None
+        if not eligible or not isinstance(weights, np.ndarray) or not isinstance(source, Node) or source.shape is None:
+            continue
+        if int(node.attrs.groups) != 1 or node.ints("dilation") != [1, 1]:
+            continue
+        strides, padding = node.ints("strides"), node.ints("padding")
+        assert node.shape is not None
+        phases, taps = _phase_weights(weights, strides)
+        counts = [(o + p - 1) // s + 1 for o, p, s in zip(node.shape[2:], padding[:2], strides, strict=True)]
+        after = [count - extent for count, extent in zip(counts, source.shape[2:], strict=True)]
+        shape = (node.shape[0], phases.shape[0], *counts)
+        conv = Node("relax.nn.conv2d", [source, phases], shape, node.dtype, order=node.order - 0.001, call=node.call)
+        conv.facts.update(
+            weights=phases,
+            bias=np.zeros(phases.shape[0], np.float32),
+            strides=[1, 1],
+            padding=[taps[0] - 1, taps[1] - 1, after[0], after[1]],
+            dilation=[1, 1],
+            groups=1,
+        )
+        shuffle = Node("edgec.interleave", [conv], node.shape, node.dtype, order=node.order, call=node.call)
+        shuffle.facts.update(strides=strides, before=padding[:2])
+        graph.nodes += [conv, shuffle]
+        graph.replace(node, shuffle)
+
+
+def _phase_weights(weights: Array, strides: list[int]) -> tuple[Array, tuple[int, int]]:
+    """Return [sh*sw*K, C, taps_h, taps_w] of a transposed convolution's [C, K, R, S], and the taps a phase has."""
+    channels, out, rows, columns = weights.shape
+    taps = (-(-rows // strides[0]), -(-columns // strides[1]))
+    full = np.zeros((channels, out, taps[0] * strides[0], taps[1] * strides[1]), np.float32)
+    full[:, :, :rows, :columns] = weights
+    full = full.reshape(channels, out, taps[0], strides[0], taps[1], strides[1])[:, :, ::-1, :, ::-1, :]
+    ordered = full.transpose(3, 5, 1, 0, 2, 4)
+    return np.ascontiguousarray(ordered.reshape(-1, channels, *taps)), taps
+
+
+def _fold_affine(graph: Graph) -> None:
+    """conv, then add/sub/mul/div by a constant a channel (batch norm, bias)  ->  conv with other weights and bias."""
+    for node in graph.nodes:
+        if "weights" not in node.facts:
+            continue
+        weights = node.facts["weights"]
+        channels = weights.shape[0]
+        scale, bias = np.ones(channels), node.facts["bias"].astype(np.float64)
+        tail = node
+        while len(tail.users) == 1 and not graph.is_output(tail):
+            user = tail.users[0]
+            constant = _channel_constant(user, tail, channels)
+            if constant is None:
+                break
+            match user.op:
+                case "relax.add":
+                    bias = bias + constant
+                case "relax.subtract":
+                    bias = bias - constant
+                case "relax.multiply":
+                    scale, bias = scale * constant, bias * constant
+                case _:
+                    scale, bias = scale / constant, bias / constant
+            tail = user
+        if tail is node or not (np.all(np.isfinite(scale)) and np.all(np.isfinite(bias))):
+            continue
+        node.facts["weights"] = (weights * scale.reshape(-1, 1, 1, 1)).astype(np.float32)
+        node.facts["bias"] = bias.astype(np.float32)
+        graph.replace(tail, node)
+
+
+def _channel_constant(user: Node, tail: Node, channels: int) -> Array | None:
+    """Return the constant that `user` combines with `tail`, as [channels] doubles, if it is one a channel."""
+    if user.op not in AFFINE or len(user.args) != 2 or user.shape != tail.shape:
+        return None
+    first, second = user.args
+    constant = second if first is tail else first
+    if not isinstance(constant, np.ndarray) or constant.dtype != np.float32:
+        return None
+    if first is not tail and user.op in ("relax.subtract", "relax.divide"):
+        return None
+    per_channel = constant.ndim >= 3 and constant.shape[-3] == channels and constant.size == channels
+    if constant.size != 1 and not per_channel:
+        return None
+    return np.broadcast_to(constant.reshape(-1), (channels,)).astype(np.float64)
+
+
+def _pools(graph: Graph) -> None:
+    """Note windows on pools, split large stride-1 max pools into rows and columns, name means over H and W."""
+    for node in list(graph.nodes):
+        source = node.args[0] if node.args else None
+        if node.dtype != "float32" or node.shape is None or not isinstance(source, Node) or source.shape is None:
+            continue
+        if node.op in ("relax.nn.max_pool2d", "relax.nn.avg_pool2d"):
+            _pool(graph, node, source)
+        elif node.op == "relax.mean" and node.attrs.axis is not None and len(source.shape) == 4:
+            if sorted(axis % 4 for axis in node.ints("axis")) == [2, 3] and node.attrs.keepdims:
+                node.op = "edgec.global_pool"
+
+
+def _pool(graph: Graph, node: Node, source: Node) -> None:
+    window, strides, padding = node.ints("pool_size"), node.ints("strides"), node.ints("padding")
+    assert node.shape is not None and source.shape is not None
+    if node.ints("dilation") != [1, 1] or len(source.shape) != 4:
+        return
+    maximum = node.op == "relax.nn.max_pool2d"
+    whole = window == list(source.shape[2:]) and not any(padding) and node.shape[2:] == (1, 1)
+    if whole and not maximum:
+        node.op = "edgec.global_pool"
+        return
+    node.op = "edgec.max_pool" if maximum else "edgec.average_pool"
+    node.facts.update(window=window, strides=strides, padding=padding)
+    if not maximum:
+        node.facts["counts_padding"] = bool(node.attrs.count_include_pad)
+    if maximum and strides == [1, 1] and min(window) >= LARGE_POOL and not node.attrs.ceil_mode:
+        shape = (*source.shape[:3], node.shape[3])
+        rows = Node(node.op, [source], shape, node.dtype, order=node.order - 0.001, call=node.call)
+        rows.facts.update(window=[1, window[1]], strides=[1, 1], padding=[0, padding[1], 0, padding[3]])
+        node.facts.update(window=[window[0], 1], padding=[padding[0], 0, padding[2], 0])
+        node.args = [rows]
+        graph.nodes.append(rows)
+
+
+def _resize(graph: Graph) -> None:
+    """Note whole-number factors of nearest-neighbour resizes."""
+    for node in graph.nodes:
+        source = node.args[0] if node.args else None
+        if node.op != "relax.image.resize2d" or node.dtype != "float32" or node.shape is None:
+            continue
+        if not isinstance(source, Node) or source.shape is None or node.attrs.method != "nearest_neighbor":
+            continue
+        height, width = node.shape[2] / source.shape[2], node.shape[3] / source.shape[3]
+        mode = str(node.attrs.coordinate_transformation_mode)
+        floors = mode == "asymmetric" and node.attrs.rounding_method == "floor"
+        if height == int(height) and width == int(width) and (floors or mode == "half_pixel"):
+            node.op = "edgec.upsample"
+            node.facts["factors"] = (int(height), int(width))

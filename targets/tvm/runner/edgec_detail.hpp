@@ -1,0 +1,252 @@
+// edgec_detail.hpp: what edgec.hpp is made of: tvm_ffi values, the manifest, CPU checks, worker threads.
+#pragma once
+
+#include <dlpack/dlpack.h>
+#include <sched.h>
+#include <tvm/ffi/c_api.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
+namespace edgec {
+
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// An input or output: dtype is numpy's name, golden the path of its reference data within the artefact.
+struct Port {
+  std::string name, dtype, golden;
+  std::vector<int64_t> shape;
+  DLDataType type{};
+
+  size_t elements() const {
+    size_t count = 1;
+    for (int64_t extent : shape) count *= static_cast<size_t>(extent);
+    return count;
+  }
+  size_t bytes() const { return elements() * type.bits / 8; }
+};
+
+namespace detail {
+
+constexpr size_t kAlignment = 64;  // what the compiled kernels assume of every tensor
+
+// Owner of one tvm_ffi value.
+class Value {
+ public:
+  Value() { std::memset(&any_, 0, sizeof any_); }
+  explicit Value(TVMFFIAny any) : any_(any) {}
+  Value(Value&& other) noexcept : Value() { std::swap(any_, other.any_); }
+  Value& operator=(Value&& other) noexcept {
+    std::swap(any_, other.any_);
+    return *this;
+  }
+  ~Value() {
+    if (any_.type_index >= kTVMFFIStaticObjectBegin) TVMFFIObjectDecRef(any_.v_obj);
+  }
+  const TVMFFIAny& any() const { return any_; }
+  int32_t kind() const { return any_.type_index; }
+  TVMFFIObjectHandle object() const { return any_.v_obj; }
+
+  std::string text() const {
+    if (kind() == kTVMFFISmallStr) return std::string(any_.v_bytes, any_.small_str_len);
+    if (kind() != kTVMFFIStr) throw Error("manifest.json: a string was expected");
+    const TVMFFIByteArray* bytes = TVMFFIBytesGetByteArrayPtr(any_.v_obj);
+    return std::string(bytes->data, bytes->size);
+  }
+  int64_t integer() const {
+    if (kind() != kTVMFFIInt) throw Error("manifest.json: an integer was expected");
+    return any_.v_int64;
+  }
+  double number() const { return kind() == kTVMFFIInt ? static_cast<double>(any_.v_int64) : any_.v_float64; }
+
+ private:
+  TVMFFIAny any_;
+};
+
+inline TVMFFIAny view(int32_t kind) {
+  TVMFFIAny any;
+  std::memset(&any, 0, sizeof any);
+  any.type_index = kind;
+  return any;
+}
+inline TVMFFIAny arg(const Value& value) { return value.any(); }
+inline TVMFFIAny arg(const char* text) {
+  TVMFFIAny any = view(kTVMFFIRawStr);
+  any.v_c_str = text;
+  return any;
+}
+inline TVMFFIAny arg(const std::string& text) { return arg(text.c_str()); }
+inline TVMFFIAny arg(int64_t number) {
+  TVMFFIAny any = view(kTVMFFIInt);
+  any.v_int64 = number;
+  return any;
+}
+inline TVMFFIAny arg(bool truth) {
+  TVMFFIAny any = view(kTVMFFIBool);
+  any.v_int64 = truth;
+  return any;
+}
+
+inline void check(int status) {
+  if (status == 0) return;
+  TVMFFIObjectHandle raised = nullptr;
+  TVMFFIErrorMoveFromRaised(&raised);
+  std::string message = "unknown error in the TVM runtime";
+  if (raised != nullptr) {
+    const TVMFFIByteArray& text = TVMFFIErrorGetCellPtr(raised)->message;
+    message.assign(text.data, text.size);
+    TVMFFIObjectDecRef(raised);
+  }
+  throw Error(message);
+}
+
+inline Value call(const Value& function, std::vector<TVMFFIAny> args) {
+  TVMFFIAny result = view(kTVMFFINone);
+  check(TVMFFIFunctionCall(function.object(), args.data(), static_cast<int32_t>(args.size()), &result));
+  return Value(result);
+}
+
+inline Value global(const char* name) {
+  TVMFFIByteArray key{name, std::strlen(name)};
+  TVMFFIAny any = view(kTVMFFIFunction);
+  TVMFFIObjectHandle handle = nullptr;
+  check(TVMFFIFunctionGetGlobal(&key, &handle));
+  if (handle == nullptr) throw Error(std::string("the TVM runtime lacks ") + name + "; is libtvm_runtime.so linked?");
+  any.v_obj = static_cast<TVMFFIObject*>(handle);
+  return Value(any);
+}
+
+inline Value method(const Value& module, const char* name) {
+  Value function = call(global("ffi.ModuleGetFunction"), {arg(module), arg(name), arg(true)});
+  if (function.kind() != kTVMFFIFunction) throw Error(std::string("the compiled module lacks ") + name);
+  return function;
+}
+
+// JSON through tvm_ffi's own parser.
+inline Value field(const Value& map, const char* key) {
+  if (map.kind() != kTVMFFIMap || call(global("ffi.MapCount"), {arg(map), arg(key)}).any().v_int64 == 0)
+    throw Error(std::string("manifest.json lacks \"") + key + "\"");
+  return call(global("ffi.MapGetItem"), {arg(map), arg(key)});
+}
+inline std::vector<Value> items(const Value& array) {
+  if (array.kind() != kTVMFFIArray) throw Error("manifest.json: a list was expected");
+  std::vector<Value> result(static_cast<size_t>(call(global("ffi.ArraySize"), {arg(array)}).any().v_int64));
+  for (size_t i = 0; i < result.size(); ++i)
+    result[i] = call(global("ffi.ArrayGetItem"), {arg(array), arg(static_cast<int64_t>(i))});
+  return result;
+}
+
+inline std::string read_text(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw Error("cannot read " + path);
+  return std::string(std::istreambuf_iterator<char>(stream), {});
+}
+
+inline DLDataType data_type(const std::string& name) {
+  const auto of = [](int code, int bits) {
+    return DLDataType{static_cast<uint8_t>(code), static_cast<uint8_t>(bits), 1};
+  };
+  if (name == "bool") return of(kDLBool, 8);
+  const size_t digits = name.find_first_of("0123456789");
+  const std::string stem = name.substr(0, digits);
+  const int bits = digits == std::string::npos ? 0 : std::atoi(name.c_str() + digits);
+  const int code = stem == "float" ? kDLFloat : stem == "int" ? kDLInt : stem == "uint" ? kDLUInt : -1;
+  if (code < 0 || bits < 8 || bits > 64) throw Error("manifest.json: unknown dtype " + name);
+  return of(code, bits);
+}
+
+inline std::vector<Port> ports(const Value& manifest, const char* key) {
+  std::vector<Port> result;
+  for (const Value& entry : items(field(manifest, key))) {
+    Port port;
+    port.name = field(entry, "name").text();
+    port.dtype = field(entry, "dtype").text();
+    port.golden = field(entry, "golden").text();
+    for (const Value& extent : items(field(entry, "shape"))) port.shape.push_back(extent.integer());
+    port.type = data_type(port.dtype);
+    result.push_back(std::move(port));
+  }
+  return result;
+}
+
+// Whether this CPU has an instruction set, by its name in /proc/cpuinfo.
+inline bool cpu_has(const std::string& flag) {
+#if defined(__aarch64__)
+  // Not from /proc/cpuinfo: emulators show the wrong one. Bits: arch/arm64/include/uapi/asm/hwcap.h
+  static const struct { const char* name; unsigned long which, bit; } kKnown[] = {
+      {"asimd", AT_HWCAP, 1}, {"atomics", AT_HWCAP, 8}, {"asimdhp", AT_HWCAP, 10}, {"asimdrdm", AT_HWCAP, 12},
+      {"asimddp", AT_HWCAP, 20}, {"sve", AT_HWCAP, 22}, {"sve2", AT_HWCAP2, 1}, {"i8mm", AT_HWCAP2, 13},
+      {"bf16", AT_HWCAP2, 14}};
+  for (const auto& known : kKnown)
+    if (flag == known.name) return (getauxval(known.which) >> known.bit) & 1;
+  return true;
+#else
+  static const std::string kFlags = [] {
+    std::ifstream stream("/proc/cpuinfo");
+    for (std::string line; std::getline(stream, line);)
+      if (line.compare(0, 5, "flags") == 0) return line.substr(line.find(':') + 1) + " ";
+    return std::string();
+  }();
+  return kFlags.empty() || kFlags.find(" " + flag + " ") != std::string::npos;
+#endif
+}
+
+// The CPUs this process may use, the fastest first (big cores before little ones).
+inline std::vector<int> cpus_by_speed() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  std::vector<std::pair<long, int>> order;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      long khz = 0;
+      std::ifstream("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cpufreq/cpuinfo_max_freq") >> khz;
+      order.emplace_back(-khz, cpu);
+    }
+  std::sort(order.begin(), order.end());
+  std::vector<int> cpus;
+  for (const auto& entry : order) cpus.push_back(entry.second);
+  if (cpus.empty()) cpus.push_back(0);
+  return cpus;
+}
+
+// Give the calling thread its pool of `threads` workers. Must be its first use of the pool: pools never grow.
+inline void configure_threads(int threads) {
+  thread_local int configured = 0;
+  if (configured == threads) return;
+  const std::vector<int> cpus = cpus_by_speed();
+  std::vector<std::string> names;
+  for (int i = 0; i < threads; ++i) names.push_back(std::to_string(cpus[static_cast<size_t>(i) % cpus.size()]));
+  std::vector<TVMFFIAny> args;
+  for (const std::string& name : names) args.push_back(arg(name));
+  const Value list = call(global("ffi.Array"), args);
+  cpu_set_t before;
+  const bool restore = threads == 1 && sched_getaffinity(0, sizeof before, &before) == 0;
+  constexpr int64_t kOneCorePerThread = -2;  // unbound workers may settle on the waiting main thread's core
+  call(global("runtime.config_threadpool"), {arg(kOneCorePerThread), arg(static_cast<int64_t>(threads)), arg(list)});
+  if (restore) sched_setaffinity(0, sizeof before, &before);  // a single thread need not be bound
+  configured = threads;
+}
+
+struct Free {
+  void operator()(void* pointer) const { std::free(pointer); }
+};
+
+}  // namespace detail
+
+}  // namespace edgec

@@ -1,0 +1,324 @@
+"""Convolution: any kernel, stride, dilation, padding and group count, by one register-tiled template.
+
+Tile rows of pixels x vectors of output channels stay in registers over the whole reduction. The reduction is scheduled
+first and the epilogue pulled in behind it (`reverse_compute_at`): where the tile does not divide the row, the store gets
+the predicate and the multiply-adds none. Pulling the reduction into a split epilogue instead clips its region to a
+variable extent, which ends unrolling and register use.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import te
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.tiles import (
+    TASKS_PER_CORE,
+    ConvTile,
+    block_of,
+    ceil_div,
+    conv_tile,
+    divisors,
+    reduction_step,
+    task_rows,
+    tile_cost,
+)
+from edgec.targets.tvm.target_model import TargetModel
+
+FLOAT_BYTES = 4
+COPY_COST = 1.2
+"""A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """Everything the template depends on; `groups` after merging, so that each fills whole blocks."""
+
+    batch: int
+    cin: int
+    height: int
+    width: int
+    out: int
+    out_height: int
+    out_width: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    groups: int
+    packed_input: bool
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel reads the one input pixel at its own place."""
+        same = (self.height, self.width) == (self.out_height, self.out_width)
+        return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.padding) and same and self.packed_input
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """Decisions: register tile, whether rows are fused into one, rows of a task (None: tasks are rows x vectors)."""
+
+    tile: ConvTile
+    flat: bool
+    columns: int
+    rows: int | None
+
+
+def match(node: Node) -> bool:
+    """Whether `node` is a convolution with constant weights that is not depthwise."""
+    return "weights" in node.facts
+
+
+def conv_shape(node: Node, model: TargetModel) -> tuple[ConvShape, Array]:
+    """Return the template's parameters for `node` and its weights as [K, C/groups, R, S] with groups merged."""
+    weights, groups = merge_groups(node.facts["weights"], node.facts["groups"], model)
+    source = node.args[0]
+    batch, cin, height, width = source.shape
+    assert node.shape is not None
+    shape = ConvShape(
+        batch=batch,
+        cin=cin,
+        height=height,
+        width=width,
+        out=weights.shape[0],
+        out_height=node.shape[2],
+        out_width=node.shape[3],
+        kernel=(weights.shape[2], weights.shape[3]),
+        strides=tuple(node.facts["strides"]),
+        dilation=tuple(node.facts["dilation"]),
+        padding=tuple(node.facts["padding"]),
+        groups=groups,
+        packed_input=source.packed,
+    )
+    return shape, weights
+
+
+def merge_groups(weights: Array, groups: int, model: TargetModel) -> tuple[Array, int]:
+    """Return weights and group count with groups joined (zeros between) until each has whole blocks of outputs."""
+    out, cin, *kernel = weights.shape
+    block = block_of(out, model)
+    each = out // groups
+    merged = next((m for m in divisors(groups) if (m * each) % block == 0), groups)
+    if merged == 1:
+        return weights, groups
+    wide = np.zeros((out, merged * cin, *kernel), np.float32)
+    for group in range(groups):
+        rows = slice(group * each, (group + 1) * each)
+        first = (group % merged) * cin
+        wide[rows, first : first + cin] = weights[rows]
+    return wide, groups // merged
+
+
+def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+    """Return the tiles for a convolution of `shape`."""
+    block = block_of(shape.out, model)
+    blocks = ceil_div(shape.out, block) // shape.groups
+    rows_tile = conv_tile(blocks, shape.out_width, block, model)
+    columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
+    if shape.pointwise:
+        pixels = shape.out_height * shape.out_width
+        tile = conv_tile(blocks, pixels, block, model, exact=True)
+        waste = columns / shape.out_width
+        if _cost(tile, block, model) <= COPY_COST * waste * _cost(rows_tile, block, model):
+            return ConvPlan(tile, flat=True, columns=pixels, rows=None)
+    tile = rows_tile
+    if columns != shape.out_width and not any(shape.padding):
+        exact = conv_tile(blocks, shape.out_width, block, model, exact=True)
+        if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
+            tile, columns = exact, shape.out_width
+    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * FLOAT_BYTES
+    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
+
+
+def _cost(tile: ConvTile, block: int, model: TargetModel) -> float:
+    return tile_cost(tile.vectors, tile.pixels, block, model)
+
+
+def pack_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
+    """Return [K, C, R, S] as [K/(vectors*block), C/step, R, S, step, vectors, block]: the order the loops read them."""
+    out, cin, rows, columns = weights.shape
+    blocks = ceil_div(out, block)
+    padded = np.zeros((blocks * block, cin, rows, columns), np.float32)
+    padded[:out] = weights
+    split = padded.reshape(blocks // vectors, vectors, block, cin // step, step, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of a convolution region."""
+    node = region.anchor
+    shape, weights = conv_shape(node, model)
+    choice = plan(shape, model)
+    block = block_of(shape.out, model)
+    step = reduction_step(weights.shape[1], block_of(shape.cin, model))
+    packed = pack_weights(weights, step, block, choice.tile.vectors)
+    bias = np.zeros(ceil_div(shape.out, block) * block, np.float32)
+    bias[: shape.out] = node.facts["bias"]
+    bias = bias.reshape(-1, block)
+
+    source = _source_tensor(shape, choice, model)
+    weight_tensor, bias_tensor = te.placeholder(packed.shape, name="weights"), te.placeholder(bias.shape, name="bias")
+    conv = _reduction(source, weight_tensor, shape, choice, step, model)
+    expression = PackedExpression(region.members, model, flat=choice.flat)
+    out = te.compute(
+        packed_shape(expression.shape, block, flat=choice.flat),
+        lambda *i: expression.at(i, conv(*i) + bias_tensor[i[1], i[4]]),
+        name="out",
+    )
+    function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
+    sch = schedule(Schedule(function), choice, model, vector_loads=shape.packed_input and step % model.lanes == 0)
+    if choice.flat:
+        unflatten(sch, shape.out_width, ["source"], "conv_update")
+        unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
+    operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
+    detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv", detail=detail)
+
+
+def _source_tensor(shape: ConvShape, choice: ConvPlan, model: TargetModel) -> te.Tensor:
+    plain = (shape.batch, shape.cin, shape.height, shape.width)
+    if not shape.packed_input:
+        return te.placeholder(plain, name="source")
+    return te.placeholder(packed_shape(plain, block_of(shape.cin, model), flat=choice.flat), name="source")
+
+
+def _reduction(
+    source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, step: int, model: TargetModel
+) -> te.Tensor:
+    """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
+    (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
+    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
+    blocks = ceil_div(shape.out, block)
+    group_cin, group_blocks = shape.cin // shape.groups, blocks // shape.groups
+    if not choice.flat:
+        height = (shape.out_height - 1) * sh + (rows - 1) * dh + 1
+        width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
+        if any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height:
+            source = _pad(source, shape, max(height, 1), width)
+    vectors = choice.tile.vectors
+    rc, rb = te.reduce_axis((0, group_cin // step), "rc"), te.reduce_axis((0, step), "rb")
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+
+    def read(n: Any, k: Any, h: Any, w: Any) -> Any:
+        channel = rc * step + rb
+        if shape.groups > 1:
+            channel = floordiv(k, group_blocks) * group_cin + channel
+        if not shape.packed_input:
+            return source[n, channel, h, w]
+        if shape.groups == 1 and step == in_block:
+            return source[n, rc, h, w, rb]
+        return source[n, floordiv(channel, in_block), h, w, floormod(channel, in_block)]
+
+    return te.compute(
+        (shape.batch, blocks, 1 if choice.flat else shape.out_height, choice.columns, block),
+        lambda n, k, h, w, b: te.sum(
+            read(n, k, h * sh + r * dh, w * sw + s * dw)
+            * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b],
+            axis=[rc, r, s, rb],
+        ),
+        name="conv",
+    )
+
+
+def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int) -> te.Tensor:
+    top, left = shape.padding[:2]
+    lead = [int(extent) for extent in source.shape[:2]]
+    if shape.packed_input:
+        return padded_stage(source, (*lead, height, width, int(source.shape[4])), (0, 0, top, left, 0), 0.0)
+    return padded_stage(source, (*lead, height, width), (0, 0, top, left), 0.0)
+
+
+def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool) -> Schedule:
+    """Apply the template to the stages dp (optional), conv and out."""
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
+    ko, ki = sch.split(k, [None, choice.tile.vectors])
+    wo, wi = sch.split(w, [None, choice.tile.pixels])
+    if choice.flat:
+        chunks = _flat_chunks(sch, n, ko, wo, model)
+        wc, wo = sch.split(wo, [chunks, None])
+        sch.reorder(n, ko, wc, h, wo, rc, r, s, rb, wi, ki, b)
+        task = sch.fuse(n, ko, wc)
+    elif choice.rows is not None:
+        ho, hi = sch.split(h, [None, choice.rows])
+        sch.reorder(n, ho, ko, hi, wo, rc, r, s, rb, wi, ki, b)
+        task = sch.fuse(n, ho)
+    else:
+        # The weights of one tile of channels stay hot over the rows.
+        sch.reorder(n, ko, h, wo, rc, r, s, rb, wi, ki, b)
+        task = sch.fuse(n, ko, h)
+    sch.parallel(task)
+    sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
+    *inner, lane = sch.get_loops(out)[-5:]
+    sch.vectorize(lane)
+    for loop in (*inner, wi, ki):
+        sch.unroll(loop)
+    # Pixels outer, vectors inner: each broadcast feeds its vectors at once; the other order keeps all broadcasts live
+    # and spills (55 % of peak instead of 103 %).
+    sch.vectorize(b)
+    if pad is not None:
+        _schedule_pad(sch, pad, task if choice.rows is not None else None)
+    if model.multiplies_by_lane and vector_loads:
+        _load_vectors(sch, conv, s)
+    sch.decompose_reduction(conv, rc)
+    return sch
+
+
+def _flat_chunks(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
+    """Return into how many chunks to split the pixels so that every core has its tasks."""
+    tasks = int(sch.get(n).extent) * int(sch.get(ko).extent)
+    wanted = 1 if model.cores == 1 else ceil_div(TASKS_PER_CORE * model.cores, tasks)
+    choices = divisors(int(sch.get(wo).extent))
+    return next((count for count in choices if count >= wanted), choices[-1])
+
+
+def _schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
+    if task is not None:
+        sch.compute_at(pad, task, preserve_unit_loops=True)
+    loops = sch.get_loops(pad)
+    lane = loops[-1]
+    if len(sch.get(pad).iter_vars) == 5:
+        sch.vectorize(lane)
+    if task is None:
+        lead = loops[: len(loops) - 2]
+        sch.parallel(sch.fuse(*lead))
+
+
+def _load_vectors(sch: Schedule, conv: Any, at: Any) -> None:
+    """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
+
+    The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
+    """
+    cached = sch.cache_read(conv, 0, "global")
+    sch.compute_at(cached, at, preserve_unit_loops=True)
+    *inner, lane = sch.get_loops(cached)[-5:]
+    sch.vectorize(lane)
+    for loop in inner:
+        sch.unroll(loop)
+    sch.unroll(sch.get_loops(conv)[-4])
+
+
+def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> None:
+    """Give the buffers `names`, seen by the kernel as [N, C, 1, H*W, block], their shape [N, C, H, W, block] back.
+
+    The address does not change: (p // W) * W + p % W simplifies to p.
+    """
+    block = sch.get_sblock(block_name)
+    for name in dict.fromkeys(names):
+        sch.transform_layout(
+            block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b)
+        )
+
+
+def macs(shape: ConvShape) -> int:
+    """Return the multiply-adds of a convolution."""
+    return shape.batch * shape.out * (shape.cin // shape.groups) * math.prod(shape.kernel) * shape.out_height * shape.out_width

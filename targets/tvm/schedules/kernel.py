@@ -1,0 +1,105 @@
+"""What a workload hands back: a scheduled TIR function and what to call it with; helpers all workloads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.graph import Node
+
+F32 = "float32"
+OPAQUE = 8
+"""TVM's operator pattern that keeps its own fusion passes away from a function."""
+PARALLEL_THRESHOLD = 16384
+"""Elements below which waking another thread costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An argument of a kernel: a node in packed or plain layout, or a constant already in the kernel's layout."""
+
+    source: Node | np.ndarray[Any, Any]
+    packed: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A scheduled function with its arguments; `packed` tells the layout of its result of `shape`."""
+
+    function: Any
+    operands: Sequence[Operand]
+    shape: tuple[int, ...]
+    packed: bool
+    rule: str
+    detail: str = ""
+
+
+def finish(schedule: Schedule) -> Any:
+    """Return the scheduled function, marked so that later passes leave it alone.
+
+    The name has to go: the block builder gives it one, and a kept one clashes.
+    """
+    function = schedule.mod["main"].without_attr("global_symbol")
+    return function.with_attr("tirx.is_scheduled", True).with_attr("op_pattern", OPAQUE)
+
+
+def find_block(schedule: Schedule, name: str) -> Any:
+    """Return the block `name`, or None: workloads drop stages they do not need."""
+    present = {schedule.get(block).name_hint for block in schedule.get_child_blocks(schedule.get_sblock("root"))}
+    return schedule.get_sblock(name) if name in present else None
+
+
+def f32(value: float) -> Any:
+    """Return a float constant."""
+    return tirx.const(float(value), F32)
+
+
+def floordiv(value: Any, divisor: int) -> Any:
+    """Return value // divisor on index expressions."""
+    return tirx.floordiv(value, divisor)
+
+
+def floormod(value: Any, divisor: int) -> Any:
+    """Return value % divisor on index expressions."""
+    return tirx.floormod(value, divisor)
+
+
+def padded_stage(
+    source: te.Tensor,
+    shape: Sequence[int],
+    before: Sequence[int],
+    value: float,
+    read: Callable[..., Any] | None = None,
+    extents: Sequence[int] | None = None,
+    name: str = "dp",
+) -> te.Tensor:
+    """Return `source` placed into a tensor of `shape`, `before` elements in on each axis, `value` elsewhere.
+
+    Args:
+        source: Tensor to read, unless `read` is given.
+        shape: Shape of the result.
+        before: Elements ahead of the source on each axis.
+        value: Filling.
+        read: Expression of the source element at an index.
+        extents: Shape of the source where `read` is given.
+        name: Name of the stage.
+    """
+    extents = [int(extent) for extent in (source.shape if extents is None else extents)]
+    read = source if read is None else read
+
+    def element(*index: Any) -> Any:
+        inside = []
+        for at, first, extent, whole in zip(index, before, extents, shape, strict=True):
+            if first:
+                inside.append(at >= first)
+            if first + extent < whole:
+                inside.append(at < first + extent)
+        item = read(*(at - first for at, first in zip(index, before, strict=True)))
+        return tirx.if_then_else(tirx.all(*inside), item, f32(value)) if inside else item
+
+    return te.compute(tuple(shape), element, name=name)

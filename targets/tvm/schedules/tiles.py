@@ -1,0 +1,130 @@
+"""Tile choice: pure functions of the target model and of a layer's shape; no table of known shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from edgec.targets.tvm.target_model import TargetModel
+
+LOADS_PER_CYCLE = 2
+LOAD_WEIGHT = 0.25
+"""Share of a load's cycle that the FMAs do not hide; fits the kernel times measured on AVX-512."""
+MANY_VECTORS_PENALTY = 0.02
+NEON_TILE_REGISTERS = 28
+"""Above this LLVM spills NEON accumulators: 0.62 instructions a multiply-add instead of 0.29, measured."""
+UNEVEN_LIMIT = 1.04
+"""Parallel loops are split statically, so tasks must divide nearly evenly over the cores: 13 on 2 lose 7 %."""
+TASKS_PER_CORE = 4
+MAX_ACCUMULATORS = 28
+"""Larger unrolled bodies cost LLVM minutes."""
+
+
+@dataclass(frozen=True)
+class ConvTile:
+    """Register tile: `vectors` of output channels times `pixels`."""
+
+    vectors: int
+    pixels: int
+
+
+def ceil_div(value: int, divisor: int) -> int:
+    """Return value / divisor, rounded up."""
+    return -(-value // divisor)
+
+
+@lru_cache(maxsize=None)
+def divisors(value: int) -> tuple[int, ...]:
+    """Return the divisors of `value`, ascending."""
+    return tuple(divisor for divisor in range(1, value + 1) if value % divisor == 0)
+
+
+def block_of(channels: int, model: TargetModel) -> int:
+    """Return the channel block of a packed tensor with `channels` channels.
+
+    A function of the channel count alone, so tensors of equal shape always agree and need no layout propagation.
+    """
+    lanes = model.lanes
+    if channels < lanes:
+        block = min(4, lanes)
+        while block < channels:
+            block *= 2
+        return block
+    if model.half_width_same_peak and channels % lanes and ceil_div(channels, lanes // 2) % 2:
+        return lanes // 2
+    return lanes
+
+
+def reduction_step(channels: int, block: int) -> int:
+    """Return the largest power of two that divides `channels` and fits a block: the reduction skips padded lanes."""
+    step = channels & -channels
+    return min(step, block)
+
+
+def fits_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
+    """Whether a register tile leaves room for its operands."""
+    accumulators = vectors * pixels
+    if model.multiplies_by_lane:
+        return accumulators + pixels <= NEON_TILE_REGISTERS
+    # One vector: the broadcast pixel is a memory operand of the FMA. More: it is loaded once and reused.
+    operands = vectors + 1 if vectors > 1 else 1
+    return accumulators <= MAX_ACCUMULATORS and accumulators + operands <= model.registers
+
+
+def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> float:
+    """Return the estimated cycles a multiply-add takes, 1 where the FMA ports are the limit."""
+    accumulators = vectors * pixels
+    ports = model.fma_ports if not (model.half_width_same_peak and block == model.lanes) else model.fma_ports / 2
+    latency = model.fma_latency * ports / accumulators
+    if model.multiplies_by_lane:
+        loads = (vectors + pixels / model.lanes) / accumulators
+    else:
+        loads = (vectors + pixels) / accumulators
+    return max(1.0, latency) + LOAD_WEIGHT * loads + (MANY_VECTORS_PENALTY if vectors > 4 else 0.0)
+
+
+@lru_cache(maxsize=None)
+def conv_tile(blocks: int, width: int, block: int, model: TargetModel, *, exact: bool = False) -> ConvTile:
+    """Return the register tile for rows of `width` pixels and `blocks` blocks of `block` output channels.
+
+    Columns are computed over `width` rounded up to the tile, so a tile that does not divide costs its waste;
+    with `exact` only dividing tiles are looked at (where reading past the row is not possible).
+    """
+    best: tuple[float, int, ConvTile] | None = None
+    for vectors in divisors(blocks):
+        for pixels in range(1, min(width, MAX_ACCUMULATORS) + 1):
+            if (exact and width % pixels) or not fits_registers(vectors, pixels, model):
+                continue
+            waste = ceil_div(width, pixels) * pixels / width
+            cost = round(tile_cost(vectors, pixels, block, model) * waste, 4)
+            key = (cost, -vectors * pixels, ConvTile(vectors, pixels))
+            if best is None or key[:2] < best[:2]:
+                best = key
+    return ConvTile(1, 1) if best is None else best[2]
+
+
+@lru_cache(maxsize=None)
+def task_rows(rows: int, row_bytes: int, model: TargetModel) -> int | None:
+    """Return how many output rows make one task whose input slab stays in half of L2, or None where rows are too few.
+
+    Args:
+        rows: Output rows, batch excluded.
+        row_bytes: Bytes of input that one output row adds to the slab.
+        model: The CPU.
+    """
+    best = None
+    for count in divisors(rows):
+        tasks = rows // count
+        uneven = ceil_div(tasks, model.cores) * model.cores / tasks
+        enough = model.cores == 1 or (tasks >= TASKS_PER_CORE * model.cores and uneven <= UNEVEN_LIMIT)
+        if enough and (count + 2) * row_bytes <= model.l2 // 2:
+            best = count
+    return best
+
+
+@lru_cache(maxsize=None)
+def depthwise_pixels(width: int, taps: int, model: TargetModel) -> int:
+    """Return how many output pixels of one vector a depthwise or pooling kernel of `taps` taps keeps in registers."""
+    few_taps = 9
+    limit = min(8, model.registers - 8 if taps <= few_taps else model.registers // 2)
+    return min(range(1, limit + 1), key=lambda pixels: (ceil_div(width, pixels) * pixels / width, -pixels))

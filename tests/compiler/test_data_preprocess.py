@@ -1,0 +1,93 @@
+"""Where a picture lies in the input, for each way of resizing, and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgec.data.placement import Placement
+from edgec.data.preprocess import picture_to_tensor, place_picture
+from edgec.errors import BadOption
+from edgec.model.signature import TensorSpec
+from edgec.preprocessing import Preprocessing, parse_preprocessing
+
+SPEC = TensorSpec(name="x", shape=(1, 3, 48, 320), dtype="float32")
+SQUARE = TensorSpec(name="x", shape=(1, 3, 64, 64), dtype="float32")
+
+
+def half_red(width: int, height: int) -> Image.Image:
+    """Left half red, right half blue."""
+    picture = Image.new("RGB", (width, height), "blue")
+    picture.paste((255, 0, 0), (0, 0, width // 2, height))
+    return picture
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop", "line"])
+@pytest.mark.parametrize("size", [(64, 64), (100, 50), (37, 91), (900, 700)])
+def test_boxes_go_back_to_where_they_came_from(resize: str, size: tuple[int, int]) -> None:
+    how = Preprocessing(resize=resize)
+    _, placement = place_picture(half_red(*size), SPEC, how)
+    assert placement.original == size
+    assert placement.network == (320, 48)
+    box = np.array([[0.0, 0.0, *size], [1.5, 2.25, size[0] / 2, size[1] / 3]])
+    scale, offset = np.tile(placement.scale, 2), np.tile(placement.offset, 2)
+    np.testing.assert_allclose(placement.boxes_to_original(box * scale + offset), box, atol=1e-9)
+
+
+def test_boxes_are_clipped_to_the_picture() -> None:
+    placement = Placement((100, 50), (64, 64), (0.64, 0.64), (0.0, 16.0))
+    got = placement.boxes_to_original(np.array([[-5.0, 0.0, 70.0, 64.0]]))
+    np.testing.assert_array_equal(got, [[0, 0, 100, 50]])
+
+
+def test_letterbox_puts_the_picture_in_the_middle_of_grey() -> None:
+    tensor, placement = place_picture(half_red(100, 50), SQUARE, Preprocessing(resize="letterbox"))
+    assert (placement.scale, placement.offset) == ((0.64, 0.64), (0.0, 16.0))
+    np.testing.assert_allclose(tensor[0, :, 15, 32], 114 / 255, rtol=1e-6)
+    np.testing.assert_allclose(tensor[0, :, 16, 0], [1, 0, 0])
+
+
+def test_crop_keeps_the_middle_as_torchvision_does() -> None:
+    """Resize(73) and CenterCrop(64), by their formulas: 64 / 0.875 = 73.14, int(73 * 200 / 120), round(9 / 2) ..."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8))
+    tensor, placement = place_picture(picture, SQUARE, Preprocessing(resize="crop"))
+    resized = picture.resize((121, 73), Image.Resampling.BILINEAR)
+    expected = np.asarray(resized.crop((28, 4, 92, 68)), np.float32).transpose(2, 0, 1) / np.float32(255)
+    np.testing.assert_allclose(tensor[0], expected, atol=1e-6)
+    assert placement.offset == (-28.0, -4.0)
+
+
+def test_line_keeps_the_height_and_pads_with_zeros() -> None:
+    how = Preprocessing(resize="line", colour="bgr", mean=(0.5,), std=(0.5,))
+    tensor, placement = place_picture(half_red(100, 24), SPEC, how)
+    assert placement.scale == (2.0, 2.0)
+    np.testing.assert_allclose(tensor[0, :, 20, 10], [-1, -1, 1])  # red, as BGR
+    np.testing.assert_array_equal(tensor[0, :, :, 200:], 0)
+    assert (tensor[0, :, :, :200] != 0).all()
+
+
+def test_line_squeezes_what_is_too_long() -> None:
+    _, placement = place_picture(half_red(1000, 24), SPEC, Preprocessing(resize="line"))
+    assert placement.scale == (0.32, 2.0)
+
+
+def test_maps_go_back_pixel_by_pixel() -> None:
+    classes = np.array([[1, 2], [3, 4]])  # a quarter of the 64 x 64 input each
+    placement = Placement((4, 2), (64, 64), (16.0, 16.0), (0.0, 16.0))
+    np.testing.assert_array_equal(placement.map_to_original(classes, 255), [[1, 1, 2, 2], [3, 3, 4, 4]])
+    cropped = Placement((4, 2), (2, 2), (1.0, 1.0), (-1.0, 0.0))
+    np.testing.assert_array_equal(cropped.map_to_original(classes, 255), [[255, 1, 2, 255], [255, 3, 4, 255]])
+
+
+def test_settings_on_the_command_line() -> None:
+    how = parse_preprocessing("resize=crop,crop_fraction=0.9,mean=0.5/0.5/0.5")
+    assert (how.resize, how.crop_fraction, how.mean) == ("crop", 0.9, (0.5, 0.5, 0.5))
+    with pytest.raises(BadOption, match="crop_fraction"):
+        parse_preprocessing("crop_fraction=0")
+
+
+def test_grey_picture_and_nhwc() -> None:
+    spec = TensorSpec(name="x", shape=(1, 8, 16, 1), dtype="uint8")
+    how = Preprocessing(colour="grey", layout="NHWC", scale=1)
+    assert picture_to_tensor(Image.new("RGB", (5, 5), "white"), spec, how).tolist() == np.full((1, 8, 16, 1), 255).tolist()
