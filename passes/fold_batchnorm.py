@@ -76,14 +76,15 @@ def _fold(node: ir.Node, scale: Array, shift: Array) -> tuple[str, str | None]:
     """Remove `node`; return what was done and, where a Mul and an Add remain, why."""
     name = label(node)
     x = node.inputs[0]
-    before = x.producer() if x is not None else None
+    producer = x.producer() if x is not None else None
+    before = name if producer is None else label(producer)
+    after = ", ".join(label(use.node) for use in node.outputs[0].uses())
     reason = _into_producer(node, scale, shift)
     if reason is None:
-        return f"{label(before) if before is not None else name}: batch norm folded", None
-    consumers = [use.node for use in node.outputs[0].uses()]
+        return f"{before}: batch norm folded", None
     after_reason = _into_consumers(node, scale, shift)
     if after_reason is None:
-        return f"{', '.join(map(label, consumers))}: batch norm before it folded", None
+        return f"{after}: batch norm before it folded", None
     _write_out(node, scale, shift)
     return f"{name}: batch norm written as Mul and Add", f"written as Mul and Add: {reason}; {after_reason}"
 

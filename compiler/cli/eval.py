@@ -24,12 +24,12 @@ Run = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an artefact was found to be worth: data, number of samples, where it ran, and each metric's result."""
+    """What was measured: on which data, on how many samples, where it ran, and each `MetricResult`, fit for JSON."""
 
     data: str
     samples: int
     where: str
-    metrics: dict[str, MetricResult]
+    metrics: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -88,24 +88,26 @@ def command(
         context = MetricContext(reads, samples.classes, _reference(reference, shapes))
         metrics = {name: make_metric(name, context) for name in metric}
     results = evaluate(network.run, _shown(samples, silent=quiet or json), metrics)
-    evaluation = Evaluation(data, len(samples), network.where, results)
+    evaluation = Evaluation(
+        data, len(samples), network.where, {name: _finite(asdict(result)) for name, result in results.items()}
+    )
     if model.is_dir():
         keep(model, "evaluation", evaluation)
     if json:
-        print_json(_finite(asdict(evaluation)))
-        return
+        print_json(asdict(evaluation))
+    else:
+        _print(results)
+        stdout.print(f"{len(samples)} samples, {network.where}", highlight=False)
+
+
+def _print(results: Mapping[str, MetricResult]) -> None:
+    """Print a line for each metric, and one for each table of its details."""
     for name, result in results.items():
-        parts = [f"{key} {value:.4f}" for key, value in result.details.items() if isinstance(value, float)]
-        stdout.print("  ".join([f"{name} {result.value:.4f}", *parts]), highlight=False, soft_wrap=True)
-        for key, table in result.details.items():
-            if isinstance(table, dict):
-                stdout.print(
-                    f"  {key}: " + ", ".join(f"{k} {v:.4f}" for k, v in table.items()),
-                    highlight=False,
-                    soft_wrap=True,
-                    markup=False,
-                )
-    stdout.print(f"{len(samples)} samples, {network.where}", highlight=False)
+        numbers = {name: result.value} | {k: v for k, v in result.details.items() if not isinstance(v, dict)}
+        tables = {k: v for k, v in result.details.items() if isinstance(v, dict)}
+        lines = ["  ".join(f"{k} {v:.4f}" for k, v in numbers.items())]
+        lines += [f"  {key}: " + ", ".join(f"{k} {v:.4f}" for k, v in table.items()) for key, table in tables.items()]
+        stdout.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _open_artefact(folder: Path, threads: int | None, preprocess: str | None, shapes: dict[str, Any]) -> _Network:

@@ -12,12 +12,12 @@ from edgec.passes.editing import bypass
 from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_producer
 
 
-@rule("Mul", "Add")
+@rule("Mul", "Add", "Sub")
 def fold_affine(node: ir.Node) -> Outcome:
     """Before: Conv(x) * c or Conv(x) + c, c constant along all axes but that of the channels. After: Conv(x).
 
-    Left alone where the product has other readers, or where c varies over the picture. Sub and Div by a constant have
-    become Add and Mul before.
+    Likewise c - Conv(x). Left alone where the output of the Conv has other readers, or where c varies over the picture.
+    Sub and Div by a constant have become Add and Mul before.
     """
     operands = with_constant(node)
     if operands is None or not is_float(operands.variable):
@@ -26,12 +26,18 @@ def fold_affine(node: ir.Node) -> Outcome:
     shape = static_shape(operands.variable)
     if linear is None or shape is None or shape != static_shape(node.outputs[0]):
         return None
-    if linear.op_type == "MatMul" and node.op_type == "Add":
+    if linear.op_type == "MatMul" and node.op_type != "Mul":
+        return None  # it has no bias: the Add behind it is its canonical form
+    if node.op_type == "Sub" and not operands.constant_is_first:
         return None
     per_channel = along_axis(operands.array, shape, channel_axis(linear))
     if per_channel is None:
         return None
-    scale, shift = (per_channel, None) if node.op_type == "Mul" else (None, per_channel)
+    scale, shift = {
+        "Mul": (per_channel, None),
+        "Add": (None, per_channel),
+        "Sub": (np.full_like(per_channel, -1), per_channel),
+    }[node.op_type]
     done = f"{label(linear)}: {node.op_type} by a constant folded"
     reason = fold_into_producer(linear, scale, shift)
     if reason is not None:

@@ -31,25 +31,26 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
     Raises:
         UnsupportedModel: Names each operator and node that cannot be imported.
     """
-    inputs_of(model), outputs_of(model)  # refuses open shapes
     refused = unsupported(model)
     if refused:
         shown = "; ".join(refused[:MAX_NAMED])
         more = f"; and {len(refused) - MAX_NAMED} more" if len(refused) > MAX_NAMED else ""
         raise UnsupportedModel(f"the TVM back end cannot run {shown}{more}", remedy=REMEDY)
+    inputs_of(model), outputs_of(model)  # refuses open shapes
     proto = ir.to_proto(model)
     importer = _Importer(shape_dict={}, dtype_dict={})
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about input names, which stay ours
         try:
             module = importer.from_onnx(proto.graph, model.opset_imports.get("", 1))
-        except UnsupportedModel:
-            raise
         except Exception as error:  # the importer raises whatever it likes, beyond single operators too
-            raise UnsupportedModel(
-                f"the model cannot be imported into TVM: {_first_line(error)}", remedy=REMEDY
-            ) from error
-    return tvm.relax.transform.CanonicalizeBindings()(module)
+            importer.bb._end_block()  # or it complains on standard error when it is destroyed
+            if isinstance(error, UnsupportedModel):
+                raise
+            problem = f"the model cannot be imported into TVM: {_first_line(error)}"
+            raise UnsupportedModel(problem, remedy=REMEDY) from error
+    canonical: tvm.IRModule = tvm.relax.transform.CanonicalizeBindings()(module)
+    return canonical
 
 
 def unsupported(model: ir.Model) -> list[str]:
@@ -64,7 +65,7 @@ def unsupported(model: ir.Model) -> list[str]:
     return [f"{operator} ({_listed(labels)})" for operator, labels in nodes.items()]
 
 
-class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+class _Importer(onnx_frontend.ONNXGraphImporter):
     """TVM's importer; failures name the node."""
 
     def _construct_nodes(self, graph: onnx.GraphProto) -> None:

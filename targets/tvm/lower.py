@@ -7,16 +7,13 @@ import tempfile
 from pathlib import Path
 
 import onnx_ir as ir
-import tvm
 
-from edgec.errors import BadOption
 from edgec.targets.base import Lowered, LoweringContext
-from edgec.targets.board import Board
 from edgec.targets.tvm.build import build
-from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
-from edgec.targets.tvm.fallback import lower_plain
+from edgec.targets.tvm.cpu import needed_flags, resolve
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.link import link
+from edgec.targets.tvm.pipeline import lower_relax
 from edgec.targets.tvm.runner_build import build_runner, install_example
 from edgec.targets.tvm.runtime_libs import CALLS_EXTRA, install_runtime, runtime_folder
 from edgec.targets.tvm.wheels import installed_versions
@@ -27,16 +24,13 @@ LIBRARY = "model.so"
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     """Write `model.so`, `lib/`, `edgec-run` and `cpp/` into the artefact; see `edgec.targets.base.Target.lower`."""
     options, record = context.options, context.record
-    if options.precision not in context.board.precisions:
-        known = ", ".join(context.board.precisions)
-        problem = f"board {context.board.name} does not support precision {options.precision}"
-        raise BadOption(problem, remedy=f"Supported: {known}.")
     board = resolve(context.board)
     runtime = runtime_folder(board, options.runtime_wheel, record)
     with record.stage("import into TVM"):
         module = to_relax(model)
     with record.stage("lower"):
-        module = _lower_relax(module, board)
+        # With the CPU by its own name: the schedules measure the caches of `host`.
+        module = lower_relax(module, board.model_copy(update={"cpu": context.board.cpu}))
     with tempfile.TemporaryDirectory(prefix="edgec-") as scratch:
         with record.stage("generate code"):
             built = build(module, board, Path(scratch))
@@ -58,8 +52,3 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             "tvm_ffi": versions.ffi,
         }
     )
-
-
-def _lower_relax(module: tvm.IRModule, board: Board) -> tvm.IRModule:
-    with llvm_target(board):
-        return lower_plain(module)

@@ -90,4 +90,6 @@ def test_settings_on_the_command_line() -> None:
 def test_grey_picture_and_nhwc() -> None:
     spec = TensorSpec(name="x", shape=(1, 8, 16, 1), dtype="uint8")
     how = Preprocessing(colour="grey", layout="NHWC", scale=1)
-    assert picture_to_tensor(Image.new("RGB", (5, 5), "white"), spec, how).tolist() == np.full((1, 8, 16, 1), 255).tolist()
+    assert (
+        picture_to_tensor(Image.new("RGB", (5, 5), "white"), spec, how).tolist() == np.full((1, 8, 16, 1), 255).tolist()
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgec.data.labels import ClassLabel
-from edgec.data.samples import Sample, Samples, spread, split
+from edgec.data.samples import Sample, Samples, split, spread
 from edgec.errors import BadOption
 
 

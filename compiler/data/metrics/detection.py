@@ -25,8 +25,8 @@ SUMMARY = {"map": 0, "map50": 1, "map75": 2, "small": 3, "medium": 4, "large": 5
 class MeanAveragePrecision:
     """COCO mAP, 0..1: precision averaged over recall 0, 0.01 ... 1, IoU 0.50, 0.55 ... 0.95 and the classes.
 
-    Only classes with boxes count; at most 100 detections a picture; ignored boxes (crowds, difficult) count neither
-    way. Source: Lin et al., "Microsoft COCO", 2014, and the code published with
+    Only classes with boxes count; at most 100 detections of a class in a picture; ignored boxes (crowds, difficult)
+    count neither way. Source: Lin et al., "Microsoft COCO", 2014, and the code published with
     it, which faster-coco-eval reimplements.
     """
 
@@ -60,7 +60,7 @@ class MeanAveragePrecision:
         by_class = {self._classes.name(number): _mean(precision[:, :, k]) for k, number in enumerate(numbers)}
         details: dict[str, Any] = {key: float(summary[at]) for key, at in SUMMARY.items() if summary[at] >= 0}
         details["per class"] = {name: value for name, value in by_class.items() if value is not None}
-        return MetricResult(details[self.name], True, details)
+        return MetricResult(details.pop(self.name), True, details)
 
     def _evaluate(self) -> tuple[Array, Array, list[int]]:
         """Return COCO's summary, precision [iou, recall, class] (-1: undefined), and the number of each class."""

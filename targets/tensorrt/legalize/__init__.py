@@ -17,6 +17,7 @@ Rule = Callable[[ir.Node, Limits], str | None]
 """Rewrites the node where that is needed and possible; returns what it did in one sentence, or None: not mine."""
 
 OPERATOR_RULES: dict[str, Rule] = {
+    "CastLike": indexing.cast_like,
     "Gelu": activations.gelu,
     "GroupNormalization": normalizations.group_normalization,
     "HardSwish": activations.hard_swish,
@@ -25,6 +26,7 @@ OPERATOR_RULES: dict[str, Rule] = {
     "Mish": activations.mish,
     "Mod": indexing.mod,
     "OneHot": indexing.one_hot,
+    "RMSNormalization": normalizations.rms_normalization,
     "Shape": indexing.shape_slice,
     "Shrink": activations.shrink,
     "Slice": int64.slice_bounds,
@@ -35,6 +37,7 @@ OPERATOR_RULES: dict[str, Rule] = {
 """Put other operators in a node's place, all of the model's own opset."""
 
 OPSET_RULES: dict[str, Rule] = {
+    "GridSample": lower_opset.grid_sample,
     "Pad": lower_opset.pad,
     "Reshape": lower_opset.reshape,
     "Resize": lower_opset.resize,

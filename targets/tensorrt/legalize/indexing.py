@@ -1,4 +1,4 @@
-"""Integer and mask operators that TensorRT 8.2 lacks: Mod, OneHot, Trilu, Xor, IsInf, Shape with limits."""
+"""Integer and mask operators that TensorRT 8.2 lacks: Mod, OneHot, Trilu, CastLike, Xor, IsInf."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def one_hot(node: ir.Node, limits: Limits) -> str | None:
     make, classes = Rewriter(node), int(count.reshape(()))
     axis = attribute(node, "axis", -1) % (len(shape) + 1)
     if dtype_of(indices) != np.int64:
-        indices = make.op("Cast", [indices], {"to": ir.DataType.INT64})
+        indices = make.op("Cast", [indices], {"to": int(ir.DataType.INT64)})
     wrapped = make.op("Add", [indices, make.constant(classes, np.int64)])
     indices = make.op("Where", [make.op("Less", [indices, make.constant(0, np.int64)]), wrapped, indices])
     column = make.constant((*shape[:axis], 1, *shape[axis:]), np.int64)
@@ -65,6 +65,16 @@ def trilu(node: ir.Node, limits: Limits) -> str | None:
     else:
         make.finish(make.op("Where", [mask, x, make.constant(0, dtype)]))
     return "Trilu written with a constant mask"
+
+
+def cast_like(node: ir.Node, limits: Limits) -> str | None:
+    """Cast to the type that the other input has."""
+    like = node.inputs[1]
+    if limits.takes("CastLike") or like is None or like.dtype is None:
+        return None
+    make = Rewriter(node)
+    make.finish(make.op("Cast", [node.inputs[0]], {"to": int(like.dtype)}))
+    return "CastLike written as Cast"
 
 
 def xor(node: ir.Node, limits: Limits) -> str | None:

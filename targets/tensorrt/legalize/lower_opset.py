@@ -118,6 +118,18 @@ def resize(node: ir.Node, limits: Limits) -> str | None:
     return "Resize given constant scales or sizes of all axes"
 
 
+def grid_sample(node: ir.Node, limits: Limits) -> str | None:
+    """Modes under the names they had before opset 20."""
+    older = {"linear": "bilinear", "cubic": "bicubic"}
+    if min(limits.max_opset, _opset_of(node)) >= 20 or _opset_of(node) < 20:
+        return None
+    mode = attribute(node, "mode", "linear")
+    if mode not in older:
+        return None
+    rewrite(node, node.inputs, {"mode": older[mode]})
+    return "mode of GridSample under its older name"
+
+
 def inert_attributes(node: ir.Node, limits: Limits) -> str | None:
     """Attributes that the older definition lacks gone, where their value is the default and so says nothing."""
     new, old = schema(node.op_type, _opset_of(node)), schema(node.op_type, limits.max_opset)
@@ -159,4 +171,12 @@ def obstacle(node: ir.Node, model_opset: int, max_opset: int) -> str | None:
         return f"opset {max_opset}, the newest it reads, does not know its attribute {unknown[0]!r}"
     if len(node.inputs) > old.max_input:
         return f"opset {max_opset}, the newest it reads, gives it at most {old.max_input} inputs"
+    for index, value in enumerate(node.inputs):
+        formal = old.inputs[min(index, len(old.inputs) - 1)]
+        if value is not None and isinstance(value.type, ir.TensorType) and _type_name(value.type) not in formal.types:
+            return f"opset {max_opset}, the newest it reads, does not give it data of type {value.type.dtype.name}"
     return None
+
+
+def _type_name(type_: ir.TensorType) -> str:
+    return f"tensor({onnx.TensorProto.DataType.Name(type_.dtype.value).lower()})"

@@ -1,4 +1,4 @@
-"""LayerNormalization and GroupNormalization, written with the operators of older parsers."""
+"""Layer, RMS and group normalization, written with the operators of older parsers."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ def layer_normalization(node: ir.Node, limits: Limits) -> str | None:
         result = make.op("Add", [result, node.inputs[2]])
     make.finish(result)
     return "LayerNormalization written with ReduceMean"
+
+
+def rms_normalization(node: ir.Node, limits: Limits) -> str | None:
+    """Write y = x / sqrt(mean(x^2) + epsilon) * scale, the mean over the axes from `axis` on."""
+    x, shape, dtype = node.inputs[0], shape_of(node.inputs[0]), dtype_of(node.inputs[0])
+    if limits.takes("RMSNormalization") or x is None or shape is None or dtype is None:
+        return None
+    make = Rewriter(node)
+    axes = range(attribute(node, "axis", -1) % len(shape) - len(shape), 0)
+    mean = make.reduce("ReduceMean", make.op("Mul", [x, x]), axes)
+    epsilon = make.constant(attribute(node, "epsilon", 1e-5), dtype)
+    normal = make.op("Div", [x, make.op("Sqrt", [make.op("Add", [mean, epsilon])])])
+    make.finish(make.op("Mul", [normal, node.inputs[1]]))
+    return "RMSNormalization written with ReduceMean"
 
 
 def group_normalization(node: ir.Node, limits: Limits) -> str | None:

@@ -1,0 +1,95 @@
+"""From imported Relax to scheduled Relax: `lower_relax`, and the same as TVM's pipeline `edgec`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tvm
+from tvm import relax, tirx
+
+from edgec.targets.board import Board
+from edgec.targets.tvm.regions.emit import Emitter
+from edgec.targets.tvm.regions.graph import read_graph
+from edgec.targets.tvm.regions.grow import grow_regions
+from edgec.targets.tvm.regions.normalize import normalize
+from edgec.targets.tvm.report import LoweringReport
+from edgec.targets.tvm.schedules.generic import schedule_function
+from edgec.targets.tvm.schedules.rules import rule_of
+from edgec.targets.tvm.target_model import TargetModel, target_model, tvm_target
+
+
+@dataclass(frozen=True)
+class LoweredModule:
+    """A module ready for `relax.build`, and which rule made which function."""
+
+    module: tvm.IRModule
+    report: LoweringReport
+
+
+def lower_relax(mod: tvm.IRModule, board: Board) -> tvm.IRModule:
+    """Return `mod` with every function scheduled for the CPU of `board`, ready for `relax.build`."""
+    return lower_with_report(mod, target_model(board), tvm_target(board)).module
+
+
+def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.Target) -> LoweredModule:
+    """Return `mod` scheduled for `model`, with the report.
+
+    Args:
+        mod: Relax module whose function `main` is the network; symbolic shapes take the fallback.
+        model: The CPU.
+        target: The same CPU as TVM's target.
+    """
+    report = LoweringReport()
+    with target:
+        mod = tvm.transform.Sequential(
+            [
+                relax.transform.DecomposeOpsForInference(),
+                relax.transform.FoldConstant(),
+                relax.transform.CanonicalizeBindings(),
+            ]
+        )(mod)
+        mod = _lower_regions(mod, model, report)
+        mod = tvm.transform.Sequential(
+            [
+                relax.transform.FastMathTransform(),
+                relax.transform.LegalizeOps(),
+                relax.transform.AnnotateTIROpPattern(),
+                relax.transform.FoldConstant(),
+                relax.transform.FuseOps(),
+                relax.transform.FuseTIR(),
+                relax.transform.DeadCodeElimination(),
+            ]
+        )(mod)
+        return LoweredModule(_schedule_rest(mod, model, report), report)
+
+
+def _lower_regions(mod: tvm.IRModule, model: TargetModel, report: LoweringReport) -> tvm.IRModule:
+    """Replace `main` by its regions' kernels; a function the graph cannot express is left to the fallback."""
+    graph = read_graph(mod["main"])
+    if graph is None:
+        return mod
+    normalize(graph)
+    regions = grow_regions(graph, rule_of)
+    return Emitter(mod, mod["main"], graph, model, report).emit(regions)
+
+
+def _schedule_rest(mod: tvm.IRModule, model: TargetModel, report: LoweringReport) -> tvm.IRModule:
+    for variable, function in list(mod.functions_items()):
+        done = function.attrs is not None and "tirx.is_scheduled" in function.attrs
+        if not isinstance(function, tirx.PrimFunc) or done:
+            continue
+        scheduled, rule = schedule_function(function, model)
+        mod[variable] = scheduled
+        report.add(variable.name_hint, rule)
+    return mod
+
+
+def _pipeline(target: tvm.target.Target, model: TargetModel) -> tvm.transform.Pass:
+    @tvm.transform.module_pass(opt_level=0, name="edgec")
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        return lower_with_report(mod, model, target).module
+
+    return run
+
+
+relax.register_pipeline("edgec")(_pipeline)

@@ -1,0 +1,129 @@
+"""From regions back to Relax: one call of a scheduled function a region, layout copies only where layouts meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgec.targets.tvm.regions.expression import packed_shape
+from edgec.targets.tvm.regions.graph import Graph, Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.report import LoweringReport
+from edgec.targets.tvm.schedules.injective import pack_function, unpack_function
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand
+from edgec.targets.tvm.schedules.rules import lower_region
+from edgec.targets.tvm.schedules.tiles import block_of
+from edgec.targets.tvm.target_model import TargetModel
+
+
+class Emitter:
+    """Writes the regions of one function into a new module.
+
+    Args:
+        module: Module the function comes from; TIR functions it calls are carried over.
+        function: The function itself, for parameters and attributes.
+        graph: Its graph.
+        model: The CPU.
+        report: Filled with the rule of every function emitted.
+    """
+
+    def __init__(
+        self, module: tvm.IRModule, function: relax.Function, graph: Graph, model: TargetModel, report: LoweringReport
+    ) -> None:
+        self.module, self.function, self.graph = module, function, graph
+        self.model, self.report = model, report
+        self.builder = relax.BlockBuilder()
+        self.plain: dict[int, Any] = {}
+        self.packed: dict[int, Any] = {}
+        self.carried: dict[str, Any] = {}
+
+    def emit(self, regions: list[Region]) -> tvm.IRModule:
+        """Return the module with `main` made of `regions`."""
+        params = [relax.Var(param.name, param.ty) for param in self.function.params]
+        for node, param in zip(self.graph.params, params, strict=True):
+            self.plain[id(node)] = param
+        attrs = dict(self.function.attrs) if self.function.attrs else {}
+        attrs.pop("global_symbol", None)
+        with self.builder.function("main", params, attrs=attrs):
+            with self.builder.dataflow():
+                for region in regions:
+                    if region.rule:
+                        self._emit_kernel(region)
+                    else:
+                        self._emit_call(region.tail)
+                outputs = self._expression(self.graph.outputs)
+                if not self.graph.returns_tuple:
+                    outputs = outputs.fields[0]
+                result = self.builder.emit_output(outputs)
+            self.builder.emit_func_output(result)
+        return self.builder.finalize()
+
+    def _emit_kernel(self, region: Region) -> None:
+        kernel = lower_region(region, self.model)
+        arguments = [self._argument(operand) for operand in kernel.operands]
+        name = "_".join([kernel.rule, *(member.op.rsplit(".", 1)[-1] for member in region.members[1:3])])
+        value = self._call(kernel.function, name, arguments, self._result_shape(kernel), kernel.rule, kernel.detail)
+        (self.packed if kernel.packed else self.plain)[id(region.tail)] = value
+
+    def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
+        if not kernel.packed:
+            return kernel.shape
+        return packed_shape(kernel.shape, block_of(kernel.shape[1], self.model))  # type: ignore[arg-type]
+
+    def _call(self, function: Any, name: str, arguments: list[Any], shape: tuple[int, ...], rule: str, detail: str) -> Any:
+        variable = self.builder.add_func(function, name)
+        self.report.add(variable.name_hint, rule, detail)
+        return self.builder.emit(relax.call_tir(variable, arguments, out_ty=relax.TensorType(list(shape), "float32")))
+
+    def _argument(self, operand: Operand) -> Any:
+        if isinstance(operand.source, np.ndarray):
+            return relax.const(operand.source)
+        return self._as_packed(operand.source) if operand.packed else self._as_plain(operand.source)
+
+    def _as_plain(self, node: Node) -> Any:
+        if id(node) not in self.plain:
+            assert node.shape is not None
+            shape: Any = node.shape
+            function = unpack_function(shape, self.model)
+            self.plain[id(node)] = self._call(function, "unpack", [self.packed[id(node)]], shape, "unpack", "")
+        return self.plain[id(node)]
+
+    def _as_packed(self, node: Node) -> Any:
+        if id(node) not in self.packed:
+            shape: Any = node.shape
+            result = packed_shape(shape, block_of(shape[1], self.model))
+            function = pack_function(shape, self.model)
+            self.packed[id(node)] = self._call(function, "pack", [self._as_plain(node)], result, "pack", "")
+        return self.packed[id(node)]
+
+    def _emit_call(self, node: Node) -> None:
+        """Emit an operator no rule took as it was."""
+        call = node.call
+        if node.op == "tuple_get":
+            value = relax.TupleGetItem(self._as_plain(node.args[0]), call.index)
+        elif call.op.name == "relax.call_tir":
+            variable = self._carry(call.args[0])
+            value = relax.call_tir(variable, [self._expression(arg) for arg in node.args], out_ty=call.ty_args[0])
+        elif node.op == "relax.add" and call.op.name != "relax.add":
+            value = relax.op.add(*(self._expression(arg) for arg in node.args))
+        else:
+            value = relax.Call(call.op, [self._expression(arg) for arg in node.args], call.attrs, call.ty_args)
+        self.plain[id(node)] = self.builder.emit(value)
+
+    def _carry(self, variable: Any) -> Any:
+        name = variable.name_hint
+        if name not in self.carried:
+            self.carried[name] = self.builder.add_func(self.module[variable], name)
+        return self.carried[name]
+
+    def _expression(self, value: Any) -> Any:
+        if isinstance(value, Node):
+            return self._as_plain(value)
+        if isinstance(value, np.ndarray):
+            return relax.const(value)
+        if isinstance(value, list):
+            return relax.Tuple([self._expression(item) for item in value])
+        return value

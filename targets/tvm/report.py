@@ -1,0 +1,32 @@
+"""Which rule made which function: what the lowering says about itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+FALLBACK = "fallback"
+
+
+@dataclass
+class LoweringReport:
+    """Rule and tile of every TIR function; a function used twice is listed once, `calls` counts its uses."""
+
+    rules: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def add(self, function: str, rule: str, detail: str = "") -> None:
+        """Note one use of `function`, made by `rule`."""
+        self.rules[function] = rule
+        self.calls[function] += 1
+        if detail:
+            self.details[function] = detail
+
+    def fallbacks(self) -> list[str]:
+        """Return the functions that only the generic schedule took."""
+        return sorted(name for name, rule in self.rules.items() if rule == FALLBACK)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of functions a rule."""
+        return dict(Counter(self.rules.values()))

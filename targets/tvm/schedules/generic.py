@@ -1,0 +1,69 @@
+"""Functions that came from TVM's own legalization: injective ones and, as explicit fallback, everything else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tvm
+from tvm import tirx
+from tvm.s_tir import Schedule
+from tvm.s_tir.schedule import ScheduleError
+
+from edgec.targets.tvm.report import FALLBACK
+from edgec.targets.tvm.schedules.kernel import PARALLEL_THRESHOLD
+from edgec.targets.tvm.target_model import TargetModel
+
+SPATIAL = 0
+"""`IterVar.iter_type` of a data-parallel axis."""
+
+
+def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx.PrimFunc, str]:
+    """Return `function` scheduled, and the rule: `injective`, or the fallback where it has reductions or odd loops."""
+    try:
+        sch = Schedule(function)
+        blocks = _inline(sch)
+        reductions = [block for block in blocks if not _is_spatial(sch, block)]
+        for block in blocks:
+            _schedule_block(sch, block, model)
+    except (ScheduleError, tvm.error.InternalError, ValueError, RuntimeError, TypeError):
+        # Anything TVM accepts unscheduled still compiles; the report shows that nothing sped it up.
+        return function, FALLBACK
+    scheduled = sch.mod["main"].with_attr("tirx.is_scheduled", True)
+    return scheduled, FALLBACK if reductions else "injective"
+
+
+def _inline(sch: Schedule) -> list[Any]:
+    """Inline injective producers; return the blocks that stay."""
+    blocks = sch.get_child_blocks(sch.get_sblock("root"))
+    for block in blocks[:-1]:
+        try:
+            sch.compute_inline(block)
+        except ScheduleError:
+            continue
+    return list(sch.get_child_blocks(sch.get_sblock("root")))
+
+
+def _is_spatial(sch: Schedule, block: Any) -> bool:
+    return all(int(axis.iter_type) == SPATIAL for axis in sch.get(block).iter_vars)
+
+
+def _schedule_block(sch: Schedule, block: Any, model: TargetModel) -> None:
+    loops = sch.get_loops(block)
+    kinds = [int(axis.iter_type) for axis in sch.get(block).iter_vars]
+    extents = [sch.get(loop).extent for loop in loops]
+    if not loops or len(kinds) != len(loops) or not all(isinstance(extent, (int, tirx.IntImm)) for extent in extents):
+        return
+    sizes = [int(extent) for extent in extents]
+    total = math.prod(sizes)
+    leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
+    if leading == len(loops):
+        fused = sch.fuse(*loops) if len(loops) > 1 else loops[0]
+        lanes = math.gcd(total, model.lanes)
+        outer, inner = sch.split(fused, [None, lanes])
+        if lanes > 1:
+            sch.vectorize(inner)
+        if total >= PARALLEL_THRESHOLD:
+            sch.parallel(outer)
+    elif leading and total >= PARALLEL_THRESHOLD:
+        sch.parallel(sch.fuse(*loops[:leading]) if leading > 1 else loops[0])

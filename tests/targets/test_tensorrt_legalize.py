@@ -1,0 +1,420 @@
+"""Each rewrite for an older TensorRT: legal afterwards, and equal by ONNX Runtime on nodes that hypothesis makes up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgec.model.signature import inputs_of
+from edgec.reference.compare import compare
+from edgec.reference.golden import random_inputs
+from edgec.reference.session import Reference
+from edgec.targets.tensorrt.check import refusals
+from edgec.targets.tensorrt.legalize import legalize
+from edgec.targets.tensorrt.limits import limits_for
+from tests.support.models import model, ops
+
+settings.register_profile("rules", max_examples=15, deadline=None, derandomize=True)
+settings.load_profile("rules")
+
+SIZES = st.integers(1, 5)
+SHAPES = st.lists(SIZES, min_size=1, max_size=4).map(tuple)
+SEEDS = st.integers(0, 1000)
+
+Feeds = dict[str, np.ndarray[Any, Any]]
+
+
+def dims(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def legal(
+    network: ir.Model, feeds: Feeds | None = None, *, version: str = "8.2.1", tolerance: float = 1e-5
+) -> ir.Model:
+    """Return the legalized copy of `network`, after checking that TensorRT takes it and that it computes the same."""
+    limits, copy = limits_for(version), network.clone()
+    feeds = feeds if feeds is not None else random_inputs(inputs_of(network), 0)
+    legalize(copy, limits)
+    assert refusals(copy, limits) == ()
+    assert copy.opset_imports[""] <= limits.max_opset
+    onnx.checker.check_model(ir.to_proto(copy), full_check=True)
+    comparison = compare(Reference(network).run(feeds), Reference(copy).run(feeds))
+    assert comparison.within(tolerance), str(comparison)
+    return copy
+
+
+def normal(shape: tuple[int, ...], seed: int, scale: float = 3.0) -> np.ndarray[Any, Any]:
+    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+# Activations
+
+
+@pytest.mark.parametrize(
+    ("call", "opset"),
+    [
+        ("HardSwish (x)", 14),
+        ("Mish (x)", 18),
+        ("Gelu (x)", 20),
+        ('Gelu <approximate = "tanh"> (x)', 20),
+        ("Swish (x)", 24),
+        ("Swish <alpha = 1.5> (x)", 24),
+        ("Shrink <lambd = 1.5, bias = 0.25> (x)", 13),
+    ],
+)
+@given(shape=SHAPES, seed=SEEDS)
+def test_activation(call: str, opset: int, shape: tuple[int, ...], seed: int) -> None:
+    network = model(f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) {{ y = {call} }}", opset=opset)
+    if call.startswith("Swish"):  # no kernel in ONNX Runtime: compare with the formula
+        x, alpha = normal(shape, seed), 1.5 if "alpha" in call else 1.0
+        copy = network.clone()
+        legalize(copy, limits_for("8.2.1"))
+        expected = x / (1 + np.exp(-alpha * x))
+        assert compare({"y": expected}, Reference(copy).run({"x": x})).within(1e-5)
+    else:
+        legal(network, {"x": normal(shape, seed)})
+
+
+def test_activation_that_the_version_has_stays() -> None:
+    network = model("net (float[2] x) => (float[2] y) { y = HardSwish (x) }")
+    assert ops(legal(network, version="8.5.2")) == ["HardSwish"]
+    assert ops(legal(network, version="8.2.1")) == ["HardSigmoid", "Mul"]
+
+
+# Normalizations
+
+
+@given(shape=SHAPES, data=st.data(), bias=st.booleans(), seed=SEEDS)
+def test_layer_normalization(shape: tuple[int, ...], data: st.DataObject, bias: bool, seed: int) -> None:
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    weights = {"w": normal(shape[axis % len(shape) :], seed + 1)}
+    if bias:
+        weights["b"] = normal(shape[axis % len(shape) :], seed + 2)
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) "
+        f"{{ y = LayerNormalization <axis = {axis}, epsilon = 0.01> ({', '.join(['x', *weights])}) }}",
+        weights,
+    )
+    legal(network, {"x": normal(shape, seed)})
+
+
+@given(shape=SHAPES, data=st.data(), seed=SEEDS)
+def test_rms_normalization(shape: tuple[int, ...], data: st.DataObject, seed: int) -> None:
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) "
+        f"{{ y = RMSNormalization <axis = {axis}, epsilon = 0.01> (x, w) }}",
+        {"w": normal(shape[axis % len(shape) :], seed + 1)},
+        opset=23,
+    )
+    x, w = normal(shape, seed), normal(shape[axis % len(shape) :], seed + 1)
+    copy = network.clone()
+    legalize(copy, limits_for("8.2.1"))
+    axes = tuple(range(axis % len(shape), len(shape)))
+    expected = x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + 0.01) * w
+    assert compare({"y": expected}, Reference(copy).run({"x": x})).within(1e-5)
+
+
+@pytest.mark.parametrize("opset", [18, 21])
+@given(groups=st.integers(1, 3), each=st.integers(1, 3), rest=SHAPES, seed=SEEDS)
+def test_group_normalization(opset: int, groups: int, each: int, rest: tuple[int, ...], seed: int) -> None:
+    shape = (2, groups * each, *rest[:3])
+    length = groups if opset == 18 else groups * each  # ONNX changed its mind in opset 21
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) "
+        f"{{ y = GroupNormalization <num_groups = {groups}, epsilon = 0.1> (x, w, b) }}",
+        {"w": normal((length,), seed + 1), "b": normal((length,), seed + 2)},
+        opset=opset,
+    )
+    x = normal(shape, seed)
+    copy = network.clone()
+    legalize(copy, limits_for("8.2.1"))
+    assert refusals(copy, limits_for("8.2.1")) == ()
+    split = x.reshape(2, groups, -1)
+    centred = split - split.mean(axis=2, keepdims=True)
+    flat = centred / np.sqrt((centred**2).mean(axis=2, keepdims=True) + 0.1)
+    per_channel = (normal((length,), seed + 1), normal((length,), seed + 2))
+    scale, bias = (np.repeat(v, each) if opset == 18 else v for v in per_channel)
+    column = (1, groups * each, *[1] * len(rest[:3]))
+    expected = flat.reshape(shape) * scale.reshape(column) + bias.reshape(column)
+    assert compare({"y": expected}, Reference(copy).run({"x": x})).within(1e-5)
+
+
+# Integers and masks
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("fmod", [0, 1])
+@given(
+    a=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=20),
+    b=st.lists(st.integers(-50, 50).filter(bool), min_size=1, max_size=20),
+)
+def test_mod(dtype: str, fmod: int, a: list[int], b: list[int]) -> None:
+    size = min(len(a), len(b))
+    network = model(
+        f"net ({dtype}[{size}] a, {dtype}[{size}] b) => ({dtype}[{size}] y) {{ y = Mod <fmod = {fmod}> (a, b) }}"
+    )
+    # -2**31 / -1 overflows in C, and so it does in ONNX Runtime's own Mod
+    pairs = [(max(x, -(2**31) + 1), y) for x, y in zip(a, b, strict=False)]
+    legal(network, {"a": np.array([x for x, _ in pairs], dtype), "b": np.array([y for _, y in pairs], dtype)})
+
+
+@given(shape=st.lists(SIZES, min_size=1, max_size=3).map(tuple), depth=st.integers(1, 6), data=st.data(), seed=SEEDS)
+def test_one_hot(shape: tuple[int, ...], depth: int, data: st.DataObject, seed: int) -> None:
+    axis = data.draw(st.integers(-len(shape) - 1, len(shape)))
+    place = axis % (len(shape) + 1)
+    result = (*shape[:place], depth, *shape[place:])
+    network = model(
+        f"net (int64[{dims(shape)}] i) => (float[{dims(result)}] y) <int64 depth = {{{depth}}}, float[2] v = {{-1, 2}}>"
+        f"{{ y = OneHot <axis = {axis}> (i, depth, v) }}"
+    )
+    indices = np.random.default_rng(seed).integers(-depth - 2, depth + 2, shape)  # outside: all off
+    legal(network, {"i": indices})
+
+
+@given(shape=st.lists(SIZES, min_size=2, max_size=4).map(tuple), k=st.integers(-6, 6), upper=st.booleans(), seed=SEEDS)
+def test_trilu(shape: tuple[int, ...], k: int, upper: bool, seed: int) -> None:
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) <int64 k = {{{k}}}>"
+        f"{{ y = Trilu <upper = {int(upper)}> (x, k) }}"
+    )
+    legal(network, {"x": normal(shape, seed)})
+
+
+def test_trilu_keeps_nothing_of_a_nan_outside() -> None:
+    network = model("net (float[2, 2] x) => (float[2, 2] y) { y = Trilu (x) }")
+    legal(network, {"x": np.array([[1, 2], [np.nan, 3]], np.float32)})
+
+
+def test_xor() -> None:
+    network = model("net (bool[4] a, bool[4] b) => (bool[4] y) { y = Xor (a, b) }")
+    legal(network, {"a": np.array([0, 0, 1, 1], bool), "b": np.array([0, 1, 0, 1], bool)})
+
+
+@pytest.mark.parametrize("flags", ["", "<detect_negative = 0>", "<detect_positive = 0>"])
+def test_is_inf(flags: str) -> None:
+    network = model(f"net (float[4] x) => (bool[4] y) {{ y = IsInf {flags} (x) }}")
+    legal(network, {"x": np.array([np.inf, -np.inf, np.nan, 1], np.float32)})
+
+
+def test_cast_like() -> None:
+    network = model("net (float[3] x, int32[1] like) => (int32[3] y) { y = CastLike (x, like) }")
+    legal(network, {"x": np.array([1.5, -2.5, 3], np.float32), "like": np.zeros(1, np.int32)})
+
+
+def test_part_of_a_shape() -> None:
+    network = model("net (float[2, 3, 4] x) => (int64[2] y) { y = Shape <start = 1> (x) }")
+    assert ops(legal(network)) == ["Identity"]
+
+
+# Down to the version's opset
+
+REDUCTIONS = (
+    "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+    "ReduceSumSquare",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("op_type", REDUCTIONS)
+@given(shape=SHAPES, data=st.data(), keep=st.booleans(), seed=SEEDS)
+def test_reduction_axes(op_type: str, shape: tuple[int, ...], data: st.DataObject, keep: bool, seed: int) -> None:
+    """Without the rewrite TensorRT 8.2 ignores the input and reduces all axes."""
+    axes = data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, max_size=len(shape), unique=True))
+    result = tuple(1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes)
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(result)}] y) <int64[{len(axes)}] axes = {{{dims(tuple(axes))}}}>"
+        f"{{ y = {op_type} <keepdims = {int(keep)}> (x, axes) }}",
+        opset=18,
+    )
+    (node,) = legal(network, {"x": normal(shape, seed)}).graph
+    if op_type != "ReduceSum":
+        assert tuple(node.attributes["axes"].as_ints()) == tuple(axes)
+        assert len(node.inputs) == 1
+
+
+def test_reduction_over_no_axes_is_none() -> None:
+    network = model("net (float[2, 3] x) => (float[2, 3] y) { y = ReduceMax <noop_with_empty_axes = 1> (x) }", opset=18)
+    assert ops(legal(network)) == ["Identity"]
+
+
+def test_reduction_over_computed_axes_is_refused() -> None:
+    network = model("net (float[2, 3] x, int64[1] a) => (float[2, 1] y) { y = ReduceMax (x, a) }", opset=18)
+    legalize(network, limits_for("8.2.1"))
+    assert refusals(network, limits_for("8.2.1"))
+
+
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+@given(shape=st.lists(st.integers(3, 5), min_size=2, max_size=4).map(tuple), data=st.data(), seed=SEEDS)
+def test_pad_axes(mode: str, shape: tuple[int, ...], data: st.DataObject, seed: int) -> None:
+    axes = data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, max_size=2, unique=True))
+    pads = data.draw(st.lists(st.integers(0, 2), min_size=2 * len(axes), max_size=2 * len(axes)))
+    result = list(shape)
+    for index, axis in enumerate(axes):
+        result[axis] += pads[index] + pads[index + len(axes)]
+    negative = [axis - len(shape) for axis in axes]
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(tuple(result))}] y) <int64[{len(pads)}] p = {{{dims(tuple(pads))}}},"
+        f" float v = {{1.5}}, int64[{len(axes)}] a = {{{dims(tuple(negative))}}}> "
+        f'{{ y = Pad <mode = "{mode}"> (x, p, v, a) }}',
+        opset=18,
+    )
+    legal(network, {"x": normal(shape, seed)})
+
+
+@given(size=st.integers(1, 12), parts=st.integers(1, 4), seed=SEEDS)
+def test_split_into_a_number_of_parts(size: int, parts: int, seed: int) -> None:
+    each = -(-size // parts)
+    if each * (parts - 1) >= size:  # the last part would be empty
+        return
+    sizes = [each] * (parts - 1) + [size - each * (parts - 1)]
+    outputs = ", ".join(f"float[{n}] y{i}" for i, n in enumerate(sizes))
+    names = ", ".join(f"y{i}" for i in range(parts))
+    network = model(f"net (float[{size}] x) => ({outputs}) {{ {names} = Split <num_outputs = {parts}> (x) }}", opset=18)
+    legal(network, {"x": normal((size,), seed)})
+
+
+RESHAPE = "net (float[2, 3] x) => (float[3, 2] y) <int64[2] s = {3, 2}> { y = Reshape %s (x, s) }"
+
+
+@pytest.mark.parametrize("flag", ["", "<allowzero = 0>", "<allowzero = 1>"])
+def test_reshape_without_allowzero_on_8_2(flag: str) -> None:
+    (node,) = legal(model(RESHAPE % flag, opset=14)).graph
+    assert "allowzero" not in node.attributes
+
+
+@pytest.mark.parametrize("flag", ["", "<allowzero = 1>"])
+def test_reshape_says_allowzero_on_8_5(flag: str) -> None:
+    (node,) = legal(model(RESHAPE % flag, opset=14), version="8.5.2").graph
+    assert node.attributes["allowzero"].as_int() == 0
+
+
+def test_reshape_of_older_opsets_stays_without_allowzero() -> None:
+    (node,) = legal(model(RESHAPE % "", opset=13), version="8.5.2").graph
+    assert "allowzero" not in node.attributes
+
+
+RESIZE_MODES = (
+    'mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"',
+    'mode = "linear", coordinate_transformation_mode = "half_pixel"',
+    'mode = "linear", coordinate_transformation_mode = "align_corners"',
+)
+
+
+@pytest.mark.parametrize("modes", RESIZE_MODES)
+@given(h=st.integers(2, 5), w=st.integers(2, 5), up=st.integers(1, 3), seed=SEEDS)
+def test_resize_by_axes(modes: str, h: int, w: int, up: int, seed: int) -> None:
+    network = model(
+        f"net (float[1, 2, {h}, {w}] x) => (float[1, 2, {h * up}, {w * up}] y) <float[2] s = {{{up}.0, {up}.0}}>"
+        f'{{ y = Resize <axes = [2, 3], {modes}, keep_aspect_ratio_policy = "stretch", antialias = 0> (x, , s) }}',
+        opset=18,
+    )
+    (node,) = legal(network, {"x": normal((1, 2, h, w), seed)}).graph
+    assert set(node.attributes) <= {"mode", "coordinate_transformation_mode", "nearest_mode"}
+
+
+@given(h=st.integers(2, 5), w=st.integers(2, 5), to=st.integers(2, 9), seed=SEEDS)
+def test_resize_to_sizes(h: int, w: int, to: int, seed: int) -> None:
+    network = model(
+        f"net (float[1, 2, {h}, {w}] x) => (float[1, 2, {to}, {w}] y) <int64[1] s = {{{to}}}>"
+        f'{{ y = Resize <axes = [2], mode = "linear"> (x, , , s) }}',
+        opset=18,
+    )
+    legal(network, {"x": normal((1, 2, h, w), seed)})
+
+
+def test_resize_to_computed_sizes_gets_a_constant() -> None:
+    network = model(
+        "net (float[1, 2, 3, 4] x, float[1, 2, 6, 8] like) => (float[1, 2, 6, 8] y)"
+        '{ s = Shape (like)  y = Resize <mode = "linear"> (x, , , s) }'
+    )
+    resized = next(node for node in legal(network).graph if node.op_type == "Resize")
+    assert resized.inputs[3] is not None
+    assert resized.inputs[3].is_initializer()
+
+
+def test_inert_attributes_go() -> None:
+    network = model(
+        "net (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) <float[2] s = {1, 2}, float[2] b = {0, 1}, "
+        "float[2] m = {0, 1}, float[2] v = {1, 2}> { y = BatchNormalization <training_mode = 0> (x, s, b, m, v) }"
+    )
+    (node,) = legal(network).graph
+    assert "training_mode" not in node.attributes
+
+
+def test_training_mode_is_refused() -> None:
+    network = model(
+        "net (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) <float[2] s = {1, 2}, float[2] b = {0, 1}, "
+        "float[2] m = {0, 1}, float[2] v = {1, 2}> { y, n, w = BatchNormalization <training_mode = 1> (x, s, b, m, v) }"
+    )
+    legalize(network, limits_for("8.2.1"))
+    assert "training_mode" in refusals(network, limits_for("8.2.1"))[0].reason
+
+
+def test_grid_sample_modes_have_older_names() -> None:
+    network = model(
+        "net (float[1, 2, 4, 4] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y) "
+        '{ y = GridSample <mode = "linear"> (x, g) }',
+        opset=20,
+    )
+    copy = network.clone()
+    legalize(copy, limits_for("8.5.2"))
+    assert copy.graph.node(0).attributes["mode"].as_string() == "bilinear"
+
+
+# INT64
+
+LARGEST = np.iinfo(np.int64).max
+
+
+def test_slice_to_the_end_fits_int32() -> None:
+    network = model(
+        "net (float[5] x) => (float[4] y) { y = Slice (x, from, to) }",
+        {"from": np.array([1]), "to": np.array([LARGEST])},
+    )
+    (node,) = legal(network).graph
+    bound = node.inputs[2]
+    assert bound is not None
+    assert bound.const_value is not None
+    assert bound.const_value.numpy() == [np.iinfo(np.int32).max]
+
+
+def test_slice_backwards_to_the_beginning_fits_int32() -> None:
+    network = model(
+        "net (float[5] x) => (float[5] y) { y = Slice (x, from, to, axes, steps) }",
+        {"from": np.array([LARGEST]), "to": np.array([-LARGEST]), "axes": np.array([0]), "steps": np.array([-1])},
+    )
+    legal(network)
+
+
+def test_int64_that_does_not_fit_is_refused() -> None:
+    network = model("net (int64[1] x) => (int64[1] y) { y = Add (x, big) }", {"big": np.array([2**40])})
+    assert "does not fit" in refusals(network, limits_for("8.2.1"))[0].reason
+    assert refusals(network, limits_for("10.3.0")) == ()
+
+
+# Sub-graphs, names of outputs
+
+
+def test_nodes_in_branches_are_rewritten() -> None:
+    network = model(
+        """
+        net (bool c, float[2] x) => (float[2] y) {
+          y = If (c) <then_branch = t () => (float[2] a) { a = HardSwish (x) },
+                      else_branch = e () => (float[2] b) { b = Mish (x) }>
+        }
+        """,
+        opset=18,
+    )
+    legal(network, {"c": np.array(True), "x": np.array([1, -1], np.float32)})
+
+
+def test_output_names_stay() -> None:
+    network = model("net (float[2] x) => (float[2] y, float[2] z) { y = HardSwish (x)  z = Relu (y) }")
+    copy = legal(network)
+    assert [value.name for value in copy.graph.outputs] == ["y", "z"]

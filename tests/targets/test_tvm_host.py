@@ -1,0 +1,267 @@
+"""A small network compiled for this machine, run in this process and by its own edgec-run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgec.artefact.artefact import Artefact
+from edgec.errors import UnsupportedModel
+from edgec.targets.tvm import run as run_module
+from edgec.targets.tvm.run_process import ProcessRunner
+from tests.support.models import model
+from tests.support.tvm_artefact import compiled, edgec_run
+
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
+    return compiled(tmp_path_factory.mktemp("host") / "artefact", "host")
+
+
+def test_it_gives_the_results_of_the_reference(artefact: Artefact) -> None:
+    verification = artefact.verify()
+    assert verification.where == "native"
+    assert verification.comparison.within(TOLERANCE), str(verification.comparison)
+
+
+def test_it_holds_all_that_a_board_needs(artefact: Artefact) -> None:
+    files = {entry.path: entry for entry in artefact.manifest.files}
+    assert {"model.so", "edgec-run", "lib/libtvm_runtime.so", "lib/libtvm_ffi.so", "lib/LICENSE.tvm"} <= set(files)
+    assert {"cpp/edgec.hpp", "cpp/example.cc", "cpp/CMakeLists.txt", "cpp/include/tvm/ffi/c_api.h"} <= set(files)
+    assert "lib/libtvm_runtime_extra.so" not in files
+    assert files["edgec-run"].executable
+    assert files["edgec-run"].size < 1 << 20
+
+
+def test_the_same_input_gives_the_same_bytes(artefact: Artefact, tmp_path: Path) -> None:
+    again = compiled(tmp_path / "again", "host")
+    assert again.manifest == artefact.manifest
+
+
+def test_the_library_names_no_place_of_this_machine(artefact: Artefact) -> None:
+    for name in ("model.so", "edgec-run"):
+        content = (artefact.folder / name).read_bytes()
+        assert b"/tmp/" not in content
+        assert str(Path.home()).encode() not in content
+
+
+def test_a_model_that_sorts_brings_the_sorting_library(tmp_path: Path) -> None:
+    text = "g (float[2, 30] x) => (float[2, 5] y, int64[2, 5] i) <int64[1] k = {5}> { y, i = TopK (x, k) }"
+    artefact = compiled(tmp_path / "topk", "host", model(text))
+    assert (artefact.folder / "lib" / "libtvm_runtime_extra.so").is_file()
+    assert artefact.verify().comparison.within(TOLERANCE)
+    assert edgec_run(artefact, "--self-test").returncode == 0
+
+
+def test_an_unsupported_operator_is_named(tmp_path: Path) -> None:
+    text = "g (float[4] x) => (float[4] y) { [dice] y = Bernoulli <seed = 1.0> (x) }"
+    with pytest.raises(UnsupportedModel, match=r"Bernoulli .*'dice'"):
+        compiled(tmp_path / "out", "host", model(text))
+    assert not (tmp_path / "out").exists()
+
+
+# -- in this process
+
+
+def test_several_python_threads_may_share_a_runner(artefact: Artefact) -> None:
+    runner, feeds = artefact.runner(threads=2), artefact.golden_inputs()
+    scaled = [{"image": feeds["image"] * (1 + i % 4), "extra": feeds["extra"]} for i in range(32)]
+    expected = [runner.run(one) for one in scaled]
+    with ThreadPoolExecutor(8) as pool:
+        actual = list(pool.map(runner.run, scaled))
+    for one, other in zip(expected, actual, strict=True):
+        np.testing.assert_array_equal(one["features"], other["features"])
+
+
+def test_runners_with_different_numbers_of_threads_work_side_by_side(artefact: Artefact) -> None:
+    runners = [artefact.runner(threads) for threads in (1, 2, 3)]
+    results = [runner.run(artefact.golden_inputs())["scores"] for runner in runners + runners[::-1]]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_bench_counts_only_the_timed_runs(artefact: Artefact) -> None:
+    times = artefact.runner().bench(artefact.golden_inputs(), warmup=2, runs=5)
+    assert len(times) == 5
+    assert all(0 < seconds < 10 for seconds in times)
+
+
+def test_without_the_tvm_that_compiled_it_its_own_runner_is_used(
+    artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_in_process", lambda runtime: False)
+    runner = artefact.runner()
+    assert isinstance(runner, ProcessRunner)
+    assert runner.description == "edgec-run"
+    np.testing.assert_allclose(
+        runner.run(artefact.golden_inputs())["scores"], artefact.golden_outputs()["scores"], rtol=TOLERANCE
+    )
+    assert len(runner.bench(artefact.golden_inputs(), warmup=1, runs=4)) == 4
+
+
+# -- edgec-run
+
+
+def test_self_test_passes(artefact: Artefact) -> None:
+    done = edgec_run(artefact, "--self-test")
+    assert done.returncode == 0, done.stderr
+    for name in ("features", "scores", "best"):
+        assert f"ok       {name}: largest error" in done.stdout
+
+
+def test_it_finds_its_files_from_anywhere(artefact: Artefact, tmp_path: Path) -> None:
+    copy = tmp_path / "on the board"
+    shutil.copytree(artefact.folder, copy)
+    done = subprocess.run([copy / "edgec-run", "--self-test"], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_self_test_fails_on_a_difference(artefact: Artefact, tmp_path: Path) -> None:
+    copy = tmp_path / "altered"
+    shutil.copytree(artefact.folder, copy)
+    golden = copy / next(port.golden for port in artefact.manifest.outputs if port.name == "scores")
+    np.save(golden, np.load(golden) + np.float32(0.1))
+    done = subprocess.run([copy / "edgec-run", "--self-test"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "MISMATCH scores" in done.stdout
+    assert "ok       features" in done.stdout
+
+
+def test_json_report(artefact: Artefact) -> None:
+    done = edgec_run(artefact, "--json", "--self-test", "--runs", "5", "--warmup", "1", "--threads", "2")
+    report = json.loads(done.stdout)
+    assert report["threads"] == 2
+    assert report["passed"] is True
+    assert len(report["times_ms"]) == 5
+    assert report["median_ms"] == pytest.approx(np.median(report["times_ms"]), abs=1e-6)
+    assert report["p90_ms"] == pytest.approx(np.percentile(report["times_ms"], 90), abs=1e-6)
+    assert report["p99_ms"] == pytest.approx(np.percentile(report["times_ms"], 99), abs=1e-6)
+    assert [output["name"] for output in report["outputs"]] == ["features", "scores", "best"]
+
+
+def test_inputs_and_outputs_are_npy_files(artefact: Artefact, tmp_path: Path) -> None:
+    feeds = {name: array * np.float32(0.5) for name, array in artefact.golden_inputs().items()}
+    arguments = ["--output-dir", str(tmp_path)]
+    for name, array in feeds.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        arguments += ["--input", f"{name}={tmp_path / name}.npy"]
+    done = edgec_run(artefact, *arguments)
+    assert done.returncode == 0, done.stderr
+    for index, (name, expected) in enumerate(artefact.runner().run(feeds).items()):
+        actual = np.load(tmp_path / f"{index}-{name}.npy", allow_pickle=False)
+        assert actual.dtype == expected.dtype
+        np.testing.assert_allclose(actual, expected, rtol=TOLERANCE, atol=1e-7)
+
+
+def _npy(header: str, data: bytes = b"") -> bytes:
+    text = header.encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
+
+
+EXTRA = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 8), }\n"
+BAD_FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "is no .npy file"),
+    "text": (b"hello, this is no array", "is no .npy file"),
+    "truncated header": (b"\x93NUMPY\x01\x00\xff\x00{'descr'", "truncated .npy header"),
+    "huge header": (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", "malformed .npy header"),
+    "no shape": (_npy("{'descr': '<f4', 'fortran_order': False}"), "no 'shape'"),
+    "odd shape": (_npy(EXTRA.replace("1, 8", "1, x")), "malformed shape"),
+    "giant shape": (_npy(EXTRA.replace("1, 8", "99999999999999999999")), "malformed shape"),
+    "object array": (_npy(EXTRA.replace("<f4", "|O")), "unsupported .npy element type '|O'"),
+    "big-endian": (_npy(EXTRA.replace("<f4", ">f4")), "unsupported .npy element type '>f4'"),
+    "Fortran order": (_npy(EXTRA.replace("False", "True"), bytes(32)), "Fortran order"),
+    "wrong shape": (_npy(EXTRA.replace("1, 8", "8, 1"), bytes(32)), "holds float32[8x1], but extra is float32[1x8]"),
+    "wrong dtype": (_npy(EXTRA.replace("<f4", "<i4"), bytes(32)), "holds int32[1x8], but extra is float32[1x8]"),
+    "too short": (_npy(EXTRA, bytes(31)), "truncated"),
+    "too long": (_npy(EXTRA, bytes(33)), "more bytes than its shape needs"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_input_file_is_refused_with_one_message(artefact: Artefact, tmp_path: Path, case: str) -> None:
+    content, message = BAD_FILES[case]
+    np.save(tmp_path / "image.npy", artefact.golden_inputs()["image"])
+    (tmp_path / "extra.npy").write_bytes(content)
+    done = edgec_run(artefact, "--input", f"image={tmp_path}/image.npy", "--input", f"extra={tmp_path}/extra.npy")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--frobnicate"], "unknown option '--frobnicate'"),
+        (["--runs"], "--runs needs a value"),
+        (["--runs", "0"], "--runs: a whole number of at least 1 was expected, got '0'"),
+        (["--threads", "two"], "--threads: a whole number of at least 1"),
+        (["--input", "image"], "NAME=FILE.npy was expected"),
+        (["--input", "img=x.npy"], "no input is called img; inputs: image extra"),
+        (["--input", "image=/nowhere.npy"], "cannot read /nowhere.npy"),
+        (["--self-test", "--input", "image=x.npy"], "--self-test uses the golden inputs"),
+        (["--artefact", "/nowhere"], "cannot read /nowhere/manifest.json"),
+        (["--output-dir", "/nowhere"], "cannot write /nowhere/"),
+    ],
+)
+def test_bad_arguments_are_refused_with_one_message(artefact: Artefact, arguments: list[str], message: str) -> None:
+    done = edgec_run(artefact, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_input_is_named(artefact: Artefact, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", artefact.golden_inputs()["image"])
+    done = edgec_run(artefact, "--input", f"image={tmp_path}/image.npy")
+    assert (done.returncode, done.stderr) == (2, "edgec-run: input extra was not given\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["runtime"]["cpu_flags"].append("quantum"), "this CPU lacks quantum"),
+        (lambda data: data["inputs"][0].update(dtype="complex64"), "unknown dtype complex64"),
+        (lambda data: data.pop("tolerance"), 'manifest.json lacks "tolerance"'),
+        (lambda data: data["runtime"].update(library="nothing.so"), "nothing.so"),
+    ],
+    ids=["cpu", "dtype", "key", "library"],
+)
+def test_a_manifest_it_cannot_use_is_refused(
+    artefact: Artefact, tmp_path: Path, change: Callable[[dict[str, object]], object], message: str
+) -> None:
+    data = json.loads((artefact.folder / "manifest.json").read_text())
+    change(data)
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    done = edgec_run(artefact, "--artefact", str(tmp_path))
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_it_is_a_native_program(artefact: Artefact) -> None:
+    """No script, no Python: the board needs glibc and libstdc++ only."""
+    assert (artefact.folder / "edgec-run").read_bytes()[:4] == b"\x7fELF"
+
+
+def test_the_cpp_example_builds_and_runs(artefact: Artefact, tmp_path: Path) -> None:
+    if shutil.which("cmake") is None or shutil.which("g++") is None:
+        pytest.skip("needs cmake and g++")
+    copy = tmp_path / "artefact"
+    shutil.copytree(artefact.folder, copy)
+    strict = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror"
+    for command in (["cmake", "-B", "build", strict, "-DCMAKE_CXX_COMPILER=g++"], ["cmake", "--build", "build"]):
+        done = subprocess.run(command, cwd=copy / "cpp", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run([copy / "cpp/build/example", copy], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "input  image: float32, 1200 elements" in done.stdout
+    assert "output scores: float32, 4 elements, first " in done.stdout
