@@ -21,7 +21,7 @@ from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.support.real_models import REAL_MODELS  # noqa: E402
+from tests.support.real_models import REAL_MODELS
 
 LARGE_MB = 200
 """Networks with more weights than that are compiled for the host only."""

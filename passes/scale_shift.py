@@ -40,15 +40,14 @@ def fold_into_producer(node: ir.Node, scale: Array | None, shift: Array | None) 
     reason = _producer_refusal(node, scale, shift, dtype)
     if reason is not None or dtype is None:
         return reason
-    new_weights = None if scale is None or weights is None else _scaled_filters(node, weights, scale).astype(dtype)
+    new_weights = None if scale is None or weights is None else _scaled_filters(node, weights, scale)
     new_bias = _new_bias(node, bias, scale, shift)
-    new_bias = None if new_bias is None else new_bias.astype(dtype)
-    if any(array is not None and not np.isfinite(array).all() for array in (new_weights, new_bias)):
+    if not (_fits(new_weights, dtype) and _fits(new_bias, dtype)):
         return OVERFLOW
     if new_weights is not None:
-        replace_constant(node, 1, new_weights)
+        replace_constant(node, 1, new_weights.astype(dtype))
     if new_bias is not None:
-        set_bias(node, new_bias)
+        set_bias(node, new_bias.astype(dtype))
     return None
 
 
@@ -79,15 +78,15 @@ def fold_into_consumer(node: ir.Node, scale: Array, shift: Array, *, dry_run: bo
     factor = scale.reshape(group, 1, per_group, 1)
     offset = (grouped * shift.reshape(group, 1, per_group, 1)).sum(axis=(2, 3)).reshape(filters)
     bias = constant(_input(node, 2))
-    new_weights = (grouped * factor).reshape(weights.shape).astype(weights.dtype)
-    new_bias = (offset if bias is None else bias.astype(np.float64) + offset).astype(weights.dtype)
-    if not (np.isfinite(new_weights).all() and np.isfinite(new_bias).all()):
+    new_weights = (grouped * factor).reshape(weights.shape)
+    new_bias = offset if bias is None else bias.astype(np.float64) + offset
+    if not (_fits(new_weights, weights.dtype) and _fits(new_bias, weights.dtype)):
         return OVERFLOW
     if dry_run:
         return None
-    replace_constant(node, 1, new_weights)
+    replace_constant(node, 1, new_weights.astype(weights.dtype))
     if bias is not None or shift.any():
-        set_bias(node, new_bias)
+        set_bias(node, new_bias.astype(weights.dtype))
     return None
 
 
@@ -166,6 +165,11 @@ def _scaled_filters(node: ir.Node, weights: Array, scale: Array) -> Array:
     per_group = wide.shape[1]
     grouped = wide.reshape(group, wide.shape[0] // group, per_group, -1)
     return (grouped * scale.reshape(group, 1, per_group, 1)).reshape(wide.shape)
+
+
+def _fits(array: Array | None, dtype: np.dtype[Any]) -> bool:
+    """Return whether every element is finite and within the range of `dtype`."""
+    return array is None or bool((np.abs(array) <= np.finfo(dtype).max).all())
 
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:

@@ -80,7 +80,7 @@ def command(
         worst = verification.worst if verification else None
         print_json({"artefact": str(artefact.folder), "target": board.name, "bytes": artefact.size, "error": worst})
     else:
-        error = f", error {verification.worst:.1e} of the range" if verification else ""
-        stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{error}", highlight=False)
+        checked = f", error {verification.worst:.1e} of the range" if verification else ""
+        stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
     if verification:
         verification.check()

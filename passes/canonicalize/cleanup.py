@@ -7,12 +7,13 @@ import hashlib
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     ClearMetadataAndDocStringPass,
-    CommonSubexpressionEliminationPass,
     NameFixPass,
     RemoveUnusedNodesPass,
     RemoveUnusedOpsetsPass,
     TopologicalSortPass,
 )
+
+from edgec.passes.canonicalize.merge_equal import merge_equal
 
 SHARED_FROM_BYTES = 1 << 16
 """Equal float tensors from this size on are shared; smaller ones are often equal by chance (all-zero biases), and
@@ -24,7 +25,7 @@ def remove_duplicates(model: ir.Model) -> bool:
     """Remove unused nodes and initializers, share equal constants and merge equal nodes; return whether any was."""
     removed = RemoveUnusedNodesPass()(model).modified
     shared = _share_initializers(model.graph)
-    merged = CommonSubexpressionEliminationPass()(model).modified
+    merged = merge_equal(model.graph)
     return bool(removed or shared or merged)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,12 @@ def test_classes_txt_gives_the_order(tmp_path: Path) -> None:
     picture(tmp_path / "cat" / "a.png")
     write(tmp_path / "classes.txt", "dog\ncat\n")
     assert opened(tmp_path)[0].label == ClassLabel(1)
+
+
+def test_samples_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    picture(tmp_path / "cat" / "a.png")
+    samples = pickle.loads(pickle.dumps(opened(tmp_path)))
+    assert samples[0].label == ClassLabel(0)
 
 
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:

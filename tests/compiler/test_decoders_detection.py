@@ -237,13 +237,13 @@ def test_yolov3_is_the_examples_decoder_to_the_bit(monkeypatch: pytest.MonkeyPat
     channels = 3 * (5 + len(settings.classes))
     height, width = settings.size
     sample = Sample("a", {}, None, Placement.identity((width, height)))
-    for strength in (1.0, 4.0):
+    for strength, min_score in ((1.0, 0.5), (4.0, 0.9)):  # high scores only: theirs is slow on thousands
         outputs = {
             name: (rng.standard_normal((1, channels, height // s, width // s)) * strength).astype(np.float32)
             for name, s in zip(settings.outputs, settings.strides, strict=True)
         }
-        expected = theirs.decode([outputs[name][0] for name in settings.outputs], settings, min_score=0.01)
-        found: Detections = decoder(outputs, sample)
+        expected = theirs.decode([outputs[name][0] for name in settings.outputs], settings, min_score=min_score)
+        found: Detections = decoder.model_copy(update={"min_score": min_score})(outputs, sample)
         assert len(found.boxes) > 20
         for mine, its in zip(found, expected, strict=True):
             np.testing.assert_array_equal(mine, its)

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from edgec.model.signature import inputs_of
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.contract import Equivalence, Interface, check_valid
+from edgec.passes.raise_opset import RaiseOpset
 from edgec.passes.report import PassReport
 from edgec.reference.golden import random_inputs
 
@@ -26,8 +27,9 @@ def applied(each: ir.passes.PassBase, model: ir.Model, *, tolerance: float = ROU
 
 
 def canonical(model: ir.Model, *, tolerance: float = ROUNDING) -> ir.Model:
-    """Return the canonical form; assert that it computes the same and is canonical."""
-    after, _ = applied(Canonicalize(), model, tolerance=tolerance)
+    """Return the canonical form in opset 18 or newer; assert that it computes the same and is at rest."""
+    raised, _ = applied(RaiseOpset(), model, tolerance=tolerance)
+    after, _ = applied(Canonicalize(), raised, tolerance=tolerance)
     again = Canonicalize()(after.clone())
     assert not again.modified, again
     return after

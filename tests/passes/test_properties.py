@@ -170,7 +170,7 @@ def join(net: Network, x: str) -> str:
 
 
 def squash(net: Network, x: str) -> str:
-    n, channels, height, width = net.shapes[x]
+    n, channels, *_ = net.shapes[x]
     return net.add("ReduceMean", [x], (n, channels, 1, 1), axes=[2, 3])
 
 

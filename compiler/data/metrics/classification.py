@@ -40,7 +40,8 @@ class Classification:
         scores = self._decoder(outputs, sample)
         label = int(self._classes.number(require_label(sample, ClassLabel, self.name).index))
         if not 0 <= label < len(scores):
-            raise BadOption(f"metric {self.name}: {sample.name} is of class {label}, the network has {len(scores)}")
+            problem = f"metric {self.name}: {sample.name} is of class {label}, the network has {len(scores)}"
+            raise BadOption(problem, remedy="Give the class names in the network's order as classes.txt in the data.")
         better = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
         self._ranks.append(len(scores) if np.isnan(scores[label]) else int(better))
 
