@@ -126,4 +126,5 @@ def _case(reference: Reference, inputs: Mapping[str, Array]) -> _Case:
 
 
 def _next_number(array: Array) -> Array:
-    return np.nextafter(array, np.array(np.inf, array.dtype)) if array.dtype.kind == "f" else array
+    # asarray: of a rank-0 array numpy makes a scalar, which ONNX Runtime does not take.
+    return np.asarray(np.nextafter(array, np.array(np.inf, array.dtype))) if array.dtype.kind == "f" else array

@@ -10,7 +10,7 @@ from edgec.passes.canonicalize.operands import own_producer, rank_of
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.editing import bypass, graph_of, insert_before, substitute
 from edgec.passes.report import PassReport
-from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumer, fold_into_producer
+from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
 
 PARAMETERS = ("scale", "bias", "mean", "variance")
 
@@ -120,12 +120,9 @@ def _into_consumers(node: ir.Node, scale: Array, shift: Array) -> str | None:
     other = next((use.node for use in uses if use.node.op_type != "Conv" or use.idx != 0), None)
     if other is not None:
         return f"{label(other)} ({other.op_type}) after it is no Conv"
-    # All or none: first ask every reader, then change them.
-    for dry_run in (True, False):
-        for use in uses:
-            reason = fold_into_consumer(use.node, scale, shift, dry_run=dry_run)
-            if reason is not None:
-                return reason
+    reason = fold_into_consumers(y, scale, shift)
+    if reason is not None:
+        return reason
     bypass(node, x)
     return None
 

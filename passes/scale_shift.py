@@ -51,42 +51,32 @@ def fold_into_producer(node: ir.Node, scale: Array | None, shift: Array | None) 
     return None
 
 
-def fold_into_consumer(node: ir.Node, scale: Array, shift: Array, *, dry_run: bool = False) -> str | None:
-    """Make the Conv `node` that reads x compute what it computed when it read scale * x + shift.
+def fold_into_consumers(value: ir.Value, scale: Array, shift: Array) -> str | None:
+    """Make the Convs that read `value` compute what they computed when it was scale * value + shift: all or none.
 
     W'[m, c] = W[m, c] * scale[c], b'[m] = b[m] + sum over c and the kernel of W[m, c] * shift[c]. Padding adds zeros
     after the shift, not before, so a shift is possible only without padding.
 
     Args:
-        node: A Conv.
-        scale: [input channels].
-        shift: [input channels].
-        dry_run: Only ask, change nothing.
+        value: Read only by Convs, as their first input.
+        scale: [channels].
+        shift: [channels].
 
     Returns:
         None if done, else the reason why not; the graph is then as before.
     """
-    reason = _consumer_refusal(node, shift)
-    if reason is not None:
-        return reason
-    weights = constant(_input(node, 1))
-    if weights is None:
-        return "the weights of the Conv after it are not constant"
-    group = attribute(node, "group", 1)
-    filters, per_group = weights.shape[:2]
-    grouped = weights.astype(np.float64).reshape(group, filters // group, per_group, -1)
-    factor = scale.reshape(group, 1, per_group, 1)
-    offset = (grouped * shift.reshape(group, 1, per_group, 1)).sum(axis=(2, 3)).reshape(filters)
-    bias = constant(_input(node, 2))
-    new_weights = (grouped * factor).reshape(weights.shape)
-    new_bias = offset if bias is None else bias.astype(np.float64) + offset
-    if not (_fits(new_weights, weights.dtype) and _fits(new_bias, weights.dtype)):
-        return OVERFLOW
-    if dry_run:
-        return None
-    replace_constant(node, 1, new_weights.astype(weights.dtype))
-    if bias is not None or shift.any():
-        set_bias(node, new_bias.astype(weights.dtype))
+    nodes = [use.node for use in value.uses()]
+    folded = [_folded_consumer(node, scale, shift) for node in nodes]
+    for result in folded:
+        if isinstance(result, str):
+            return result
+    for node, result in zip(nodes, folded, strict=True):
+        if isinstance(result, str):
+            continue
+        weights, bias = result
+        replace_constant(node, 1, weights)
+        if bias is not None:
+            set_bias(node, bias)
     return None
 
 
@@ -126,6 +116,24 @@ def _producer_refusal(
     if dtype is None or dtype.kind != "f":
         return f"its weights are {dtype}, not float16, float32 or float64"
     return None
+
+
+def _folded_consumer(node: ir.Node, scale: Array, shift: Array) -> tuple[Array, Array | None] | str:
+    """Return new weights and bias (None: as it is) of a Conv, in the dtype they have, or the reason why not."""
+    weights, bias = constant(_input(node, 1)), constant(_input(node, 2))
+    reason = _consumer_refusal(node, shift)
+    if reason is not None or weights is None:
+        return reason or "the weights of the Conv after it are not constant"
+    group = attribute(node, "group", 1)
+    filters, per_group = weights.shape[:2]
+    grouped = weights.astype(np.float64).reshape(group, filters // group, per_group, -1)
+    new_weights = (grouped * scale.reshape(group, 1, per_group, 1)).reshape(weights.shape)
+    new_bias = (grouped * shift.reshape(group, 1, per_group, 1)).sum(axis=(2, 3)).reshape(filters)
+    if bias is not None:
+        new_bias = new_bias + bias
+    if not (_fits(new_weights, weights.dtype) and _fits(new_bias, weights.dtype)):
+        return OVERFLOW
+    return new_weights.astype(weights.dtype), new_bias.astype(weights.dtype) if shift.any() else None
 
 
 def _consumer_refusal(node: ir.Node, shift: Array) -> str | None:

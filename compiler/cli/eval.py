@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgec.data.samples import Sample, Samples
     from edgec.model.signature import TensorSpec
 
+SMALL = 1e-3  # an output error below needs its exponent to be read
+
 Run = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -105,9 +107,15 @@ def _print(results: Mapping[str, MetricResult]) -> None:
     for name, result in results.items():
         numbers = {name: result.value} | {k: v for k, v in result.details.items() if not isinstance(v, dict)}
         tables = {k: v for k, v in result.details.items() if isinstance(v, dict)}
-        lines = ["  ".join(f"{k} {v:.4f}" for k, v in numbers.items())]
-        lines += [f"  {key}: " + ", ".join(f"{k} {v:.4f}" for k, v in table.items()) for key, table in tables.items()]
+        lines = ["  ".join(f"{k} {_number(v)}" for k, v in numbers.items())]
+        lines += [
+            f"  {key}: " + ", ".join(f"{k} {_number(v)}" for k, v in table.items()) for key, table in tables.items()
+        ]
         stdout.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2e}" if 0 < abs(value) < SMALL else f"{value:.4f}"
 
 
 def _open_artefact(folder: Path, threads: int | None, preprocess: str | None, shapes: dict[str, Any]) -> _Network:

@@ -12,7 +12,7 @@ from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
 from edgec.passes.canonicalize.expand_sum import expand_sum
 from edgec.passes.canonicalize.explicit_windows import explicit_windows
-from edgec.passes.canonicalize.fold_affine import fold_affine
+from edgec.passes.canonicalize.fold_affine import fold_affine, fold_affine_forward
 from edgec.passes.canonicalize.hard_sigmoid import hard_sigmoid_from_clip, hard_sigmoid_from_unit_clip, hard_swish
 from edgec.passes.canonicalize.merge_cast import merge_cast
 from edgec.passes.canonicalize.merge_pad import merge_pad
@@ -23,6 +23,7 @@ from edgec.passes.canonicalize.silu import expand_swish, order_silu
 from edgec.passes.canonicalize.simplify_arithmetic import constant_second, constant_sub_div, merge_constants
 from edgec.passes.canonicalize.sink_transpose import sink_transpose
 from edgec.passes.canonicalize.static_reshape import static_reshape
+from edgec.passes.canonicalize.unroll_loop import unroll_loop
 from edgec.passes.fingerprint import fingerprint
 from edgec.passes.report import PassReport
 
@@ -40,11 +41,13 @@ RULES: tuple[Rule, ...] = (
     explicit_windows,  # before merge_pad: it adds to pads that are written out
     merge_pad,
     fold_affine,  # before merge_constants: a layer takes in scale and shift one by one
+    fold_affine_forward,
     merge_constants,
     merge_transpose,
     reshape_unit_transpose,
     sink_transpose,
     static_reshape,
+    unroll_loop,
 )
 
 MOST_ROUNDS = 50

@@ -24,6 +24,7 @@ they stand in for weights that were left out, and sharing them would merge layer
 def remove_duplicates(model: ir.Model) -> bool:
     """Remove unused nodes and initializers, share equal constants and merge equal nodes; return whether any was."""
     removed = RemoveUnusedNodesPass()(model).modified
+    _forget_removed_readers(model)
     shared = _share_initializers(model.graph)
     merged = merge_equal(model.graph)
     return bool(removed or shared or merged)
@@ -40,6 +41,16 @@ def tidy(model: ir.Model) -> None:
     NameFixPass()(model)
     TopologicalSortPass()(model)
     _sort_initializers(model.graph)
+
+
+def _forget_removed_readers(model: ir.Model) -> None:
+    """Detach nodes in the bodies of control flow that was removed: values still count them as readers."""
+    present = set(model.graph.all_nodes())
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    for value in (*values, *(output for node in present for output in node.outputs)):
+        for use in list(value.uses()):
+            if use.node not in present:
+                use.node.replace_input_with(use.idx, None)
 
 
 def _share_initializers(graph: ir.Graph) -> bool:

@@ -17,8 +17,8 @@ WITH_DILATIONS = ("Conv", "ConvTranspose", "MaxPool")
 def explicit_windows(node: ir.Node) -> Outcome:
     """Before: `auto_pad`, `output_shape`, or attributes left to their defaults. After: all of them written out.
 
-    Exact; later steps need no defaults. SAME_UPPER puts the odd element of padding at the end, SAME_LOWER at the
-    beginning (ONNX operator reference).
+    Exact; later steps need no defaults. The odd element of padding comes last with SAME_UPPER, else first (ONNX
+    operator reference).
     """
     x, y = static_shape(node.inputs[0]), static_shape(node.outputs[0])
     kernel = _kernel(node)
@@ -26,10 +26,13 @@ def explicit_windows(node: ir.Node) -> Outcome:
         return Refused("its shapes are unknown")
     rank = len(kernel)
     ones = (1,) * rank
+    pads = _pads(node, x[2:], y[2:], kernel)
+    if min(pads, default=0) < 0 and "output_shape" in node.attributes:
+        return Refused("its output_shape is larger than what its kernel reaches")
     wanted: dict[str, tuple[int, ...] | int] = {
         "kernel_shape": kernel,
         "strides": attribute(node, "strides") or ones,
-        "pads": _pads(node, x[2:], y[2:], kernel),
+        "pads": pads,
     }
     if node.op_type in WITH_DILATIONS:
         wanted["dilations"] = attribute(node, "dilations") or ones
@@ -74,4 +77,4 @@ def _pads(node: ir.Node, x: Sequence[int], y: Sequence[int], kernel: Sequence[in
         else:
             totals.append(max((y[i] - 1) * strides[i] + extent - x[i], 0))
     small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return (*large, *small) if auto_pad == "SAME_LOWER" else (*small, *large)
+    return (*small, *large) if auto_pad == "SAME_UPPER" else (*large, *small)

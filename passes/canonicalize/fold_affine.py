@@ -1,4 +1,4 @@
-"""Fold Mul and Add by per-channel constants into the Conv, ConvTranspose, Gemm or MatMul before them."""
+"""Fold Mul and Add by per-channel constants into the Conv, ConvTranspose, Gemm or MatMul beside them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import Array
-from edgec.passes.canonicalize.operands import is_float, own_producer, static_shape, with_constant
+from edgec.passes.canonicalize.operands import WithConstant, is_float, own_producer, static_shape, with_constant
 from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
 from edgec.passes.editing import bypass
-from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_producer
+from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
 
 
 @rule("Mul", "Add", "Sub")
@@ -19,40 +19,74 @@ def fold_affine(node: ir.Node) -> Outcome:
     Likewise c - Conv(x). Left alone where the output of the Conv has other readers, or where c varies over the picture.
     Sub and Div by a constant have become Add and Mul before.
     """
-    operands = with_constant(node)
-    if operands is None or not is_float(operands.variable):
+    operands = _operands(node)
+    linear = None if operands is None else own_producer(operands.variable, *LINEAR)
+    if operands is None or linear is None or (linear.op_type == "MatMul" and node.op_type != "Mul"):
+        return None  # a MatMul has no bias: the Add behind it is its canonical form
+    line = _scale_and_shift(node, operands, channel_axis(linear))
+    if line is None:
         return None
-    linear = own_producer(operands.variable, *LINEAR)
-    shape = static_shape(operands.variable)
-    if linear is None or shape is None or shape != static_shape(node.outputs[0]):
-        return None
-    if linear.op_type == "MatMul" and node.op_type != "Mul":
-        return None  # it has no bias: the Add behind it is its canonical form
-    if node.op_type == "Sub" and not operands.constant_is_first:
-        return None
-    per_channel = along_axis(operands.array, shape, channel_axis(linear))
-    if per_channel is None:
-        return None
-    scale, shift = {
-        "Mul": (per_channel, None),
-        "Add": (None, per_channel),
-        "Sub": (np.full_like(per_channel, -1), per_channel),
-    }[node.op_type]
     done = f"{label(linear)}: {node.op_type} by a constant folded"
-    reason = fold_into_producer(linear, scale, shift)
+    reason = fold_into_producer(linear, *line)
     if reason is not None:
         return Refused(f"not folded into {label(linear)} ({linear.op_type}): {reason}")
     bypass(node, operands.variable)
     return done
 
 
-def along_axis(array: Array, shape: tuple[int, ...], axis: int) -> Array | None:
+@rule("Mul", "Add")
+def fold_affine_forward(node: ir.Node) -> Outcome:
+    """Before: Conv(x * c) or Conv(x + c), c constant along all axes but that of the channels. After: Conv(x).
+
+    All readers have to be such Convs; Conv(x + c) must not pad. `fold_affine` comes first.
+    """
+    operands = _operands(node)
+    readers = node.outputs[0].uses()
+    if operands is None or not readers or any(use.node.op_type != "Conv" or use.idx != 0 for use in readers):
+        return None
+    line = _scale_and_shift(node, operands, 1)
+    if line is None or node.outputs[0].is_graph_output():
+        return None
+    scale, shift = line
+    ones = np.ones_like(shift if scale is None else scale)
+    done = f"{', '.join(label(use.node) for use in readers)}: {node.op_type} by a constant before it folded"
+    reason = fold_into_consumers(
+        node.outputs[0], ones if scale is None else scale, 0 * ones if shift is None else shift
+    )
+    if reason is not None:
+        return Refused(f"not folded forward: {reason}")
+    bypass(node, operands.variable)
+    return done
+
+
+def _operands(node: ir.Node) -> WithConstant | None:
+    """Return variable and constant operand of a float node whose result has the shape of the variable, or None."""
+    operands = with_constant(node)
+    if operands is None or not is_float(operands.variable):
+        return None
+    shape = static_shape(operands.variable)
+    same = shape is not None and shape == static_shape(node.outputs[0])
+    subtracts_constant = node.op_type == "Sub" and not operands.constant_is_first
+    return operands if same and not subtracts_constant else None
+
+
+def _scale_and_shift(node: ir.Node, operands: WithConstant, axis: int) -> tuple[Array | None, Array | None] | None:
+    """Return scale and shift along `axis`, None for 1 and 0; or None if the constant varies along others too."""
+    shape = static_shape(operands.variable) or ()
+    per_channel = _along_axis(operands.array, shape, axis)
+    if per_channel is None:
+        return None
+    if node.op_type == "Mul":
+        return per_channel, None
+    return (None, per_channel) if node.op_type == "Add" else (np.full_like(per_channel, -1), per_channel)
+
+
+def _along_axis(array: Array, shape: tuple[int, ...], axis: int) -> Array | None:
     """Return `array`, broadcast against `shape`, as float64 [shape[axis]] if it varies along `axis` only, else None."""
     rank = len(shape)
-    if array.ndim > rank:
+    if array.ndim > rank or rank < 2:
         return None
     full = (1,) * (rank - array.ndim) + array.shape
-    axis %= rank
-    if any(length != 1 for index, length in enumerate(full) if index != axis):
+    if any(length != 1 for index, length in enumerate(full) if index != axis % rank):
         return None
     return np.broadcast_to(array.astype(np.float64).reshape(-1), (shape[axis],)).copy()

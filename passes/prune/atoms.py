@@ -38,24 +38,27 @@ class Atoms:
 
     def roots(self, ids: Ids) -> Ids:
         """Return the representatives of atoms, same shape."""
-        flat = [self.root(int(atom)) for atom in ids.reshape(-1)]
-        return np.array(flat, np.int64).reshape(ids.shape)
+        unique, places = np.unique(ids, return_inverse=True)
+        found = np.array([self.root(int(atom)) for atom in unique], np.int64)
+        return found[places].reshape(ids.shape)
 
     def unify(self, first: Ids, second: Ids, reason: str) -> None:
         """Tie atoms pairwise (arrays of one shape); where one of a pair is fixed, fix the other for `reason`."""
-        for a, b in zip(first.reshape(-1).tolist(), second.reshape(-1).tolist(), strict=True):
+        differ = first != second
+        for a, b in zip(first[differ].tolist(), second[differ].tolist(), strict=True):
             self._tie(a, b, reason)
 
     def unify_rows(self, rows: Ids, reason: str) -> Ids:
         """Tie all atoms of each row of `rows` [n, m]; return one atom for each row, [n]."""
-        for row in rows.tolist():
-            for atom in row[1:]:
-                self._tie(row[0], atom, reason)
+        first = np.broadcast_to(rows[:, :1], rows.shape)
+        other = rows != first
+        pairs = np.unique(np.stack([first[other], rows[other]]), axis=1)
+        self.unify(pairs[0], pairs[1], reason)
         return rows[:, 0]
 
     def fix(self, ids: Ids, reason: str) -> None:
         """Keep atoms from being removed, because of `reason`; the first reason given stays."""
-        for atom in ids.reshape(-1).tolist():
+        for atom in np.unique(ids).tolist():
             self._reason.setdefault(self.root(atom), reason)
 
     def reason(self, atom: int) -> str | None:
@@ -64,8 +67,9 @@ class Atoms:
 
     def fixed(self, ids: Ids) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return which atoms must not be removed, same shape."""
-        flat = [self.root(int(atom)) in self._reason for atom in ids.reshape(-1)]
-        return np.array(flat, bool).reshape(ids.shape)
+        unique, places = np.unique(ids, return_inverse=True)
+        found = np.array([self.root(int(atom)) in self._reason for atom in unique], bool)
+        return found[places].reshape(ids.shape)
 
     def _tie(self, a: int, b: int, reason: str) -> None:
         a, b = self.root(a), self.root(b)

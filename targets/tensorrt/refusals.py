@@ -66,8 +66,6 @@ def _computed_weights(node: ir.Node, limits: Limits) -> str | None:
 def _conv_transpose(node: ir.Node, limits: Limits) -> str | None:
     pads = attribute(node, "pads", ())
     half = len(pads) // 2
-    if any(begin < 0 for begin in pads[:half]):
-        return f"pads {list(pads)}: negative ones at the beginning are not read"
     if limits.version == "8.2" and half == 3 and pads[:3] != pads[3:]:
         return f"pads {list(pads)}: in 3-D both ends must be padded alike"
     return None
@@ -82,11 +80,6 @@ def _needs_constant(*indices: int) -> Refusal:
         return None
 
     return refusal
-
-
-def _not_of_bool(node: ir.Node, limits: Limits) -> str | None:
-    """Gather and its kin before 10."""
-    return "boolean data is not read" if not limits.has_int64 and dtype_of(node.inputs[0]) == np.bool_ else None
 
 
 def _where(node: ir.Node, limits: Limits) -> str | None:
@@ -141,6 +134,19 @@ def _training(node: ir.Node, limits: Limits) -> str | None:
     return "it is in training mode" if attribute(node, "training_mode", 0) else None
 
 
+def _training_dropout(node: ir.Node, limits: Limits) -> str | None:
+    training = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    return "it is in training mode" if training is not None and training.any() else None
+
+
+def _float_range(node: ir.Node, limits: Limits) -> str | None:
+    """Of 8.2: computed bounds must be integers."""
+    if limits.version != "8.2" or all(constant(value) is not None for value in node.inputs):
+        return None
+    dtype = dtype_of(node.inputs[0])
+    return "float bounds must be constant" if dtype is not None and dtype.kind == "f" else None
+
+
 def _norm_power(node: ir.Node, limits: Limits) -> str | None:
     return None if attribute(node, "p", 2) in (1, 2) else f"p is {attribute(node, 'p')}, it must be 1 or 2"
 
@@ -176,6 +182,17 @@ def _int64_constants(node: ir.Node, limits: Limits) -> str | None:
     return None
 
 
+def _foreign_type(node: ir.Node, limits: Limits) -> str | None:
+    taken = {"bool", "int8", "int32", "int64", "float16", "float32", "float64"}
+    taken |= {"uint8"} if limits.has_uint8 else set()
+    taken |= {"bfloat16"} if limits.has_int64 else set()
+    for value in (*node.inputs, *node.outputs):
+        dtype = dtype_of(value)
+        if dtype is not None and dtype.name not in taken:
+            return f"{value.name if value else ''!r} is {dtype.name}, a type that it does not have"
+    return None
+
+
 REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "AveragePool": (_dilated_pool, _uneven_pads, _pool_rank),
     "BatchNormalization": (_training,),
@@ -184,12 +201,9 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "CumSum": (_needs_constant(1),),
     "DepthToSpace": (_rank(4),),
     "DequantizeLinear": (refuse_quantize,),
-    "Dropout": (_needs_constant(2),),
+    "Dropout": (_needs_constant(2), _training_dropout),
     "Einsum": (_einsum,),
     "GRU": (_recurrent,),
-    "Gather": (_not_of_bool,),
-    "GatherElements": (_not_of_bool,),
-    "GatherND": (_not_of_bool,),
     "Gemm": (_rank(2),),
     "GridSample": (_rank(4),),
     "InstanceNormalization": (_needs_constant(1, 2), _rank(3, 4, 5)),
@@ -203,6 +217,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "Pad": (_pad_mode,),
     "QuantizeLinear": (refuse_quantize,),
     "RNN": (_recurrent,),
+    "Range": (_float_range,),
     "Resize": (refuse_resize,),
     "ScatterElements": (_scatter,),
     "ScatterND": (_scatter,),
@@ -214,4 +229,4 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(REDUCTIONS, (_needs_constant(1),)),
 }
 
-ANY_NODE: tuple[Refusal, ...] = (_int64_constants,)
+ANY_NODE: tuple[Refusal, ...] = (_int64_constants, _foreign_type)

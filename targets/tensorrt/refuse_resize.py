@@ -8,6 +8,8 @@ from edgec.model.graph import attribute, constant
 from edgec.targets.tensorrt.legalize.rewriter import shape_of
 from edgec.targets.tensorrt.limits import Limits
 
+COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners")
+
 
 def refuse_resize(node: ir.Node, limits: Limits) -> str | None:
     """Return why the Resize `node` is refused, or None."""
@@ -17,8 +19,7 @@ def refuse_resize(node: ir.Node, limits: Limits) -> str | None:
     policy = attribute(node, "keep_aspect_ratio_policy", "stretch")
     scales = node.inputs[2] if len(node.inputs) > 2 else None
     obstacles = {
-        "coordinate_transformation_mode tf_crop_and_resize is not available": coordinates == "tf_crop_and_resize",
-        f"coordinate_transformation_mode {coordinates} is not available": coordinates == "half_pixel_symmetric",
+        f"coordinate_transformation_mode {coordinates} is not available": coordinates not in COORDINATES,
         "mode cubic is not available": mode == "cubic" and limits.version == "8.2",
         "antialias is not available": bool(attribute(node, "antialias", 0)),
         f"keep_aspect_ratio_policy {policy} is not available": policy != "stretch",

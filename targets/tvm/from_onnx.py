@@ -15,6 +15,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgec.errors import UnsupportedModel
 from edgec.model.signature import inputs_of, outputs_of
+from edgec.targets.tvm.legalize import legalize
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -37,7 +38,7 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
         more = f"; and {len(refused) - MAX_NAMED} more" if len(refused) > MAX_NAMED else ""
         raise UnsupportedModel(f"the TVM back end cannot run {shown}{more}", remedy=REMEDY)
     inputs_of(model), outputs_of(model)  # refuses open shapes
-    proto = ir.to_proto(model)
+    proto = ir.to_proto(legalize(model))
     importer = _Importer(shape_dict={}, dtype_dict={})
     with _quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about input names, which stay ours

@@ -8,14 +8,15 @@ import tvm
 from tvm import relax, tirx
 
 from edgec.targets.board import Board
+from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.regions.emit import Emitter
 from edgec.targets.tvm.regions.graph import read_graph
 from edgec.targets.tvm.regions.grow import grow_regions
 from edgec.targets.tvm.regions.normalize import normalize
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.generic import schedule_function
-from edgec.targets.tvm.schedules.rules import rule_of
-from edgec.targets.tvm.target_model import TargetModel, target_model, tvm_target
+from edgec.targets.tvm.schedules.rules import fits_plain, rule_of
+from edgec.targets.tvm.target_model import TargetModel, target_model
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class LoweredModule:
 
 def lower_relax(mod: tvm.IRModule, board: Board) -> tvm.IRModule:
     """Return `mod` with every function scheduled for the CPU of `board`, ready for `relax.build`."""
-    return lower_with_report(mod, target_model(board), tvm_target(board)).module
+    return lower_with_report(mod, target_model(board), llvm_target(resolve(board))).module
 
 
 def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.Target) -> LoweredModule:
@@ -69,7 +70,7 @@ def _lower_regions(mod: tvm.IRModule, model: TargetModel, report: LoweringReport
     if graph is None:
         return mod
     normalize(graph)
-    regions = grow_regions(graph, rule_of)
+    regions = grow_regions(graph, rule_of, fits_plain)
     return Emitter(mod, mod["main"], graph, model, report).emit(regions)
 
 

@@ -15,6 +15,7 @@ class LoweringReport:
     rules: dict[str, str] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
+    refusals: list[str] = field(default_factory=list)
 
     def add(self, function: str, rule: str, detail: str = "") -> None:
         """Note one use of `function`, made by `rule`."""
@@ -22,6 +23,11 @@ class LoweringReport:
         self.calls[function] += 1
         if detail:
             self.details[function] = detail
+
+    def refuse(self, rule: str, operator: str, shape: tuple[int, ...] | None, reason: str) -> None:
+        """Note that `rule` took an operator and then failed on it; the last line of the reason is kept."""
+        lines = reason.strip().splitlines()
+        self.refusals.append(f"{rule}: {operator} {shape}: {lines[-1] if lines else ''}")
 
     def fallbacks(self) -> list[str]:
         """Return the functions that only the generic schedule took."""

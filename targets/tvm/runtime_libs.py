@@ -45,7 +45,8 @@ def runtime_folder(board: Board, wheel: Path | None, record: Record) -> Path:
         BadOption: `wheel` is of another version or CPU, or the board's glibc is too old.
     """
     versions = installed_versions()
-    source = f"-{hash_of(wheel)[:12]}" if wheel is not None and wheel.is_file() else ""
+    given = None if wheel is None else given_wheels(wheel, versions, board.architecture)
+    source = "" if given is None else "".join(f"-{hash_of(path)[:12]}" for path in given)
     key = f"{versions.tvm}-{versions.ffi}-{board.architecture}{source}"
     folder = cache_folder() / "tvm-runtime" / key
     if not _sound(folder):
@@ -53,8 +54,8 @@ def runtime_folder(board: Board, wheel: Path | None, record: Record) -> Path:
         with tempfile.TemporaryDirectory(prefix=f"{key}.", dir=folder.parent) as scratch:
             staged = Path(scratch) / "libraries"
             staged.mkdir()
-            if wheel is not None:
-                _unpack(given_wheels(wheel, versions, board.architecture), staged)
+            if given is not None:
+                _unpack(given, staged)
             elif board.architecture == platform.machine():
                 _copy_installed(staged)
             else:

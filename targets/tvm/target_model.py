@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tvm
-from tvm.target import Target, codegen
 
 from edgec.targets.board import Board
+from edgec.targets.tvm.cpu import features, resolve
 
 Isa = Literal["avx512", "avx2", "sse", "neon"]
 DotProduct = Literal["none", "vnni", "sdot", "smmla"]
@@ -45,41 +44,25 @@ class TargetModel:
         return self.isa == "neon"
 
 
-def tvm_target(board: Board) -> Target:
-    """Return TVM's target for `board`; the CPU `host` becomes the one LLVM detects."""
-    cpu = codegen.llvm_get_system_cpu() if board.cpu == "host" else board.cpu
-    fields: dict[str, object] = {"kind": "llvm", "mtriple": board.triple, "mcpu": cpu, "num-cores": board.threads}
-    if board.features:
-        fields["mattr"] = list(board.features)
-    return Target(fields)
-
-
 def target_model(board: Board) -> TargetModel:
     """Return the model of `board`'s CPU, from its record and LLVM's feature table of that CPU."""
-    target = tvm_target(board)
-    features = {str(name) for name in codegen.llvm_get_cpu_features(target)}
-    features |= {name.removeprefix("+") for name in board.features}
+    known = resolve(board)
     l1, l2 = _caches(board)
-    return model_of(features, cpu=str(target.attrs["mcpu"]), l1=l1, l2=l2, cores=board.threads)
+    return model_of(features(known), cpu=known.cpu, l1=l1, l2=l2, cores=board.threads)
 
 
-def model_of(features: AbstractSet[str], *, cpu: str, l1: int, l2: int, cores: int) -> TargetModel:
-    """Return the model of a CPU with LLVM's `features`, caches of `l1` and `l2` bytes and `cores` threads."""
-    if "neon" in features:
-        dot: DotProduct = "smmla" if "i8mm" in features else "sdot" if "dotprod" in features else "none"
-        fp16 = "fullfp16" in features
+def model_of(feature_names: AbstractSet[str], *, cpu: str, l1: int, l2: int, cores: int) -> TargetModel:
+    """Return the model of a CPU with LLVM's `feature_names`, caches of `l1` and `l2` bytes and `cores` threads."""
+    if "neon" in feature_names:
+        dot: DotProduct = "smmla" if "i8mm" in feature_names else "sdot" if "dotprod" in feature_names else "none"
+        fp16 = "fullfp16" in feature_names
         return TargetModel("neon", 4, 32, 2, 4, l1, l2, cores, dot, fp16_arithmetic=fp16)
-    if "avx512f" in features:
-        dot = "vnni" if "avx512vnni" in features else "none"
+    if "avx512f" in feature_names:
+        dot = "vnni" if "avx512vnni" in feature_names else "none"
         return TargetModel("avx512", 16, 32, 2, 4, l1, l2, cores, dot, half_width_same_peak=cpu in DOUBLE_PUMPED)
-    if "avx2" in features and "fma" in features:
-        return TargetModel("avx2", 8, 16, 2, 4, l1, l2, cores, "vnni" if "avxvnni" in features else "none")
+    if "avx2" in feature_names and "fma" in feature_names:
+        return TargetModel("avx2", 8, 16, 2, 4, l1, l2, cores, "vnni" if "avxvnni" in feature_names else "none")
     return TargetModel("sse", 4, 16, 1, 4, l1, l2, cores)
-
-
-def vector_bits(model: TargetModel) -> int:
-    """Return the width of a vector register of `model` in bits."""
-    return model.lanes * tvm.DataType("float32").bits
 
 
 def _caches(board: Board) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,16 +11,21 @@ from tests.passes.equal import EXACT, canonical
 from tests.support.models import model, ops, random_weights
 
 CONSTANTS = random_weights(
-    w=(4, 3, 1, 1), t=(3, 4, 1, 1), c=(1, 4, 1, 1), d=(4, 1, 1), row=(1, 1, 1, 5), full=(1, 4, 5, 5), s=()
+    w=(4, 3, 1, 1),
+    t=(3, 4, 1, 1),
+    c=(1, 4, 1, 1),
+    d=(4, 1, 1),
+    row=(1, 1, 1, 5),
+    full=(1, 4, 5, 5),
+    s=(),
+    p=(3, 1, 1),
+    w2=(4, 3, 1, 1),
+    k=(4, 3, 2, 2),
 )
 
 
 def net(body: str, extra: str = ""):
-    used = {
-        name: array
-        for name, array in CONSTANTS.items()
-        if f" {name})" in body or f" {name}," in body or f"({name}," in body
-    }
+    used = {name: array for name, array in CONSTANTS.items() if name in re.findall(r"\w+", body)}
     return model(f"g (float[1, 3, 5, 5] x) => (float[1, 4, 5, 5] y{extra}) {{ {body} }}", used)
 
 
@@ -111,3 +118,21 @@ def test_division_by_a_number_without_reciprocal_is_left() -> None:
         "g (float[1, 3] x) => (float[1, 3] y) { y = Div (x, tiny) }", {"tiny": np.array([1, 1e-39, 1], np.float32)}
     )
     assert ops(canonical(before)) == ["Div"]
+
+
+FORWARD = {
+    "scale and shift": ("m = Mul (x, p)  a = Add (m, p)  y = Conv (a, w)", ["Conv"]),
+    "scale before padding": ("m = Mul (x, p)  y = Conv <pads = [1, 1, 0, 0]> (m, k)", ["Conv"]),
+    "two readers": ("m = Mul (x, p)  a = Conv (m, w)  b = Conv (m, w2)  r = Relu (b)  y = Add (a, r)", ["Conv"] * 2),
+    "shift before padding": ("m = Add (x, p)  y = Conv <pads = [1, 1, 0, 0]> (m, k)", ["Add", "Conv"]),
+    "a reader that is no Conv": (
+        "m = Mul (x, p)  r = ReduceMax <axes = [1]> (m)  a = Conv (m, w)  y = Add (a, r)",
+        ["Mul"],
+    ),
+    "varies over the picture": ("m = Mul (x, row)  y = Conv (m, w)", ["Mul", "Conv"]),
+}
+
+
+@pytest.mark.parametrize(("body", "first"), FORWARD.values(), ids=FORWARD)
+def test_before_a_convolution(body: str, first: list[str]) -> None:
+    assert ops(canonical(net(body)))[: len(first)] == first

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
+from edgec.passes.canonicalize import Canonicalize
 from tests.passes.equal import EXACT, canonical
 from tests.support.models import model, ops, random_weights
 
@@ -33,25 +36,25 @@ def test_filled_output() -> None:
     canonical(before, tolerance=EXACT)
 
 
-@pytest.mark.parametrize("rest", ["-1", "48"])
-def test_shape_arithmetic_vanishes_once_shapes_are_fixed(rest: str) -> None:
-    before = (
-        model(
-            f"""g (float[N, 3, H, W] x) => (float[A, B, C] y)
-        <int64 zero = {{0}}, int64[1] axis = {{0}}, int64[1] rest = {{{rest}}}, int64[1] two = {{2}}, int64[1] many = {{9}}> {{
-            s = Shape (x)  n = Gather <axis = 0> (s, zero)  u = Unsqueeze (n, axis)
-            hw = Slice (s, two, many, axis)  f = Cast <to = 1> (hw)  p = ReduceProd <axes = [0]> (f)
-            i = Cast <to = 7> (p)  k = Concat <axis = 0> (u, rest, axis)  r = Reshape (x, k)  y = Relu (r) }}""",
-            shapes={"x": (1, 3, 4, 4)},
-        )
-        if rest == "-1"
-        else model(
-            f"""g (float[N, 3, H, W] x) => (float[A, B] y)
-        <int64 zero = {{0}}, int64[1] axis = {{0}}, int64[1] rest = {{{rest}}}> {{
-            s = Shape (x)  n = Gather <axis = 0> (s, zero)  u = Unsqueeze (n, axis)
-            k = Concat <axis = 0> (u, rest)  r = Reshape (x, k)  y = Relu (r) }}""",
-            shapes={"x": (1, 3, 4, 4)},
-        )
+SHAPE_CHAINS = {
+    "batch and the rest": """s = Shape (x)  n = Gather <axis = 0> (s, first)  u = Unsqueeze (n, zero)
+        k = Concat <axis = 0> (u, minus)  r = Reshape (x, k)  y = Relu (r)""",
+    "product of height and width": """s = Shape (x)  hw = Slice (s, two, many, zero)  f = Cast <to = 1> (hw)
+        p = ReduceProd <axes = [0]> (f)  i = Cast <to = 7> (p)  k = Concat <axis = 0> (minus, i)
+        r = Reshape (x, k)  y = Relu (r)""",
+    "expanded to its own size": """s = Shape (x)  e = ConstantOfShape <value = float[1] {1}> (s)
+        m = Mul (x, e)  q = Flatten (m)  y = Relu (q)""",
+}
+
+
+@pytest.mark.parametrize("body", SHAPE_CHAINS.values(), ids=SHAPE_CHAINS)
+def test_shape_arithmetic_vanishes_once_shapes_are_fixed(body: str) -> None:
+    before = model(
+        f"""g (float[N, 3, H, W] x) => (float[A, B] y)
+        <int64 first = {{0}}, int64[1] zero = {{0}}, int64[1] minus = {{-1}}, int64[1] two = {{2}},
+         int64[1] many = {{9}}>
+        {{ {body} }}""",
+        shapes={"x": (1, 3, 4, 4)},
     )
     assert ops(canonical(before, tolerance=EXACT)) == ["Reshape", "Relu"]
 
@@ -75,11 +78,54 @@ def test_branch_that_is_always_taken_is_inlined() -> None:
 
 
 def test_branch_on_an_input_stays() -> None:
-    before = model("""g (float[2, 3] x, bool yes) => (float[2, 3] y) {
+    before = model("""g (float[2, 3] x, bool[1] yes) => (float[2, 3] y) {
         y = If (yes) <
             then_branch = then () => (float[2, 3] t) { i = Identity (x)  t = Relu (i) },
             else_branch = otherwise () => (float[2, 3] e) { e = Sigmoid (x) }> }""")
     assert ops(canonical(before)) == ["If"]
+
+
+def test_branch_not_taken_no_longer_counts_as_reader() -> None:
+    before = model(
+        """g (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y) <bool yes = {1}, float two = {2}> {
+        c = Conv (x, w)
+        z = If (yes) <
+            then_branch = then () => (float[1, 3, 4, 4] t) { t = Mul (c, two) },
+            else_branch = otherwise () => (float[1, 3, 4, 4] e) { e = Sigmoid (c) }>
+        y = Relu (z) }""",
+        random_weights(w=(3, 3, 1, 1)),
+    )
+    assert ops(canonical(before)) == ["Conv", "Relu"]
+
+
+LOOP = """g (float[2] x{inputs}) => (float[2] y, float[3, 2] all) <int64 three = {{3}}, bool yes = {{1}}> {{
+    y, all = Loop (three, {condition}, x) <
+        body = body (int64 i, bool go, float[2] v) => (bool still, float[2] w, float[2] out) {{
+            f = Cast <to = 1> (i)  w = Add (v, f)  out = Mul (w, x)  {still} }}> }}"""
+
+
+@pytest.mark.parametrize("condition", ["", "yes"])
+def test_loop_of_known_length_is_unrolled(condition: str) -> None:
+    before = model(LOOP.format(inputs="", condition=condition, still="still = Identity (go)"))
+    after = canonical(before)
+    assert Counter(ops(after)) == {"Add": 2, "Mul": 3, "Reshape": 3, "Concat": 1}  # the first iteration adds 0
+
+
+LOOPS_LEFT = {
+    "its first condition is computed": (", bool go_on", "go_on", "still = Identity (go)"),
+    "its condition is computed in each iteration": (
+        "", "yes", "s = ReduceSum <keepdims = 0> (w)  h = Constant <value_float = 1e9> ()  still = Less (s, h)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", LOOPS_LEFT)
+def test_loop_of_unknown_length_is_left(reason: str) -> None:
+    inputs, condition, still = LOOPS_LEFT[reason]
+    before = model(LOOP.format(inputs=inputs, condition=condition, still=still))
+    result = Canonicalize()(before)
+    assert "Loop" in ops(result.model)
+    assert any(reason in why for _, why in result.refusals)
 
 
 def test_unused_nodes_and_initializers_go() -> None:
@@ -98,8 +144,6 @@ def test_equal_nodes_are_merged() -> None:
 
 
 def test_random_nodes_are_not_merged() -> None:
-    from edgec.passes.canonicalize import Canonicalize
-
     before = model("""g (float[2, 3] x) => (float[2, 3] y) {
         a = RandomNormalLike (x)  b = RandomNormalLike (x)  c = Add (a, b)  y = Add (c, x) }""")
     assert ops(Canonicalize()(before).model).count("RandomNormalLike") == 2
@@ -117,7 +161,8 @@ def test_equal_small_weights_of_two_layers_stay_apart() -> None:
 def test_large_equal_weights_are_stored_once() -> None:
     table = np.random.default_rng(0).standard_normal((256, 128), dtype=np.float32)
     before = model(
-        "g (float[1, 256] x) => (float[1, 128] y) { a = MatMul (x, v)  b = Relu (x)  c = MatMul (b, w)  y = Add (a, c) }",
+        """g (float[1, 256] x) => (float[1, 128] y) {
+            a = MatMul (x, v)  b = Relu (x)  c = MatMul (b, w)  y = Add (a, c) }""",
         {"v": table, "w": table.copy()},
     )
     assert list(canonical(before).graph.initializers) == ["v"]

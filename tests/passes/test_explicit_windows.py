@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.passes.equal import canonical
+from edgec.passes.canonicalize import Canonicalize
+from tests.passes.equal import applied, canonical
 from tests.support.models import model, ops, random_weights
 
 AUTO = ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]
@@ -35,13 +36,24 @@ def test_output_shape_of_a_transposed_convolution() -> None:
     )
     (node,) = canonical(before).graph
     assert "output_shape" not in node.attributes
-    assert list(node.attributes["pads"].as_ints()) == [0, 1, 1, 1]
+    assert list(node.attributes["pads"].as_ints()) == [1, 1, 0, 1]
+
+
+def test_output_shape_larger_than_the_kernel_reaches_is_left() -> None:
+    before = model(
+        """g (float[1, 4, 5, 5] x) => (float[1, 2, 12, 12] y) {
+            y = ConvTranspose <output_shape = [12, 12], strides = [2, 2]> (x, w) }""",
+        random_weights(w=(4, 2, 3, 3)),
+    )
+    _, report = applied(Canonicalize(), before)
+    assert "output_shape is larger" in report.refusals[0][1]
 
 
 def test_what_is_written_out_already_is_left() -> None:
     before = model(
         """g (float[1, 4, 5, 5] x) => (float[1, 2, 5, 5] y) {
-            y = Conv <kernel_shape = [3, 3], strides = [1, 1], dilations = [1, 1], pads = [1, 1, 1, 1], group = 1> (x, w) }""",
+            y = Conv <kernel_shape = [3, 3], strides = [1, 1], dilations = [1, 1], pads = [1, 1, 1, 1], group = 1>
+                (x, w) }""",
         random_weights(w=(2, 4, 3, 3)),
     )
     assert ops(canonical(before)) == ["Conv"]

@@ -40,7 +40,11 @@ class Network:
 
     def weight(self, *shape: int, low: float = -1.0, high: float = 1.0) -> str:
         # Now and then a weight that other layers read too.
-        same = [name for name, array in self.weights.items() if array.shape == shape and array.min() >= low]
+        same = [
+            name
+            for name, array in self.weights.items()
+            if array.dtype == np.float32 and array.shape == shape and array.min() >= low
+        ]
         if same and self.pick(0, 3) == 0:
             return same[self.pick(0, len(same) - 1)]
         name = f"w{len(self.weights)}"

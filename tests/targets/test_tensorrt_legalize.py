@@ -20,8 +20,7 @@ from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import limits_for
 from tests.support.models import model, ops, proto
 
-settings.register_profile("rules", max_examples=8, deadline=None, derandomize=True)
-settings.load_profile("rules")
+examples = settings(max_examples=8, deadline=None, derandomize=True)
 
 SIZES = st.integers(1, 5)
 SHAPES = st.lists(SIZES, min_size=1, max_size=4).map(tuple)
@@ -68,6 +67,7 @@ def normal(shape: tuple[int, ...], seed: int, scale: float = 3.0) -> np.ndarray[
         ("Shrink <lambd = 1.5, bias = 0.25> (x)", 13),
     ],
 )
+@examples
 @given(shape=SHAPES, seed=SEEDS)
 def test_activation(call: str, opset: int, shape: tuple[int, ...], seed: int) -> None:
     network = model(f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) {{ y = {call} }}", opset=opset)
@@ -90,6 +90,7 @@ def test_activation_that_the_version_has_stays() -> None:
 # Normalizations
 
 
+@examples
 @given(shape=SHAPES, data=st.data(), bias=st.booleans(), seed=SEEDS)
 def test_layer_normalization(shape: tuple[int, ...], data: st.DataObject, bias: bool, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
@@ -104,6 +105,7 @@ def test_layer_normalization(shape: tuple[int, ...], data: st.DataObject, bias: 
     legal(network, {"x": normal(shape, seed)})
 
 
+@examples
 @given(shape=SHAPES, data=st.data(), seed=SEEDS)
 def test_rms_normalization(shape: tuple[int, ...], data: st.DataObject, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
@@ -122,6 +124,7 @@ def test_rms_normalization(shape: tuple[int, ...], data: st.DataObject, seed: in
 
 
 @pytest.mark.parametrize("opset", [18, 21])
+@examples
 @given(groups=st.integers(1, 3), each=st.integers(1, 3), rest=SHAPES, seed=SEEDS)
 def test_group_normalization(opset: int, groups: int, each: int, rest: tuple[int, ...], seed: int) -> None:
     """Scale and bias are per group in opset 18, which ONNX then deprecated, and per channel from 21 on."""
@@ -152,6 +155,7 @@ def test_group_normalization(opset: int, groups: int, each: int, rest: tuple[int
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 @pytest.mark.parametrize("fmod", [0, 1])
+@examples
 @given(
     a=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=20),
     b=st.lists(st.integers(-50, 50).filter(bool), min_size=1, max_size=20),
@@ -166,6 +170,7 @@ def test_mod(dtype: str, fmod: int, a: list[int], b: list[int]) -> None:
     legal(network, {"a": np.array([x for x, _ in pairs], dtype), "b": np.array([y for _, y in pairs], dtype)})
 
 
+@examples
 @given(shape=st.lists(SIZES, min_size=1, max_size=3).map(tuple), depth=st.integers(1, 6), data=st.data(), seed=SEEDS)
 def test_one_hot(shape: tuple[int, ...], depth: int, data: st.DataObject, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape) - 1, len(shape)))
@@ -179,6 +184,7 @@ def test_one_hot(shape: tuple[int, ...], depth: int, data: st.DataObject, seed: 
     legal(network, {"i": indices})
 
 
+@examples
 @given(shape=st.lists(SIZES, min_size=2, max_size=4).map(tuple), k=st.integers(-6, 6), upper=st.booleans(), seed=SEEDS)
 def test_trilu(shape: tuple[int, ...], k: int, upper: bool, seed: int) -> None:
     network = model(
@@ -222,7 +228,7 @@ REDUCTIONS = (
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(examples, max_examples=40)
 @given(op_type=st.sampled_from(REDUCTIONS), shape=SHAPES, data=st.data(), keep=st.booleans(), seed=SEEDS)
 def test_reduction_axes(op_type: str, shape: tuple[int, ...], data: st.DataObject, keep: bool, seed: int) -> None:
     """Without the rewrite TensorRT 8.2 ignores the input and reduces all axes."""
@@ -252,6 +258,7 @@ def test_reduction_over_computed_axes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+@examples
 @given(shape=st.lists(st.integers(3, 5), min_size=2, max_size=4).map(tuple), data=st.data(), seed=SEEDS)
 def test_pad_axes(mode: str, shape: tuple[int, ...], data: st.DataObject, seed: int) -> None:
     axes = data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, max_size=2, unique=True))
@@ -270,6 +277,7 @@ def test_pad_axes(mode: str, shape: tuple[int, ...], data: st.DataObject, seed: 
     legal(network, {"x": normal(shape, seed)})
 
 
+@examples
 @given(size=st.integers(1, 12), parts=st.integers(1, 4), seed=SEEDS)
 def test_split_into_a_number_of_parts(size: int, parts: int, seed: int) -> None:
     each = -(-size // parts)
@@ -310,6 +318,7 @@ RESIZE_MODES = (
 
 
 @pytest.mark.parametrize("modes", RESIZE_MODES)
+@examples
 @given(h=st.integers(2, 5), w=st.integers(2, 5), up=st.integers(1, 3), seed=SEEDS)
 def test_resize_by_axes(modes: str, h: int, w: int, up: int, seed: int) -> None:
     network = model(
@@ -321,6 +330,7 @@ def test_resize_by_axes(modes: str, h: int, w: int, up: int, seed: int) -> None:
     assert set(node.attributes) <= {"mode", "coordinate_transformation_mode", "nearest_mode"}
 
 
+@examples
 @given(h=st.integers(2, 5), w=st.integers(2, 5), to=st.integers(2, 9), seed=SEEDS)
 def test_resize_to_sizes(h: int, w: int, to: int, seed: int) -> None:
     network = model(
@@ -368,6 +378,26 @@ def test_grid_sample_modes_have_older_names() -> None:
     copy = network.clone()
     legalize(copy, limits_for("8.5.2"))
     assert copy.graph.node(0).attributes["mode"].as_string() == "bilinear"
+
+
+# Vectors
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "y"),
+    [
+        ((3,), (3,), ()),
+        ((3,), (3, 4), (4,)),
+        ((2, 3), (3,), (2,)),
+        ((3,), (2, 3, 4), (2, 4)),
+        ((2, 4, 3), (3,), (2, 4)),
+    ],
+)
+def test_matmul_of_a_vector(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> None:
+    result = f"float[{dims(y)}] y" if y else "float y"
+    network = model(f"net (float[{dims(a)}] a, float[{dims(b)}] b) => ({result}) {{ y = MatMul (a, b) }}")
+    product = next(node for node in legal(network).graph if node.op_type == "MatMul")
+    assert [len(value.shape) >= 2 for value in product.inputs if value is not None and value.shape] == [True, True]
 
 
 # INT64

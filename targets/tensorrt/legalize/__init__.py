@@ -10,29 +10,46 @@ import onnx_ir as ir
 from edgec.errors import InternalError
 from edgec.model.graph import opset
 from edgec.model.infer import infer_shapes
-from edgec.targets.tensorrt.legalize import activations, indexing, int64, lower_opset, normalizations
+from edgec.targets.tensorrt.legalize import (
+    activations,
+    indexing,
+    int64,
+    lower_opset,
+    matmul,
+    normalizations,
+    quantize,
+)
 from edgec.targets.tensorrt.limits import Limits
 
 Rule = Callable[[ir.Node, Limits], str | None]
 """Rewrites the node where that is needed and possible; returns what it did in one sentence, or None: not mine."""
 
-OPERATOR_RULES: dict[str, Rule] = {
-    "CastLike": indexing.cast_like,
-    "Gelu": activations.gelu,
-    "GroupNormalization": normalizations.group_normalization,
-    "HardSwish": activations.hard_swish,
-    "IsInf": indexing.is_inf,
-    "LayerNormalization": normalizations.layer_normalization,
-    "Mish": activations.mish,
-    "Mod": indexing.mod,
-    "OneHot": indexing.one_hot,
-    "RMSNormalization": normalizations.rms_normalization,
-    "Shape": indexing.shape_slice,
-    "Shrink": activations.shrink,
-    "Slice": int64.slice_bounds,
-    "Swish": activations.swish,
-    "Trilu": indexing.trilu,
-    "Xor": indexing.xor,
+OPERATOR_RULES: dict[str, tuple[Rule, ...]] = {
+    "CastLike": (indexing.cast_like,),
+    "DequantizeLinear": (
+        quantize.bias,
+        quantize.stored_middle_to_zero,
+        quantize.zero_point,
+        quantize.axis,
+        quantize.stored_weights,
+    ),
+    "Gelu": (activations.gelu,),
+    "GroupNormalization": (normalizations.group_normalization,),
+    "HardSwish": (activations.hard_swish,),
+    "IsInf": (indexing.is_inf,),
+    "LayerNormalization": (normalizations.layer_normalization,),
+    "MatMul": (matmul.vector_matmul,),
+    "Mish": (activations.mish,),
+    "Mod": (indexing.mod,),
+    "OneHot": (indexing.one_hot,),
+    "QuantizeLinear": (quantize.middle_to_zero, quantize.zero_point, quantize.axis),
+    "RMSNormalization": (normalizations.rms_normalization,),
+    "Shape": (indexing.shape_slice,),
+    "Shrink": (activations.shrink,),
+    "Slice": (int64.slice_bounds,),
+    "Swish": (activations.swish,),
+    "Trilu": (indexing.trilu,),
+    "Xor": (indexing.xor,),
 }
 """Put other operators in a node's place, all of the model's own opset."""
 
@@ -88,7 +105,7 @@ def _rewrite_operators(model: ir.Model, limits: Limits) -> list[Rewrite]:
     done: list[Rewrite] = []
     for _ in range(MAX_ROUNDS):
         nodes = list(model.graph.all_nodes())
-        latest = [entry for node in nodes for entry in _apply([OPERATOR_RULES.get(node.op_type)], node, limits)]
+        latest = [entry for node in nodes for entry in _apply(OPERATOR_RULES.get(node.op_type, ()), node, limits)]
         if not latest:
             return done
         done += latest

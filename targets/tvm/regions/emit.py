@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import tvm
 from tvm import relax
+from tvm.s_tir.schedule import ScheduleError
 
 from edgec.targets.tvm.regions.expression import packed_shape
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.restore import restore
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.injective import pack_function, unpack_function
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand
@@ -62,7 +64,14 @@ class Emitter:
         return self.builder.finalize()
 
     def _emit_kernel(self, region: Region) -> None:
-        kernel = lower_region(region, self.model)
+        try:
+            kernel = lower_region(region, self.model)
+        except (ScheduleError, RuntimeError, ValueError, TypeError, IndexError) as error:
+            # A shape the rule did not foresee still runs, unscheduled; the report says which and why.
+            self.report.refuse(region.rule, region.anchor.op, region.anchor.shape, str(error))
+            for member in region.members:
+                self._emit_call(member)
+            return
         arguments = [self._argument(operand) for operand in kernel.operands]
         name = "_".join([kernel.rule, *(member.op.rsplit(".", 1)[-1] for member in region.members[1:3])])
         value = self._call(kernel.function, name, arguments, self._result_shape(kernel), kernel.rule, kernel.detail)
@@ -101,17 +110,9 @@ class Emitter:
 
     def _emit_call(self, node: Node) -> None:
         """Emit an operator no rule took as it was."""
-        call = node.call
-        if node.op == "tuple_get":
-            value = relax.TupleGetItem(self._as_plain(node.args[0]), call.index)
-        elif call.op.name == "relax.call_tir":
-            variable = self._carry(call.args[0])
-            value = relax.call_tir(variable, [self._expression(arg) for arg in node.args], out_ty=call.ty_args[0])
-        elif node.op == "relax.add" and call.op.name != "relax.add":
-            value = relax.op.add(*(self._expression(arg) for arg in node.args))
-        else:
-            value = relax.Call(call.op, [self._expression(arg) for arg in node.args], call.attrs, call.ty_args)
-        self.plain[id(node)] = self.builder.emit(value)
+        self.plain[id(node)] = self.builder.emit(
+            self.builder.normalize(restore(node, self._expression, self._carry))
+        )
 
     def _carry(self, variable: Any) -> Any:
         name = variable.name_hint

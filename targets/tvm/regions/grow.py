@@ -12,6 +12,8 @@ from edgec.targets.tvm.regions.graph import Graph, Node
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
+PLAIN_RULES = frozenset({"matmul", "rows"})
+"""Workloads that read and write plain tensors."""
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 
 
@@ -33,12 +35,16 @@ class Region:
         return self.members[-1]
 
 
-def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None]) -> list[Region]:
-    """Return the regions of `graph` in an order that can be executed; nodes without a rule get the rule ``.
+Fits = Callable[[str, Node, Node], bool]
+
+
+def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits) -> list[Region]:
+    """Return the regions of `graph` in an order that can be executed; nodes without a rule get an empty one.
 
     Args:
         graph: Normalized graph; `packed` of its nodes is set.
         rule_of: Name of the workload that takes a node as anchor, None if none does; asked in topological order.
+        fits: Whether a node may join the region of a rule and an anchor in plain layout.
     """
     rules: dict[int, str] = {}
     for node in graph.nodes:
@@ -46,19 +52,23 @@ def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None]) -> list[Re
         if rule is None and is_packed_elementwise(node):
             rule = "elementwise"
         if rule is not None:
-            node.packed = True
+            node.packed = rule not in PLAIN_RULES
             rules[id(node)] = rule
     taken: set[int] = set()
     regions = []
 
     def take(node: Node) -> None:
-        members = _grow(node, graph, rules, taken)
+        members = _grow(node, graph, rules, taken, fits)
         taken.update(id(member) for member in members)
         regions.append(Region(rules.get(id(node), ""), members))
 
+    # Rows first to last: the first reduction of a spelled-out layer norm takes in the second.
+    for node in graph.nodes:
+        if rules.get(id(node)) == "rows" and id(node) not in taken:
+            take(node)
     # Later anchors first: a residual add goes to the later of its producers, whose other operand is then ready.
     for node in reversed(graph.nodes):
-        if rules.get(id(node), "elementwise") != "elementwise":
+        if rules.get(id(node), "elementwise") != "elementwise" and id(node) not in taken:
             take(node)
     for node in graph.nodes:
         if id(node) not in taken:
@@ -87,7 +97,7 @@ def _readable(arg: object, shape: tuple[int, ...]) -> bool:
     return all(mine in (1, whole) for mine, whole in zip(arg.shape, shape, strict=True))
 
 
-def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int]) -> list[Node]:
+def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int], fits: Fits) -> list[Node]:
     """Return the largest closed region from `anchor`: closed means that only its last member is read outside."""
     if id(anchor) not in rules:
         return [anchor]
@@ -98,8 +108,13 @@ def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int]) ->
         if not outside:
             break
         nearest = min(outside, key=lambda user: user.order)
-        fits = rules.get(id(nearest)) == "elementwise" and id(nearest) not in taken and nearest.shape == anchor.shape
-        if not fits:
+        if id(nearest) in taken:
+            break
+        if anchor.packed:
+            joins = rules.get(id(nearest)) == "elementwise" and nearest.shape == anchor.shape
+        else:
+            joins = fits(rules[id(anchor)], anchor, nearest)
+        if not joins:
             break
         members = [*members, nearest]
         inside.add(id(nearest))

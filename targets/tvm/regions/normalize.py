@@ -14,9 +14,22 @@ LARGE_POOL = 5
 
 def normalize(graph: Graph) -> None:
     """Rewrite `graph` in place."""
-    for rewrite in (_sum_of_stack, _flatten_concat, _read_weights, _transposed_to_conv, _fold_affine, _pools, _resize):
+    for rewrite in (_powers, _sum_of_stack, _flatten_concat, _read_weights, _transposed_to_conv, _fold_affine, _pools, _resize):
         rewrite(graph)
         graph.relink()
+
+
+def _powers(graph: Graph) -> None:
+    """x ** 2  ->  square, x ** 0.5  ->  sqrt: a general power is a libm call an element."""
+    names = {2.0: "relax.square", 0.5: "relax.sqrt"}
+    for node in graph.nodes:
+        if node.op != "relax.power" or node.dtype != "float32" or not isinstance(node.args[1], np.ndarray):
+            continue
+        exponent = node.args[1]
+        same = isinstance(node.args[0], Node) and node.args[0].shape == node.shape
+        if same and exponent.size == 1 and float(exponent.reshape(-1)[0]) in names:
+            node.op = names[float(exponent.reshape(-1)[0])]
+            node.args = node.args[:1]
 
 
 def _sum_of_stack(graph: Graph) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules import conv, global_pool, injective, window
+from edgec.targets.tvm.regions.plain import is_plain_elementwise, matrix_of
+from edgec.targets.tvm.schedules import conv, global_pool, injective, matmul, rows, window
 from edgec.targets.tvm.schedules.kernel import Kernel
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -29,6 +30,8 @@ RULES = (
     Rule("concat", injective.match_concat, injective.lower_concat),
     Rule("upsample", injective.match_upsample, injective.lower_upsample),
     Rule("interleave", injective.match_interleave, injective.lower_interleave),
+    Rule("matmul", matmul.match, matmul.lower),
+    Rule("rows", rows.match, rows.lower),
     Rule("elementwise", lambda node: False, injective.lower_elementwise),
 )
 
@@ -36,6 +39,16 @@ RULES = (
 def rule_of(node: Node) -> str | None:
     """Return the name of the first rule that takes `node` as anchor."""
     return next((rule.name for rule in RULES if rule.match(node)), None)
+
+
+def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
+    """Whether `node` may join the region of `anchor`, a matrix product or work along rows."""
+    if rule == "matmul":
+        return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
+    whole, columns = matrix_of(anchor.args[0].shape)
+    if rows.reduces_rows(node):
+        return not node.packed and matrix_of(node.args[0].shape or ()) == (whole, columns)
+    return is_plain_elementwise(node, whole, columns) or is_plain_elementwise(node, whole, 1)
 
 
 def lower_region(region: Region, model: TargetModel) -> Kernel:

@@ -1,0 +1,192 @@
+"""How tensors become integers: schemes, ranges, parameters, and the calibration table a user can read and edit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+Array = np.ndarray[Any, Any]
+
+Kind = Literal["asymmetric", "symmetric", "power-of-two"]
+
+SMALLEST_SCALE = 2.0**-100
+"""Steps below would be subnormal once multiplied with a weight's; no activation needs one."""
+
+
+class QuantParams(BaseModel):
+    """`q = clamp(round(x / scale) + zero_point, low, high)`, `x' = (q - zero_point) * scale`; rounds half to even.
+
+    Attributes:
+        bits: Width of q.
+        signed: Whether q is two's complement.
+        scale: Real value of one step, > 0: one for the tensor, or one for each index along `axis`.
+        zero_point: The q that means 0.
+        axis: Axis along which the scales vary; None: one for all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bits: int = Field(default=8, ge=1, le=16)
+    signed: bool
+    scale: tuple[float, ...]
+    zero_point: int = 0
+    axis: int | None = None
+
+    @property
+    def low(self) -> int:
+        """Smallest q."""
+        return -(2 ** (self.bits - 1)) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        """Largest q."""
+        return 2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1
+
+    @property
+    def dtype(self) -> str:
+        """Name of the ONNX element type, e.g. `uint8`."""
+        return f"{'' if self.signed else 'u'}int{self.bits}"
+
+    def quantize(self, array: Array) -> Array:
+        """Return q as int32, of the same shape."""
+        steps = np.rint(np.asarray(array, np.float64) / self._scales(array.ndim)) + self.zero_point
+        return np.asarray(np.clip(steps, self.low, self.high), np.int32)
+
+    def dequantize(self, integers: Array) -> Array:
+        """Return the float32 numbers that q stands for."""
+        return np.asarray((integers - self.zero_point) * self._scales(integers.ndim), np.float32)
+
+    def _scales(self, rank: int) -> Array:
+        scales = np.asarray(self.scale)
+        return scales if self.axis is None else scales.reshape([-1 if axis == self.axis else 1 for axis in range(rank)])
+
+
+class Scheme(BaseModel):
+    """How activations are quantized.
+
+    Attributes:
+        kind: asymmetric: unsigned with a zero point; symmetric: signed, zero point 0; power-of-two: zero point 0,
+            unsigned where nothing is negative, and every scale is 2**-f, f the fraction length.
+        bits: Width.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind = "asymmetric"
+    bits: int = Field(default=8, ge=2, le=16)
+
+    def params(self, low: float, high: float) -> QuantParams:
+        """Return the parameters that cover [low, high], which is widened to hold 0 exactly."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        steps = 2**self.bits - 1
+        if self.kind == "asymmetric":
+            # In two halves: high - low may exceed what a float holds.
+            scale = max(high / steps - low / steps, SMALLEST_SCALE)
+            zero_point = min(max(round(-low / scale), 0), steps)
+            return QuantParams(bits=self.bits, signed=False, scale=(_narrow(scale),), zero_point=zero_point)
+        signed = self.kind == "symmetric" or low < 0
+        scale = max(high, -low, SMALLEST_SCALE) / (steps // 2 if signed else steps)
+        if self.kind == "power-of-two":
+            # The smallest power of two that covers the range but for half a step.
+            top = (steps // 2 if signed else steps) + 0.5
+            scale = 2.0 ** math.ceil(math.log2(max(high, -low, SMALLEST_SCALE) / top))
+        return QuantParams(bits=self.bits, signed=signed, scale=(_narrow(scale),))
+
+
+class TensorRange(BaseModel):
+    """What is kept of a tensor, and how it was found.
+
+    Attributes:
+        low, high: Values beyond are clipped.
+        method: The calibrator, or `manual`.
+        error: Mean squared quantization error over the tensor's mean square; None where it was not measured.
+        scale, zero_point: Follow from low, high and the table's scheme; written for the reader's sake.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float
+    high: float
+    method: str = "manual"
+    error: float | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TensorRange:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise ValueError(f"low {self.low} and high {self.high} are no range")
+        return self
+
+
+class CalibrationTable(BaseModel):
+    """Tensor -> range, as `edgec calibrate` finds it; to be looked at, edited (low, high), and used by `edgec quantize`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["edgec-calibration-1"] = "edgec-calibration-1"
+    scheme: Scheme = Scheme()
+    calibrator: str = "manual"
+    samples: int = 0
+    notes: tuple[str, ...] = ()
+    tensors: dict[str, TensorRange] = Field(default_factory=dict)
+
+    def params(self, tensor: str) -> QuantParams:
+        """Return the parameters of `tensor`.
+
+        Raises:
+            BadOption: The table has no such tensor.
+        """
+        if tensor not in self.tensors:
+            raise BadOption(f"the calibration table has no tensor {tensor!r}", remedy=suggest(tensor, self.tensors))
+        return self.scheme.params(self.tensors[tensor].low, self.tensors[tensor].high)
+
+    def filled(self) -> CalibrationTable:
+        """Return the table with each scale and zero point worked out from its range."""
+        tensors = {}
+        for name, each in self.tensors.items():
+            params = self.params(name)
+            tensors[name] = each.model_copy(update={"scale": params.scale[0], "zero_point": params.zero_point})
+        return self.model_copy(update={"tensors": tensors})
+
+    def with_ranges(self, ranges: dict[str, TensorRange]) -> CalibrationTable:
+        """Return the table with some ranges replaced."""
+        return self.model_copy(update={"tensors": self.tensors | ranges})
+
+    def save(self, path: Path) -> None:
+        """Write the table as JSON, `filled`."""
+        path.write_text(self.filled().model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> CalibrationTable:
+        """Read what `save` wrote, perhaps edited.
+
+        Raises:
+            BadOption: It is no such file, or a scale was edited so that it does not follow from its range any more.
+        """
+        try:
+            table = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadOption(f"calibration table {path}: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise BadOption(f"calibration table {path}: {where}: {first['msg']}") from error
+        for name, each in table.tensors.items():
+            params = table.params(name)
+            if each.scale is not None and not math.isclose(each.scale, params.scale[0], rel_tol=1e-6):
+                problem = f"calibration table {path}: {name}: scale {each.scale} is not that of {each.low}..{each.high}"
+                raise BadOption(problem, remedy="Edit low and high, and remove scale and zero_point: they follow.")
+        return table
+
+
+def _narrow(scale: float) -> float:
+    """Return `scale` as the float32 that a model file holds."""
+    return float(np.float32(scale))

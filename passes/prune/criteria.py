@@ -1,0 +1,37 @@
+"""Pruning criteria that look at filters alone: filters [channels, k] in, scores [channels] out, the lowest go first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def l0(filters: Array) -> Array:
+    """Return the number of weights of each filter that are not zero."""
+    return np.count_nonzero(filters, axis=1).astype(np.float64)
+
+
+def l1(filters: Array) -> Array:
+    """Return the sum of absolute weights of each filter."""
+    return np.abs(filters).sum(axis=1, dtype=np.float64)
+
+
+def l2(filters: Array) -> Array:
+    """Return the Euclidean norm of each filter."""
+    return np.sqrt(np.square(filters, dtype=np.float64).sum(axis=1))
+
+
+def fpgm(filters: Array) -> Array:
+    """Return the sum of Euclidean distances of each filter to all others of the layer.
+
+    He et al., "Filter Pruning via Geometric Median", CVPR 2019: what lies near the geometric median of all filters,
+    the others can stand in for.
+    """
+    wide = filters.astype(np.float64)
+    squares = np.square(wide).sum(axis=1)
+    distances = squares[:, None] + squares[None, :] - 2 * wide @ wide.T
+    np.fill_diagonal(distances, 0)  # rounding leaves some 1e-16 there
+    return np.sqrt(distances.clip(0)).sum(axis=1)

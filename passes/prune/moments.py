@@ -1,0 +1,66 @@
+"""`layer_moments`: second moments of the inputs of the layers that read prunable channels, for data-driven criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.passes.canonicalize.rule import label
+from edgec.passes.prune.groups import Channels
+from edgec.passes.statistics.gram import Gram
+from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
+from edgec.passes.statistics.sweep import Feeds, sweep
+
+Array = np.ndarray[Any, Any]
+
+POSITIONS = 400
+"""Rows taken of each sample: neighbours say nearly the same."""
+WIDEST = 2304
+"""Inputs of a layer up to which the moments between all of them are kept; 256 channels of 3 x 3 places."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMoments:
+    """One layer and H = E[x x^T] of its inputs, float64 [groups, width, width]."""
+
+    layer: LinearLayer
+    h: Array
+
+
+class _Watch:
+    """Observer of one layer's input."""
+
+    def __init__(self, layer: LinearLayer, seed: int) -> None:
+        self.layer = layer
+        self.gram = Gram(layer.groups, layer.weights.shape[2])
+        self._rng = np.random.default_rng(seed)
+
+    def update(self, array: Array) -> None:
+        shape = self.layer.node.outputs[0].shape
+        places = self.layer.choose(() if shape is None else shape.numpy(), POSITIONS, self._rng)
+        self.gram.add(self.layer.rows_in(array, places))
+
+
+def layer_moments(
+    model: ir.Model, channels: Channels, samples: Iterable[Feeds], *, threads: int | None = None
+) -> dict[str, LayerMoments]:
+    """Return layer name -> moments, for every layer that reads prunable channels and is not wider than `WIDEST`.
+
+    One run of `model` a sample, memory independent of the number of samples.
+    """
+    names = {member.node for group in channels.groups for member in group.readers}
+    watches: dict[str, _Watch] = {}
+    for number, node in enumerate(model.graph):
+        layer = linear_layer(node) if label(node) in names else ""
+        if isinstance(layer, LinearLayer) and layer.weights.shape[2] <= WIDEST + 1:
+            watches[label(node)] = _Watch(layer, number)
+    observers: Mapping[str, list[_Watch]] = {}
+    observers = {watch.layer.input: [] for watch in watches.values()}
+    for watch in watches.values():
+        observers[watch.layer.input].append(watch)
+    sweep(model, samples, observers, threads=threads)
+    return {name: LayerMoments(watch.layer, watch.gram.h) for name, watch in watches.items()}

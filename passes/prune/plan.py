@@ -1,0 +1,100 @@
+"""`PrunePlan`: which channels of which groups to remove, as data that can be saved, edited and applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgec.errors import BadOption
+from edgec.passes.prune.groups import Channels, Group
+from edgec.registry import suggest
+
+FORMAT = 1
+
+
+class GroupPlan(BaseModel):
+    """What happens to one group: its number of units, and those to remove (ascending, from 0)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    units: int
+    removed: tuple[int, ...]
+
+
+class PrunePlan(BaseModel):
+    """Group name -> what to remove; groups not named stay whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    groups: dict[str, GroupPlan] = {}
+
+    @classmethod
+    def of(cls, removed: Mapping[str, tuple[Group, Sequence[int]]]) -> PrunePlan:
+        """Build one from group name -> (group, units to remove)."""
+        plans = {
+            name: GroupPlan(units=group.units, removed=tuple(sorted(map(int, units))))
+            for name, (group, units) in removed.items()
+            if len(units)
+        }
+        return cls(groups=plans)
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps(self.model_dump(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> PrunePlan:
+        """Read it.
+
+        Raises:
+            BadOption: The file is unreadable or no plan.
+        """
+        try:
+            plan = cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise BadOption(f"prune plan {path}: {error}", remedy="`edgec prune --plan-only` writes one.") from error
+        if plan.format != FORMAT:
+            raise BadOption(f"prune plan {path} has format {plan.format}, this edgec knows {FORMAT}")
+        return plan
+
+    def check(self, channels: Channels) -> None:
+        """Refuse a plan that does not fit the groups of a model.
+
+        Raises:
+            BadOption: A group is unknown or has another number of units, a unit does not exist, or a tensor would
+                lose all its channels.
+        """
+        known = {group.name: group for group in channels.groups}
+        for name, plan in self.groups.items():
+            if name not in known:
+                raise BadOption(f"prune plan: the model has no prunable group {name!r}", remedy=suggest(name, known))
+            group = known[name]
+            if plan.units != group.units:
+                raise BadOption(
+                    f"prune plan: group {name!r} has {group.units} units, the plan says {plan.units}",
+                    remedy="Make the plan anew for this model.",
+                )
+            removed = set(plan.removed)
+            if removed and not (min(removed) >= 0 and max(removed) < group.units):
+                raise BadOption(f"prune plan: group {name!r} has units 0 to {group.units - 1}, not all of {removed}")
+            if len(removed) == group.units or any(floor <= removed for floor in group.floors):
+                raise BadOption(f"prune plan: group {name!r} would leave a tensor without channels")
+
+
+def removed_roots(plan: PrunePlan, channels: Channels) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the classes of atoms that `plan` removes.
+
+    Raises:
+        BadOption: The plan does not fit, see `PrunePlan.check`.
+    """
+    plan.check(channels)
+    chosen = [
+        group.roots[list(plan.groups[group.name].removed)] for group in channels.groups if group.name in plan.groups
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *chosen])

@@ -1,0 +1,44 @@
+"""`prepare`: the form of a model in which channels are followed, removed and repaired."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from edgec.model.graph import add_constant, constant, unique_name
+from edgec.passes.canonicalize import Canonicalize
+from edgec.passes.fold_batchnorm import FoldBatchNorm
+from edgec.passes.raise_opset import RaiseOpset
+
+
+def prepare(model: ir.Model) -> ir.Model:
+    """Return a copy of `model` in canonical form, with what pruning needs besides.
+
+    Opset 18 or newer, batch norms folded, constants in initializers, every node with a name of its own, and no vector
+    (a bias) shared by two layers, for after a repair they differ.
+
+    Args:
+        model: As `fix_shapes` returns it.
+
+    Raises:
+        UnsupportedModel: It has no canonical form.
+    """
+    prepared = model.clone()
+    for each in (RaiseOpset(), Canonicalize(), FoldBatchNorm(), Canonicalize()):
+        prepared = each(prepared).model
+    prepared = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(prepared).model
+    _name_nodes(prepared.graph)
+    for value in list(prepared.graph.initializers.values()):
+        array = constant(value)
+        if array is not None and array.ndim == 1 and array.dtype.kind == "f":
+            for use in list(value.uses())[1:]:
+                use.node.replace_input_with(use.idx, add_constant(prepared.graph, value.name or "vector", array))
+    return prepared
+
+
+def _name_nodes(graph: ir.Graph) -> None:
+    taken: set[str] = set()
+    for node in graph:
+        if not node.name or node.name in taken:
+            node.name = unique_name(graph, node.name or node.outputs[0].name or node.op_type)
+        taken.add(node.name)

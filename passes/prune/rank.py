@@ -1,0 +1,152 @@
+"""`rank`: the order in which a group's units go, by a criterion, aggregated over all layers of the group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec import registry
+from edgec.errors import BadOption
+from edgec.model.graph import constant
+from edgec.passes.prune.groups import NO_UNIT, Group, Member
+from edgec.passes.prune.moments import LayerMoments
+from edgec.passes.prune.surgeon import Surgeon
+
+Array = np.ndarray[Any, Any]
+
+DATA_DRIVEN = ("obs", "taylor")
+"""Criteria that need samples: what the layers behind lose, with (`obs`) or without the others making up for it."""
+DEFAULT = "obs"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The units of a group in the order in which they go, all of them, and the score each had when its turn came."""
+
+    order: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+def criteria() -> list[str]:
+    """Return the names of all criteria."""
+    return sorted([*DATA_DRIVEN, *registry.names("criteria")])
+
+
+def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, LayerMoments] | None = None) -> Ranking:
+    """Rank the units of `group`.
+
+    Args:
+        model: Holds the weights.
+        group: Of this model.
+        criterion: `obs`, `taylor`, a name registered in `edgec.criteria`, or `module:function`.
+        moments: As `layer_moments` gives them; for the data-driven criteria.
+
+    Raises:
+        BadOption: The criterion is unknown, needs data, or returned something else than a score for each filter.
+    """
+    if criterion in DATA_DRIVEN:
+        if moments is None:
+            raise BadOption(f"criterion {criterion} needs data", remedy="Give --data, or use l1 or fpgm.")
+        return _by_output(model, group, moments, compensate=criterion == "obs")
+    return _by_filters(model, group, criterion)
+
+
+def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
+    """Scores of each layer are divided by their mean, so that all layers have one vote."""
+    score: Callable[[Array], Array] = registry.load("criteria", criterion)
+    total = np.zeros(group.units)
+    for member in group.members:
+        array = constant(_value(model, member))
+        if array is None or not (member.role == "filters" or (member.role == "follows" and array.ndim > 2)):
+            continue
+        rows = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
+        scores = np.asarray(score(rows), np.float64)
+        if scores.shape != (len(rows),) or not np.isfinite(scores).all():
+            raise BadOption(
+                f"criterion {criterion} gave {scores.shape} for {len(rows)} filters of {member.node}, or no numbers",
+                remedy="A criterion maps filters [channels, k] to finite scores [channels].",
+            )
+        own = member.units != NO_UNIT
+        share = np.bincount(member.units[own], scores[own], minlength=group.units)
+        total += share / (share.mean() or 1.0)
+    order = np.argsort(total, kind="stable")
+    return Ranking(tuple(order.tolist()), tuple(total[order].tolist()))
+
+
+def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments], *, compensate: bool) -> Ranking:
+    surgeons = [
+        surgeon
+        for member in group.readers
+        if member.node in moments
+        for surgeon in _surgeons(member, moments[member.node], group.units, compensate=compensate)
+    ]
+    if not surgeons:
+        return _by_filters(model, group, "l2")
+    alive = np.ones(group.units, bool)
+    order, scores = [], []
+    fallback = np.zeros(group.units)
+    fallback[list(_by_filters(model, group, "l2").order)] = np.linspace(0, 1e-12, group.units)
+    for _ in range(group.units):
+        costs = np.where(alive, sum((surgeon.costs() for surgeon in surgeons), fallback), np.inf)
+        unit = int(costs.argmin())
+        order.append(unit)
+        scores.append(float(costs[unit]))
+        alive[unit] = False
+        for surgeon in surgeons:
+            surgeon.remove(unit)
+    return Ranking(tuple(order), tuple(scores))
+
+
+def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[Surgeon]:
+    """Return one for each group of the layer; none if its units are not of one size."""
+    layer = moments.layer
+    channels = np.arange(len(member.units))
+    by_unit = [channels[member.units == unit] for unit in range(units)]
+    sizes = {len(own) for own in by_unit if len(own)}
+    if len(sizes) != 1:
+        return []
+    size = sizes.pop() * layer.per_channel
+    columns = np.full((units, size), -1, np.int64)
+    for unit, own in enumerate(by_unit):
+        if len(own):
+            columns[unit] = (own[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
+    return [
+        Surgeon(weights, h, columns, compensate=compensate)
+        for weights, h in zip(layer.weights, moments.h, strict=True)
+    ]
+
+
+def _value(model: ir.Model, member: Member) -> ir.Value | None:
+    held = model.graph.initializers.get(member.tensor)
+    if held is not None:
+        return held
+    outputs = (value for node in model.graph for value in node.outputs)
+    return next((value for value in outputs if value.name == member.tensor), None)
+
+
+def choose(group: Group, ranking: Ranking, ratio: float, multiple: int = 1) -> Sequence[int]:
+    """Return the units that go when `ratio` of the group does.
+
+    Args:
+        group: The group.
+        ranking: Its order.
+        ratio: Share of the units, 0 to 1; rounded down so that the rest is a multiple of `multiple` channels.
+        multiple: Widths that the target likes; a group that is not wider stays whole.
+    """
+    per_unit = group.width / group.units
+    kept = max(group.width - int(ratio * group.units + 1e-9) * per_unit, 1)
+    kept = -(-kept // multiple) * multiple
+    count = int((group.width - kept) // per_unit) if kept < group.width else 0
+    chosen: list[int] = []
+    gone: set[int] = set()
+    for unit in ranking.order:
+        if len(chosen) == count:
+            break
+        if not any(floor <= gone | {unit} for floor in group.floors):
+            chosen.append(unit)
+            gone.add(unit)
+    return chosen

@@ -1,0 +1,139 @@
+"""`repair`: refit every layer behind a pruned one to give the original network's outputs from what it now gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import constant
+from edgec.passes.canonicalize.rule import label
+from edgec.passes.prune.atoms import Ids
+from edgec.passes.prune.groups import find_groups
+from edgec.passes.prune.moments import POSITIONS, WIDEST
+from edgec.passes.prune.plan import PrunePlan, removed_roots
+from edgec.passes.statistics.frontier import Frontier
+from edgec.passes.statistics.gram import Gram, refit
+from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
+from edgec.passes.statistics.sweep import Feeds
+
+DAMPING = 1e-4
+"""Of a refit with many rows to each weight."""
+FEW_ROWS = 20
+"""Rows to each weight below which the refit stays nearer to the old weights, in proportion."""
+WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN")
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """Layer name -> unexplained share of its output's energy before and after its refit; and what was not refitted."""
+
+    refitted: Mapping[str, tuple[float, float]]
+    skipped: Mapping[str, str]
+
+
+def repair(
+    original: ir.Model,
+    pruned: ir.Model,
+    plan: PrunePlan,
+    samples: Sequence[Feeds],
+    *,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda layer: None,
+) -> RepairReport:
+    """Refit `pruned` in place, layer after layer in the order of the graph.
+
+    For each linear layer whose inputs are not the original's: H = E[x x^T] of the inputs x it gets in the network
+    repaired so far, G = E[y x^T] with the outputs y it had in the original, W = G H^-1, damped towards the weights it
+    has. So each layer also mends what was lost before it, and needs neither labels nor gradients. Depthwise layers
+    have one small problem a channel. Both networks run once over the samples, piece by piece.
+
+    Args:
+        original: The network before `SliceChannels(plan)`.
+        pruned: The network after it.
+        plan: What was removed.
+        samples: Calibration data, inputs by name.
+        threads: As for `Reference`.
+        progress: Called with each layer's name.
+    """
+    kept = _kept_outputs(original, plan)
+    nodes = {label(node): node for node in original.graph}
+    altered: set[ir.Value] = set()
+    first, second = (Frontier(model, samples, threads=threads) for model in (original, pruned))
+    refitted: dict[str, tuple[float, float]] = {}
+    skipped: dict[str, str] = {}
+    for node in pruned.graph:
+        before = nodes.get(label(node))
+        stale = any(value in altered for value in node.inputs if value is not None)
+        if stale or before is None or _weights_changed(before, node):
+            altered.update(node.outputs)
+        if not stale or before is None or node.op_type not in WITH_WEIGHTS or constant(node.inputs[1]) is None:
+            continue
+        layer, source = linear_layer(node), linear_layer(before)
+        reason = _obstacle(layer)
+        if reason is not None or isinstance(layer, str) or isinstance(source, str):
+            skipped[label(node)] = reason or "is no linear layer"
+            continue
+        progress(label(node))
+        gram = _measure(first, second, source, layer, kept.get(source.output))
+        old = layer.weights
+        rows = gram.rows / layer.weights.shape[2]
+        new = refit(gram.h, gram.g, old, DAMPING * max(1.0, FEW_ROWS / max(rows, 1e-9)) ** 2)
+        refitted[label(node)] = (gram.unexplained(old), gram.unexplained(new))
+        for name, array in layer.tensors(new).items():
+            pruned.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    return RepairReport(refitted, skipped)
+
+
+def _kept_outputs(original: ir.Model, plan: PrunePlan) -> dict[str, Ids]:
+    """Return, by name, the indices of the channels that stay of each value that loses some."""
+    channels = find_groups(original)
+    removed = removed_roots(plan, channels)
+    result = {}
+    for value, axes in channels.propagation.values.items():
+        axis = 1 if len(axes) == 4 else len(axes) - 1
+        if axes and value.name:
+            stays = ~np.isin(channels.propagation.atoms.roots(axes[axis]), removed)
+            if not stays.all():
+                result[value.name] = np.flatnonzero(stays)
+    return result
+
+
+def _weights_changed(before: ir.Node, after: ir.Node) -> bool:
+    pairs = zip(before.inputs, after.inputs, strict=False)
+    arrays = [(constant(a), constant(b)) for a, b in pairs]
+    return any(a is not None and b is not None and a.shape != b.shape for a, b in arrays)
+
+
+def _obstacle(layer: LinearLayer | str) -> str | None:
+    if isinstance(layer, str):
+        return layer
+    if layer.weights.shape[2] > WIDEST + 1:
+        return f"has {layer.weights.shape[2]} inputs to each output, more than {WIDEST}"
+    shared = [value for value in layer.node.inputs[1:2] if value is not None and len(value.uses()) > 1]
+    return "shares its weights with another layer" if shared else None
+
+
+def _measure(
+    first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer, kept: Ids | None
+) -> Gram:
+    """Return the moments of the layer's present inputs and its original outputs."""
+    wanted = (source.bias[0] if source.bias is not None else source.node).outputs[0]
+    present = layer.node.inputs[0]
+    if present is None:
+        raise ValueError("a layer without input")
+    first.advance([wanted])
+    second.advance([present])
+    gram = Gram(layer.groups, layer.weights.shape[2])
+    rng = np.random.default_rng(0)
+    shape = wanted.shape.numpy() if wanted.shape is not None else ()
+    for sample in range(first.samples):
+        places = layer.choose(shape, POSITIONS, rng)
+        y = first.value(wanted, sample)
+        if kept is not None:
+            y = y[:, kept] if y.ndim == 4 else y[..., kept]
+        gram.add(layer.rows_in(second.value(present, sample), places), layer.rows_out(y, places))
+    return gram
+

@@ -1,0 +1,75 @@
+"""`SensitivityReport`: the loss of each group at each ratio, as data that is saved, drawn, and fed back to pruning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgec.errors import BadOption
+
+FORMAT = 1
+
+
+class GroupSensitivity(BaseModel):
+    """One group: the order in which its units go, and what the whole network loses at each ratio."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    units: int
+    order: tuple[int, ...]
+    ratios: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    def loss(self, ratio: float) -> float:
+        """Return the loss at `ratio`, interpolated; nothing is lost at 0, and never less by removing more."""
+        last_ratio, last_loss = 0.0, 0.0
+        for next_ratio, loss in zip(self.ratios, self.losses, strict=True):
+            next_loss = max(loss, last_loss)
+            if ratio <= next_ratio:
+                share = (ratio - last_ratio) / (next_ratio - last_ratio)
+                return last_loss + share * (next_loss - last_loss)
+            last_ratio, last_loss = next_ratio, next_loss
+        return last_loss
+
+    def largest_ratio(self, accepted: float, cap: float) -> float:
+        """Return the largest ratio, at most `cap`, up to which the loss stays at or below `accepted`; interpolated."""
+        last_ratio, last_loss = 0.0, 0.0
+        for ratio, loss in zip(self.ratios, self.losses, strict=True):
+            if loss > accepted:
+                share = (accepted - last_loss) / (loss - last_loss) if loss > last_loss else 0.0
+                return min(cap, last_ratio + max(share, 0.0) * (ratio - last_ratio))
+            last_ratio, last_loss = ratio, max(loss, last_loss)
+        return min(cap, last_ratio)
+
+
+class SensitivityReport(BaseModel):
+    """All groups of one model, and what was measured how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    model: str
+    criterion: str
+    compensated: bool
+    metric: str
+    samples: int
+    baseline: float
+    higher_is_better: bool
+    groups: dict[str, GroupSensitivity]
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> SensitivityReport:
+        """Read it.
+
+        Raises:
+            BadOption: The file is unreadable, no report, or of a newer edgec.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise BadOption(f"sensitivity {path}: {error}", remedy="`edgec sensitivity` writes one.") from error

@@ -1,0 +1,122 @@
+"""`SliceChannels`: remove the channels of a plan from a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.errors import InternalError
+from edgec.model.graph import add_constant, constant
+from edgec.model.infer import infer_shapes
+from edgec.passes.canonicalize.rule import label
+from edgec.passes.prune.atoms import Ids
+from edgec.passes.prune.groups import Channels, find_groups
+from edgec.passes.prune.plan import PrunePlan, removed_roots
+from edgec.passes.prune.propagate import Operand
+from edgec.passes.prune.rewrite import REWRITES, Kept
+from edgec.passes.report import PassReport
+
+
+class SliceChannels(ir.passes.InPlacePass):
+    """Remove the channels of `plan` from weights, and adapt the shapes, sizes and groups that nodes hold.
+
+    The result equals the model in which the weights that read the removed channels are zero (see `masked_weights`):
+    nothing is repaired here.
+
+    Args:
+        plan: What to remove; made for this model.
+    """
+
+    name = "slice_channels"
+
+    def __init__(self, plan: PrunePlan) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Slice in place.
+
+        Raises:
+            BadOption: The plan does not fit the model.
+            InternalError: The shapes that result are not those foreseen.
+        """
+        channels = find_groups(model)
+        removed = removed_roots(self._plan, channels)
+        if not len(removed):
+            return PassReport(model, False, (), _refusals(channels))
+        atoms = channels.propagation.atoms
+
+        def keep(ids: Ids) -> Kept:
+            return ~np.isin(atoms.roots(ids), removed)
+
+        masks = {value: [keep(ids) for ids in axes] for value, axes in channels.propagation.values.items()}
+        for node in list(model.graph):
+            touched = [value for value in (*node.inputs, *node.outputs) if value is not None and _shrinks(masks, value)]
+            if touched and node.op_type in REWRITES:
+                REWRITES[node.op_type](model.graph, node, masks)
+        for operand in channels.propagation.operands:
+            _slice_operand(model.graph, operand, [keep(ids) for ids in operand.axes])
+        _infer(model, masks)
+        changes = tuple(
+            f"{name}: {group.units - len(group.removed)} of {group.units} channels kept"
+            for name, group in self._plan.groups.items()
+        )
+        return PassReport(model, True, changes, _refusals(channels))
+
+
+def masked_weights(model: ir.Model, channels: Channels, plan: PrunePlan) -> dict[str, np.ndarray[Any, Any]]:
+    """Return, by name, the weights that read removed channels, with zeros for these.
+
+    Put in place of the model's own they give the network that `SliceChannels` leaves, at its old size.
+
+    Raises:
+        BadOption: The plan does not fit the model.
+    """
+    removed = removed_roots(plan, channels)
+    result: dict[str, np.ndarray[Any, Any]] = {}
+    for use in channels.propagation.uses:
+        gone = np.isin(channels.propagation.atoms.roots(use.operand.axes[use.axis]), removed)
+        if use.role != "reads" or not gone.any():
+            continue
+        name = use.operand.value.name or ""
+        array = constant(use.operand.value)
+        if array is None:
+            raise InternalError(f"the weights of {label(use.node)} are not constant any more")
+        if name not in result:
+            result[name] = array.copy()
+        np.moveaxis(result[name], use.axis, 0)[gone] = 0
+    return result
+
+
+def _shrinks(masks: Mapping[ir.Value, list[Kept]], value: ir.Value) -> bool:
+    return any(not mask.all() for mask in masks.get(value, ()))
+
+
+def _slice_operand(graph: ir.Graph, operand: Operand, masks: list[Kept]) -> None:
+    """Make the readers of a constant read what is kept of it."""
+    array = constant(operand.value)
+    if array is None or all(mask.all() for mask in masks):
+        return
+    new = add_constant(graph, operand.value.name or "weights", array[np.ix_(*masks)])
+    for node, index in operand.readers:
+        node.replace_input_with(index, new)
+    if operand.value.is_initializer() and not operand.value.uses():
+        name = operand.value.name or ""
+        del graph.initializers[name]
+        operand.value.name = f"{name}_before"
+        new.name = name  # what users, and records, know the weights by
+
+
+def _infer(model: ir.Model, masks: Mapping[ir.Value, list[Kept]]) -> None:
+    infer_shapes(model)
+    for value, kept in masks.items():
+        expected = tuple(int(mask.sum()) for mask in kept)
+        if value.shape is not None and value.shape.is_static() and value.shape.numpy() != expected:
+            raise InternalError(f"slice_channels: {value.name} is {value.shape}, foreseen was {list(expected)}")
+
+
+def _refusals(channels: Channels) -> tuple[tuple[str, str], ...]:
+    return tuple((blocked.layer, f"not pruned: {blocked.reason}") for blocked in channels.blocked)

@@ -1,0 +1,76 @@
+"""`Calibrator`: sees the values of one tensor, sample by sample, then says which range is worth keeping."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from edgec.passes.statistics.histogram import Histogram
+from edgec.quantization import Kind, Scheme, TensorRange
+
+Array = np.ndarray[Any, Any]
+
+
+class Calibrator(Protocol):
+    """One for each tensor. A plugin registers a class with this interface in the entry point group edgec.calibrators.
+
+    It is made as `Class(scheme)`, with the scheme that the range will be used in.
+    """
+
+    def update(self, array: Array) -> None:
+        """Take in the tensor's values for one sample; float, finite, not to be kept or altered."""
+
+    def result(self) -> TensorRange:
+        """Return the range over all samples so far; there was at least one."""
+
+
+class HistogramCalibrator(ABC):
+    """A calibrator that needs no more than a histogram: memory does not grow, and a sweep can be resumed.
+
+    Attributes:
+        name: As registered.
+        kind: The only kind of scheme it is for; None: any.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind | None] = None
+
+    def __init__(self, scheme: Scheme) -> None:
+        self.scheme = scheme
+        self.histogram = Histogram()
+
+    @abstractmethod
+    def choose(self) -> tuple[float, float]:
+        """Return low and high; the histogram holds at least one value that is not zero."""
+
+    def update(self, array: Array) -> None:
+        """Take in the values of one sample."""
+        self.histogram.update(array)
+
+    def result(self) -> TensorRange:
+        """Return the chosen range and its error; a tensor that is always zero has the range 0..0."""
+        if self.histogram.width == 0:
+            return TensorRange(low=0.0, high=0.0, method=self.name, error=0.0)
+        low, high = self.choose()
+        error = quantization_error(self.histogram, self.scheme, low, high)
+        return TensorRange(low=float(low), high=float(high), method=self.name, error=error)
+
+    def state(self) -> dict[str, Array]:
+        """Return what was gathered, as arrays."""
+        return self.histogram.state()
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state` returned."""
+        self.histogram.restore(state)
+
+
+def quantization_error(histogram: Histogram, scheme: Scheme, low: float, high: float) -> float:
+    """Return E[(x' - x)^2] / E[x^2] of the histogram's values, quantized for [low, high]."""
+    values, counts = histogram.occupied()
+    params = scheme.params(low, high)
+    difference = params.dequantize(params.quantize(values)) - values
+    energy = float((counts * np.square(values)).sum())
+    return float((counts * np.square(difference)).sum()) / energy if energy else 0.0

@@ -1,0 +1,49 @@
+"""`moving-average`: extremes of each sample, averaged; one odd sample does not set the range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgec.passes.quantize.calibrators.base import HistogramCalibrator
+from edgec.quantization import Scheme
+
+Array = np.ndarray[Any, Any]
+
+MOMENTUM = 0.9
+"""Weight of what was before, once there are ten samples; until then all samples weigh the same."""
+
+
+class MovingAverage(HistogramCalibrator):
+    """Exponential moving average of each sample's minimum and maximum (Jacob et al., 2018, section 3.1)."""
+
+    name = "moving-average"
+
+    def __init__(self, scheme: Scheme) -> None:
+        super().__init__(scheme)
+        self._low = self._high = 0.0
+        self._samples = 0
+
+    def update(self, array: Array) -> None:
+        """Take in the values of one sample."""
+        super().update(array)
+        self._samples += 1
+        share = max(1 / self._samples, 1 - MOMENTUM)
+        self._low += share * (float(array.min()) - self._low)
+        self._high += share * (float(array.max()) - self._high)
+
+    def choose(self) -> tuple[float, float]:
+        """Return the averages."""
+        return self._low, self._high
+
+    def state(self) -> dict[str, Array]:
+        """Return what was gathered, as arrays."""
+        return super().state() | {"averages": np.array([self._low, self._high, self._samples], np.float64)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state` returned."""
+        super().restore(state)
+        self._low, self._high = (float(number) for number in state["averages"][:2])
+        self._samples = int(state["averages"][2])

@@ -1,0 +1,177 @@
+"""`Frontier`: run a model over samples piece by piece, keeping only the values that what is left will read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec.model.graph import constant
+from edgec.reference.session import NEWEST_SAFE_IR_VERSION, Reference
+
+Array = np.ndarray[Any, Any]
+
+MEMORY_BYTES = 1 << 30
+"""Values beyond this go to files, so that any number of samples fits."""
+
+
+class Frontier:
+    """All samples at the same place of the network. `advance` takes them on to a value, each node run once.
+
+    Weights may be changed between two calls: nodes not run yet then use the new ones.
+
+    Args:
+        model: Static shapes. It is read anew at each call.
+        samples: Inputs by name.
+        threads: As for `Reference`.
+        memory: Bytes of values kept in memory.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        threads: int | None = None,
+        memory: int = MEMORY_BYTES,
+    ) -> None:
+        self.model = model
+        self._threads = threads
+        self._store = _Store(memory)
+        self._done: set[ir.Node] = set()
+        self._reserved: set[ir.Value] = set()
+        self._known: set[ir.Value] = {value for value in model.graph.inputs if not value.is_initializer()}
+        self._order = {node: place for place, node in enumerate(model.graph)}
+        self.samples = 0
+        for feeds in samples:
+            for value in self._known:
+                self._store.put(value, self.samples, feeds[value.name or ""])
+            self.samples += 1
+
+    def advance(self, targets: Sequence[ir.Value]) -> None:
+        """Compute `targets` for all samples; values that nobody will read any more are forgotten, but not these."""
+        nodes = self._missing(targets)
+        if nodes:
+            reads = self._reads(nodes)
+            self._done.update(nodes)
+            made = [value for node in nodes for value in node.outputs if value in targets or self._wanted(value)]
+            reference = Reference(segment(self.model, nodes, reads, made), threads=self._threads)
+            for sample in range(self.samples):
+                results = reference.run({value.name or "": self._store.get(value, sample) for value in reads})
+                for value in made:
+                    self._store.put(value, sample, results[value.name or ""])
+            self._known.update(made)
+        for value in [value for value in self._known if value not in targets and not self._wanted(value)]:
+            self._store.drop(value)
+            self._known.discard(value)
+
+    def reserve(self, values: Iterable[ir.Value]) -> None:
+        """Remember exactly these values, once computed, until the next call of `reserve`."""
+        self._reserved = set(values)
+
+    def value(self, value: ir.Value, sample: int) -> Array:
+        """Return a value of one sample: a target of the last `advance`, or one that is still to be read."""
+        return self._store.get(value, sample)
+
+    def _wanted(self, value: ir.Value) -> bool:
+        if value in self._reserved or value.is_graph_output():
+            return True
+        return any(use.node not in self._done for use in value.uses())
+
+    def _missing(self, targets: Sequence[ir.Value]) -> list[ir.Node]:
+        found: set[ir.Node] = set()
+        pending = [value for value in targets if value not in self._known]
+        while pending:
+            producer = pending.pop().producer()
+            if producer is None or producer in found:
+                continue
+            if producer in self._done:
+                raise ValueError(f"{producer.name} was run, and its result forgotten")
+            found.add(producer)
+            pending.extend(value for value in producer.inputs if value is not None and value not in self._known)
+        return sorted(found, key=self._order.__getitem__)
+
+    def _reads(self, nodes: Sequence[ir.Node]) -> list[ir.Value]:
+        inside = {value for node in nodes for value in node.outputs}
+        reads = [value for node in nodes for value in node.inputs if value is not None and value not in inside]
+        return [value for value in dict.fromkeys(reads) if value.name and constant(value) is None]
+
+
+def segment(model: ir.Model, nodes: Sequence[ir.Node], reads: Sequence[ir.Value], gives: Sequence[ir.Value]) -> bytes:
+    """Return the ONNX file of some nodes of `model`, in their order.
+
+    Args:
+        model: Main graph; the nodes have no subgraphs that read values from outside.
+        nodes: What to take.
+        reads: Values that become inputs; constants among them too.
+        gives: Values that become outputs.
+    """
+    given = set(reads)
+    constants = {v: None for node in nodes for v in node.inputs if v is not None and v.is_initializer()}
+    made = {value for node in nodes for value in node.outputs}
+    extra = [
+        value.producer()
+        for node in nodes
+        for value in node.inputs
+        if value is not None and value not in given and value not in made and value.producer() is not None
+    ]
+    graph = onnx.helper.make_graph(
+        [ir.to_proto(node) for node in (*dict.fromkeys(filter(None, extra)), *nodes)],
+        "segment",
+        [_info(value) for value in reads],
+        [_info(value) for value in gives],
+        [ir.to_proto(_tensor(value)) for value in constants if value not in given],
+    )
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in model.graph.opset_imports.items()]
+    version = min(model.ir_version, NEWEST_SAFE_IR_VERSION)
+    return bytes(onnx.helper.make_model(graph, opset_imports=imports, ir_version=version).SerializeToString())
+
+
+def _tensor(value: ir.Value) -> ir.TensorProtocol:
+    array = constant(value)
+    return ir.tensor(np.zeros(0, np.float32) if array is None else array, name=value.name)
+
+
+def _info(value: ir.Value) -> onnx.ValueInfoProto:
+    return onnx.ValueInfoProto.FromString(ir.to_proto(value).SerializeToString())
+
+
+class _Store:
+    """Arrays by value and sample: in memory up to a limit, in files beyond."""
+
+    def __init__(self, memory: int) -> None:
+        self._left = memory
+        self._memory: dict[tuple[ir.Value, int], Array] = {}
+        self._files: dict[tuple[ir.Value, int], Path] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._written = 0
+
+    def put(self, value: ir.Value, sample: int, array: Array) -> None:
+        if array.nbytes <= self._left:
+            self._left -= array.nbytes
+            self._memory[value, sample] = array
+            return
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="edgec-")
+        path = Path(self._folder.name) / f"{self._written}.npy"
+        self._written += 1
+        np.save(path, array)
+        self._files[value, sample] = path
+
+    def get(self, value: ir.Value, sample: int) -> Array:
+        held = self._memory.get((value, sample))
+        if held is not None:
+            return held
+        loaded: Array = np.load(self._files[value, sample], allow_pickle=False)
+        return loaded
+
+    def drop(self, value: ir.Value) -> None:
+        for key in [key for key in self._memory if key[0] is value]:
+            self._left += self._memory.pop(key).nbytes
+        for key in [key for key in self._files if key[0] is value]:
+            self._files.pop(key).unlink()

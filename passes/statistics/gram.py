@@ -1,0 +1,82 @@
+"""`Gram`: second moments of what goes into a linear layer, and cross moments with what should come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+class Gram:
+    """Streamed float64 sums over rows: H = E[x x^T], and G = E[y x^T] where outputs are given too.
+
+    A layer of several groups (a depthwise convolution has one for each channel) has a matrix for each.
+
+    Args:
+        groups: Number of groups.
+        width: Elements of x in each group, a constant one included where the layer has a bias.
+    """
+
+    def __init__(self, groups: int, width: int) -> None:
+        self.rows = 0
+        self._squares = 0.0
+        self._sums: Array = np.zeros(1)
+        self._inner: Array = np.zeros((groups, width, width))
+        self._outer: Array | None = None
+
+    def add(self, x: Array, y: Array | None = None) -> None:
+        """Take in rows x [groups, n, width] and, each time or never, y [groups, n, outputs]."""
+        wide = x.astype(np.float64)
+        turned = wide.transpose(0, 2, 1)
+        self.rows += x.shape[1]
+        self._inner += turned @ wide
+        if y is not None:
+            target = y.astype(np.float64)
+            self._squares += float(np.square(target).sum())
+            self._sums = self._sums + target.sum(axis=1)
+            cross = target.transpose(0, 2, 1) @ wide
+            self._outer = cross if self._outer is None else self._outer + cross
+
+    @property
+    def h(self) -> Array:
+        """E[x x^T], float64 [groups, width, width]."""
+        return self._inner / max(self.rows, 1)
+
+    @property
+    def g(self) -> Array:
+        """E[y x^T], float64 [groups, outputs, width].
+
+        Raises:
+            ValueError: No outputs were given.
+        """
+        if self._outer is None:
+            raise ValueError("no outputs were given")
+        return self._outer / max(self.rows, 1)
+
+    def unexplained(self, weights: Array) -> float:
+        """Return E|W x - y|^2 as a share of the variance of y, for weights [groups, outputs, width]."""
+        mean = self._sums / self.rows
+        energy = self._squares / self.rows
+        fitted = np.einsum("gok,gkl,gol->", weights, self.h, weights)
+        left = float(fitted - 2 * np.einsum("gok,gok->", weights, self.g)) + energy
+        return max(left, 0.0) / max(energy - float(np.square(mean).sum()), np.finfo(np.float64).tiny)
+
+
+def refit(h: Array, g: Array, old: Array, damping: float) -> Array:
+    """Return the weights W that minimize E|W x - y|^2 + lam |W - old|^2, float64 [groups, outputs, width].
+
+    W = (G + lam old) (H + lam I)^-1 with lam = damping * mean(diag H): where samples say nothing (a direction in which
+    x never varies), the old weights stay.
+
+    Args:
+        h: E[x x^T], [groups, width, width].
+        g: E[y x^T], [groups, outputs, width].
+        old: Weights to stay near, [groups, outputs, width].
+        damping: Share of the mean of H's diagonal.
+    """
+    width = h.shape[-1]
+    lam = damping * np.trace(h, axis1=1, axis2=2)[:, None, None] / width + np.finfo(np.float64).tiny
+    left = h + lam * np.eye(width)
+    return np.linalg.solve(left, (g + lam * old).transpose(0, 2, 1)).transpose(0, 2, 1)

@@ -1,0 +1,104 @@
+"""A histogram whose range grows with the data: nothing has to be known beforehand, and no sample is seen twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+HALF = 4096
+"""Bins on each side of zero."""
+MOST = 1 << 17
+"""Values counted of one array; of a larger one, every n-th."""
+
+
+class Histogram:
+    """Counts of values in bins of one width, a power of two, with an edge at zero; extremes are exact.
+
+    A value outside doubles the width until it fits, merging bins in pairs, which loses no count. So between 2048 and
+    4096 bins cover the larger side, whatever came first.
+
+    Attributes:
+        low, high: Extremes of all values.
+        seen: Number of values whose extremes are known.
+        counts: float64 [2 * HALF], of the values that were counted.
+    """
+
+    def __init__(self) -> None:
+        self.low, self.high = math.inf, -math.inf
+        self.seen = 0
+        self.counts = np.zeros(2 * HALF)
+        self._width = 0.0
+
+    @property
+    def width(self) -> float:
+        """Width of a bin; 0 while all values were zero."""
+        return self._width
+
+    def update(self, array: Array) -> None:
+        """Count the values of `array`, which are finite."""
+        if array.size == 0:
+            return
+        low, high = float(array.min()), float(array.max())
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        flat = array.reshape(-1)
+        # An odd step visits all columns of a picture in turn, and the start moves on with every array.
+        step = -(-flat.size // MOST) | 1
+        flat = flat[self.seen % step :: step]
+        self.seen += array.size
+        self._grow(max(high, -low))
+        if self._width == 0:
+            self.counts[HALF] += flat.size
+            return
+        bins = np.floor(flat * np.float64(1 / self._width)).astype(np.intp)
+        np.clip(bins, -HALF, HALF - 1, out=bins)
+        self.counts += np.bincount(bins + HALF, minlength=2 * HALF)
+
+    def centers(self) -> Array:
+        """Return the middle of each bin; float64 [2 * HALF]."""
+        return np.asarray((np.arange(-HALF, HALF) + 0.5) * self._width)
+
+    def occupied(self) -> tuple[Array, Array]:
+        """Return the middles and the counts of the bins that hold anything.
+
+        The first and the last are moved to the extremes, so that a tensor of a few distinct values near its ends
+        (a clipped activation, say) is seen as it is.
+        """
+        at = np.flatnonzero(self.counts)
+        middles = self.centers()[at]
+        if len(at):
+            middles = np.clip(middles, self.low, self.high)
+        return middles, self.counts[at]
+
+    def quantile(self, share: float) -> float:
+        """Return the value that `share` of the counted values do not exceed, to the width of a bin."""
+        cumulative = np.cumsum(self.counts)
+        at = int(np.searchsorted(cumulative, share * cumulative[-1]))
+        return float(np.clip((at + 1 - HALF) * self._width, self.low, self.high))
+
+    def state(self) -> dict[str, Array]:
+        """Return all of it as arrays."""
+        return {"counts": self.counts, "numbers": np.array([self.low, self.high, self._width, self.seen], np.float64)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state` returned."""
+        self.counts = np.array(state["counts"], np.float64)
+        self.low, self.high, self._width = (float(number) for number in state["numbers"][:3])
+        self.seen = int(state["numbers"][3])
+
+    def _grow(self, extreme: float) -> None:
+        if extreme == 0 or extreme <= self._width * HALF:
+            return
+        wanted = 2.0 ** math.ceil(math.log2(extreme / HALF))
+        if self._width == 0:
+            self._width = wanted
+            return
+        while self._width < wanted:
+            merged = np.zeros_like(self.counts)
+            merged[HALF // 2 : HALF // 2 + HALF] = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts = merged
+            self._width *= 2

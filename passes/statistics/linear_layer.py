@@ -1,0 +1,185 @@
+"""`LinearLayer`: a convolution, Gemm or MatMul seen as y = W x + b on rows, so that statistics and refits need no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import attribute, constant, single_consumer
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearLayer:
+    """One layer. Rows are positions of its output (pixels, or vectors of a Gemm or MatMul).
+
+    Attributes:
+        node: The layer.
+        groups: Groups that do not mix; of each, W is [outputs, width].
+        weights: float64 [groups, outputs, width]; the last column is the bias, if there is one. Columns of a
+            convolution are ordered channel by channel, each with all places of the kernel.
+        bias: Where the bias is: the node and its input; None without one. A MatMul's is the Add behind it.
+        per_channel: Columns that belong to one input channel (places of the kernel).
+    """
+
+    node: ir.Node
+    groups: int
+    weights: Array
+    bias: tuple[ir.Node, int] | None
+    per_channel: int
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the last column of the weights is a bias."""
+        return self.bias is not None
+
+    @property
+    def input(self) -> str:
+        """Name of the value it reads."""
+        return _name(self.node.inputs[0])
+
+    @property
+    def output(self) -> str:
+        """Name of the value it gives, bias included."""
+        return _name((self.bias[0] if self.bias is not None else self.node).outputs[0])
+
+    def choose(self, output_shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Array:
+        """Return the places of at most `count` rows, drawn without repetition."""
+        rows = int(np.prod(output_shape[2:] if self._is_conv else output_shape[:-1]))
+        return rng.choice(rows, size=count, replace=False) if rows > count else np.arange(rows)
+
+    def rows_in(self, x: Array, places: Array) -> Array:
+        """Return the inputs of the rows at `places`, [groups, n, width]."""
+        rows = self._columns(x, places) if self._is_conv else self._features(x)[None, places]
+        if self.has_bias:
+            rows = np.concatenate([rows, np.ones((*rows.shape[:2], 1), rows.dtype)], axis=2)
+        return rows
+
+    def rows_out(self, y: Array, places: Array) -> Array:
+        """Return the outputs of the rows at `places`, [groups, n, outputs]."""
+        if not self._is_conv:
+            return y.reshape(-1, y.shape[-1])[None, places]
+        flat = y.reshape(y.shape[1], -1)[:, places]
+        return flat.reshape(self.groups, -1, len(places)).transpose(0, 2, 1)
+
+    def tensors(self, weights: Array) -> dict[str, Array]:
+        """Return weights [groups, outputs, width] as the constants they came from: name -> array, shape as before."""
+        old = constant(self.node.inputs[1])
+        if old is None:
+            raise ValueError(f"{self.node.name}: weights are not constant any more")
+        inner = weights[..., :-1] if self.has_bias else weights
+        if self._is_conv:
+            shaped = inner.reshape(old.shape)
+        else:
+            shaped = (inner[0] if self._transposed else inner[0].T).reshape(old.shape)
+        result = {_name(self.node.inputs[1]): shaped}
+        if self.bias is not None:
+            value = self.bias[0].inputs[self.bias[1]]
+            bias = constant(value)
+            if bias is None:
+                raise ValueError(f"{self.node.name}: bias is not constant any more")
+            result[_name(value)] = weights[..., -1].reshape(bias.shape)
+        return {name: np.ascontiguousarray(array.astype(old.dtype)) for name, array in result.items()}
+
+    @property
+    def _is_conv(self) -> bool:
+        return self.node.op_type == "Conv"
+
+    @property
+    def _transposed(self) -> bool:
+        return self.node.op_type == "Gemm" and bool(attribute(self.node, "transB", 0))
+
+    def _features(self, x: Array) -> Array:
+        return x.reshape(-1, x.shape[-1])
+
+    def _columns(self, x: Array, places: Array) -> Array:
+        """Return im2col of a picture-like x [1, c, h, w] at some places, [groups, n, c / groups * kernel]."""
+        kernel = _kernel(self.node)
+        strides, dilations, pads = _window(self.node, len(kernel))
+        rank = len(kernel)
+        padded = np.pad(x[0], [(0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
+        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
+        sizes = [(n - span) // s + 1 for n, span, s in zip(padded.shape[1:], spans, strides, strict=True)]
+        corners = [c * s for c, s in zip(np.unravel_index(places, sizes), strides, strict=True)]
+        offsets = np.meshgrid(*(np.arange(k) * d for k, d in zip(kernel, dilations, strict=True)), indexing="ij")
+        index = tuple(c[:, None] + o.reshape(1, -1) for c, o in zip(corners, offsets, strict=True))
+        taken = padded[(slice(None), *index)]  # [c, n, places of the kernel]
+        grouped = taken.reshape(self.groups, -1, *taken.shape[1:]).transpose(0, 2, 1, 3)
+        return grouped.reshape(self.groups, len(places), -1)
+
+
+def linear_layer(node: ir.Node) -> LinearLayer | str:
+    """Return `node` as a linear layer, or the reason why it is none: one sentence without its name."""
+    if node.domain or node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return f"{node.op_type} is no linear layer of a known form"
+    array = constant(node.inputs[1])
+    if array is None:
+        return "its weights are computed"
+    where = _bias_of(node, array)
+    bias = None if where is None else constant(where[0].inputs[where[1]])
+    if where is not None and bias is None:
+        return "its bias is computed"
+    if node.op_type == "Conv":
+        return _conv(node, array, bias, where)
+    if array.ndim != 2:
+        return "its weights are no matrix"
+    if node.op_type == "Gemm" and (
+        attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1
+    ):
+        return "it scales or transposes"
+    matrix = array if attribute(node, "transB", 0) and node.op_type == "Gemm" else array.T
+    if bias is not None and bias.size != len(matrix):
+        return "its bias is no vector of outputs"
+    return LinearLayer(node, 1, _with_bias(matrix[None], bias), where, 1)
+
+
+def _bias_of(node: ir.Node, weights: Array) -> tuple[ir.Node, int] | None:
+    if node.op_type != "MatMul":
+        return (node, 2) if len(node.inputs) > 2 and node.inputs[2] is not None else None
+    add = single_consumer(node.outputs[0])
+    if add is None or add.op_type != "Add" or add.domain:
+        return None
+    index = 1 if add.inputs[0] is node.outputs[0] else 0
+    array = constant(add.inputs[index])
+    vector = array is not None and array.ndim > 0 and array.size == array.shape[-1] == weights.shape[-1]
+    return (add, index) if vector else None
+
+
+def _conv(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
+    x = node.inputs[0]
+    if attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        return "its padding is not written out"
+    if x is None or x.shape is None or x.shape[0] != 1:
+        return "the batch is not 1"
+    groups = attribute(node, "group", 1)
+    matrix = array.reshape(groups, array.shape[0] // groups, -1)
+    return LinearLayer(node, groups, _with_bias(matrix, bias), where, int(np.prod(array.shape[2:])))
+
+
+def _with_bias(matrix: Array, bias: Array | None) -> Array:
+    wide = matrix.astype(np.float64)
+    if bias is None:
+        return wide
+    return np.concatenate([wide, bias.astype(np.float64).reshape(*wide.shape[:2], 1)], axis=2)
+
+
+def _kernel(node: ir.Node) -> tuple[int, ...]:
+    weights = constant(node.inputs[1])
+    return () if weights is None else weights.shape[2:]
+
+
+def _window(node: ir.Node, rank: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return strides, dilations and pads (all begins, then all ends)."""
+    return (
+        attribute(node, "strides", (1,) * rank),
+        attribute(node, "dilations", (1,) * rank),
+        attribute(node, "pads", (0,) * 2 * rank),
+    )
+
+
+def _name(value: ir.Value | None) -> str:
+    return "" if value is None or value.name is None else value.name

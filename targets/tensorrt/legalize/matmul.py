@@ -1,0 +1,24 @@
+"""MatMul of vectors, written with matrices: parsers reshape the vector wrongly beside a stack of matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.targets.tensorrt.legalize.rewriter import Rewriter, shape_of
+from edgec.targets.tensorrt.limits import Limits
+
+
+def vector_matmul(node: ir.Node, limits: Limits) -> str | None:
+    """Make a vector on the left a row, on the right a column, and take the axis of size 1 out of the result."""
+    shapes, result = [shape_of(value) for value in node.inputs], shape_of(node.outputs[0])
+    left, right = shapes
+    if left is None or right is None or result is None or min(len(left), len(right)) != 1:
+        return None
+    make, (a, b) = Rewriter(node), node.inputs
+    if len(left) == 1:
+        a = make.op("Reshape", [a, make.constant([1, *left], np.int64)])
+    if len(right) == 1:
+        b = make.op("Reshape", [b, make.constant([*right, 1], np.int64)])
+    make.finish(make.op("Reshape", [make.op("MatMul", [a, b]), make.constant(result, np.int64)]))
+    return "MatMul of a vector written with a matrix"

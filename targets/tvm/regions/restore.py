@@ -1,0 +1,51 @@
+"""A node as the Relax operator it stands for, for what no schedule takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relax
+
+from edgec.targets.tvm.regions.graph import Node
+
+REWRITTEN = {"relax.add": relax.op.add, "relax.square": relax.op.square, "relax.sqrt": relax.op.sqrt}
+"""Operators that normalization puts in place of others."""
+
+
+def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any], Any]) -> Any:
+    """Return the Relax expression of `node`.
+
+    Args:
+        node: The node; of those normalization invented, only phases of a transposed convolution have no operator.
+        expression: Relax expression of an argument.
+        carry: The global variable, in the new module, of a TIR function of the old one.
+    """
+    call = node.call
+    if node.op == "tuple_get":
+        return relax.TupleGetItem(expression(node.args[0]), call.index)
+    if "weights" in node.facts:
+        return _convolution(node, expression)
+    if node.op == "edgec.max_pool":
+        facts = node.facts
+        return relax.op.nn.max_pool2d(expression(node.args[0]), facts["window"], facts["strides"], facts["padding"])
+    arguments = [expression(arg) for arg in node.args]
+    if call.op.name == "relax.call_tir":
+        return relax.call_tir(carry(call.args[0]), arguments, out_ty=call.ty_args[0])
+    if node.op in REWRITTEN and call.op.name != node.op:
+        return REWRITTEN[node.op](*arguments)
+    return relax.Call(call.op, arguments, call.attrs, call.ty_args)
+
+
+def _convolution(node: Node, expression: Callable[[Any], Any]) -> Any:
+    facts = node.facts
+    conv = relax.op.nn.conv2d(
+        expression(node.args[0]),
+        relax.const(facts["weights"]),
+        strides=facts["strides"],
+        padding=facts["padding"],
+        dilation=facts["dilation"],
+        groups=facts["groups"],
+    )
+    return relax.op.add(conv, relax.const(np.reshape(facts["bias"], (1, -1, 1, 1))))

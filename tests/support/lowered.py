@@ -1,0 +1,76 @@
+"""Lowers small Relax functions for a given CPU model, runs them here, and compares with TVM's unscheduled operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+from edgec.targets.board import load_board
+from edgec.targets.tvm.pipeline import lower_with_report
+from edgec.targets.tvm.report import LoweringReport
+from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.target_model import TargetModel, target_model
+from tvm import relax
+
+HOST = load_board("host")
+MODEL = target_model(HOST)
+# The rules of other CPUs, executed by this one: NEON's tiles and lane loads, AVX2's sixteen registers.
+SMALL_MODELS = (
+    MODEL,
+    TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=2),
+    TargetModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4),
+)
+TOLERANCE = 1e-5
+
+
+def build_module(build: Callable[..., Any], shapes: Sequence[tuple[int, ...]], seed: int = 0) -> tvm.IRModule:
+    rng = np.random.default_rng(seed)
+    builder = relax.BlockBuilder()
+    params = [relax.Var(f"x{i}", relax.TensorType(list(shape), "float32")) for i, shape in enumerate(shapes)]
+    with builder.function("main", params):
+        with builder.dataflow():
+            normalize = NormalizingRng(rng, builder)
+            value = build(*params, normalize)
+            result = builder.emit_output(builder.normalize(value))
+        builder.emit_func_output(result)
+    return builder.finalize()
+
+
+class NormalizingRng:
+    """numpy's generator, so that a test's random weights come from the one seed."""
+
+    def __init__(self, rng: np.random.Generator, builder: relax.BlockBuilder) -> None:
+        self._rng = rng
+        self.emit = builder.emit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rng, name)
+
+
+def execute(module: tvm.IRModule, target: tvm.target.Target, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    result = relax.VirtualMachine(relax.build(module, target=target), tvm.cpu())["main"](
+        *(tvm.runtime.tensor(value) for value in inputs)
+    )
+    return [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
+
+
+def check(
+    build: Callable[..., Any],
+    shapes: Sequence[tuple[int, ...]],
+    model: TargetModel = MODEL,
+    *,
+    tolerance: float = TOLERANCE,
+) -> LoweringReport:
+    """Compare `build` lowered for `model` with the same function unscheduled; return the lowering's report."""
+    target = llvm_target(resolve(HOST))
+    module = build_module(build, shapes)
+    rng = np.random.default_rng(1)
+    inputs = [rng.standard_normal(shape).astype("float32") for shape in shapes]
+    expected = execute(module, target, inputs)
+    lowered = lower_with_report(build_module(build, shapes), model, target)
+    for got, want in zip(execute(lowered.module, target, inputs), expected, strict=True):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(want).max())))
+    return lowered.report

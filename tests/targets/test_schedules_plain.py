@@ -1,0 +1,104 @@
+"""Matrix products and work along rows, against TVM's own unscheduled operators."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tvm")
+from tvm import relax
+
+from tests.support.lowered import SMALL_MODELS, check
+
+OPS = relax.op
+models = pytest.mark.parametrize("model", SMALL_MODELS, ids=lambda model: model.isa)
+
+
+def dense(x, rng, depth, columns):
+    return OPS.matmul(x, relax.const(rng.standard_normal((depth, columns)).astype("float32") / np.sqrt(depth)))
+
+
+@models
+@pytest.mark.parametrize("rows", [1, 2, 7, 40, 53])
+@pytest.mark.parametrize("columns", [1, 10, 16, 48, 77])
+def test_dense_with_bias_and_activation(rows, columns, model):
+    def build(x, rng):
+        bias = relax.const(rng.standard_normal(columns).astype("float32"))
+        return OPS.nn.relu(OPS.add(dense(x, rng, 24, columns), bias))
+
+    report = check(build, [(rows, 24)], model)
+    assert report.counts() == {"matmul": 1}
+
+
+def test_dense_over_leading_axes_with_residual():
+    def build(x, rng):
+        y = OPS.reshape(dense(OPS.reshape(x, (10, 32)), rng, 32, 32), (2, 5, 32))
+        return OPS.add(y, x)
+
+    assert not check(build, [(2, 5, 32)]).fallbacks()
+
+
+@models
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((2, 3, 8, 15), (2, 3, 15, 8)),
+        ((2, 3, 7, 16), (2, 3, 16, 40)),
+        ((4, 5, 8), (8, 24)),
+        ((1, 5, 8), (6, 8, 16)),
+        ((3, 1, 5, 8), (2, 8, 16)),
+        ((5, 8), (8, 7)),
+    ],
+)
+def test_product_of_two_activations(left, right, model):
+    report = check(lambda x, y, rng: OPS.multiply(OPS.matmul(x, y), relax.const(0.5, "float32")), [left, right], model)
+    assert report.counts() == {"matmul": 1}
+
+
+@models
+@pytest.mark.parametrize("shape", [(4, 16), (2, 3, 40), (1, 77), (5, 3), (3, 1000), (40, 6625)])
+def test_softmax(shape, model):
+    report = check(lambda x, rng: OPS.nn.softmax(x, axis=-1), [shape], model)
+    assert report.counts() == {"rows": 1}
+
+
+@models
+@pytest.mark.parametrize("columns", [120, 64, 33, 7])
+def test_layer_norm(columns, model):
+    def build(x, rng):
+        scale, shift = (relax.const(rng.standard_normal(columns).astype("float32")) for _ in range(2))
+        return OPS.nn.layer_norm(x, scale, shift, axes=[-1])
+
+    assert check(build, [(2, 5, columns)], model).counts() == {"rows": 1}
+
+
+def test_layer_norm_spelled_out_is_one_kernel():
+    def build(x, rng):
+        mean = OPS.mean(x, [-1], keepdims=True)
+        centred = rng.emit(OPS.subtract(x, mean))
+        variance = OPS.mean(OPS.power(centred, relax.const(2.0, "float32")), [-1], keepdims=True)
+        y = OPS.divide(centred, OPS.sqrt(OPS.add(variance, relax.const(1e-5, "float32"))))
+        y = OPS.multiply(y, relax.const(rng.standard_normal(48).astype("float32")))
+        return OPS.add(y, relax.const(rng.standard_normal(48).astype("float32")))
+
+    assert check(build, [(2, 5, 48)]).counts() == {"rows": 1}
+
+
+@models
+@pytest.mark.parametrize("op", [OPS.mean, OPS.sum, OPS.max, OPS.min])
+@pytest.mark.parametrize("columns", [3, 16, 50])
+def test_reduction_of_the_last_axis(op, columns, model):
+    assert not check(lambda x, rng: op(x, [-1], keepdims=True), [(3, 4, columns)], model).fallbacks()
+
+
+def test_what_no_rule_takes_is_counted():
+    report = check(lambda x, rng: OPS.mean(x, [1]), [(2, 5, 8)])
+    assert report.fallbacks()
+
+
+def test_attention():
+    def build(q, k, v, rng):
+        scores = OPS.matmul(q, OPS.permute_dims(k, [0, 1, 3, 2]))
+        return OPS.matmul(OPS.nn.softmax(OPS.multiply(scores, relax.const(0.3, "float32")), axis=-1), v)
+
+    assert not check(build, [(1, 4, 10, 15)] * 3).fallbacks()

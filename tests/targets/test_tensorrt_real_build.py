@@ -1,0 +1,139 @@
+"""The real parser and builder of TensorRT, without a GPU: what `legalize` writes is parsed and built, node by node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.backend.test.case.node import collect_testcases
+
+from edgec.errors import EdgecError
+from edgec.model.load import load
+from edgec.model.serialize import save
+from edgec.model.shapes import fix_shapes
+from edgec.passes.raise_opset import RaiseOpset
+from edgec.targets.tensorrt.check import refusals
+from edgec.targets.tensorrt.legalize import legalize
+from edgec.targets.tensorrt.limits import Limits, limits_for
+from tests.support import tensorrt_cpu
+from tests.support.real_models import REAL_MODELS
+from tests.support.tensorrt_board import cuda_stand_in, small_model, write_artefact
+
+pytestmark = pytest.mark.slow
+
+BUILD = Path(tensorrt_cpu.__file__).with_name("build_models.py")
+OPERATORS = (
+    "averagepool", "batchnorm", "castlike", "conv", "dequantizelinear", "gelu", "group_normalization", "hardswish",
+    "isinf", "layer_normalization", "matmul", "mish", "mod", "onehot", "pad", "quantizelinear", "reduce", "reshape",
+    "resize", "rms_normalization", "shape", "shrink", "slice", "split", "swish", "tril", "triu", "xor",
+)  # fmt: skip
+NOT_OURS = {
+    "conv_with_autopad_same": "needs a shape that only ONNX's own test gives",
+    "reshape_allowzero_reordered": "an empty tensor",
+}
+
+
+def build_all(paths: list[Path]) -> dict[str, dict[str, Any]]:
+    """Parse and build `paths` with TensorRT; return stage and errors by stem."""
+    environment = tensorrt_cpu.environment()
+    command = [sys.executable, str(BUILD), *map(str, paths)]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    results = [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
+    assert len(results) == len(paths), f"died at {paths[len(results)].stem}: {process.stderr[-500:]}"
+    return {Path(result["path"]).stem: result for result in results}
+
+
+def conformance_models(limits: Limits, folder: Path) -> list[Path]:
+    """Save ONNX's own test models of the operators with rules, legalized; small inputs, such as axes, made constant."""
+    paths = []
+    for case in collect_testcases(None):
+        name = case.name.removeprefix("test_")
+        if case.model is None or not name.startswith(OPERATORS) or name.endswith("_expanded") or name in NOT_OURS:
+            continue
+        arrays = case.data_sets[0][0]
+        if not all(isinstance(array, np.ndarray) for array in arrays):
+            continue
+        proto = onnx.ModelProto()
+        proto.CopyFrom(case.model)
+        fixed = {value.name: array for value, array in zip(proto.graph.input, arrays, strict=True) if array.ndim < 2}
+        fixed.pop(proto.graph.input[0].name, None)
+        for index in reversed(range(len(proto.graph.input))):
+            if (value_name := proto.graph.input[index].name) in fixed:
+                proto.graph.initializer.append(onnx.numpy_helper.from_array(fixed[value_name], value_name))
+                del proto.graph.input[index]
+        try:
+            network = fix_shapes(load(proto).model, {})
+        except EdgecError:
+            continue
+        legalize(network, limits)
+        if not refusals(network, limits):
+            paths.append(folder / f"{case.name}.onnx")
+            save(network, paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("version", ["8.2.1", "10.3.0"])
+def test_legalized_operators_are_parsed_and_built(version: str, tmp_path: Path) -> None:
+    paths = conformance_models(limits_for(version), tmp_path)
+    assert len(paths) > 250
+    failed = {name: result["errors"] for name, result in build_all(paths).items() if result["stage"] != "built"}
+    assert failed == {}
+
+
+@pytest.mark.parametrize("name", sorted(REAL_MODELS))
+def test_real_networks_are_parsed_and_built(name: str, tmp_path: Path) -> None:
+    network = RaiseOpset()(fix_shapes(load(REAL_MODELS[name].require()).model, REAL_MODELS[name].shapes)).model
+    legalize(network, limits_for("10.3.0"))
+    assert refusals(network, limits_for("10.3.0")) == ()
+    save(network, tmp_path / "model.onnx")
+    assert build_all([tmp_path / "model.onnx"])["model"]["stage"] == "built"
+
+
+def run_script(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = tensorrt_cpu.environment()
+    environment["LD_LIBRARY_PATH"] += os.pathsep + str(cuda_stand_in())
+    return subprocess.run(
+        [sys.executable, str(folder / "build_engine.py"), "--build-only"],
+        env=environment | {"STAND_IN_SM": "87"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_boards_script_builds_a_real_engine(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "a", small_model(), board="jetson-agx-orin")
+    outcome = run_script(tmp_path / "a")
+    assert outcome.returncode == 0, outcome.stderr
+    assert (tmp_path / "a/model.engine").stat().st_size > 1000
+    assert (tmp_path / "a/timing.cache").exists()
+
+
+def test_tensorrt_11_is_not_asked_for_fp16_in_silence(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "a", small_model(), board="jetson-agx-orin", precision="fp16")
+    outcome = run_script(tmp_path / "a")
+    assert outcome.returncode == 2
+    assert "no FP16 flag" in outcome.stderr
+
+
+def test_the_scripts_parser_errors_are_the_parsers(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "a", small_model(), board="jetson-agx-orin")
+    path = tmp_path / "a/model.onnx"
+    broken = onnx.load(path)
+    broken.graph.node[0].op_type = "Frobnicate"
+    onnx.save(broken, path)
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    manifest["runtime"]["model_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "a/manifest.json").write_text(json.dumps(manifest))
+    outcome = run_script(tmp_path / "a")
+    assert outcome.returncode == 2
+    assert "Frobnicate" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
