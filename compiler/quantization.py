@@ -127,7 +127,7 @@ class TensorRange(BaseModel):
 
 
 class CalibrationTable(BaseModel):
-    """Tensor -> range, as `edgec calibrate` finds it; to be looked at, edited (low, high), and used by `edgec quantize`."""
+    """Tensor -> range, as `edgec calibrate` finds it; to be looked at, edited (low, high), and used to quantize."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -57,14 +57,25 @@ def unique_name(graph: ir.Graph, stem: str) -> str:
     for node in graph.all_nodes():
         taken.add(node.name)
         taken.update(output.name for output in node.outputs)
-    for subgraph in graph.subgraphs():
-        taken.update(value.name for value in subgraph.inputs)
-        taken.update(subgraph.initializers)
+        for inner in _subgraphs(node):
+            taken.update(value.name for value in inner.inputs)
+            taken.update(inner.initializers)
     candidate, count = stem, 1
     while candidate in taken:
         count += 1
         candidate = f"{stem}_{count}"
     return candidate
+
+
+def _subgraphs(node: ir.Node) -> list[ir.Graph]:
+    # One look a node instead of a second walk over the graph: names are asked for often.
+    found = []
+    for attr in node.attributes.values():
+        if attr.type == ir.AttributeType.GRAPH:
+            found.append(attr.as_graph())
+        elif attr.type == ir.AttributeType.GRAPHS:
+            found.extend(attr.as_graphs())
+    return found
 
 
 def add_constant(graph: ir.Graph, stem: str, array: Array) -> ir.Value:

@@ -57,12 +57,12 @@ def _random_array(spec: TensorSpec, seed: int) -> Array:
     bits = np.random.Philox(key=key).random_raw(count).reshape(spec.shape)
     dtype = np.dtype(spec.dtype)
     if dtype == np.bool_:
-        return (bits >> np.uint64(63)).astype(np.bool_)
+        return np.asarray(bits >> np.uint64(63)).astype(np.bool_)  # of rank 0, an operation gives a bare scalar
     if dtype.kind in "iu":
         below = SMALL_INTEGERS if dtype.itemsize > 1 else PIXEL_VALUES if dtype.kind == "u" else PIXEL_VALUES // 2
-        return (bits % np.uint64(below)).astype(dtype)
+        return np.asarray(bits % np.uint64(below)).astype(dtype)
     if dtype.kind == "f" or "float" in dtype.name:
         # 24 bits fill a float32's mantissa: the conversion is exact and 1.0 cannot occur.
-        unit = ((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
+        unit = np.asarray((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
         return unit if dtype == np.float32 else unit.astype(dtype)
     raise UnsupportedModel(f"input {spec} has a type without random values", remedy="Give golden inputs of your own.")

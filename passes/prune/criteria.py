@@ -11,17 +11,20 @@ Array = np.ndarray[Any, Any]
 
 def l0(filters: Array) -> Array:
     """Return the number of weights of each filter that are not zero."""
-    return np.count_nonzero(filters, axis=1).astype(np.float64)
+    scores: Array = np.count_nonzero(filters, axis=1).astype(np.float64)
+    return scores
 
 
 def l1(filters: Array) -> Array:
     """Return the sum of absolute weights of each filter."""
-    return np.abs(filters).sum(axis=1, dtype=np.float64)
+    scores: Array = np.abs(filters).sum(axis=1, dtype=np.float64)
+    return scores
 
 
 def l2(filters: Array) -> Array:
     """Return the Euclidean norm of each filter."""
-    return np.sqrt(np.square(filters, dtype=np.float64).sum(axis=1))
+    scores: Array = np.sqrt(np.square(filters, dtype=np.float64).sum(axis=1))
+    return scores
 
 
 def fpgm(filters: Array) -> Array:
@@ -34,4 +37,5 @@ def fpgm(filters: Array) -> Array:
     squares = np.square(wide).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * wide @ wide.T
     np.fill_diagonal(distances, 0)  # rounding leaves some 1e-16 there
-    return np.sqrt(distances.clip(0)).sum(axis=1)
+    scores: Array = np.sqrt(distances.clip(0)).sum(axis=1)
+    return scores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class Measure:
 
     samples: Samples | Sequence[Sample]
     metric: str
-    context: MetricContext = MetricContext()
+    context: MetricContext = field(default_factory=MetricContext)
 
     def fresh(self, reference: Callable[[Sample], Outputs]) -> Metric:
         """Return the metric, ready for the first sample."""

@@ -116,9 +116,7 @@ def _obstacle(layer: LinearLayer | str) -> str | None:
     return "shares its weights with another layer" if shared else None
 
 
-def _measure(
-    first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer, kept: Ids | None
-) -> Gram:
+def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer, kept: Ids | None) -> Gram:
     """Return the moments of the layer's present inputs and its original outputs."""
     wanted = (source.bias[0] if source.bias is not None else source.node).outputs[0]
     present = layer.node.inputs[0]
@@ -136,4 +134,3 @@ def _measure(
             y = y[:, kept] if y.ndim == 4 else y[..., kept]
         gram.add(layer.rows_in(second.value(present, sample), places), layer.rows_out(y, places))
     return gram
-

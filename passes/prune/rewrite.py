@@ -75,7 +75,7 @@ def slice_(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
 
 def gather(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
     """The indices of what is kept, counted anew."""
-    axis = attribute(node, "axis", 0) % len(masks[node.inputs[0]])
+    axis = attribute(node, "axis", 0) % len(masks[node.outputs[0]])
     mask, indices = _mask(masks, node.inputs[0], axis), constant(node.inputs[1])
     if mask.all() or indices is None:
         return

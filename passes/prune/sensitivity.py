@@ -150,7 +150,7 @@ def _in_processes(parts: Sequence[Part], count: int, show: Callable[[], None]) -
 
 def _on_dask(parts: Sequence[Part], scheduler: str) -> Iterator[list[dict[str, Any]]]:
     try:
-        from distributed import Client, as_completed  # noqa: PLC0415
+        from distributed import Client, as_completed  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
     except ImportError as error:
         raise MissingDependency("--scheduler needs Dask", remedy="Run `pip install 'edgec[dask]'`.") from error
     with Client(scheduler) as client:
@@ -161,7 +161,9 @@ def _on_dask(parts: Sequence[Part], scheduler: str) -> Iterator[list[dict[str, A
 def _chunks(points: Sequence[Point], count: int) -> Iterator[list[Point]]:
     """Cut into at most `count` runs of whole groups, of about equal length."""
     groups = list(dict.fromkeys(point.group for point in points))
-    bounds = np.linspace(0, len(groups), min(count, len(groups)) + 1).round().astype(int) if groups else np.zeros(1, int)
+    bounds = (
+        np.linspace(0, len(groups), min(count, len(groups)) + 1).round().astype(int) if groups else np.zeros(1, int)
+    )
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         names = set(groups[start:stop])
         yield [point for point in points if point.group in names]
@@ -240,5 +242,3 @@ def _report(
     return SensitivityReport(
         **head, baseline=baseline.value, higher_is_better=baseline.higher_is_better, groups=measured
     )
-
-

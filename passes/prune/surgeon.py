@@ -16,7 +16,7 @@ class Surgeon:
     """Optimal brain surgeon on blocks of columns of one layer y = W x.
 
     Removing the columns B and refitting the others costs tr(W_B inv_BB^-1 W_B^T) of E|y|^2, inv being H^-1. Then
-    W -= W_B inv_BB^-1 inv_B: and inv -= inv_:B inv_BB^-1 inv_B: (Hassibi and Stork, 1993; here for all outputs at once).
+    W -= W_B inv_BB^-1 inv_B: and inv -= inv_:B inv_BB^-1 inv_B: (Hassibi and Stork, 1993; for all outputs at once).
 
     Args:
         weights: W, float64 [outputs, width].

@@ -138,7 +138,9 @@ def _tensor(value: ir.Value) -> ir.TensorProtocol:
 
 
 def _info(value: ir.Value) -> onnx.ValueInfoProto:
-    return onnx.ValueInfoProto.FromString(ir.to_proto(value).SerializeToString())
+    info = onnx.ValueInfoProto()
+    info.ParseFromString(ir.to_proto(value).SerializeToString())
+    return info
 
 
 class _Store:

@@ -1,4 +1,4 @@
-"""`LinearLayer`: a convolution, Gemm or MatMul seen as y = W x + b on rows, so that statistics and refits need no more."""
+"""`LinearLayer`: a convolution, Gemm or MatMul seen as y = W x + b on rows: all that statistics and refits need."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class LinearLayer:
         sizes = [(n - span) // s + 1 for n, span, s in zip(padded.shape[1:], spans, strides, strict=True)]
         corners = [c * s for c, s in zip(np.unravel_index(places, sizes), strides, strict=True)]
         offsets = np.meshgrid(*(np.arange(k) * d for k, d in zip(kernel, dilations, strict=True)), indexing="ij")
-        index = tuple(c[:, None] + o.reshape(1, -1) for c, o in zip(corners, offsets, strict=True))
+        index: tuple[Any, ...] = tuple(c[:, None] + o.reshape(1, -1) for c, o in zip(corners, offsets, strict=True))
         taken = padded[(slice(None), *index)]  # [c, n, places of the kernel]
         grouped = taken.reshape(self.groups, -1, *taken.shape[1:]).transpose(0, 2, 1, 3)
         return grouped.reshape(self.groups, len(places), -1)
@@ -123,13 +123,13 @@ def linear_layer(node: ir.Node) -> LinearLayer | str:
     bias = None if where is None else constant(where[0].inputs[where[1]])
     if where is not None and bias is None:
         return "its bias is computed"
-    if node.op_type == "Conv":
-        return _conv(node, array, bias, where)
+    return (_conv if node.op_type == "Conv" else _dense)(node, array, bias, where)
+
+
+def _dense(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
     if array.ndim != 2:
         return "its weights are no matrix"
-    if node.op_type == "Gemm" and (
-        attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1
-    ):
+    if attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1:
         return "it scales or transposes"
     matrix = array if attribute(node, "transB", 0) and node.op_type == "Gemm" else array.T
     if bias is not None and bias.size != len(matrix):

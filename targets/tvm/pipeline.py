@@ -70,7 +70,7 @@ def _lower_regions(mod: tvm.IRModule, model: TargetModel, report: LoweringReport
     if graph is None:
         return mod
     normalize(graph)
-    regions = grow_regions(graph, rule_of, fits_plain)
+    regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
     return Emitter(mod, mod["main"], graph, model, report).emit(regions)
 
 

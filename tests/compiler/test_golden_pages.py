@@ -58,3 +58,10 @@ def test_a_text_detector_answers_on_a_page() -> None:
     expected = Reference(model).run(feeds)
     assert max(array.max() for array in expected.values()) > 0.5
     assert compare(expected, Reference(model, optimize=True).run(feeds)).within(1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "float32", "float16"])
+def test_input_of_rank_0_is_an_array(dtype: str) -> None:
+    array = golden_inputs([TensorSpec(name="flag", shape=(), dtype=dtype)], 0)["flag"]
+    assert isinstance(array, np.ndarray)
+    assert array.dtype == dtype

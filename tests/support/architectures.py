@@ -1,4 +1,4 @@
-"""Small networks with the structure of well-known ones, weights seeded: every way in which channels depend on others."""
+"""Small networks with the structure of well-known ones, weights seeded: all ways in which channels depend on others."""
 
 from __future__ import annotations
 
@@ -332,4 +332,3 @@ ARCHITECTURES: dict[str, Callable[[], onnx.ModelProto]] = {
         efficientnet, inception, squeezenet, regnet, vgg, yolox, yolov8, channels_last, transformer, recurrent,
     )
 }  # fmt: skip
-

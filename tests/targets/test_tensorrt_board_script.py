@@ -224,6 +224,13 @@ def test_altered_model_is_refused(artefact: Path) -> None:
     assert "altered" in outcome.stderr
 
 
+def test_missing_model_is_named(artefact: Path) -> None:
+    (artefact / "model.onnx").unlink()
+    outcome = run_on_board(artefact)
+    assert outcome.code == 2
+    assert "model.onnx: No such file" in outcome.stderr
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"runtime": {}}'])
 def test_damaged_manifest_is_refused(artefact: Path, text: str) -> None:
     (artefact / "manifest.json").write_text(text)

@@ -35,10 +35,7 @@ OPERATORS = (
     "isinf", "layer_normalization", "matmul", "mish", "mod", "onehot", "pad", "quantizelinear", "reduce", "reshape",
     "resize", "rms_normalization", "shape", "shrink", "slice", "split", "swish", "tril", "triu", "xor",
 )  # fmt: skip
-NOT_OURS = {
-    "conv_with_autopad_same": "needs a shape that only ONNX's own test gives",
-    "reshape_allowzero_reordered": "an empty tensor",
-}
+NOT_OURS = {"reshape_allowzero_reordered": "an empty tensor"}
 
 
 def build_all(paths: list[Path]) -> dict[str, dict[str, Any]]:
@@ -83,7 +80,7 @@ def conformance_models(limits: Limits, folder: Path) -> list[Path]:
 @pytest.mark.parametrize("version", ["8.2.1", "10.3.0"])
 def test_legalized_operators_are_parsed_and_built(version: str, tmp_path: Path) -> None:
     paths = conformance_models(limits_for(version), tmp_path)
-    assert len(paths) > 250
+    assert len(paths) > 200
     failed = {name: result["errors"] for name, result in build_all(paths).items() if result["stage"] != "built"}
     assert failed == {}
 

@@ -88,6 +88,15 @@ REFUSED = {
             i=np.array([[1]]),
         ), "reduction",
     ),
+    "training Dropout": (
+        partial(model, "net (float[2] x) => (float[2] y) <bool t = {1}> { y = Dropout (x, , t) }"), "training mode"
+    ),
+    "computed float Range": (
+        one_node("y = Range (x, l, d)", "float[N] y", "float x, float l, float d"), "float bounds must be constant"
+    ),
+    "type that TensorRT lacks": (
+        one_node("y = Cast <to = 12> (x)", "uint32[1, 4, 8, 8] y"), "'y' is uint32"
+    ),
     "K of TopK": (
         one_node("y, i = TopK (x, k)", "float[4000] y, int64[4000] i", "float[5000] x", k=np.array([4000])), "3839"
     ),

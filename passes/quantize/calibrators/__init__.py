@@ -1,1 +1,1 @@
-"""Calibrators: from the values of a tensor to the range worth keeping; one a file, found by name (`edgec.calibrators`)."""
+"""Calibrators: from the values of a tensor to the range worth keeping; found by name (group edgec.calibrators)."""

@@ -2,7 +2,7 @@
 
 import ctypes
 import glob
-from typing import Any, Sequence
+from typing import Any, Optional, Sequence
 
 import numpy as np
 
@@ -26,15 +26,22 @@ class Cuda:
     """The CUDA runtime of this machine, with one stream.
 
     Raises:
-        Failure: No CUDA runtime library is found, or it finds no GPU.
+        Failure: No CUDA runtime library is found, or a call fails.
     """
 
     def __init__(self) -> None:
         self._library = _load()
         self._library.cudaGetErrorString.restype = ctypes.c_char_p
-        stream = ctypes.c_void_p()
-        self._call("cudaStreamCreate", ctypes.byref(stream))
-        self.stream = int(stream.value or 0)
+        self._stream: Optional[int] = None
+
+    @property
+    def stream(self) -> int:
+        """Handle of the stream, made on first use: its CUDA context takes memory that a child process may want."""
+        if self._stream is None:
+            stream = ctypes.c_void_p()
+            self._call("cudaStreamCreate", ctypes.byref(stream))
+            self._stream = int(stream.value or 0)
+        return self._stream
 
     def sm(self) -> int:
         """Return the compute capability, e.g. 62."""

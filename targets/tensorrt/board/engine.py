@@ -6,7 +6,7 @@ import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from .failure import Failure, with_log
-from .settings import Settings
+from .settings import COPY_AGAIN, Settings
 
 ENGINE, ENGINE_FACTS, TIMING_CACHE = "model.engine", "engine.json", "timing.cache"
 RECIPE = 1  # raise when the way of building changes: engines built the old way are then built again
@@ -34,8 +34,8 @@ def make_logger(trt: Any) -> Any:
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.errors = []  # type: List[str]
-            self.warnings = []  # type: List[str]
+            self.errors: List[str] = []
+            self.warnings: List[str] = []
 
         def log(self, severity: Any, message: str) -> None:
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
@@ -76,11 +76,14 @@ def facts_of(settings: Settings, local: str, sm: int, device: Optional[str]) -> 
     Raises:
         Failure: The model is not the one that was compiled.
     """
-    with open(settings.model, "rb") as file:
-        model = hashlib.sha256(file.read()).hexdigest()
+    try:
+        with open(settings.model, "rb") as file:
+            model = hashlib.sha256(file.read()).hexdigest()
+    except OSError as error:
+        raise Failure("{}: {}. {}".format(settings.model, error.strerror, COPY_AGAIN)) from error
     if model != settings.model_sha256:
-        raise Failure("{} was altered or copied incompletely: copy the artefact again.".format(settings.model))
-    facts = {
+        raise Failure("{} was altered or copied incompletely. {}".format(settings.model, COPY_AGAIN))
+    facts: Dict[str, Any] = {
         "model_sha256": model,
         "tensorrt": local,
         "sm": sm,
@@ -88,7 +91,7 @@ def facts_of(settings: Settings, local: str, sm: int, device: Optional[str]) -> 
         "precision": settings.precision,
         "workspace_mib": settings.workspace_mib,
         "recipe": RECIPE,
-    }  # type: Dict[str, Any]
+    }
     facts["key"] = hashlib.sha256(json.dumps(facts, sort_keys=True).encode("utf-8")).hexdigest()
     return facts
 
@@ -104,9 +107,9 @@ def why_not_usable(settings: Settings, facts: Dict[str, Any]) -> Optional[str]:
         return "there is no engine yet"
     if not isinstance(stored, dict) or stored.get("engine_sha256") != digest:
         return "the stored engine is damaged"
-    for name in ("tensorrt", "sm", "device", "model_sha256", "precision", "key"):
-        if stored.get(name) != facts[name]:
-            return "the stored engine was built for {} {}, here it is {}".format(name, stored.get(name), facts[name])
+    for name, value in facts.items():
+        if stored.get(name) != value:
+            return "the stored engine was built for {} {}, here it is {}".format(name, stored.get(name), value)
     return None
 
 
@@ -137,10 +140,10 @@ def _serialize(trt: Any, settings: Settings, logger: Any, builder: Any, network:
         config = builder.create_builder_config()
         _set_workspace(trt, config, workspace_mib << 20)
         _set_precision(trt, builder, config, settings)
-        _attach_timing_cache(config, settings)
+        timing_cache = _attach_timing_cache(config, settings)
         plan = builder.build_serialized_network(network, config)
         if plan is not None:
-            _store_timing_cache(config, settings)
+            _write(settings.path(TIMING_CACHE), bytes(timing_cache.serialize()))
             return plan
         if not any("find any implementation" in line for line in logger.errors):
             break
@@ -165,7 +168,7 @@ def _set_workspace(trt: Any, config: Any, size: int) -> None:
 def _set_precision(trt: Any, builder: Any, config: Any, settings: Settings) -> None:
     if hasattr(trt.BuilderFlag, "TF32"):
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default: fp32 would silently be TF32 on Orin
-    wanted = {"fp32": (), "fp16": ("FP16",), "int8": ("INT8", "FP16")}[settings.precision]  # type: Tuple[str, ...]
+    wanted: Tuple[str, ...] = {"fp32": (), "fp16": ("FP16",), "int8": ("INT8", "FP16")}[settings.precision]
     for name in wanted:
         if not hasattr(trt.BuilderFlag, name):
             raise Failure(
@@ -177,21 +180,19 @@ def _set_precision(trt: Any, builder: Any, config: Any, settings: Settings) -> N
         config.set_flag(getattr(trt.BuilderFlag, name))
 
 
-def _attach_timing_cache(config: Any, settings: Settings) -> None:
+def _attach_timing_cache(config: Any, settings: Settings) -> Any:
+    """Give `config` the cache of earlier builds; return it, for the caller to keep alive and store."""
     try:
         with open(settings.path(TIMING_CACHE), "rb") as file:
             stored = file.read()
     except OSError:
         stored = b""
     # False: a cache of another version or device is refused, and an empty one takes its place.
-    if not config.set_timing_cache(config.create_timing_cache(stored), False):
-        config.set_timing_cache(config.create_timing_cache(b""), False)
-
-
-def _store_timing_cache(config: Any, settings: Settings) -> None:
-    cache = config.get_timing_cache()
-    if cache is not None:
-        _write(settings.path(TIMING_CACHE), bytes(cache.serialize()))
+    cache = config.create_timing_cache(stored)
+    if not config.set_timing_cache(cache, False):
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
 
 
 def _parser_errors(parser: Any) -> List[str]:

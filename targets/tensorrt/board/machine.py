@@ -67,7 +67,10 @@ def _little_memory(settings: Settings, machine: Machine) -> Optional[str]:
 def _power_saving(machine: Machine) -> Optional[str]:
     if machine.power_mode is None or machine.power_mode.upper().startswith("MAXN"):
         return None
-    return "power mode is {}, latencies are not the board's best: sudo nvpmodel -m 0 (MAXN).".format(machine.power_mode)
+    return (
+        "power mode is {}, latencies are not the board's best: choose MAXN, on most boards by sudo nvpmodel -m 0 "
+        "(grep POWER_MODEL /etc/nvpmodel.conf lists them).".format(machine.power_mode)
+    )
 
 
 def _floating_clock(machine: Machine) -> Optional[str]:

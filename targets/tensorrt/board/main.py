@@ -79,7 +79,7 @@ def _all_steps(options: argparse.Namespace) -> int:
     from . import engine, measure, session, verify  # noqa: PLC0415  # need numpy, which _board has made sure of
 
     reason = "asked for by --force" if options.force else engine.why_not_usable(settings, board["facts"])
-    seconds = None  # type: Optional[float]
+    seconds: Optional[float] = None
     if reason:
         print("building the engine ({}); this takes minutes".format(reason))
         started = time.time()
@@ -91,13 +91,13 @@ def _all_steps(options: argparse.Namespace) -> int:
         print("the engine is up to date: not built again")
     loaded = session.Session(board["trt"], board["cuda"], settings)
     outputs = verify.verify(loaded, settings)
-    result = {
+    result: Dict[str, Any] = {
         "status": "ok" if all(output["passed"] for output in outputs) else "outputs differ",
         "machine": board["machine"],
         "warnings": board["warnings"],
         "engine": dict(board["facts"], bytes=os.path.getsize(settings.path(engine.ENGINE)), build_seconds=seconds),
         "outputs": outputs,
-    }  # type: Dict[str, Any]
+    }
     if result["status"] == "ok":
         result.update(measure.measure(loaded, options.warmup, options.runs))
     _write_result(result)

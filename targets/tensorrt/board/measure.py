@@ -20,9 +20,10 @@ def measure(session: Session, warmup: float, runs: int) -> Dict[str, Any]:
     while not done or time.perf_counter() - started < warmup:
         session.run()
         done += 1
-    copy_in, compute, copy_out, end_to_end = [], [], [], []  # type: List[float], List[float], List[float], List[float]
-    for _ in range(runs):
-        end_to_end.append(_timed(session.run))
+    copy_in: List[float] = []
+    compute: List[float] = []
+    copy_out: List[float] = []
+    end_to_end = [_timed(session.run) for _ in range(runs)]
     for _ in range(runs):
         copy_in.append(_timed(session.copy_in, session.cuda.synchronize))
         compute.append(_timed(session.enqueue, session.cuda.synchronize))

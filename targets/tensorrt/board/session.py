@@ -46,7 +46,7 @@ class Session:
         self._runtime = trt.Runtime(self._logger)  # must outlive the engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise self._failure("TensorRT cannot load {}: delete it and build again.".format(settings.path(ENGINE)))
+            raise self._failure("TensorRT cannot load {}: build it again with --force.".format(settings.path(ENGINE)))
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise self._failure("TensorRT cannot create an execution context (out of memory?).")

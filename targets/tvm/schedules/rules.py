@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.plain import is_plain_elementwise, matrix_of
-from edgec.targets.tvm.schedules import conv, global_pool, injective, matmul, rows, window
+from edgec.targets.tvm.schedules import conv, global_pool, injective, matmul, rows, window, winograd
 from edgec.targets.tvm.schedules.kernel import Kernel
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -18,27 +18,28 @@ class Rule:
     """One workload: which anchors it takes and how it lowers their region."""
 
     name: str
-    match: Callable[[Node], bool]
+    match: Callable[[Node, TargetModel], bool]
     lower: Callable[[Region, TargetModel], Kernel]
 
 
 RULES = (
-    Rule("depthwise", window.match_depthwise, window.lower_depthwise),
-    Rule("conv", conv.match, conv.lower),
-    Rule("pool", window.match_pool, window.lower_pool),
-    Rule("global_pool", global_pool.match, global_pool.lower),
-    Rule("concat", injective.match_concat, injective.lower_concat),
-    Rule("upsample", injective.match_upsample, injective.lower_upsample),
-    Rule("interleave", injective.match_interleave, injective.lower_interleave),
-    Rule("matmul", matmul.match, matmul.lower),
-    Rule("rows", rows.match, rows.lower),
-    Rule("elementwise", lambda node: False, injective.lower_elementwise),
+    Rule("depthwise", lambda node, _: window.match_depthwise(node), window.lower_depthwise),
+    Rule("winograd", winograd.match, winograd.lower),
+    Rule("conv", lambda node, _: conv.match(node), conv.lower),
+    Rule("pool", lambda node, _: window.match_pool(node), window.lower_pool),
+    Rule("global_pool", lambda node, _: global_pool.match(node), global_pool.lower),
+    Rule("concat", lambda node, _: injective.match_concat(node), injective.lower_concat),
+    Rule("upsample", lambda node, _: injective.match_upsample(node), injective.lower_upsample),
+    Rule("interleave", lambda node, _: injective.match_interleave(node), injective.lower_interleave),
+    Rule("matmul", lambda node, _: matmul.match(node), matmul.lower),
+    Rule("rows", lambda node, _: rows.match(node), rows.lower),
+    Rule("elementwise", lambda node, _: False, injective.lower_elementwise),
 )
 
 
-def rule_of(node: Node) -> str | None:
+def rule_of(node: Node, model: TargetModel) -> str | None:
     """Return the name of the first rule that takes `node` as anchor."""
-    return next((rule.name for rule in RULES if rule.match(node)), None)
+    return next((rule.name for rule in RULES if rule.match(node, model)), None)
 
 
 def fits_plain(rule: str, anchor: Node, node: Node) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.conv import ConvShape, conv_shape
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.tiles import (
-    TASKS_PER_CORE,
+    MAX_ACCUMULATORS,
     block_of,
     ceil_div,
     divisors,
@@ -46,22 +47,34 @@ G = np.array(
 INPUT_CYCLES = 190.0
 OUTPUT_CYCLES = 130.0
 """Cycles to transform one tile of one vector of channels: loads, stores and additions, measured together."""
-STREAM_BYTES_PER_CYCLE = 8.0
-"""Transformed weights come from beyond L2 at about this rate, behind the arithmetic."""
+NEAR_BYTES, FAR_BYTES, DISTANT_BYTES = 32.0, 20.0, 9.0
+"""Bytes a cycle that stream from L2, from beyond it, and from beyond `DISTANT` times L2 (memory), measured on Zen 5."""
+DISTANT = 24
+TASK_CYCLES = 2000.0
+SHORTEST_TASK = 8
+"""Tiles a task has in a row at least, unless the row is shorter."""
+OVERFLOW = 1.25
+"""What work costs more whose transformed input and products do not fit L2 together."""
 ADVANTAGE = 0.85
 """Winograd is taken where its estimate is below this share of the direct convolution's."""
 
 
 @dataclass(frozen=True)
 class WinogradPlan:
-    """Tile counts (rows padded to whole tasks) and register tile `vectors` x (`high` x `wide`) tiles."""
+    """Tiling: counts of 4x4 tiles, padded to whole tasks, and the register tile `vectors` x (`high` x `wide`) tiles.
 
-    tile_rows: int
-    tile_columns: int
+    A task is `task_rows` x `task_columns` tiles; with `by_channels` it is one group of vectors of output channels over
+    all tiles, and the input is transformed beforehand: each weight is then read once.
+    """
+
+    rows: int
+    columns: int
     task_rows: int
+    task_columns: int
     vectors: int
     high: int
     wide: int
+    by_channels: bool
 
 
 def match(node: Node, model: TargetModel) -> bool:
@@ -73,7 +86,7 @@ def match(node: Node, model: TargetModel) -> bool:
     if not square or facts["groups"] != 1 or min(facts["weights"].shape[:2]) < model.lanes:
         return False
     shape, _ = conv_shape(node, model)
-    return winograd_cycles(shape, model) < ADVANTAGE * direct_cycles(shape, model)
+    return winograd_cycles(shape, plan(shape, model), model) < ADVANTAGE * direct_cycles(shape, model)
 
 
 def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
@@ -83,53 +96,66 @@ def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
     return shape.batch * blocks * shape.cin * 9 * shape.out_height * shape.out_width / model.fma_ports
 
 
-def winograd_cycles(shape: ConvShape, model: TargetModel) -> float:
-    """Return the estimated cycles of the Winograd convolution."""
-    choice = plan(shape, model)
-    blocks = ceil_div(shape.out, block_of(shape.out, model))
-    in_blocks = ceil_div(shape.cin, block_of(shape.cin, model))
-    tasks = shape.batch * choice.tile_rows // choice.task_rows
-    tiles = shape.batch * choice.tile_rows * choice.tile_columns
-    cost = tile_cost(choice.vectors, choice.high * choice.wide, block_of(shape.out, model), model)
-    products = PATCH * PATCH * tiles * blocks * shape.cin / model.fma_ports * cost
-    weights = PATCH * PATCH * shape.cin * shape.out * FLOAT_BYTES
-    streamed = tasks * weights / STREAM_BYTES_PER_CYCLE if weights > model.l2 // 2 else 0.0
-    scale = 2 / model.fma_ports
-    transforms = tiles * scale * (in_blocks * INPUT_CYCLES + blocks * OUTPUT_CYCLES)
-    return max(products, streamed) + transforms
-
-
-def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
-    """Return the tiling: tasks of whole rows of tiles whose transformed input stays in half of L2."""
+def winograd_cycles(shape: ConvShape, choice: WinogradPlan, model: TargetModel) -> float:
+    """Return the estimated cycles of the Winograd convolution tiled by `choice`, times the cores left idle."""
     block = block_of(shape.out, model)
-    blocks = ceil_div(shape.out, block)
+    blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, block_of(shape.cin, model))
+    tiles = shape.batch * choice.rows * choice.columns
+    points = PATCH * PATCH
+    cost = tile_cost(choice.vectors, choice.high * choice.wide, block, model)
+    products = points * tiles * blocks * shape.cin / model.fma_ports * cost
+    weights = points * shape.cin * blocks * block * FLOAT_BYTES
+    image = points * choice.task_rows * choice.task_columns * shape.cin * FLOAT_BYTES
+    result = points * choice.task_rows * choice.task_columns * choice.vectors * block * FLOAT_BYTES
+    products *= OVERFLOW if image + result > model.l2 * 3 // 4 else 1.0
+    if choice.by_channels:
+        tasks = shape.batch * blocks // choice.vectors
+        written = image / DISTANT_BYTES if image > model.l2 // 2 else 0.0
+        streamed = shape.batch * weights / _rate(weights, model) + tasks * image / _rate(image, model)
+    else:
+        tasks, written = tiles // (choice.task_rows * choice.task_columns), 0.0
+        streamed = tasks * weights / _rate(weights, model)
+    idle = ceil_div(tasks, model.cores) * model.cores / tasks
+    transforms = tiles * (in_blocks * INPUT_CYCLES + blocks * OUTPUT_CYCLES) * 2 / model.fma_ports
+    return (max(products, streamed) + transforms + written + tasks * TASK_CYCLES) * idle
+
+
+def _rate(size: float, model: TargetModel) -> float:
+    """Return the bytes a cycle at which data of `size` bytes, read again and again, arrive."""
+    if size <= model.l2 // 2:
+        return NEAR_BYTES
+    return FAR_BYTES if size <= DISTANT * model.l2 else DISTANT_BYTES
+
+
+@lru_cache(maxsize=None)
+def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
+    """Return the tiling with the lowest estimate."""
     rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
-    best: tuple[float, WinogradPlan] | None = None
+    blocks = ceil_div(shape.out, block_of(shape.out, model))
+    candidates = []
     for task_rows in range(1, rows + 1):
-        padded_rows = ceil_div(rows, task_rows) * task_rows
-        tasks = shape.batch * padded_rows // task_rows
-        slab = PATCH * PATCH * task_rows * columns * shape.cin * FLOAT_BYTES
-        if best is not None and (slab > model.l2 // 2 or tasks < min(model.cores * TASKS_PER_CORE, rows)):
-            break
-        for vectors, high, wide in _register_tiles(blocks, task_rows, columns, model):
-            padded_columns = ceil_div(columns, wide) * wide
-            waste = padded_rows * padded_columns / (rows * columns)
-            # Longer tasks read the weights less often.
-            cost = (tile_cost(vectors, high * wide, block, model) + 2.0 / (task_rows * columns)) * waste
-            if best is None or cost < best[0]:
-                best = (cost, WinogradPlan(padded_rows, padded_columns, task_rows, vectors, high, wide))
-    assert best is not None
-    return best[1]
+        for parts in range(1, ceil_div(columns, SHORTEST_TASK) + 1):
+            across = ceil_div(columns, parts)
+            for vectors, high, wide in _register_tiles(blocks, task_rows, across, model):
+                task_columns = ceil_div(across, wide) * wide
+                padded_rows = ceil_div(rows, task_rows) * task_rows
+                padded_columns = ceil_div(columns, task_columns) * task_columns
+                tiling = (padded_rows, padded_columns, task_rows, task_columns, vectors, high, wide)
+                candidates.append(WinogradPlan(*tiling, by_channels=False))
+                if task_rows == rows and parts == 1:
+                    candidates.append(WinogradPlan(*tiling, by_channels=True))
+    return min(candidates, key=lambda candidate: winograd_cycles(shape, candidate, model))
 
 
 def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) -> list[tuple[int, int, int]]:
+    """Return the (vectors, high, wide) that fit the registers: several rows only where a row is short."""
     return [
         (vectors, high, wide)
         for vectors in divisors(blocks)
         for high in divisors(rows)
-        for wide in range(1, columns + 1)
-        if fits_registers(vectors, high * wide, model) and (high == 1 or wide == columns)
-    ] or [(1, 1, 1)]
+        for wide in (range(1, min(columns, MAX_ACCUMULATORS) + 1) if high == 1 else (columns,))
+        if fits_registers(vectors, high * wide, model)
+    ]
 
 
 def transform_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
@@ -163,7 +189,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         row = [columns[n, k, floordiv(h, OUT), floordiv(w, OUT), floormod(h, OUT), j, b] for j in range(PATCH)]
         return _pick(floormod(w, OUT), _output_rows(row))
 
-    tiles = (shape.batch, bias.shape[0], OUT * choice.tile_rows, OUT * choice.tile_columns, block)
+    tiles = (shape.batch, bias.shape[0], OUT * choice.rows, OUT * choice.columns, block)
     full = te.compute(tiles, whole, name="full")
     out = te.compute(
         packed_shape(expression.shape, block),
@@ -173,7 +199,8 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     tensors = [source, weight_tensor, bias_tensor, *expression.tensors, out]
     sch = schedule(Schedule(te.create_prim_func(tensors)), choice)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
-    detail = f"{choice.vectors}x{choice.high}x{choice.wide} rows {choice.task_rows}"
+    tasks = "by channels" if choice.by_channels else f"{choice.task_rows}x{choice.task_columns}"
+    detail = f"{choice.vectors}x{choice.high}x{choice.wide}, tasks {tasks}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd", detail=detail)
 
 
@@ -183,7 +210,7 @@ def _transformed_output(
     """Return the stages up to the first half of the output transform, [N, K/b, rows, columns, 4, 6, b]."""
     block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
     blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, in_block)
-    rows, columns = choice.tile_rows, choice.tile_columns
+    rows, columns = choice.rows, choice.columns
     top, left = shape.padding[:2]
     extents = (shape.batch, in_blocks, OUT * rows + 2, OUT * columns + 2, in_block)
     pad = padded_stage(source, extents, (0, 0, top, left, 0), 0.0)
@@ -265,14 +292,18 @@ def schedule(sch: Schedule, choice: WinogradPlan) -> Schedule:
     pad, input_half, image, product, output_half, full, out = (sch.get_sblock(name) for name in names)
     n, k, h, w, b = sch.get_loops(full)
     ko, ki = sch.split(k, [None, choice.vectors])
-    task, ho, hi = sch.split(h, [None, choice.task_rows, OUT])
-    wo, wi = sch.split(w, [None, OUT])
-    sch.reorder(n, task, ko, ki, ho, wo, hi, wi, b)
-    task = sch.fuse(n, task)
+    down, ho, hi = sch.split(h, [None, choice.task_rows, OUT])
+    along, wo, wi = sch.split(w, [None, choice.task_columns, OUT])
+    sch.reorder(n, down, along, ko, ki, ho, wo, hi, wi, b)
+    if choice.by_channels:
+        task = ko = sch.fuse(n, down, along, ko)
+    else:
+        task = sch.fuse(n, down, along)
     sch.parallel(task)
     sch.compute_at(output_half, wo, preserve_unit_loops=True)
     sch.compute_at(product, ko, preserve_unit_loops=True)
-    sch.compute_at(image, task, preserve_unit_loops=True)
+    if not choice.by_channels:
+        sch.compute_at(image, task, preserve_unit_loops=True)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     for block in (full, output_half, out):
         _unroll_tile(sch, block)
@@ -287,6 +318,9 @@ def schedule(sch: Schedule, choice: WinogradPlan) -> Schedule:
 
     n, i, j, c, y, x, b = sch.get_loops(image)[-7:]
     sch.reorder(n, c, y, x, i, j, b)
+    if choice.by_channels:
+        c = sch.fuse(n, c)
+        sch.parallel(c)
     sch.compute_at(input_half, x, preserve_unit_loops=True)
     sch.compute_at(pad, c, preserve_unit_loops=True)
     for block in (image, input_half):

@@ -121,9 +121,6 @@ class TimingCache:
 
 
 class BuilderConfig:
-    def __init__(self):
-        self._cache = None
-
     def set_flag(self, flag):
         record("set_flag", flag.name)
 
@@ -137,11 +134,7 @@ class BuilderConfig:
         if fault("old timing cache") and cache._content:
             return False
         record("set_timing_cache", len(cache._content))
-        self._cache = cache
         return True
-
-    def get_timing_cache(self):
-        return self._cache
 
 
 if NEW:

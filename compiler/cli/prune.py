@@ -1,0 +1,140 @@
+"""`edgec prune`: a smaller model from a model and data, without retraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from edgec.cli import sensitivity as shared
+from edgec.cli.console import Json, Quiet, print_json, progress, stdout
+from edgec.errors import BadOption
+
+if TYPE_CHECKING:
+    from edgec.passes.prune.prune import Pruned, PruneOptions
+
+
+def command(
+    model: shared.Model,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The pruned model (ONNX).")],
+    data: shared.Data = None,
+    metric: shared.MetricName = None,
+    decoder: shared.DecoderName = None,
+    preprocess: shared.Preprocess = None,
+    limit: shared.Limit = None,
+    max_loss: Annotated[float | None, typer.Option(help="Accepted loss, in the metric's units; measured.")] = None,
+    target_macs: Annotated[float | None, typer.Option(metavar="0..1", help="Share of the MACs to be left.")] = None,
+    target_size: Annotated[float | None, typer.Option(metavar="0..1", help="Share of the weights to be left.")] = None,
+    ratio: Annotated[float | None, typer.Option(metavar="0..1", help="Share of every group that goes.")] = None,
+    criterion: shared.Criterion = "obs",
+    cap: Annotated[float, typer.Option(metavar="0..1", help="Largest share of a group that goes.")] = 0.7,
+    include: shared.Include = [],  # noqa: B006
+    exclude: shared.Exclude = [],  # noqa: B006
+    target: Annotated[str | None, typer.Option("-t", "--target", help="Board whose widths are kept.")] = None,
+    repair: Annotated[bool, typer.Option(help="Refit the layers behind to make up for what goes.")] = True,
+    sensitivity: Annotated[Path | None, typer.Option(help="Report of `edgec sensitivity`; else measured now.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Remove what this plan (JSON) says; nothing is chosen.")] = None,
+    save_plan: Annotated[Path | None, typer.Option(help="Write what was removed, as a plan (JSON).")] = None,
+    shape: shared.Shape = [],  # noqa: B006
+    workers: shared.Workers = None,
+    scheduler: shared.Scheduler = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Remove channels of MODEL.onnx, as many as the goal allows, and repair what is left by data.
+
+    Give one goal: --max-loss, --target-macs, --target-size or --ratio; or a --plan.
+    """
+    from edgec.model.serialize import save
+    from edgec.passes.prune.plan import PrunePlan
+    from edgec.passes.prune.prune import PruneOptions, apply_plan, prune
+    from edgec.passes.prune.report import SensitivityReport
+
+    silent = quiet or json
+    given: dict[str, Any] = {
+        "max_loss": max_loss,
+        "target_macs": target_macs,
+        "target_size": target_size,
+        "ratio": ratio,
+        "criterion": criterion,
+        "cap": cap,
+        "include": tuple(include),
+        "exclude": tuple(exclude),
+        "multiple": _multiple(target),
+        "repair": repair,
+    }
+    try:
+        options = PruneOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise BadOption(f"{option}: {first['msg']} (got {first['input']!r})") from error
+    goal = "plan" if plan is not None else options.goal[0]
+    report = None
+    with progress(silent=silent) as listener:
+        listener("load")
+        prepared = shared.open_model(model, shape)
+        needs_data = data is not None or goal == "max_loss" or (sensitivity is None and goal.startswith("target"))
+        work = shared.open_data(prepared, model, data, metric, decoder, preprocess, limit) if needs_data else None
+        listener("rank channels")
+        study = shared.study_of(prepared, options, work)
+    if goal not in ("plan", "ratio"):
+        report = SensitivityReport.load(sensitivity) if sensitivity is not None else None
+        if report is None and work is not None:
+            journal = output.with_suffix(".sensitivity.json")
+            report = shared.measure(
+                study, options, work, journal, workers=workers, scheduler=scheduler, silent=silent
+            )
+            report.save(journal)
+    measure = None if work is None else work.measure
+    with progress(silent=silent) as listener:
+        if plan is not None:
+            pruned = apply_plan(study, options, PrunePlan.load(plan), measure=measure, progress=listener)
+        else:
+            pruned = prune(study, options, sensitivity=report, measure=measure, progress=listener)
+    save(pruned.model, output)
+    if save_plan is not None:
+        pruned.plan.save(save_plan)
+    _print(pruned, output, metric or shared.UNLABELLED, json=json)
+
+
+def _multiple(target: str | None) -> int:
+    if target is None:
+        return 1
+    from edgec import registry
+    from edgec.targets.board import load_board
+
+    board = load_board(target)
+    multiple: int = registry.load("targets", board.backend)().profile(board).channel_multiple
+    return multiple
+
+
+def _print(pruned: Pruned, output: Path, metric: str, *, json: bool) -> None:
+    before, after = pruned.cost_before, pruned.cost_after
+    if json:
+        print_json(
+            {
+                "model": str(output),
+                "metric": metric,
+                "before": None if pruned.before is None else pruned.before.value,
+                "after": None if pruned.after is None else pruned.after.value,
+                "macs": [before.macs, after.macs],
+                "parameters": [before.parameters, after.parameters],
+                "weight_bytes": [before.weight_bytes, after.weight_bytes],
+                "groups": {name: [g.units, g.units - len(g.removed)] for name, g in pruned.plan.groups.items()},
+                "kept_whole": {blocked.layer: blocked.reason for blocked in pruned.channels.blocked},
+            }
+        )
+        return
+    for name, group in pruned.plan.groups.items():
+        stdout.print(f"{name}: {group.units} -> {group.units - len(group.removed)}", highlight=False, markup=False)
+    for blocked in pruned.channels.blocked:
+        stdout.print(f"{blocked.layer} stays whole: {blocked.reason}", highlight=False, markup=False, soft_wrap=True)
+    rows = (("MACs", before.macs, after.macs), ("parameters", before.parameters, after.parameters))
+    for what, old, new in rows:
+        stdout.print(f"{what} {old:,} -> {new:,} ({new / max(old, 1) - 1:+.1%})", highlight=False)
+    if pruned.before is not None and pruned.after is not None:
+        stdout.print(f"{metric} {pruned.before.value:.4f} -> {pruned.after.value:.4f}", highlight=False)
+    stdout.print(str(output), highlight=False)

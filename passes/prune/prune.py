@@ -1,0 +1,314 @@
+"""`prune`: the whole of pruning, from a model and data to a smaller model that is repaired and measured."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgec.data.metrics.base import MetricResult
+from edgec.data.samples import Sample, Samples
+from edgec.errors import BadOption
+from edgec.model.cost import LayerCost, layer_costs, total_cost
+from edgec.passes.prune.allocate import Ratios, ratios_for_loss, ratios_for_price, savings, search_budget, search_loss
+from edgec.passes.prune.groups import Channels, Group, find_groups
+from edgec.passes.prune.moments import LayerMoments, layer_moments
+from edgec.passes.prune.plan import PrunePlan
+from edgec.passes.prune.probe import Measure
+from edgec.passes.prune.rank import DATA_DRIVEN, DEFAULT, Ranking, choose, rank
+from edgec.passes.prune.repair import RepairReport, repair
+from edgec.passes.prune.report import SensitivityReport
+from edgec.passes.prune.slice import SliceChannels
+from edgec.passes.statistics.sweep import Feeds
+from edgec.reference.session import Reference
+from edgec.registry import suggest
+
+CAP = 0.7
+CALIBRATION_SAMPLES = 128
+"""Samples for moments and repair; more change little."""
+
+
+class PruneOptions(BaseModel):
+    """Settings of a pruning; exactly one of `max_loss`, `target_macs`, `target_size` and `ratio` says how much goes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_loss: float | None = Field(default=None, ge=0, description="Accepted loss of the metric, in its units.")
+    target_macs: float | None = Field(default=None, gt=0, lt=1, description="Share of the MACs that is to be left.")
+    target_size: float | None = Field(default=None, gt=0, lt=1, description="Share of the weights' bytes to be left.")
+    ratio: float | None = Field(default=None, gt=0, lt=1, description="The same share of every group, unmeasured.")
+    criterion: str = Field(default=DEFAULT, description="obs, taylor, l1, l2, l0, fpgm, or module:function.")
+    cap: float = Field(default=CAP, gt=0, lt=1, description="Largest share of a group that goes.")
+    include: tuple[str, ...] = Field(default=(), description="Patterns of layer names: only groups they make.")
+    exclude: tuple[str, ...] = Field(default=(), description="Patterns of layer names: no group they make.")
+    multiple: int = Field(default=1, ge=1, description="Widths stay multiples of this.")
+    repair: bool = Field(default=True, description="Refit the layers behind to make up for what goes.")
+
+    @property
+    def goal(self) -> tuple[str, float]:
+        """Which of the four goals is set, and its value.
+
+        Raises:
+            BadOption: None is set, or more than one.
+        """
+        goals = {name: getattr(self, name) for name in ("max_loss", "target_macs", "target_size", "ratio")}
+        given = {name: value for name, value in goals.items() if value is not None}
+        if len(given) != 1:
+            raise BadOption(
+                f"pruning needs one goal, {' and '.join(given) or 'none'} given",
+                remedy="Give one of --max-loss, --target-macs, --target-size, --ratio.",
+            )
+        return next(iter(given.items()))
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """What came out. `before` and `after` are the metric of the original and of the pruned model, where measured."""
+
+    model: ir.Model
+    plan: PrunePlan
+    channels: Channels = field(repr=False)
+    cost_before: LayerCost
+    cost_after: LayerCost
+    repaired: RepairReport | None
+    before: MetricResult | None
+    after: MetricResult | None
+
+    @property
+    def loss(self) -> float | None:
+        """Measured loss, in the metric's units."""
+        return None if self.before is None or self.after is None else self.after.loss_against(self.before)
+
+
+def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[str]) -> list[Group]:
+    """Return the groups of which a layer that makes them matches `include` (if any) and none matches `exclude`.
+
+    Raises:
+        BadOption: A pattern matches no layer, or nothing is left.
+    """
+    makers = {group.name: [member.node for member in group.makers] for group in channels.groups}
+    layers = [name for names in makers.values() for name in names] + [blocked.layer for blocked in channels.blocked]
+    for pattern in (*include, *exclude):
+        if not fnmatch.filter(layers, pattern):
+            raise BadOption(f"pattern {pattern!r} matches no layer with filters", remedy=suggest(pattern, layers))
+
+    def matches(name: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatch.filter(makers[name], pattern) for pattern in patterns)
+
+    chosen = [
+        group
+        for group in channels.groups
+        if (not include or matches(group.name, include)) and not matches(group.name, exclude)
+    ]
+    if not chosen:
+        raise BadOption("no group of channels is left to prune", remedy="See `edgec sensitivity --list`.")
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What choosing needs to know of a model: its groups, and the order in which their units go."""
+
+    model: ir.Model
+    channels: Channels
+    groups: list[Group]
+    rankings: dict[str, Ranking]
+    moments: Mapping[str, LayerMoments] | None
+    calibration: Sequence[Feeds] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        model: ir.Model,
+        options: PruneOptions,
+        calibration: Sequence[Sample] | Samples | None,
+        *,
+        threads: int | None = None,
+    ) -> Study:
+        """Find, select and rank the groups of a model that `prepare` returned.
+
+        Raises:
+            BadOption: A pattern matches nothing, the criterion is unknown or needs data that is not given.
+        """
+        channels = find_groups(model)
+        groups = select_groups(channels, options.include, options.exclude)
+        feeds = [dict(sample.inputs) for sample in calibration] if calibration is not None else []
+        data_driven = options.criterion in DATA_DRIVEN
+        moments = (
+            layer_moments(model, channels, feeds, threads=threads)
+            if feeds and (data_driven or options.repair)
+            else None
+        )
+        rankings = {group.name: rank(model, group, options.criterion, moments) for group in groups}
+        return cls(model, channels, groups, rankings, moments, feeds)
+
+    def plan(self, ratios: Mapping[str, float], multiple: int) -> PrunePlan:
+        """Return the plan for a ratio of each group."""
+        chosen = {g.name: (g, choose(g, self.rankings[g.name], ratios.get(g.name, 0.0), multiple)) for g in self.groups}
+        return PrunePlan.of(chosen)
+
+
+def prune(
+    study: Study,
+    options: PruneOptions,
+    *,
+    sensitivity: SensitivityReport | None = None,
+    measure: Measure | None = None,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Pruned:
+    """Choose ratios for the goal in `options`, remove, repair, and measure what came out.
+
+    Args:
+        study: Groups and rankings.
+        options: The goal and its limits.
+        sensitivity: Needed for every goal but `ratio`.
+        measure: Data and metric; needed for `max_loss`.
+        threads: As for `Reference`.
+        progress: Told what is being done.
+
+    Raises:
+        BadOption: The goal needs something not given, or cannot be reached.
+    """
+    goal, value = options.goal
+    apply = _Apply(study, options, measure, threads, progress)
+    if goal == "ratio":
+        return apply(dict.fromkeys((group.name for group in study.groups), value))
+    if sensitivity is None:
+        raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Measure it first.")
+    _check_report(sensitivity, study)
+    if goal == "max_loss":
+        return _within_loss(apply, sensitivity, value, options)
+    what: Literal["macs", "weight_bytes"] = "macs" if goal == "target_macs" else "weight_bytes"
+    return _within_budget(apply, sensitivity, value, options, what)
+
+
+def apply_plan(
+    study: Study,
+    options: PruneOptions,
+    plan: PrunePlan,
+    *,
+    measure: Measure | None = None,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Pruned:
+    """Remove what `plan` says, repair, and measure; arguments and errors as for `prune`, goals are not looked at."""
+    return _Apply(study, options, measure, threads, progress).with_plan(plan)
+
+
+class _Apply:
+    """Ratios -> the pruned, repaired, measured model."""
+
+    def __init__(
+        self,
+        study: Study,
+        options: PruneOptions,
+        measure: Measure | None,
+        threads: int | None,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.study = study
+        self._options = options
+        self._measure = measure
+        self._threads = threads
+        self._progress = progress
+        self.cost_before = total_cost(layer_costs(study.model))
+        self._originals: dict[str, Feeds] = {}
+        self._before: MetricResult | None = None
+
+    def sliced(self, ratios: Mapping[str, float]) -> ir.Model:
+        plan = self.study.plan(ratios, self._options.multiple)
+        return SliceChannels(plan)(self.study.model.clone()).model
+
+    def __call__(self, ratios: Mapping[str, float]) -> Pruned:
+        return self.with_plan(self.study.plan(ratios, self._options.multiple))
+
+    def with_plan(self, plan: PrunePlan) -> Pruned:
+        model = SliceChannels(plan)(self.study.model.clone()).model
+        repaired = None
+        if self._options.repair and plan.groups:
+            if not self.study.calibration:
+                raise BadOption("the repair needs data", remedy="Give --data, or --no-repair.")
+            self._progress("repair")
+            repaired = repair(self.study.model, model, plan, self.study.calibration, threads=self._threads)
+        after = None
+        if self._measure is not None:
+            self._progress("measure")
+            self._before = self._before or self._result(self.study.model)
+            after = self._result(model)
+        cost = total_cost(layer_costs(model))
+        return Pruned(model, plan, self.study.channels, self.cost_before, cost, repaired, self._before, after)
+
+    def _result(self, model: ir.Model) -> MetricResult:
+        if self._measure is None:
+            raise ValueError("nothing to measure")
+        run = Reference(model, threads=self._threads).run
+        metric = self._measure.fresh(lambda sample: self._originals[sample.name])
+        for sample in self._measure.samples:
+            outputs = run(sample.inputs)
+            if model is self.study.model:
+                self._originals[sample.name] = outputs
+            metric.update(outputs, sample)
+        return metric.result()
+
+
+def _within_loss(apply: _Apply, report: SensitivityReport, accepted: float, options: PruneOptions) -> Pruned:
+    best: dict[float, Pruned] = {}
+
+    @cache
+    def loss(limit: float) -> float:
+        result = apply(ratios_for_loss(report, limit, options.cap))
+        if result.loss is None:
+            raise BadOption("an accepted loss needs data to measure it on", remedy="Give --data.")
+        if result.loss <= accepted:
+            best[limit] = result
+        return float(result.loss)
+
+    limit = search_loss(loss, accepted)
+    return apply({}) if limit is None else best[limit]
+
+
+def _within_budget(
+    apply: _Apply,
+    report: SensitivityReport,
+    target: float,
+    options: PruneOptions,
+    what: Literal["macs", "weight_bytes"],
+) -> Pruned:
+    share = savings(apply.study.model, apply.study.channels, what)
+    whole = float(getattr(apply.cost_before, what))
+
+    def ratios(price: float) -> Ratios:
+        return ratios_for_price(report, share, price, options.cap)
+
+    @cache
+    def cost_of(key: tuple[tuple[str, float], ...]) -> float:
+        cost: int = getattr(total_cost(layer_costs(apply.sliced(dict(key)))), what)
+        return cost / whole
+
+    price = search_budget(lambda price: cost_of(tuple(ratios(price).items())), target)
+    if price is None:
+        least = cost_of(tuple((name, options.cap) for name in report.groups))
+        raise BadOption(
+            f"{what.replace('_', ' ')} cannot be brought to {target:.0%}: {least:.0%} is the least",
+            remedy=f"Raise --cap (now {options.cap}), or exclude less.",
+        )
+    return apply(ratios(price))
+
+
+def _check_report(report: SensitivityReport, study: Study) -> None:
+    known = {group.name: group for group in study.groups}
+    for name, entry in report.groups.items():
+        if name in known and known[name].units != entry.units:
+            raise BadOption(
+                f"sensitivity: group {name!r} has {known[name].units} units, the report says {entry.units}",
+                remedy="Measure the sensitivity of this model.",
+            )
+    missing = [name for name in known if name not in report.groups]
+    if len(missing) == len(known):
+        raise BadOption("the sensitivity report is of another model", remedy="Measure it anew.")

@@ -1,0 +1,128 @@
+"""`calibrate`: samples in, calibration table out, by any registered calibrator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec import registry
+from edgec.data.samples import Samples
+from edgec.errors import BadOption
+from edgec.model.signature import check_feeds, inputs_of
+from edgec.passes.quantize.calibrators.base import Calibrator
+from edgec.passes.quantize.checkpoint import Checkpoint
+from edgec.passes.statistics.sweep import sweep
+from edgec.quantization import CalibrationTable, Scheme
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+
+LARGEST_NORMALIZED = 32.0
+"""Networks are trained on inputs around 0 of spread 1; pixels that nobody normalized reach 255."""
+
+ASYMMETRIC = Scheme()
+
+
+class Checked:
+    """Observer that refuses what is not finite, by the tensor's name, before a calibrator sees it."""
+
+    def __init__(self, name: str, calibrator: Calibrator) -> None:
+        self._name = name
+        self.calibrator = calibrator
+
+    def update(self, array: Array) -> None:
+        """Take in the values of one sample.
+
+        Raises:
+            BadOption: One of them is NaN or infinite.
+        """
+        # A NaN or an infinity survives both: two passes over the memory, no temporary.
+        if not (np.isfinite(array.min(initial=0)) and np.isfinite(array.max(initial=0))):
+            problem = f"tensor {self._name!r} holds NaN or infinity on a calibration sample"
+            raise BadOption(
+                problem, remedy="Look at the data and at its preprocessing; the float model fails there too."
+            )
+        self.calibrator.update(array)
+
+
+def calibrate(
+    model: ir.Model,
+    samples: Samples,
+    tensors: Sequence[str],
+    *,
+    calibrator: str = "mse",
+    scheme: Scheme = ASYMMETRIC,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Path | None = None,
+    threads: int | None = None,
+) -> CalibrationTable:
+    """Run the samples through `model` once and find the range of each tensor.
+
+    Memory does not grow with the number of samples.
+
+    Args:
+        model: Static shapes.
+        samples: At least one.
+        tensors: Names of values of the main graph.
+        calibrator: Registered name (`edgec.calibrators`), or `module:Class`.
+        scheme: How the ranges will be used; a calibrator for one kind of scheme overrules the kind.
+        progress: Called with the number of samples done and that of all.
+        checkpoint: File in which the state is kept on the way, removed at the end; where it exists, the sweep goes on
+            from there.
+        threads: As for `Reference`.
+
+    Raises:
+        BadOption: There are no samples or one does not fit the model, a tensor is not finite, the calibrator is
+            unknown, or the checkpoint is another sweep's.
+    """
+    if len(samples) == 0:
+        raise BadOption("the data holds no samples", remedy="Give at least one picture, better a hundred.")
+    make = registry.load("calibrators", calibrator)
+    kind = getattr(make, "kind", None)
+    used = scheme if kind is None else scheme.model_copy(update={"kind": kind})
+    calibrators: dict[str, Calibrator] = {name: make(used) for name in tensors}
+    state = None if checkpoint is None else Checkpoint(checkpoint, calibrators, len(samples))
+    notes: list[str] = []
+    with contextlib.closing(_feeds(model, samples, notes, progress, state)) as feeds:
+        observers = {name: [Checked(name, each)] for name, each in calibrators.items()}
+        sweep(model, feeds, observers, threads=threads)
+    ranges = {name: each.result() for name, each in calibrators.items()}
+    notes += [f"{name} is always {each.low:g}" for name, each in ranges.items() if each.low == each.high]
+    if state is not None:
+        state.remove()
+    return CalibrationTable(
+        scheme=used, calibrator=calibrator, samples=len(samples), notes=tuple(notes), tensors=ranges
+    ).filled()
+
+
+def _feeds(
+    model: ir.Model,
+    samples: Samples,
+    notes: list[str],
+    progress: Callable[[int, int], None],
+    state: Checkpoint | None,
+) -> Iterator[Feeds]:
+    specs = inputs_of(model)
+    start = 0 if state is None else state.restore()
+    largest: dict[str, float] = {}
+    for index in range(start, len(samples)):
+        sample = samples[index]
+        try:
+            check_feeds(sample.inputs, specs)
+        except BadOption as error:
+            raise BadOption(f"sample {sample.name}: {error.problem}", remedy=error.remedy) from error
+        for name, array in sample.inputs.items():
+            if array.dtype.kind == "f":
+                largest[name] = max(largest.get(name, 0.0), float(np.abs(array).max(initial=0)))
+        yield sample.inputs
+        progress(index + 1, len(samples))
+        if state is not None:
+            state.save(index + 1)
+    for name, value in largest.items():
+        if value > LARGEST_NORMALIZED:
+            notes.append(f"input {name} reaches {value:g}: were the pictures meant to be normalized (--preprocess)?")

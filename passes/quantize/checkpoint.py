@@ -1,0 +1,90 @@
+"""`Checkpoint`: what calibrators have gathered so far, in a file, so that an interrupted sweep can go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from edgec.errors import BadOption
+
+EVERY = 16
+"""Samples between two writes."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Something whose sums can be written down and taken up again."""
+
+    def state(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Return all it has gathered, as arrays."""
+
+    def restore(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Go on from what `state` returned."""
+
+
+class Checkpoint:
+    """The state of some calibrators after some samples.
+
+    Args:
+        path: .npz file; need not exist.
+        parts: By name, what is kept; all have to be `Resumable`.
+        total: Number of samples of the whole sweep.
+
+    Raises:
+        BadOption: A part cannot be saved.
+    """
+
+    def __init__(self, path: Path, parts: Mapping[str, object], total: int) -> None:
+        self._path = path
+        self._parts: dict[str, Resumable] = {}
+        self._total = total
+        for name, part in parts.items():
+            if not isinstance(part, Resumable):
+                problem = f"calibrator {type(part).__name__} cannot be resumed: it has no state and restore"
+                raise BadOption(problem, remedy="Leave the checkpoint out.")
+            self._parts[name] = part
+
+    def save(self, done: int) -> None:
+        """Write the state, every `EVERY` samples; whole or not at all, also if killed."""
+        if done % EVERY:
+            return
+        arrays = {"samples": np.array([done, self._total]), "names": np.array(list(self._parts))}
+        for number, part in enumerate(self._parts.values()):
+            arrays |= {f"{number}.{key}": array for key, array in part.state().items()}
+        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+        try:
+            with beside.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            beside.replace(self._path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def restore(self) -> int:
+        """Take up what the file holds, if there is one; return the number of samples that are in it.
+
+        Raises:
+            BadOption: It cannot be read, or belongs to another sweep.
+        """
+        if not self._path.exists():
+            return 0
+        remedy = "Remove it to begin anew."
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+        except (OSError, ValueError) as error:
+            raise BadOption(f"checkpoint {self._path} cannot be read: {error}", remedy=remedy) from error
+        done, total = (int(number) for number in arrays.pop("samples"))
+        if total != self._total or arrays.pop("names").tolist() != list(self._parts):
+            raise BadOption(f"checkpoint {self._path} belongs to another sweep", remedy=remedy)
+        for number, part in enumerate(self._parts.values()):
+            prefix = f"{number}."
+            part.restore({key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)})
+        return done
+
+    def remove(self) -> None:
+        """Delete the file, if there is one."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""Placement: which values become integers, who reads them, and which have to share one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from edgec.model.graph import attribute, constant
+from edgec.passes.canonicalize.rule import label
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Multiply-accumulates on integers; what the rest is arranged around."""
+BYTE_MOVERS = frozenset(
+    {"MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
+)
+"""Give the values they read, perhaps fewer or elsewhere: on integers they cost a quarter, if the scale stays."""
+POOLS = frozenset({"AveragePool", "GlobalAveragePool"})
+
+
+@dataclass
+class Placement:
+    """What is quantized, by names, so that it holds for copies of the model too.
+
+    Attributes:
+        uses: Value -> (node, index of the input) of those that read it quantized; others read it as it was.
+        groups: Value -> the value whose name stands for all that share its scale.
+        layers: Nodes that run on integers.
+        refusals: (node, reason) of layers left in float.
+    """
+
+    uses: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    layers: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Values to calibrate."""
+        return tuple(self.uses)
+
+    def members(self) -> Iterator[tuple[str, ...]]:
+        """Yield the values of each group."""
+        by_root: dict[str, list[str]] = {}
+        for value, root in self.groups.items():
+            by_root.setdefault(root, []).append(value)
+        yield from (tuple(values) for values in by_root.values())
+
+
+def place(model: ir.Model, *, exclude: Collection[str] = ()) -> Placement:
+    """Decide what becomes integers.
+
+    * Conv, ConvTranspose, Gemm, MatMul: every input that is computed. A pair goes where a layer reads, behind the
+      activation (its clipping is folded into the range), never between a layer and its activation, never on a graph
+      output, so nothing that a detector returns is squeezed into one scale.
+    * Operators that move bytes (MaxPool, Reshape, Transpose, Resize nearest, Concat ...) in front of such a place are
+      crossed: the pair goes in front of them too, with the same scale. A Concat of which something is also read in
+      float, a graph output say, is not crossed: its inputs keep scales of their own.
+    * Residual Add whose sum a layer reads: the operand that comes from a layer stays in that layer's accumulator, the
+      other is read as integers; if none comes from a layer, both.
+    * Average pools whose input and output are integers anyway.
+    * Sigmoid, HardSwish, Softmax, normalizations: float, on the accumulator of the layer before.
+
+    Args:
+        model: In canonical form.
+        exclude: Names of layers that stay in float.
+    """
+    placement = Placement()
+    excluded = set(exclude)
+    for node in model.graph:
+        if node.domain or node.op_type not in LAYERS:
+            continue
+        reason = "was excluded" if label(node) in excluded else _obstacle(node)
+        if reason is not None:
+            placement.refusals.append((label(node), reason))
+            continue
+        placement.layers.append(label(node))
+        for index, value in enumerate(node.inputs[:2]):
+            if value is not None and constant(value) is None:
+                _want(placement, value, node, index)
+    for node in reversed(list(model.graph)):
+        if not node.domain and node.outputs and node.outputs[0].name in placement.uses:
+            _cross(placement, node)
+    return placement
+
+
+def _obstacle(node: ir.Node) -> str | None:
+    values = [value for value in node.inputs if value is not None]
+    if any(value.dtype not in (None, ir.DataType.FLOAT) for value in values):
+        return "is not float32"
+    if any(value.shape is None for value in values[:2]):
+        return "has an input of unknown shape"
+    if node.op_type == "Gemm" and attribute(node, "transA", 0):
+        return "transposes its input"
+    weights = constant(values[1])
+    if node.op_type == "MatMul" and weights is not None and weights.ndim != 2:
+        return "has weights that are no matrix"
+    return None
+
+
+def _want(placement: Placement, value: ir.Value, node: ir.Node, index: int) -> None:
+    name = value.name or ""
+    placement.uses.setdefault(name, set()).add((label(node), index))
+    placement.groups.setdefault(name, name)
+
+
+def _cross(placement: Placement, node: ir.Node) -> None:
+    """Extend the placement over `node`, whose output is quantized, to its inputs."""
+    output = node.outputs[0]
+    if node.op_type in POOLS:
+        source = node.inputs[0]
+        if source is not None and source.name in placement.uses:
+            _want(placement, source, node, 0)
+        return
+    if node.op_type == "Add":
+        for index in _integer_operands(node, placement):
+            value = node.inputs[index]
+            if value is not None:
+                _want(placement, value, node, index)
+        return
+    if not _moves_bytes(node) or _read_in_float(output, placement):
+        return
+    for index, value in enumerate(node.inputs):
+        data = index == 0 or node.op_type == "Concat"
+        if data and value is not None and constant(value) is None:
+            _want(placement, value, node, index)
+            _unite(placement, value.name or "", output.name or "")
+
+
+def _moves_bytes(node: ir.Node) -> bool:
+    if node.op_type == "Resize":
+        return bool(attribute(node, "mode", "nearest") == "nearest")
+    if node.op_type == "MaxPool":
+        return len(node.outputs) == 1
+    if node.op_type == "Concat":
+        return all(value is not None and constant(value) is None for value in node.inputs)
+    return node.op_type in BYTE_MOVERS
+
+
+def _read_in_float(value: ir.Value, placement: Placement) -> bool:
+    integer = placement.uses.get(value.name or "", set())
+    return value.is_graph_output() or any((label(use.node), use.idx) not in integer for use in value.uses())
+
+
+def _integer_operands(node: ir.Node, placement: Placement) -> list[int]:
+    """Return the inputs of a residual Add to quantize: none where it is a bias, or broadcasts."""
+    shapes = [None if value is None or constant(value) is not None else value.shape for value in node.inputs]
+    if None in shapes or shapes[0] != shapes[1] or node.inputs[0] is node.inputs[1]:
+        return []
+    layers = set(placement.layers)
+    for index, value in enumerate(node.inputs):
+        producer = None if value is None else value.producer()
+        if value is not None and producer is not None and label(producer) in layers and len(value.uses()) == 1:
+            return [1 - index]
+    return [0, 1]
+
+
+def _unite(placement: Placement, first: str, second: str) -> None:
+    old, new = placement.groups[first], placement.groups[second]
+    for name, root in placement.groups.items():
+        if root == old:
+            placement.groups[name] = new

@@ -1,0 +1,84 @@
+"""`quantize`: float network, ranges and samples in; Q/DQ network out, with the story of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.passes.quantize.emit import Style, emit_weights
+from edgec.passes.quantize.insert_pairs import insert_pairs
+from edgec.passes.quantize.placement import Placement, place
+from edgec.passes.quantize.rounding import Grid
+from edgec.passes.quantize.weights import WeightReport, quantize_weights
+from edgec.quantization import CalibrationTable
+
+Feeds = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """How `quantize` works.
+
+    Attributes:
+        weight_bits: Width of the weights: 8 or 4; 3 and 2 too, stored in 4.
+        activations: Whether activations become integers; if not, weights alone are stored in few bits.
+        repair: Refit each layer to the original's outputs; else round to the nearest.
+        style: How the file is written.
+        exclude: Layers that stay in float.
+    """
+
+    weight_bits: int = 8
+    activations: bool = True
+    repair: bool = True
+    style: Style = "runtime"
+    exclude: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The network, and what was done: `placement`, `weights`, and (where, reason) of what was not."""
+
+    model: ir.Model
+    placement: Placement
+    weights: WeightReport
+    refusals: tuple[tuple[str, str], ...] = field(default=())
+
+
+def quantize(
+    model: ir.Model,
+    table: CalibrationTable | None,
+    samples: Sequence[Feeds] | None,
+    options: QuantizeOptions,
+    *,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda layer: None,
+) -> Quantized:
+    """Return a quantized copy of `model`.
+
+    Args:
+        model: In canonical form, batch norms folded; is not altered.
+        table: Ranges of the values that `place` names; None where activations stay in float.
+        samples: Inputs to refit with; None: no refit.
+        options: See there.
+        threads: As for `Reference`.
+        progress: Called with the name of each layer.
+
+    Raises:
+        BadOption: The table lacks a tensor.
+    """
+    placement = place(model, exclude=options.exclude)
+    changed = model.clone()
+    activations = {}
+    if options.activations and table is not None:
+        activations = insert_pairs(changed, placement, table)
+    power_of_two = table is not None and table.scheme.kind == "power-of-two"
+    grid = Grid(options.weight_bits, power_of_two)
+    used = samples if options.repair else None
+    report = quantize_weights(model, changed, placement, grid, used, threads=threads, progress=progress)
+    kept = emit_weights(changed, placement, activations, report.params, options.style)
+    refusals = (*placement.refusals, *report.nearest, *kept)
+    return Quantized(changed, placement, report, refusals)

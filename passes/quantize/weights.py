@@ -1,0 +1,196 @@
+"""`quantize_weights`: every layer's weights rounded, and refitted to what the original network's layer gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import attribute, constant
+from edgec.passes.canonicalize.rule import label
+from edgec.passes.quantize.placement import Placement
+from edgec.passes.quantize.rounding import Grid, best_steps, round_compensated
+from edgec.passes.statistics.frontier import Frontier
+from edgec.passes.statistics.gram import Gram, refit
+from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
+from edgec.quantization import QuantParams
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+
+POSITIONS = 400
+"""Rows taken of each sample."""
+REFIT_DAMPING, ROUNDING_DAMPING = 1e-4, 1e-2
+"""Shares of mean(diag H), with many rows to each weight."""
+FEW_ROWS = 20
+"""Rows to each weight below which the damping grows, in proportion squared: few samples say little."""
+MOST_DAMPING = 1.0
+WIDEST = 4608
+"""Inputs to each output beyond which the moments would not fit in memory."""
+
+
+@dataclass
+class WeightReport:
+    """What became of the weights.
+
+    Attributes:
+        params: Name of the constant -> how its integers are to be read.
+        errors: Layer -> unexplained share of its original output's energy: with the old weights, with the new ones.
+        nearest: (layer, why its weights were rounded to the nearest without being refitted).
+        zero_filters: Layer -> number of filters that are all zero.
+    """
+
+    params: dict[str, QuantParams] = field(default_factory=dict)
+    errors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    nearest: list[tuple[str, str]] = field(default_factory=list)
+    zero_filters: dict[str, int] = field(default_factory=dict)
+
+
+def quantize_weights(
+    original: ir.Model,
+    quantized: ir.Model,
+    placement: Placement,
+    grid: Grid,
+    samples: Sequence[Feeds] | None,
+    *,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda layer: None,
+) -> WeightReport:
+    """Replace the weights of all layers of `quantized`, in place, by representable ones (still stored as floats).
+
+    In the order of the graph: H = E[x x^T] of the inputs x that the layer gets in the network quantized so far, its
+    activations included, and G = E[y x^T] with the outputs y of the original. W = G H^-1, damped towards the old
+    weights, is what would give the original's outputs from these inputs; it is then rounded so that E|(W' - W) x|^2
+    is small, and the bias is set so that the means agree. So each layer also mends what was lost before it. Both
+    networks run once over the samples, piece by piece.
+
+    Args:
+        original: The float network, in canonical form.
+        quantized: The same with Q/DQ pairs on its activations.
+        placement: Names the layers.
+        grid: The integers.
+        samples: Calibration inputs by name; None: round to the nearest, refit nothing.
+        threads: As for `Reference`.
+        progress: Called with the name of each layer.
+    """
+    report = WeightReport()
+    before = {label(node): node for node in original.graph}
+    wanted = set(placement.layers)
+    fronts = None if samples is None else tuple(Frontier(m, samples, threads=threads) for m in (original, quantized))
+    for node in quantized.graph:
+        name = label(node)
+        weights = node.inputs[1] if name in wanted else None
+        array = constant(weights)
+        if weights is None or array is None or weights.name is None:
+            continue
+        progress(name)
+        _count_zero_filters(report, node, array)
+        if weights.name in report.params:
+            report.nearest.append((name, "its weights are another layer's too"))
+            continue
+        layer, source = linear_layer(node), linear_layer(before[name])
+        reason = "there are no samples" if fronts is None else _obstacle(layer)
+        if reason is not None or fronts is None or isinstance(layer, str) or isinstance(source, str):
+            report.nearest.append((name, reason or "is no linear layer"))
+            report.params[weights.name] = _round_nearest(quantized, node, array, grid)
+            continue
+        gram = _measure(fronts[0], fronts[1], source, layer)
+        new, steps = _refitted(gram, layer, grid)
+        report.errors[name] = (gram.unexplained(layer.weights), gram.unexplained(new))
+        for each, changed in layer.tensors(new).items():
+            quantized.graph.initializers[each].const_value = ir.tensor(changed, name=each)
+        report.params[weights.name] = _params(steps.reshape(-1), grid, channel_axis(node))
+    return report
+
+
+def channel_axis(node: ir.Node) -> int:
+    """Return the axis of the output channels in the weights of a layer."""
+    if node.op_type == "Conv" or (node.op_type == "Gemm" and attribute(node, "transB", 0)):
+        return 0
+    return 1
+
+
+def _obstacle(layer: LinearLayer | str) -> str | None:
+    if isinstance(layer, str):
+        return layer
+    if layer.weights.shape[2] > WIDEST + 1:
+        return f"has {layer.weights.shape[2]} inputs to each output, more than {WIDEST}"
+    weights = layer.node.inputs[1]
+    return "shares its weights with another layer" if weights is not None and len(weights.uses()) > 1 else None
+
+
+def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer) -> Gram:
+    """Return the moments of the layer's present inputs and its original outputs."""
+    wanted = (source.bias[0] if source.bias is not None else source.node).outputs[0]
+    present = layer.node.inputs[0]
+    if present is None or wanted.shape is None:
+        raise ValueError(f"{label(layer.node)}: a layer without input or shape")
+    first.advance([wanted])
+    second.advance([present])
+    gram = Gram(layer.groups, layer.weights.shape[2])
+    rng = np.random.default_rng(0)
+    for sample in range(first.samples):
+        places = layer.choose(wanted.shape.numpy(), POSITIONS, rng)
+        y = layer.rows_out(first.value(wanted, sample), places)
+        gram.add(layer.rows_in(second.value(present, sample), places), y)
+    return gram
+
+
+def _refitted(gram: Gram, layer: LinearLayer, grid: Grid) -> tuple[Array, Array]:
+    """Return new weights as in `LinearLayer.weights`, and their steps [groups, outputs, 1]."""
+    h, old = gram.h, layer.weights
+    few = max(1.0, FEW_ROWS * old.shape[2] / max(gram.rows, 1)) ** 2
+    ideal = refit(h, gram.g, old, min(REFIT_DAMPING * few, MOST_DAMPING))
+    if not layer.has_bias:
+        rounded, steps = round_compensated(ideal, _damped(h, ROUNDING_DAMPING * few), grid)
+        return _narrow(rounded, steps)
+    # The last column is the bias, its input always 1: H without it, centred, is the covariance.
+    mean = h[:, :-1, -1]
+    covariance = h[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
+    rounded, steps = round_compensated(ideal[..., :-1], _damped(covariance, ROUNDING_DAMPING * few), grid)
+    rounded, steps = _narrow(rounded, steps)
+    shift = ((ideal[..., :-1] - rounded) * mean[:, None, :]).sum(axis=-1, keepdims=True)
+    return np.concatenate([rounded, ideal[..., -1:] + shift], axis=-1), steps
+
+
+def _damped(h: Array, share: float) -> Array:
+    level = np.trace(h, axis1=1, axis2=2)[:, None, None] / h.shape[-1]
+    # A group whose inputs never vary: any well conditioned matrix will do.
+    level = np.where(level > 0, level, 1.0)
+    return np.asarray(h + min(share, MOST_DAMPING) * level * np.eye(h.shape[-1]))
+
+
+def _narrow(rounded: Array, steps: Array) -> tuple[Array, Array]:
+    """Return both for steps that are float32, as they will be stored."""
+    narrow = steps.astype(np.float32).astype(np.float64)
+    return np.rint(rounded / steps) * narrow, narrow
+
+
+def _round_nearest(model: ir.Model, node: ir.Node, array: Array, grid: Grid) -> QuantParams:
+    value, axis = node.inputs[1], channel_axis(node)
+    rows = np.moveaxis(array.astype(np.float64), axis, 0).reshape(1, array.shape[axis], -1)
+    steps = best_steps(rows, np.ones((1, rows.shape[2])), grid)
+    params = _params(steps.reshape(-1), grid, axis)
+    rounded = grid.round(rows, np.asarray(params.scale)[None, :, None])
+    moved = np.moveaxis(array, axis, 0).shape
+    shaped = np.moveaxis(rounded.reshape(moved), 0, axis).astype(array.dtype)
+    if value is None or value.name is None:
+        raise ValueError(f"{label(node)}: weights without a name")
+    if value.name in model.graph.initializers:
+        model.graph.initializers[value.name].const_value = ir.tensor(np.ascontiguousarray(shaped), name=value.name)
+    return params
+
+
+def _params(steps: Array, grid: Grid, axis: int) -> QuantParams:
+    scales = tuple(float(np.float32(step)) for step in steps)
+    return QuantParams(bits=grid.bits, signed=True, scale=scales, axis=axis)
+
+
+def _count_zero_filters(report: WeightReport, node: ir.Node, array: Array) -> None:
+    others = tuple(axis for axis in range(array.ndim) if axis != channel_axis(node))
+    zero = int((np.abs(array).max(axis=others, initial=0) == 0).sum())
+    if zero:
+        report.zero_filters[label(node)] = zero
