@@ -9,7 +9,20 @@ from collections.abc import Callable
 
 import typer
 
-from edgec.cli import bench, compile, doctor, eval, inspect, prune, run, sensitivity, targets, verify
+from edgec.cli import (
+    bench,
+    calibrate,
+    compile,
+    doctor,
+    eval,
+    inspect,
+    prune,
+    quantize,
+    run,
+    sensitivity,
+    targets,
+    verify,
+)
 from edgec.cli.console import stderr
 from edgec.errors import EdgecError
 
@@ -19,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (compile, prune, sensitivity, targets, inspect, run, verify, bench, eval, doctor):
+for module in (compile, calibrate, quantize, prune, sensitivity, targets, inspect, run, verify, bench, eval, doctor):
     app.command()(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 

@@ -193,8 +193,11 @@ def show(report: SensitivityReport) -> None:
 
     first = next(iter(report.groups.values()))
     table = Table("group", "units", *(f"{ratio:.0%}" for ratio in first.ratios), box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    table.columns[0].overflow = "fold"
     for name, group in report.groups.items():
-        table.add_row(name, str(group.units), *(f"{loss:.4f}" for loss in group.losses))
+        table.add_row(name, str(group.units), *(f"{loss:.3f}" for loss in group.losses))
     stdout.print(table)
     stdout.print(f"{report.metric} of the whole network: {report.baseline:.4f}", highlight=False)
 

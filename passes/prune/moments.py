@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.prune.groups import Channels
+from edgec.passes.prune.groups import Group
 from edgec.passes.statistics.gram import Gram
 from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
 from edgec.passes.statistics.sweep import Feeds, sweep
@@ -46,20 +46,19 @@ class _Watch:
 
 
 def layer_moments(
-    model: ir.Model, channels: Channels, samples: Iterable[Feeds], *, threads: int | None = None
+    model: ir.Model, groups: Sequence[Group], samples: Iterable[Feeds], *, threads: int | None = None
 ) -> dict[str, LayerMoments]:
-    """Return layer name -> moments, for every layer that reads prunable channels and is not wider than `WIDEST`.
+    """Return layer name -> moments, for every layer that reads channels of `groups` and is not wider than `WIDEST`.
 
     One run of `model` a sample, memory independent of the number of samples.
     """
-    names = {member.node for group in channels.groups for member in group.readers}
+    names = {member.node for group in groups for member in group.readers}
     watches: dict[str, _Watch] = {}
     for number, node in enumerate(model.graph):
         layer = linear_layer(node) if label(node) in names else ""
         if isinstance(layer, LinearLayer) and layer.weights.shape[2] <= WIDEST + 1:
             watches[label(node)] = _Watch(layer, number)
-    observers: Mapping[str, list[_Watch]] = {}
-    observers = {watch.layer.input: [] for watch in watches.values()}
+    observers: dict[str, list[_Watch]] = {watch.layer.input: [] for watch in watches.values()}
     for watch in watches.values():
         observers[watch.layer.input].append(watch)
     sweep(model, samples, observers, threads=threads)

@@ -140,7 +140,7 @@ class Study:
         feeds = [dict(sample.inputs) for sample in calibration] if calibration is not None else []
         data_driven = options.criterion in DATA_DRIVEN
         moments = (
-            layer_moments(model, channels, feeds, threads=threads)
+            layer_moments(model, groups, feeds, threads=threads)
             if feeds and (data_driven or options.repair)
             else None
         )

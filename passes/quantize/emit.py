@@ -21,9 +21,9 @@ Style = Literal["runtime", "tensorrt"]
 """runtime: integers in the file, biases as int32 (ONNX Runtime, OpenVINO, TVM). tensorrt: float weights in front of a
 pair, float biases, as TensorRT 8 reads them."""
 
-INT32_MOST = 2**31 - 1
+BIAS_MOST = 2**30
+"""Largest bias in steps of the accumulator: the other half of int32 is left to the products."""
 INT4_OPSET = 21
-INT16_OPSET = 21
 
 
 def emit_weights(
@@ -43,27 +43,32 @@ def emit_weights(
         style: See `Style`.
 
     Returns:
-        (layer, reason) of biases that stay in float: in units of input step times weight step they exceed int32.
+        (layer, remark) of layers in which a bias would not fit int32, in steps of input times weight: the step of such
+        a channel's weights is enlarged until it does. Their weights are tiny, often all zero.
     """
-    refused = []
+    remarks = []
     layers, done = set(placement.layers), dict[str, ir.Value]()
     sources = {f"{name}{DEQUANTIZED}": params for name, params in activations.items()}
     for node in list(model.graph):
         value = node.inputs[1] if label(node) in layers else None
         if value is None or value.name not in weights:
             continue
-        params = weights[value.name]
-        if value.name not in done:
-            done[value.name] = _stored(model, value, params, style)
+        params, source = weights[value.name], sources.get(_source_name(node))
+        if value.name in done:
+            node.replace_input_with(1, done[value.name])
+            continue  # shared weights: one scale cannot be fitted to several biases, which stay in float
+        if style == "runtime" and source is not None:
+            params, enlarged = _fit_bias(node, source, params)
+            if enlarged:
+                remarks.append((label(node), f"steps of {enlarged} channels enlarged: their bias would exceed int32"))
+        done[value.name] = _stored(model, value, params, style)
         node.replace_input_with(1, done[value.name])
-        if style == "runtime" and node.op_type in ("Conv", "Gemm", "ConvTranspose"):
-            reason = _store_bias(model, node, sources.get(_source_name(node)), params)
-            if reason is not None:
-                refused.append((label(node), reason))
+        if style == "runtime" and source is not None and len(value.uses()) == 0:
+            _store_bias(model, node, source, params)
     _remove_unread(model)
     if any(params.bits < 8 for params in weights.values()) and style == "runtime":
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], INT4_OPSET)
-    return refused
+    return remarks
 
 
 def _stored(model: ir.Model, value: ir.Value, params: QuantParams, style: Style) -> ir.Value:
@@ -99,33 +104,41 @@ def _source_name(node: ir.Node) -> str:
     return (node.inputs[0].name or "") if node.inputs[0] is not None else ""
 
 
-def _store_bias(model: ir.Model, node: ir.Node, source: QuantParams | None, weights: QuantParams) -> str | None:
-    """Store the bias as int32 in units of the accumulator; return why not, if not."""
+def _bias(node: ir.Node, weights: QuantParams) -> Array | None:
+    """Return the bias of a layer as float64 [channels]; None if it has none or one of another form."""
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    fits = bias is not None and bias.ndim == 1 and len(bias) == len(weights.scale)
+    return bias.astype(np.float64) if fits and bias is not None else None
+
+
+def _fit_bias(node: ir.Node, source: QuantParams, weights: QuantParams) -> tuple[QuantParams, int]:
+    """Enlarge the steps of channels whose bias would overflow; return the parameters and how many there were."""
+    bias = _bias(node, weights)
+    if bias is None:
+        return weights, 0
+    old = np.asarray(weights.scale)
+    least = np.maximum(np.abs(bias) / BIAS_MOST, np.finfo(np.float32).tiny) / source.scale[0]
+    if weights.bits < 8:
+        return weights, 0  # stored in few bits, executed in float
+    scale = tuple(float(np.float32(step)) for step in np.maximum(old, least))
+    return weights.model_copy(update={"scale": scale}), int((old < least).sum())
+
+
+def _store_bias(model: ir.Model, node: ir.Node, source: QuantParams, weights: QuantParams) -> None:
+    """Store the bias as int32 in steps of the accumulator."""
+    bias = _bias(node, weights)
     value = node.inputs[2] if len(node.inputs) > 2 else None
-    bias = constant(value)
-    if source is None or value is None or bias is None or bias.ndim != 1:
-        return None
-    channels = len(bias)
-    unit = np.asarray(weights.scale, np.float64) * source.scale[0]
-    unit = np.broadcast_to(unit, (channels,)) if len(unit) in (1, channels) else None
-    if unit is None:
-        return "its bias has other channels than its weights"
-    steps = np.rint(bias.astype(np.float64) / unit)
-    if np.abs(steps).max(initial=0) > INT32_MOST:
-        at = int(np.abs(steps).argmax())
-        return f"bias of channel {at} is {steps[at]:.2e} steps of the accumulator, more than int32 holds"
-    narrow = tuple(float(np.float32(scale)) for scale in unit)
-    if min(narrow) < np.finfo(np.float32).tiny:
-        return "its step times that of the weights is below what float32 holds"
-    params = QuantParams(bits=8, signed=True, scale=narrow, axis=0)
+    if bias is None or value is None or weights.bits < 8:
+        return
+    unit = np.asarray(weights.scale) * source.scale[0]
+    params = QuantParams(bits=8, signed=True, scale=tuple(float(np.float32(step)) for step in unit), axis=0)
     stem = value.name or "bias"
-    integers = add_constant(model.graph, stem + QUANTIZED, steps.astype(np.int32))
+    integers = add_constant(model.graph, stem + QUANTIZED, np.rint(bias / unit).astype(np.int32))
     name = unique_name(model.graph, stem + DEQUANTIZED)
     new = ir.node("DequantizeLinear", [integers, scales(model.graph, name, params)], {"axis": 0}, name=name)
     new.outputs[0].name, new.outputs[0].type, new.outputs[0].shape = name, value.type, value.shape
     model.graph.insert_before(node, new)
     node.replace_input_with(2, new.outputs[0])
-    return None
 
 
 def _remove_unread(model: ir.Model) -> None:

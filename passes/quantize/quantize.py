@@ -40,9 +40,18 @@ class QuantizeOptions:
 
 @dataclass(frozen=True)
 class Quantized:
-    """The network, and what was done: `placement`, `weights`, and (where, reason) of what was not."""
+    """The network, and what was done with it.
+
+    Attributes:
+        model: With integers in the file.
+        simulated: The same before its weights became integers: representable floats, pairs on the activations.
+        placement: Which values and layers became integers.
+        weights: What became of the weights.
+        refusals: (node or tensor, reason) of what was not done, or done otherwise.
+    """
 
     model: ir.Model
+    simulated: ir.Model
     placement: Placement
     weights: WeightReport
     refusals: tuple[tuple[str, str], ...] = field(default=())
@@ -79,6 +88,7 @@ def quantize(
     grid = Grid(options.weight_bits, power_of_two)
     used = samples if options.repair else None
     report = quantize_weights(model, changed, placement, grid, used, threads=threads, progress=progress)
+    simulated = changed.clone()
     kept = emit_weights(changed, placement, activations, report.params, options.style)
     refusals = (*placement.refusals, *report.nearest, *kept)
-    return Quantized(changed, placement, report, refusals)
+    return Quantized(changed, simulated, placement, report, refusals)

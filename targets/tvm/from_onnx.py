@@ -66,7 +66,7 @@ def unsupported(model: ir.Model) -> list[str]:
     return [f"{operator} ({_listed(labels)})" for operator, labels in nodes.items()]
 
 
-class _Importer(onnx_frontend.ONNXGraphImporter):
+class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     """TVM's importer; failures name the node."""
 
     def _construct_nodes(self, graph: onnx.GraphProto) -> None:

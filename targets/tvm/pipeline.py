@@ -52,7 +52,6 @@ def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.
         mod = _lower_regions(mod, model, report)
         mod = tvm.transform.Sequential(
             [
-                relax.transform.FastMathTransform(),
                 relax.transform.LegalizeOps(),
                 relax.transform.AnnotateTIROpPattern(),
                 relax.transform.FoldConstant(),
@@ -71,6 +70,8 @@ def _lower_regions(mod: tvm.IRModule, model: TargetModel, report: LoweringReport
         return mod
     normalize(graph)
     regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
+    if not any(region.rule for region in regions):
+        return mod
     return Emitter(mod, mod["main"], graph, model, report).emit(regions)
 
 

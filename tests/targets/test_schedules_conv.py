@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tvm")
-from edgec.targets.tvm.schedules.conv import merge_groups, pack_weights
+from edgec.targets.tvm.schedules.conv import ConvShape, group_span, pack_weights, window_weights
 from tests.support.lowered import SMALL_MODELS, check
 
 from tvm import relax
@@ -116,8 +116,9 @@ def test_weights_are_stored_in_reading_order():
         assert packed[group, 0, 0, 0, step, 0, lane] == w[group * 2 + lane, step, 0, 0]
 
 
-def test_merged_groups_read_only_their_own_channels():
-    w = np.ones((8, 1, 1, 1), "float32")
-    wide, groups = merge_groups(w, 4, SMALL_MODELS[-1])
-    assert groups == 2 and wide.shape == (8, 2, 1, 1)
-    assert wide[:, :, 0, 0].tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]] * 2
+def test_a_tile_reads_the_groups_it_touches():
+    shape = ConvShape(1, 12, 4, 4, 24, 4, 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), groups=4, packed_input=True)
+    assert [group_span(shape, channels) for channels in (4, 8, 24)] == [2, 2, 4]
+    wide = window_weights(np.ones((24, 3, 1, 1), "float32"), shape, 8)[:, :, 0, 0]
+    assert wide.shape == (24, 6)
+    assert wide[5].tolist() == [1, 1, 1, 0, 0, 0] and wide[6].tolist() == [0, 0, 0, 1, 1, 1]

@@ -11,6 +11,9 @@ EXP_MAX, EXP_MIN = 88.0, -87.0
 LOG2_E = 1.44269504088896341
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 EXP_POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+ERF_SCALE = 0.3275911
+ERF_POLYNOMIAL = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+SQRT_HALF = 0.7071067811865476
 
 
 def _c(value: float) -> Any:
@@ -42,18 +45,36 @@ def tanh(x: Any) -> Any:
     return tirx.Select(tirx.all(x < _c(0.15), x > _c(-0.15)), small, wide)
 
 
+def erf(x: Any) -> Any:
+    """Return the error function within 2e-7 (Abramowitz and Stegun 7.1.26)."""
+    size = te.max(x, _c(0.0) - x)
+    t = _c(1.0) / (_c(1.0) + _c(ERF_SCALE) * size)
+    p = _c(ERF_POLYNOMIAL[0])
+    for coefficient in ERF_POLYNOMIAL[1:]:
+        p = p * t + _c(coefficient)
+    value = _c(1.0) - p * t * fast_exp(_c(0.0) - size * size)
+    return tirx.Select(x < _c(0.0), _c(0.0) - value, value)
+
+
 UNARY: dict[str, Callable[[Any], Any]] = {
     "relax.nn.relu": lambda x: te.max(x, _c(0.0)),
     "relax.sigmoid": sigmoid,
     "relax.tanh": tanh,
     "relax.exp": fast_exp,
     "relax.nn.silu": lambda x: x * sigmoid(x),
+    "relax.erf": erf,
+    "relax.nn.gelu": lambda x: x * _c(0.5) * (_c(1.0) + erf(x * _c(SQRT_HALF))),
     "relax.sqrt": tirx.sqrt,
     "relax.rsqrt": lambda x: _c(1.0) / tirx.sqrt(x),
     "relax.negative": lambda x: _c(0.0) - x,
     "relax.abs": lambda x: te.max(x, _c(0.0) - x),
     "relax.square": lambda x: x * x,
 }
+
+COSTLY = frozenset(
+    f"relax.{name}" for name in ("sigmoid", "tanh", "exp", "nn.silu", "erf", "nn.gelu")
+)
+"""Operators whose own implementation in TVM is a library call an element."""
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "relax.add": lambda a, b: a + b,

@@ -124,7 +124,8 @@ class Emitter:
         if isinstance(value, Node):
             return self._as_plain(value)
         if isinstance(value, np.ndarray):
-            return relax.const(value)
+            # The dtype by name: left to itself, a scalar int64 becomes int32.
+            return relax.const(value, str(value.dtype))
         if isinstance(value, list):
             return relax.Tuple([self._expression(item) for item in value])
         return value

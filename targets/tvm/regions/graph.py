@@ -136,6 +136,8 @@ def read_graph(function: relax.Function) -> Graph | None:
 def _read_binding(binding: Any, order: int, value_of: Callable[[Any], Any]) -> tuple[Any, bool] | None:
     """Return the value bound and whether it is a new node; None for what a graph cannot say (branches, calls)."""
     value = binding.value
+    if isinstance(binding, relax.MatchCast):
+        return None
     if isinstance(value, relax.TupleGetItem):
         source = value_of(value.tuple_value)
         if isinstance(source, list):

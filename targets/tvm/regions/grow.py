@@ -12,7 +12,7 @@ from edgec.targets.tvm.regions.graph import Graph, Node
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
-PLAIN_RULES = frozenset({"matmul", "rows"})
+PLAIN_RULES = frozenset({"matmul", "plain", "rows"})
 """Workloads that read and write plain tensors."""
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 

@@ -8,12 +8,11 @@ variable extent, which ends unrolling and register use.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import te
+from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
@@ -21,6 +20,7 @@ from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.tiles import (
+    MAX_VECTORS,
     TASKS_PER_CORE,
     ConvTile,
     block_of,
@@ -40,7 +40,7 @@ COPY_COST = 1.2
 
 @dataclass(frozen=True)
 class ConvShape:
-    """Everything the template depends on; `groups` after merging, so that each fills whole blocks."""
+    """Everything the template depends on."""
 
     batch: int
     cin: int
@@ -78,61 +78,58 @@ def match(node: Node) -> bool:
     return "weights" in node.facts
 
 
-def conv_shape(node: Node, model: TargetModel) -> tuple[ConvShape, Array]:
-    """Return the template's parameters for `node` and its weights as [K, C/groups, R, S] with groups merged."""
-    weights, groups = merge_groups(node.facts["weights"], node.facts["groups"], model)
-    source = node.args[0]
+def conv_shape(node: Node) -> ConvShape:
+    """Return the template's parameters for `node`."""
+    facts, source = node.facts, node.args[0]
     batch, cin, height, width = source.shape
     assert node.shape is not None
-    shape = ConvShape(
+    return ConvShape(
         batch=batch,
         cin=cin,
         height=height,
         width=width,
-        out=weights.shape[0],
+        out=facts["weights"].shape[0],
         out_height=node.shape[2],
         out_width=node.shape[3],
-        kernel=(weights.shape[2], weights.shape[3]),
-        strides=tuple(node.facts["strides"]),
-        dilation=tuple(node.facts["dilation"]),
-        padding=tuple(node.facts["padding"]),
-        groups=groups,
+        kernel=facts["weights"].shape[2:],
+        strides=tuple(facts["strides"]),
+        dilation=tuple(facts["dilation"]),
+        padding=tuple(facts["padding"]),
+        groups=facts["groups"],
         packed_input=source.packed,
     )
-    return shape, weights
 
 
-def merge_groups(weights: Array, groups: int, model: TargetModel) -> tuple[Array, int]:
-    """Return weights and group count with groups joined (zeros between) until each has whole blocks of outputs."""
-    out, cin, *kernel = weights.shape
-    block = block_of(out, model)
-    each = out // groups
-    merged = next((m for m in divisors(groups) if (m * each) % block == 0), groups)
-    if merged == 1:
-        return weights, groups
-    wide = np.zeros((out, merged * cin, *kernel), np.float32)
-    for group in range(groups):
-        rows = slice(group * each, (group + 1) * each)
-        first = (group % merged) * cin
-        wide[rows, first : first + cin] = weights[rows]
-    return wide, groups // merged
+def group_span(shape: ConvShape, channels: int) -> int:
+    """Return how many groups a tile of `channels` output channels touches at most: it reads that many groups' inputs."""
+    each = shape.out // shape.groups
+    firsts = range(0, shape.out, channels)
+    return max((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts)
+
+
+def first_group(tile: Any, channels: int, span: int, shape: ConvShape) -> Any:
+    """Return the first of the `span` groups whose inputs tile number `tile` reads; an expression or an integer."""
+    group = tile * channels // (shape.out // shape.groups)
+    last = shape.groups - span
+    return min(group, last) if isinstance(tile, int) else tirx.min(group, last)
 
 
 def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     """Return the tiles for a convolution of `shape`."""
     block = block_of(shape.out, model)
-    blocks = ceil_div(shape.out, block) // shape.groups
-    rows_tile = conv_tile(blocks, shape.out_width, block, model)
+    blocks = ceil_div(shape.out, block)
+    work = tuple(float(group_span(shape, vectors * block)) for vectors in range(1, MAX_VECTORS + 1))
+    rows_tile = conv_tile(blocks, shape.out_width, block, model, work=work)
     columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
     if shape.pointwise:
         pixels = shape.out_height * shape.out_width
-        tile = conv_tile(blocks, pixels, block, model, exact=True)
+        tile = conv_tile(blocks, pixels, block, model, exact=True, work=work)
         waste = columns / shape.out_width
         if _cost(tile, block, model) <= COPY_COST * waste * _cost(rows_tile, block, model):
             return ConvPlan(tile, flat=True, columns=pixels, rows=None)
     tile = rows_tile
     if columns != shape.out_width and not any(shape.padding):
-        exact = conv_tile(blocks, shape.out_width, block, model, exact=True)
+        exact = conv_tile(blocks, shape.out_width, block, model, exact=True, work=work)
         if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
             tile, columns = exact, shape.out_width
     row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * FLOAT_BYTES
@@ -143,23 +140,36 @@ def _cost(tile: ConvTile, block: int, model: TargetModel) -> float:
     return tile_cost(tile.vectors, tile.pixels, block, model)
 
 
+def window_weights(weights: Array, shape: ConvShape, channels: int) -> Array:
+    """Return [K, C/groups, R, S] as [K rounded up, C window, R, S]: what each tile of `channels` outputs reads.
+
+    The window are the groups a tile touches; weights of groups that are not an output's own are zero.
+    """
+    out, cin, *kernel = weights.shape
+    span, each = group_span(shape, channels), out // shape.groups
+    wide = np.zeros((ceil_div(out, channels) * channels, span * cin, *kernel), np.float32)
+    for group in range(shape.groups):
+        for row in range(group * each, (group + 1) * each):
+            at = (group - first_group(row // channels, channels, span, shape)) * cin
+            wide[row, at : at + cin] = weights[row]
+    return wide
+
+
 def pack_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
     """Return [K, C, R, S] as [K/(vectors*block), C/step, R, S, step, vectors, block]: the order the loops read them."""
     out, cin, rows, columns = weights.shape
-    blocks = ceil_div(out, block)
-    padded = np.zeros((blocks * block, cin, rows, columns), np.float32)
-    padded[:out] = weights
-    split = padded.reshape(blocks // vectors, vectors, block, cin // step, step, rows, columns)
+    split = weights.reshape(out // (vectors * block), vectors, block, cin // step, step, rows, columns)
     return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
 
 def lower(region: Region, model: TargetModel) -> Kernel:
     """Return the kernel of a convolution region."""
     node = region.anchor
-    shape, weights = conv_shape(node, model)
+    shape = conv_shape(node)
     choice = plan(shape, model)
     block = block_of(shape.out, model)
-    step = reduction_step(weights.shape[1], block_of(shape.cin, model))
+    weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
+    step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
     packed = pack_weights(weights, step, block, choice.tile.vectors)
     bias = np.zeros(ceil_div(shape.out, block) * block, np.float32)
     bias[: shape.out] = node.facts["bias"]
@@ -197,21 +207,22 @@ def _reduction(
     """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
     block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
-    blocks = ceil_div(shape.out, block)
-    group_cin, group_blocks = shape.cin // shape.groups, blocks // shape.groups
+    vectors = choice.tile.vectors
+    tiles = ceil_div(shape.out, vectors * block)
+    span = group_span(shape, vectors * block)
+    group_cin = shape.cin // shape.groups
     if not choice.flat:
         height = (shape.out_height - 1) * sh + (rows - 1) * dh + 1
         width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
         if any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height:
             source = _pad(source, shape, max(height, 1), width)
-    vectors = choice.tile.vectors
-    rc, rb = te.reduce_axis((0, group_cin // step), "rc"), te.reduce_axis((0, step), "rb")
+    rc, rb = te.reduce_axis((0, span * group_cin // step), "rc"), te.reduce_axis((0, step), "rb")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
 
     def read(n: Any, k: Any, h: Any, w: Any) -> Any:
         channel = rc * step + rb
         if shape.groups > 1:
-            channel = floordiv(k, group_blocks) * group_cin + channel
+            channel = first_group(floordiv(k, vectors), vectors * block, span, shape) * group_cin + channel
         if not shape.packed_input:
             return source[n, channel, h, w]
         if shape.groups == 1 and step == in_block:
@@ -219,7 +230,7 @@ def _reduction(
         return source[n, floordiv(channel, in_block), h, w, floormod(channel, in_block)]
 
     return te.compute(
-        (shape.batch, blocks, 1 if choice.flat else shape.out_height, choice.columns, block),
+        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
         lambda n, k, h, w, b: te.sum(
             read(n, k, h * sh + r * dh, w * sw + s * dw)
             * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b],
@@ -317,8 +328,3 @@ def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> N
         sch.transform_layout(
             block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b)
         )
-
-
-def macs(shape: ConvShape) -> int:
-    """Return the multiply-adds of a convolution."""
-    return shape.batch * shape.out * (shape.cin // shape.groups) * math.prod(shape.kernel) * shape.out_height * shape.out_width

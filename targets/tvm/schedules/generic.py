@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
@@ -18,19 +19,42 @@ SPATIAL = 0
 """`IterVar.iter_type` of a data-parallel axis."""
 
 
+VECTOR_OPERATORS = frozenset(
+    f"tirx.{name}"
+    for name in (
+        *("exp", "exp2", "log", "log2", "sqrt", "floor", "ceil", "fabs", "round", "trunc", "nearbyint", "pow", "sin", "cos"),
+        *("tanh", "sigmoid", "fma", "reinterpret", "if_then_else", "shift_left", "shift_right", "likely"),
+        *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "isnan"),
+    )
+)
+"""Operators TVM lowers for vectors; of others (cosh, erf's library call) it has only the scalar form."""
+
+
 def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx.PrimFunc, str]:
     """Return `function` scheduled, and the rule: `injective`, or the fallback where it has reductions or odd loops."""
     try:
+        lanes = model.lanes if _vectorizes(function) else 1
         sch = Schedule(function)
         blocks = _inline(sch)
         reductions = [block for block in blocks if not _is_spatial(sch, block)]
         for block in blocks:
-            _schedule_block(sch, block, model)
+            _schedule_block(sch, block, lanes)
     except (ScheduleError, tvm.error.InternalError, ValueError, RuntimeError, TypeError):
         # Anything TVM accepts unscheduled still compiles; the report shows that nothing sped it up.
         return function, FALLBACK
     scheduled = sch.mod["main"].with_attr("tirx.is_scheduled", True)
     return scheduled, FALLBACK if reductions else "injective"
+
+
+def _vectorizes(function: tirx.PrimFunc) -> bool:
+    """Whether TVM can compute every operator of `function` on vectors."""
+    found: set[str] = set()
+
+    def visit(call: Any) -> None:
+        found.add(call.op.name if isinstance(call.op, tvm.ir.Op) else "")
+
+    tvm_ffi.structural_walk(function.body, (tvm.ir.Call, visit))
+    return found <= VECTOR_OPERATORS
 
 
 def _inline(sch: Schedule) -> list[Any]:
@@ -48,7 +72,7 @@ def _is_spatial(sch: Schedule, block: Any) -> bool:
     return all(int(axis.iter_type) == SPATIAL for axis in sch.get(block).iter_vars)
 
 
-def _schedule_block(sch: Schedule, block: Any, model: TargetModel) -> None:
+def _schedule_block(sch: Schedule, block: Any, widest: int) -> None:
     loops = sch.get_loops(block)
     kinds = [int(axis.iter_type) for axis in sch.get(block).iter_vars]
     extents = [sch.get(loop).extent for loop in loops]
@@ -59,7 +83,7 @@ def _schedule_block(sch: Schedule, block: Any, model: TargetModel) -> None:
     leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
     if leading == len(loops):
         fused = sch.fuse(*loops) if len(loops) > 1 else loops[0]
-        lanes = math.gcd(total, model.lanes)
+        lanes = math.gcd(total, widest)
         outer, inner = sch.split(fused, [None, lanes])
         if lanes > 1:
             sch.vectorize(inner)

@@ -33,7 +33,7 @@ def _shape(arg: Any) -> tuple[int, ...] | None:
 def pack_dense(weights: Array, vectors: int, block: int) -> Array:
     """Return [K, N] as [N/(vectors*block), K, vectors, block], columns filled up with zeros."""
     depth, columns = weights.shape
-    blocks = ceil_div(columns, block)
+    blocks = ceil_div(columns, vectors * block) * vectors
     padded = np.zeros((depth, blocks * block), np.float32)
     padded[:, :columns] = weights
     return np.ascontiguousarray(padded.reshape(depth, blocks // vectors, vectors, block).transpose(1, 0, 2, 3))
@@ -51,6 +51,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     block = block_of(columns, model)
     blocks = ceil_div(columns, block)
     tile = conv_tile(blocks, rows, block, model)
+    blocks = ceil_div(blocks, tile.vectors) * tile.vectors
     padded_rows = ceil_div(rows, tile.pixels) * tile.pixels
 
     source = te.placeholder(left.shape, name="source")
@@ -105,7 +106,7 @@ def _weights(
     right: Any, lead: tuple[int, ...], tile: ConvTile, block: int, depth: int, columns: int, batch: int, *, constant: bool
 ) -> tuple[te.Tensor, Operand, te.Tensor]:
     """Return the parameter, its operand, and the stage [batch or 1, N/(vectors*block), K, vectors, block] to read."""
-    groups = ceil_div(columns, block) // tile.vectors
+    groups = ceil_div(columns, tile.vectors * block)
     if constant and isinstance(right, np.ndarray):
         values = pack_dense(right, tile.vectors, block)[None]
         tensor = te.placeholder(values.shape, name="weights")
@@ -115,7 +116,7 @@ def _weights(
     def element(b: Any, group: Any, k: Any, v: Any, i: Any) -> Any:
         n = (group * tile.vectors + v) * block + i
         item = tensor[_aligned((*unravel(b, (*lead, 1)), k), tuple(right.shape[:-1])) + (n,)] if not constant else tensor[k, n]
-        return item if columns % block == 0 else tirx.if_then_else(n < columns, item, f32(0.0))
+        return item if columns % (tile.vectors * block) == 0 else tirx.if_then_else(n < columns, item, f32(0.0))
 
     packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="wp")
     return tensor, Operand(np.ascontiguousarray(right) if isinstance(right, np.ndarray) else right), packed

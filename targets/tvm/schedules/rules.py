@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.plain import is_plain_elementwise, matrix_of
-from edgec.targets.tvm.schedules import conv, global_pool, injective, matmul, rows, window, winograd
+from edgec.targets.tvm.schedules import conv, global_pool, injective, matmul, plain, rows, window, winograd
 from edgec.targets.tvm.schedules.kernel import Kernel
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -33,6 +33,7 @@ RULES = (
     Rule("interleave", lambda node, _: injective.match_interleave(node), injective.lower_interleave),
     Rule("matmul", lambda node, _: matmul.match(node), matmul.lower),
     Rule("rows", lambda node, _: rows.match(node), rows.lower),
+    Rule("plain", lambda node, _: plain.match(node), plain.lower),
     Rule("elementwise", lambda node, _: False, injective.lower_elementwise),
 )
 
@@ -43,8 +44,8 @@ def rule_of(node: Node, model: TargetModel) -> str | None:
 
 
 def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
-    """Whether `node` may join the region of `anchor`, a matrix product or work along rows."""
-    if rule == "matmul":
+    """Whether `node` may join the region of `anchor`, whose rule works on plain tensors."""
+    if rule in ("matmul", "plain"):
         return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
     whole, columns = matrix_of(anchor.args[0].shape)
     if rows.reduces_rows(node):

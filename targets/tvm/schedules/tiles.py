@@ -16,6 +16,7 @@ NEON_TILE_REGISTERS = 28
 UNEVEN_LIMIT = 1.04
 """Parallel loops are split statically, so tasks must divide nearly evenly over the cores: 13 on 2 lose 7 %."""
 TASKS_PER_CORE = 4
+MAX_VECTORS = 8
 MAX_ACCUMULATORS = 28
 """Larger unrolled bodies cost LLVM minutes."""
 
@@ -84,19 +85,28 @@ def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> floa
 
 
 @lru_cache(maxsize=None)
-def conv_tile(blocks: int, width: int, block: int, model: TargetModel, *, exact: bool = False) -> ConvTile:
+def conv_tile(
+    blocks: int,
+    width: int,
+    block: int,
+    model: TargetModel,
+    *,
+    exact: bool = False,
+    work: tuple[float, ...] = (1.0,) * MAX_VECTORS,
+) -> ConvTile:
     """Return the register tile for rows of `width` pixels and `blocks` blocks of `block` output channels.
 
-    Columns are computed over `width` rounded up to the tile, so a tile that does not divide costs its waste;
-    with `exact` only dividing tiles are looked at (where reading past the row is not possible).
+    Columns and blocks are computed over their counts rounded up to the tile, so one that does not divide costs its
+    waste; with `exact` only pixel counts that divide are looked at (where reading past the row is not possible).
+    `work[v - 1]` is the relative work of tiles of v vectors, for grouped convolutions.
     """
     best: tuple[float, int, ConvTile] | None = None
-    for vectors in divisors(blocks):
+    for vectors in range(1, min(blocks, MAX_VECTORS) + 1):
         for pixels in range(1, min(width, MAX_ACCUMULATORS) + 1):
             if (exact and width % pixels) or not fits_registers(vectors, pixels, model):
                 continue
-            waste = ceil_div(width, pixels) * pixels / width
-            cost = round(tile_cost(vectors, pixels, block, model) * waste, 4)
+            waste = ceil_div(width, pixels) * pixels / width * ceil_div(blocks, vectors) * vectors / blocks
+            cost = round(tile_cost(vectors, pixels, block, model) * waste * work[vectors - 1], 4)
             key = (cost, -vectors * pixels, ConvTile(vectors, pixels))
             if best is None or key[:2] < best[:2]:
                 best = key

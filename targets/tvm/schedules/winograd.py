@@ -85,7 +85,7 @@ def match(node: Node, model: TargetModel) -> bool:
     square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
     if not square or facts["groups"] != 1 or min(facts["weights"].shape[:2]) < model.lanes:
         return False
-    shape, _ = conv_shape(node, model)
+    shape = conv_shape(node)
     return winograd_cycles(shape, plan(shape, model), model) < ADVANTAGE * direct_cycles(shape, model)
 
 
@@ -171,7 +171,7 @@ def transform_weights(weights: Array, step: int, block: int, vectors: int) -> Ar
 def lower(region: Region, model: TargetModel) -> Kernel:
     """Return the kernel of a convolution region computed by Winograd's method."""
     node = region.anchor
-    shape, weights = conv_shape(node, model)
+    shape, weights = conv_shape(node), node.facts["weights"]
     choice = plan(shape, model)
     block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
     step = reduction_step(shape.cin, in_block)

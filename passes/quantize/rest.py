@@ -1,0 +1,79 @@
+"""`Rest`: a network cut in two, so that a change behind the cut is judged without running what lies before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.data.metrics.base import MetricResult
+from edgec.model.cost import layer_costs
+from edgec.model.graph import constant
+from edgec.passes.quantize.judge import Judge, Outputs
+from edgec.passes.statistics.frontier import Frontier, segment
+from edgec.reference.session import Reference
+
+Array = np.ndarray[Any, Any]
+
+
+class Rest:
+    """Cuts a model in the order of its nodes and runs what is behind, with some constants given anew each time.
+
+    The cut only moves forward. What lies before it runs once for each sample and is kept; so a change there, made in
+    the model, must be made before the cut passes it.
+
+    Args:
+        model: Is read anew at each cut.
+        judge: Samples and metric.
+        threads: As for `Reference`.
+    """
+
+    def __init__(self, model: ir.Model, judge: Judge, *, threads: int | None = None) -> None:
+        self._model, self._judge, self._threads = model, judge, threads
+        self._frontier = Frontier(model, (sample.inputs for sample in judge.samples), threads=threads)
+        self._nodes = list(model.graph)
+        self._order = {node: place for place, node in enumerate(self._nodes)}
+        costs = {cost.name: cost.macs for cost in layer_costs(model)}
+        self._macs = np.array([costs.get(node.name or "", 0) for node in self._nodes], float)
+        self._cut = 0
+        self._reference: Reference | None = None
+        self._live: list[ir.Value] = []
+        self.evaluations = 0
+        self.work = 0.0
+        """Evaluations, each weighted by the share of the MACs that it ran."""
+
+    def cut(self, node: ir.Node, changing: Sequence[ir.Value]) -> None:
+        """Move the cut to just before `node`; the constants `changing` are given to `judge` from now on."""
+        self._cut = self._order[node]
+        before = set(self._nodes[: self._cut])
+        inputs = {value for value in self._model.graph.inputs if not value.is_initializer()}
+        reads = dict.fromkeys(value for each in self._nodes[self._cut :] for value in each.inputs if value is not None)
+        self._live = [
+            value
+            for value in reads
+            if value not in changing and constant(value) is None and (value in inputs or value.producer() in before)
+        ]
+        self._frontier.advance(self._live)
+        outputs = [value for value in self._model.graph.outputs if value.producer() not in before]
+        self._done = [value for value in self._model.graph.outputs if value.producer() in before]
+        file = segment(self._model, self._nodes[self._cut :], [*self._live, *changing], outputs)
+        self._reference = Reference(file, threads=self._threads)
+
+    def reserve(self, values: Iterable[ir.Value]) -> None:
+        """Keep these values when the cut passes them, until the next call."""
+        self._frontier.reserve(values)
+
+    def judge(self, constants: Mapping[str, Array]) -> MetricResult:
+        """Return the metric with these values of the changing constants."""
+        if self._reference is None:
+            raise ValueError("cut first")
+        outputs: list[Outputs] = []
+        for number in range(len(self._judge.samples)):
+            feeds = {value.name or "": self._frontier.value(value, number) for value in self._live}
+            early = {value.name or "": self._frontier.value(value, number) for value in self._done}
+            outputs.append({**early, **self._reference.run({**feeds, **constants})})
+        self.evaluations += 1
+        self.work += float(self._macs[self._cut :].sum() / max(self._macs.sum(), 1.0))
+        return self._judge.of(outputs)

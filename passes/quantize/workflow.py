@@ -1,0 +1,163 @@
+"""`quantize_model`: the whole way from a float network and samples to an integer one, step by step."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgec.data.metrics.base import MetricContext
+from edgec.data.samples import Samples, spread
+from edgec.errors import BadOption
+from edgec.passes.canonicalize.rule import label
+from edgec.passes.quantize.calibrate import calibrate
+from edgec.passes.quantize.judge import Judge
+from edgec.passes.quantize.mixed import FloatLayer, keep_loss
+from edgec.passes.quantize.placement import LAYERS, place
+from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
+from edgec.passes.quantize.refine import Refined, refine
+from edgec.quantization import CalibrationTable, Kind, Scheme
+
+REPAIR_SAMPLES = 128
+"""Beyond, the moments hardly change."""
+
+
+class QuantizeSettings(BaseModel):
+    """Settings of a quantization; each is also a flag of `edgec quantize`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibrator: str = Field(default="mse", description="How ranges are found (entry point or module:Class).")
+    scheme: Kind | None = Field(
+        default=None, description="asymmetric (default), symmetric (TensorRT's), or power-of-two; of activations."
+    )
+    weight_bits: int = Field(default=8, ge=2, le=8, description="Width of the weights: 8, 4, 3 or 2.")
+    activations: bool = Field(default=True, description="Quantize activations too; else weights alone.")
+    repair: bool = Field(default=True, description="Refit each layer to the float network's outputs.")
+    style: str = Field(default="runtime", description="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")
+    exclude: tuple[str, ...] = Field(default=(), description="Patterns of layers that stay in float.")
+    refine: bool = Field(default=False, description="Move ranges one by one while the metric gets better.")
+    max_loss: float | None = Field(
+        default=None, ge=0, description="Leave layers in float until the loss is at most that."
+    )
+
+    def used_scheme(self) -> Scheme:
+        """Return the scheme: TensorRT's files are symmetric, whatever was asked for."""
+        return Scheme(kind=self.scheme or ("symmetric" if self.style == "tensorrt" else "asymmetric"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `quantize_model` made.
+
+    Attributes:
+        quantized: The network and the story of its layers.
+        table: The ranges used; None where activations stay in float.
+        loss: Measured loss against the float network, in the metric's units; None where nothing was measured.
+        float_layers: Layers left in float for `max_loss`.
+        refined: What `refine` did.
+    """
+
+    quantized: Quantized
+    table: CalibrationTable | None
+    loss: float | None = None
+    float_layers: tuple[FloatLayer, ...] = field(default=())
+    refined: Refined | None = None
+
+
+def quantize_model(
+    model: ir.Model,
+    samples: Samples,
+    settings: QuantizeSettings,
+    *,
+    table: CalibrationTable | None = None,
+    metric: str | None = None,
+    context: MetricContext | None = None,
+    checkpoint: Path | None = None,
+    threads: int | None = None,
+    stage: Callable[[str], None] = lambda name: None,
+) -> Result:
+    """Calibrate, refine, quantize, repair, and keep the accepted loss.
+
+    Args:
+        model: As `prepare` returns it; is not altered.
+        samples: Calibration data; labelled if `metric` needs labels.
+        settings: See there.
+        table: Ranges found before, perhaps edited; None: they are found now.
+        metric: For `refine` and `max_loss`; None: the relative error of the outputs.
+        context: What the metric needs.
+        checkpoint: Of the calibration, see `calibrate`.
+        threads: As for `Reference`.
+        stage: Called with the name of each step as it begins.
+
+    Raises:
+        BadOption: A setting, the table or the data is wrong.
+    """
+    options = _options(model, settings)
+    if settings.activations and table is None:
+        stage("calibrate")
+        placement = place(model, exclude=options.exclude)
+        table = calibrate(
+            model,
+            samples,
+            placement.tensors,
+            calibrator=settings.calibrator,
+            scheme=settings.used_scheme(),
+            checkpoint=checkpoint,
+            threads=threads,
+        )
+    if settings.style == "tensorrt" and table is not None and table.scheme.kind == "asymmetric":
+        remedy = "Calibrate with --scheme symmetric or power-of-two."
+        raise BadOption("TensorRT takes no zero points, but the calibration table is asymmetric", remedy=remedy)
+    used = table if settings.activations else None
+    feeds = [sample.inputs for sample in spread(samples, REPAIR_SAMPLES)]
+
+    def make(exclude: frozenset[str]) -> Quantized:
+        changed = replace(options, exclude=options.exclude | exclude)
+        return quantize(model, used, feeds, changed, threads=threads)
+
+    judge = None
+    if settings.refine or settings.max_loss is not None or metric is not None:
+        stage("run the float network")
+        judge = Judge(model, samples, metric, context, threads=threads)
+    refined = None
+    if settings.refine and used is not None and judge is not None:
+        stage("refine")
+        first = make(frozenset())
+        refined = refine(first.simulated, first.placement, used, judge, threads=threads)
+        used = refined.table
+    stage("quantize")
+    if settings.max_loss is None or judge is None:
+        quantized = make(frozenset())
+        loss = None if judge is None else judge.loss(judge.run(quantized.simulated)[0])
+        return Result(quantized, used, loss, (), refined)
+    mixed = keep_loss(model, make, judge, settings.max_loss, threads=threads)
+    loss = judge.loss(judge.run(mixed.quantized.simulated)[0])
+    return Result(mixed.quantized, used, loss, mixed.float_layers, refined)
+
+
+def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:
+    if settings.style not in ("runtime", "tensorrt"):
+        raise BadOption(f"style {settings.style!r} is unknown", remedy="Known: runtime, tensorrt.")
+    layers = [label(node) for node in model.graph if node.op_type in LAYERS]
+    excluded = set()
+    for pattern in settings.exclude:
+        matches = fnmatch.filter(layers, pattern)
+        if not matches:
+            raise BadOption(f"--exclude {pattern!r} matches no layer", remedy=_examples(layers))
+        excluded.update(matches)
+    return QuantizeOptions(
+        weight_bits=settings.weight_bits,
+        activations=settings.activations,
+        repair=settings.repair,
+        style="tensorrt" if settings.style == "tensorrt" else "runtime",
+        exclude=frozenset(excluded),
+    )
+
+
+def _examples(layers: Sequence[str]) -> str:
+    return f"Layers are called {', '.join(layers[:4])} ..." if layers else "The model has no Conv, Gemm or MatMul."
