@@ -26,7 +26,8 @@ def command(
     ] = None,
     save_scales: Annotated[Path | None, typer.Option(help="Write the table that was used.")] = None,
     scheme: shared.SchemeName = None,
-    weight_bits: Annotated[int, typer.Option(metavar="8|4|3|2", help="Width of the weights.")] = 8,
+    weight_bits: Annotated[int, typer.Option(metavar="8|4|3|2|1", help="Width of the weights.")] = 8,
+    codec: Annotated[str, typer.Option(metavar="NAME", help="linear, kmeans, log2 or binary.")] = "linear",
     activations: Annotated[bool, typer.Option(help="Quantize activations too, not weights alone.")] = True,
     repair: Annotated[bool, typer.Option(help="Refit each layer to the float network's outputs.")] = True,
     style: Annotated[str, typer.Option(metavar="NAME", help="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")] = (
@@ -61,6 +62,7 @@ def command(
         calibrator=calibrator,
         scheme=shared.check_scheme(scheme),
         weight_bits=weight_bits,
+        codec=codec,
         activations=activations,
         repair=repair,
         style=style,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def _feeds(
     notes: list[str],
     progress: Callable[[int, int], None],
     state: Checkpoint | None,
-) -> Iterator[Feeds]:
+) -> Generator[Feeds]:
     specs = inputs_of(model)
     start = 0 if state is None else state.restore()
     largest: dict[str, float] = {}

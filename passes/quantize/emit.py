@@ -13,6 +13,8 @@ from edgec.model.graph import add_constant, constant, unique_name
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.quantize.insert_pairs import DEQUANTIZED, QUANTIZED, scales, zero_point
 from edgec.passes.quantize.placement import Placement
+from edgec.passes.quantize.store_codes import store_codes
+from edgec.passes.quantize.weights import WeightReport
 from edgec.quantization import QuantParams
 
 Array = np.ndarray[Any, Any]
@@ -30,7 +32,7 @@ def emit_weights(
     model: ir.Model,
     placement: Placement,
     activations: Mapping[str, QuantParams],
-    weights: Mapping[str, QuantParams],
+    weights: WeightReport,
     style: Style,
 ) -> list[tuple[str, str]]:
     """Put the integers in the place of the weights, in place.
@@ -39,7 +41,7 @@ def emit_weights(
         model: With pairs on its activations and representable weights, as `quantize_weights` leaves it.
         placement: Names the layers.
         activations: Parameters of the quantized values.
-        weights: Parameters of the weights, by the constant's name.
+        weights: How each constant is to be stored.
         style: See `Style`.
 
     Returns:
@@ -51,9 +53,16 @@ def emit_weights(
     sources = {f"{name}{DEQUANTIZED}": params for name, params in activations.items()}
     for node in list(model.graph):
         value = node.inputs[1] if label(node) in layers else None
-        if value is None or value.name not in weights:
+        if value is None or value.name is None:
             continue
-        params, source = weights[value.name], sources.get(_source_name(node))
+        if value.name in weights.codes:
+            if value.name not in done:
+                done[value.name] = store_codes(model, value.name, weights.codes[value.name])
+            node.replace_input_with(1, done[value.name])
+            continue
+        if value.name not in weights.params:
+            continue
+        params, source = weights.params[value.name], sources.get(_source_name(node))
         if value.name in done:
             node.replace_input_with(1, done[value.name])
             continue  # shared weights: one scale cannot be fitted to several biases, which stay in float
@@ -66,7 +75,7 @@ def emit_weights(
         if style == "runtime" and source is not None and len(value.uses()) == 0:
             _store_bias(model, node, source, params)
     _remove_unread(model)
-    if any(params.bits < 8 for params in weights.values()) and style == "runtime":
+    if any(params.bits < 8 for params in weights.params.values()) and style == "runtime":
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], INT4_OPSET)
     return remarks
 

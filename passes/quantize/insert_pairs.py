@@ -43,7 +43,7 @@ def group_params(placement: Placement, table: CalibrationTable) -> dict[str, Qua
     Raises:
         BadOption: The table lacks a value.
     """
-    result = {}
+    result: dict[str, QuantParams] = {}
     for group in placement.members():
         for name in group:
             table.params(name)  # refuses a name that is not there

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgec.model.cost import layer_costs
-from edgec.model.graph import constant
+from edgec.model.graph import add_constant, constant
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.editing import graph_of
 from edgec.passes.quantize.insert_pairs import DEQUANTIZED
 from edgec.passes.quantize.judge import Judge, Progress
 from edgec.passes.quantize.quantize import Quantized
@@ -115,24 +116,23 @@ def rank_layers(
 
 def _loss_in_float(node: ir.Node, original: ir.Node, rest: Rest, judge: Judge) -> float:
     """Return the loss with this layer in float, inputs and weights as they were; the model is left as it was."""
-    old = list(node.inputs)
+    graph = graph_of(node)
+    old, added = list(node.inputs), []
     try:
         for index, value in enumerate(old):
             array = constant(original.inputs[index])
             if array is not None:
-                changed = ir.val(f"{node.name}_float_{index}", const_value=ir.tensor(array))
-                node.replace_input_with(index, changed)
-                node.graph.register_initializer(changed)  # type: ignore[union-attr]
-            elif value is not None and _is_paired(value):
+                added.append(add_constant(graph, f"{node.name}_float", array))
+                node.replace_input_with(index, added[-1])
+            elif _is_paired(value):
                 node.replace_input_with(index, _before_pair(value))
         rest.cut(node, [])
         return judge.loss(rest.judge({}))
     finally:
         for index, value in enumerate(old):
-            changed_value = node.inputs[index]
             node.replace_input_with(index, value)
-            if changed_value is not None and changed_value.is_initializer() and changed_value is not value:
-                del node.graph.initializers[changed_value.name]  # type: ignore[union-attr]
+        for value in added:
+            del graph.initializers[value.name or ""]
 
 
 def _is_paired(value: ir.Value | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgec.passes.quantize.codecs import Levels, make_levels
 from edgec.passes.quantize.emit import Style, emit_weights
 from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.placement import Placement, place
@@ -16,7 +17,8 @@ from edgec.passes.quantize.rounding import Grid
 from edgec.passes.quantize.weights import WeightReport, quantize_weights
 from edgec.quantization import CalibrationTable
 
-Feeds = Mapping[str, np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class QuantizeOptions:
         activations: Whether activations become integers; if not, weights alone are stored in few bits.
         repair: Refit each layer to the original's outputs; else round to the nearest.
         style: How the file is written.
+        codec: How weights are stored, see `codecs`; others than linear run in float.
         exclude: Layers that stay in float.
     """
 
@@ -35,6 +38,7 @@ class QuantizeOptions:
     activations: bool = True
     repair: bool = True
     style: Style = "runtime"
+    codec: str = "linear"
     exclude: frozenset[str] = frozenset()
 
 
@@ -86,9 +90,13 @@ def quantize(
         activations = insert_pairs(changed, placement, table)
     power_of_two = table is not None and table.scheme.kind == "power-of-two"
     grid = Grid(options.weight_bits, power_of_two)
+
+    def make_grid(weights: Array) -> Grid | Levels:
+        return grid if options.codec == "linear" else make_levels(options.codec, options.weight_bits, weights)
+
     used = samples if options.repair else None
-    report = quantize_weights(model, changed, placement, grid, used, threads=threads, progress=progress)
+    report = quantize_weights(model, changed, placement, make_grid, used, threads=threads, progress=progress)
     simulated = changed.clone()
-    kept = emit_weights(changed, placement, activations, report.params, options.style)
+    kept = emit_weights(changed, placement, activations, report, options.style)
     refusals = (*placement.refusals, *report.nearest, *kept)
     return Quantized(changed, simulated, placement, report, refusals)

@@ -72,7 +72,7 @@ def refine(
     order = {node: place for place, node in enumerate(quantized.graph)}
     groups = [[pairs[name + QUANTIZED] for name in group] for group in placement.members()]
     groups.sort(key=lambda nodes: min(order[node] for node in nodes))
-    names = {node: name.removesuffix(QUANTIZED) for name, node in pairs.items()}
+    names = {node: (name or "").removesuffix(QUANTIZED) for name, node in pairs.items()}
     before = best = judge.run(quantized)[0]
     rest = Rest(quantized, judge, threads=threads)
     for nodes in groups:

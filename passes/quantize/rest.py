@@ -40,6 +40,7 @@ class Rest:
         self._cut = 0
         self._reference: Reference | None = None
         self._live: list[ir.Value] = []
+        self._done: list[ir.Value] = []
         self.evaluations = 0
         self.work = 0.0
         """Evaluations, each weighted by the share of the MACs that it ran."""
@@ -55,9 +56,9 @@ class Rest:
             for value in reads
             if value not in changing and constant(value) is None and (value in inputs or value.producer() in before)
         ]
-        self._frontier.advance(self._live)
         outputs = [value for value in self._model.graph.outputs if value.producer() not in before]
         self._done = [value for value in self._model.graph.outputs if value.producer() in before]
+        self._frontier.advance([*self._live, *self._done])
         file = segment(self._model, self._nodes[self._cut :], [*self._live, *changing], outputs)
         self._reference = Reference(file, threads=self._threads)
 

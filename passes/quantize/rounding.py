@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,21 @@ SWEEPS = 4
 """Of the descent over the columns; beyond, next to nothing changes."""
 SMALLEST_STEP = 2.0**-60
 """Of a channel whose weights are all zero."""
+
+
+class Representable(Protocol):
+    """What weights may become."""
+
+    @property
+    def power_of_two(self) -> bool:
+        """Whether steps have to be powers of two."""
+
+    @property
+    def high(self) -> float:
+        """Largest representable weight, in steps."""
+
+    def round(self, weights: Array, steps: Array) -> Array:
+        """Return the nearest representable weights."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Grid:
     @property
     def high(self) -> int:
         """Largest integer."""
-        return 2 ** (self.bits - 1) - 1
+        return (1 << (self.bits - 1)) - 1
 
     @property
     def low(self) -> int:
@@ -46,7 +61,7 @@ class Grid:
         return np.asarray(np.clip(np.rint(weights / steps), self.low, self.high) * steps)
 
 
-def best_steps(weights: Array, importance: Array, grid: Grid) -> Array:
+def best_steps(weights: Array, importance: Array, grid: Representable) -> Array:
     """Return the step of each row that makes the least squared error by rounding to the nearest.
 
     Args:
@@ -59,7 +74,7 @@ def best_steps(weights: Array, importance: Array, grid: Grid) -> Array:
     """
     largest = np.maximum(np.abs(weights).max(axis=-1, keepdims=True), SMALLEST_STEP * grid.high)
     if grid.power_of_two:
-        base = 2.0 ** np.ceil(np.log2(largest / (grid.high + 0.5)))
+        base = 2.0 ** np.ceil(np.log2(largest / (grid.high + 0.5 if grid.high > 1 else 1.0)))
         tries = [base / 2**shift for shift in SHIFTS]
     else:
         tries = [largest * share / grid.high for share in CLIPPING[::-1]]
@@ -70,7 +85,7 @@ def best_steps(weights: Array, importance: Array, grid: Grid) -> Array:
     return np.asarray(best)
 
 
-def round_compensated(weights: Array, h: Array, grid: Grid) -> tuple[Array, Array]:
+def round_compensated(weights: Array, h: Array, grid: Representable) -> tuple[Array, Array]:
     """Round so that E|(W' - W) x|^2 is small, each group by itself; return W' and the steps.
 
     First column by column, each error spread over the columns not rounded yet (GPTQ, Frantar et al., 2022), in the
@@ -91,7 +106,7 @@ def round_compensated(weights: Array, h: Array, grid: Grid) -> tuple[Array, Arra
     for _ in range(SWEEPS):
         rounded = _descend(weights, rounded, h, steps, grid)
         if not grid.power_of_two:
-            integers = np.rint(rounded / steps)
+            integers = rounded / steps
             steps = _refit_steps(weights, rounded, h, steps)
             rounded = integers * steps
         error = _errors(rounded - weights, h)
@@ -106,7 +121,7 @@ def _errors(difference: Array, h: Array) -> Array:
     return np.asarray(((difference @ h) * difference).sum(axis=-1, keepdims=True))
 
 
-def _spread_errors(weights: Array, h: Array, steps: Array, grid: Grid) -> Array:
+def _spread_errors(weights: Array, h: Array, steps: Array, grid: Representable) -> Array:
     order = np.argsort(-np.diagonal(h, axis1=1, axis2=2), axis=1)
     sorted_h = np.take_along_axis(np.take_along_axis(h, order[:, :, None], 1), order[:, None, :], 2)
     upper = np.linalg.cholesky(np.linalg.inv(sorted_h)).transpose(0, 2, 1)
@@ -121,7 +136,7 @@ def _spread_errors(weights: Array, h: Array, steps: Array, grid: Grid) -> Array:
     return result
 
 
-def _descend(weights: Array, rounded: Array, h: Array, steps: Array, grid: Grid) -> Array:
+def _descend(weights: Array, rounded: Array, h: Array, steps: Array, grid: Representable) -> Array:
     current = rounded.transpose(0, 2, 1).copy()  # [groups, columns, rows]
     pull = h @ (current - weights.transpose(0, 2, 1))
     for column in range(current.shape[1]):

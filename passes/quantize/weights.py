@@ -11,8 +11,10 @@ import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.quantize.codecs import Levels
 from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.rounding import Grid, best_steps, round_compensated
+from edgec.passes.quantize.store_codes import CodedWeights
 from edgec.passes.statistics.frontier import Frontier
 from edgec.passes.statistics.gram import Gram, refit
 from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
@@ -20,6 +22,8 @@ from edgec.quantization import QuantParams
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
+GridMaker = Callable[[Array], Grid | Levels]
+"""What a layer's weights [groups, rows, columns] may become."""
 
 POSITIONS = 400
 """Rows taken of each sample."""
@@ -38,12 +42,14 @@ class WeightReport:
 
     Attributes:
         params: Name of the constant -> how its integers are to be read.
+        codes: Name of the constant -> its indices into a codebook, for codecs other than integers.
         errors: Layer -> unexplained share of its original output's energy: with the old weights, with the new ones.
         nearest: (layer, why its weights were rounded to the nearest without being refitted).
         zero_filters: Layer -> number of filters that are all zero.
     """
 
     params: dict[str, QuantParams] = field(default_factory=dict)
+    codes: dict[str, CodedWeights] = field(default_factory=dict)
     errors: dict[str, tuple[float, float]] = field(default_factory=dict)
     nearest: list[tuple[str, str]] = field(default_factory=list)
     zero_filters: dict[str, int] = field(default_factory=dict)
@@ -53,7 +59,7 @@ def quantize_weights(
     original: ir.Model,
     quantized: ir.Model,
     placement: Placement,
-    grid: Grid,
+    make_grid: GridMaker,
     samples: Sequence[Feeds] | None,
     *,
     threads: int | None = None,
@@ -71,7 +77,7 @@ def quantize_weights(
         original: The float network, in canonical form.
         quantized: The same with Q/DQ pairs on its activations.
         placement: Names the layers.
-        grid: The integers.
+        make_grid: Gives the representable weights of a layer.
         samples: Calibration inputs by name; None: round to the nearest, refit nothing.
         threads: As for `Reference`.
         progress: Called with the name of each layer.
@@ -88,21 +94,24 @@ def quantize_weights(
             continue
         progress(name)
         _count_zero_filters(report, node, array)
-        if weights.name in report.params:
+        if weights.name in report.params or weights.name in report.codes:
             report.nearest.append((name, "its weights are another layer's too"))
             continue
         layer, source = linear_layer(node), linear_layer(before[name])
         reason = "there are no samples" if fronts is None else _obstacle(layer)
         if reason is not None or fronts is None or isinstance(layer, str) or isinstance(source, str):
             report.nearest.append((name, reason or "is no linear layer"))
-            report.params[weights.name] = _round_nearest(quantized, node, array, grid)
+            rows = _rows(node, array)
+            grid = make_grid(rows)
+            _note(report, node, grid, _round_nearest(quantized, node, rows, grid))
             continue
         gram = _measure(fronts[0], fronts[1], source, layer)
+        grid = make_grid(layer.weights[..., :-1] if layer.has_bias else layer.weights)
         new, steps = _refitted(gram, layer, grid)
         report.errors[name] = (gram.unexplained(layer.weights), gram.unexplained(new))
         for each, changed in layer.tensors(new).items():
             quantized.graph.initializers[each].const_value = ir.tensor(changed, name=each)
-        report.params[weights.name] = _params(steps.reshape(-1), grid, channel_axis(node))
+        _note(report, node, grid, steps.reshape(-1))
     return report
 
 
@@ -111,6 +120,12 @@ def channel_axis(node: ir.Node) -> int:
     if node.op_type == "Conv" or (node.op_type == "Gemm" and attribute(node, "transB", 0)):
         return 0
     return 1
+
+
+def _rows(node: ir.Node, array: Array) -> Array:
+    """Return weights as float64 [1, output channels, the rest]."""
+    rows = np.moveaxis(array.astype(np.float64), channel_axis(node), 0)
+    return rows.reshape(1, len(rows), -1)
 
 
 def _obstacle(layer: LinearLayer | str) -> str | None:
@@ -139,7 +154,7 @@ def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: Line
     return gram
 
 
-def _refitted(gram: Gram, layer: LinearLayer, grid: Grid) -> tuple[Array, Array]:
+def _refitted(gram: Gram, layer: LinearLayer, grid: Grid | Levels) -> tuple[Array, Array]:
     """Return new weights as in `LinearLayer.weights`, and their steps [groups, outputs, 1]."""
     h, old = gram.h, layer.weights
     few = max(1.0, FEW_ROWS * old.shape[2] / max(gram.rows, 1)) ** 2
@@ -166,27 +181,36 @@ def _damped(h: Array, share: float) -> Array:
 def _narrow(rounded: Array, steps: Array) -> tuple[Array, Array]:
     """Return both for steps that are float32, as they will be stored."""
     narrow = steps.astype(np.float32).astype(np.float64)
-    return np.rint(rounded / steps) * narrow, narrow
+    return rounded / steps * narrow, narrow
 
 
-def _round_nearest(model: ir.Model, node: ir.Node, array: Array, grid: Grid) -> QuantParams:
+def _round_nearest(model: ir.Model, node: ir.Node, rows: Array, grid: Grid | Levels) -> Array:
+    """Round the weights in place; return the step of each channel."""
     value, axis = node.inputs[1], channel_axis(node)
-    rows = np.moveaxis(array.astype(np.float64), axis, 0).reshape(1, array.shape[axis], -1)
+    if value is None or value.name is None or value.shape is None:
+        raise ValueError(f"{label(node)}: weights without name or shape")
     steps = best_steps(rows, np.ones((1, rows.shape[2])), grid)
-    params = _params(steps.reshape(-1), grid, axis)
-    rounded = grid.round(rows, np.asarray(params.scale)[None, :, None])
-    moved = np.moveaxis(array, axis, 0).shape
-    shaped = np.moveaxis(rounded.reshape(moved), 0, axis).astype(array.dtype)
-    if value is None or value.name is None:
+    rounded, steps = _narrow(grid.round(rows, steps), steps)
+    shape = value.shape.numpy()
+    moved = rounded.reshape(shape[axis], *shape[:axis], *shape[axis + 1 :])
+    array = np.ascontiguousarray(np.moveaxis(moved, 0, axis).astype(np.float32))
+    model.graph.initializers[value.name].const_value = ir.tensor(array, name=value.name)
+    return steps.reshape(-1)
+
+
+def _note(report: WeightReport, node: ir.Node, grid: Grid | Levels, steps: Array) -> None:
+    """Write down how the rounded weights of `node` are to be stored."""
+    value, axis = node.inputs[1], channel_axis(node)
+    array = constant(value)
+    if value is None or value.name is None or array is None:
         raise ValueError(f"{label(node)}: weights without a name")
-    if value.name in model.graph.initializers:
-        model.graph.initializers[value.name].const_value = ir.tensor(np.ascontiguousarray(shaped), name=value.name)
-    return params
-
-
-def _params(steps: Array, grid: Grid, axis: int) -> QuantParams:
-    scales = tuple(float(np.float32(step)) for step in steps)
-    return QuantParams(bits=grid.bits, signed=True, scale=scales, axis=axis)
+    if isinstance(grid, Grid):
+        scale = tuple(float(step) for step in steps.astype(np.float32))
+        report.params[value.name] = QuantParams(bits=grid.bits, signed=True, scale=scale, axis=axis)
+        return
+    spread = steps.reshape([-1 if each == axis else 1 for each in range(array.ndim)])
+    codes = grid.codes(array.astype(np.float64), spread).astype(np.uint8)
+    report.codes[value.name] = CodedWeights(grid, codes, steps.astype(np.float32), axis)
 
 
 def _count_zero_filters(report: WeightReport, node: ir.Node, array: Array) -> None:

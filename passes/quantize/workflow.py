@@ -15,12 +15,15 @@ from edgec.data.samples import Samples, spread
 from edgec.errors import BadOption
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.quantize.calibrate import calibrate
+from edgec.passes.quantize.codecs import CODECS
+from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.judge import Judge
 from edgec.passes.quantize.mixed import FloatLayer, keep_loss
 from edgec.passes.quantize.placement import LAYERS, place
 from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
 from edgec.passes.quantize.refine import Refined, refine
 from edgec.quantization import CalibrationTable, Kind, Scheme
+from edgec.registry import suggest
 
 REPAIR_SAMPLES = 128
 """Beyond, the moments hardly change."""
@@ -35,7 +38,8 @@ class QuantizeSettings(BaseModel):
     scheme: Kind | None = Field(
         default=None, description="asymmetric (default), symmetric (TensorRT's), or power-of-two; of activations."
     )
-    weight_bits: int = Field(default=8, ge=2, le=8, description="Width of the weights: 8, 4, 3 or 2.")
+    weight_bits: int = Field(default=8, ge=1, le=8, description="Width of the weights: 8, 4, 3, 2; binary: 1.")
+    codec: str = Field(default="linear", description="Storage of weights: linear, kmeans, log2 or binary.")
     activations: bool = Field(default=True, description="Quantize activations too; else weights alone.")
     repair: bool = Field(default=True, description="Refit each layer to the float network's outputs.")
     style: str = Field(default="runtime", description="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")
@@ -127,7 +131,9 @@ def quantize_model(
     refined = None
     if settings.refine and used is not None and judge is not None:
         stage("refine")
-        first = make(frozenset())
+        # Weights refitted to float activations: refitted to the present ranges they would speak for these.
+        first = quantize(model, used, feeds, replace(options, activations=False), threads=threads)
+        insert_pairs(first.simulated, first.placement, used)
         refined = refine(first.simulated, first.placement, used, judge, threads=threads)
         used = refined.table
     stage("quantize")
@@ -144,6 +150,10 @@ def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:
     if settings.style not in ("runtime", "tensorrt"):
         raise BadOption(f"style {settings.style!r} is unknown", remedy="Known: runtime, tensorrt.")
     layers = [label(node) for node in model.graph if node.op_type in LAYERS]
+    if settings.codec not in CODECS:
+        raise BadOption(f"unknown codec {settings.codec!r}", remedy=suggest(settings.codec, CODECS))
+    if settings.codec == "linear" and settings.weight_bits < 2:
+        raise BadOption("weights of 1 bit have a codec of their own", remedy="Give --codec binary.")
     excluded = set()
     for pattern in settings.exclude:
         matches = fnmatch.filter(layers, pattern)
@@ -152,6 +162,7 @@ def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:
         excluded.update(matches)
     return QuantizeOptions(
         weight_bits=settings.weight_bits,
+        codec=settings.codec,
         activations=settings.activations,
         repair=settings.repair,
         style="tensorrt" if settings.style == "tensorrt" else "runtime",

@@ -30,7 +30,7 @@ def _refuse_zero_point(values: np.ndarray[Any, Any] | None) -> str | None:
     if values is None:
         return "its zero point must be constant"
     if values.any():
-        return f"zero point {values[values != 0].reshape(-1)[0]}: quantization must be symmetric"
+        return f"zero point {values[values != 0].reshape(-1)[0]}: TensorRT takes symmetric quantization only"
     if values.dtype == np.uint8:
         return "a uint8 zero point is read as int8, values above 127 would saturate"
     return None

@@ -33,7 +33,7 @@ def test_compensation_beats_the_nearest(bits: int) -> None:
     assert error(rounded - weights, h) < 0.5 * error(nearest - weights, h)
     integers = rounded / steps
     np.testing.assert_allclose(integers, np.rint(integers), atol=1e-6)
-    assert grid.low <= integers.min() - 1e-6 + 1e-6
+    assert grid.low - 1e-6 <= integers.min()
     assert integers.max() <= grid.high + 1e-6
 
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("tvm")
 from edgec.targets.tvm.schedules.conv import ConvShape, group_span, pack_weights, window_weights
+from edgec.targets.tvm.schedules import winograd
 from tests.support.lowered import SMALL_MODELS, check
 
 from tvm import relax
@@ -54,11 +55,43 @@ CASES = {
 
 
 @pytest.mark.parametrize("model", SMALL_MODELS, ids=lambda model: f"{model.isa}-{model.lanes}")
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_convolution(case, model):
+def test_convolution(case, packed, model):
     shape, out, kernel, options = case
-    report = check(lambda x, rng: relax.op.nn.relu(conv(x, rng, out, kernel, **options)), [shape], model)
+
+    def build(x, rng):
+        x = rng.emit(relax.op.nn.max_pool2d(x, (1, 1))) if packed else x
+        return relax.op.nn.relu(conv(x, rng, out, kernel, **options))
+
+    report = check(build, [shape], model)
     assert not report.refusals and not report.fallbacks()
+
+
+WINOGRAD = {
+    "whole tiles": (1, 32, 16, 16, 32, 1),
+    "ragged tiles, batch 2": (2, 32, 13, 15, 48, 1),
+    "no padding": (1, 24, 19, 17, 16, 0),
+    "asymmetric padding": (1, 17, 14, 13, 33, (0, 1, 2, 1)),
+    "wide rows in several tasks": (1, 16, 12, 150, 16, 1),
+}
+
+
+@pytest.mark.parametrize("model", SMALL_MODELS, ids=lambda model: f"{model.isa}-{model.lanes}")
+@pytest.mark.parametrize("case", WINOGRAD.values(), ids=WINOGRAD.keys())
+@pytest.mark.parametrize("by_channels", [False, True])
+def test_winograd(case, model, by_channels, monkeypatch):
+    batch, cin, height, width, out, padding = case
+    winograd.plan.cache_clear()
+    monkeypatch.setattr(winograd, "winograd_cycles", lambda shape, plan, model: float(plan.by_channels != by_channels))
+
+    def build(x, rng):
+        x = rng.emit(relax.op.nn.max_pool2d(x, (1, 1)))
+        return relax.op.nn.relu(conv(x, rng, out, (3, 3), padding=padding))
+
+    report = check(build, [(batch, cin, height, width)], model, tolerance=1e-4)
+    winograd.plan.cache_clear()
+    assert "winograd" in report.rules.values() and not report.refusals
 
 
 def test_plain_input_is_read_without_packing():

@@ -400,6 +400,36 @@ def test_matmul_of_a_vector(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int
     assert [len(value.shape) >= 2 for value in product.inputs if value is not None and value.shape] == [True, True]
 
 
+# GridSample
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+@pytest.mark.parametrize("align", [0, 1])
+@examples
+@given(
+    sizes=st.tuples(*[st.integers(1, 3)] * 2, *[st.integers(1, 6)] * 4),
+    seed=SEEDS,
+)
+def test_grid_sample(mode: str, padding: str, align: int, sizes: tuple[int, ...], seed: int) -> None:
+    n, c, h, w, i, j = sizes
+    network = model(
+        f"net (float[{n}, {c}, {h}, {w}] x, float[{n}, {i}, {j}, 2] g) => (float[{n}, {c}, {i}, {j}] y) "
+        f'{{ y = GridSample <mode = "{mode}", padding_mode = "{padding}", align_corners = {align}> (x, g) }}'
+    )
+    grid = np.random.default_rng(seed).uniform(-1.5, 1.5, (n, i, j, 2)).astype(np.float32)
+    legal(network, {"x": normal((n, c, h, w), seed), "g": grid})
+
+
+@pytest.mark.parametrize("what", ['mode = "bicubic"', 'padding_mode = "reflection"'])
+def test_grid_sample_of_another_kind_is_refused(what: str) -> None:
+    network = model(
+        f"net (float[1, 2, 4, 4] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y) {{ y = GridSample <{what}> (x, g) }}"
+    )
+    legalize(network, limits_for("8.2.1"))
+    assert [finding.op_type for finding in refusals(network, limits_for("8.2.1"))] == ["GridSample"]
+
+
 # INT64
 
 LARGEST = np.iinfo(np.int64).max

@@ -24,6 +24,7 @@ from edgec.targets.tensorrt.check import refusals
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import Limits, limits_for
 from tests.support import tensorrt_cpu
+from tests.support.models import model
 from tests.support.real_models import REAL_MODELS
 from tests.support.tensorrt_board import cuda_stand_in, small_model, write_artefact
 
@@ -92,6 +93,35 @@ def test_real_networks_are_parsed_and_built(name: str, tmp_path: Path) -> None:
     assert refusals(network, limits_for("10.3.0")) == ()
     save(network, tmp_path / "model.onnx")
     assert build_all([tmp_path / "model.onnx"])["model"]["stage"] == "built"
+
+
+QUANTIZED = """
+net (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) {
+  q = QuantizeLinear (x, xs, z)  d = DequantizeLinear (q, xs, z)
+  w = DequantizeLinear <axis = 0> (wq, ws, wz)  b = DequantizeLinear (bq, bs, bz)
+  c = Conv <pads = [1, 1, 1, 1]> (d, w, b)  r = Relu (c)
+  p = QuantizeLinear (r, rs, z)  y = DequantizeLinear (p, rs, z)
+}
+"""
+
+
+@pytest.mark.parametrize("version", ["8.5.2", "10.3.0"])
+def test_a_quantized_network_is_parsed_and_built(version: str, tmp_path: Path) -> None:
+    """Stored int8 weights, an int32 bias and zero points of 128: as quantizers write them, mended by the rules."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "xs": np.array(0.02, np.float32), "rs": np.array(0.05, np.float32), "z": np.array(128, np.uint8),
+        "wq": rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8), "wz": np.zeros(4, np.int8),
+        "ws": rng.uniform(0.001, 0.01, 4).astype(np.float32),
+        "bq": rng.integers(-1000, 1000, 4).astype(np.int32), "bs": np.array(1e-4, np.float32),
+        "bz": np.array(0, np.int32),
+    }  # fmt: skip
+    network = model(QUANTIZED, weights, opset=13)
+    legalize(network, limits_for(version))
+    assert refusals(network, limits_for(version)) == ()
+    save(network, tmp_path / "model.onnx")
+    result = build_all([tmp_path / "model.onnx"])["model"]
+    assert (result["stage"], result["errors"]) == ("built", [])
 
 
 def run_script(folder: Path) -> subprocess.CompletedProcess[str]:

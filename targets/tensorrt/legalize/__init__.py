@@ -12,6 +12,7 @@ from edgec.model.graph import opset
 from edgec.model.infer import infer_shapes
 from edgec.targets.tensorrt.legalize import (
     activations,
+    grid_sample,
     indexing,
     int64,
     lower_opset,
@@ -34,6 +35,7 @@ OPERATOR_RULES: dict[str, tuple[Rule, ...]] = {
         quantize.stored_weights,
     ),
     "Gelu": (activations.gelu,),
+    "GridSample": (grid_sample.grid_sample,),
     "GroupNormalization": (normalizations.group_normalization,),
     "HardSwish": (activations.hard_swish,),
     "IsInf": (indexing.is_inf,),

@@ -34,6 +34,8 @@ from edgec.targets.tvm.schedules.tiles import (
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
+CACHED_SOURCE = "source_global"
+"""TVM's name of the block that `cache_read` makes of the stage `source`."""
 COPY_COST = 1.2
 """A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
 
@@ -187,7 +189,8 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
     sch = schedule(Schedule(function), choice, model, vector_loads=shape.packed_input and step % model.lanes == 0)
     if choice.flat:
-        unflatten(sch, shape.out_width, ["source"], "conv_update")
+        reader = "conv_update" if find_block(sch, CACHED_SOURCE) is None else CACHED_SOURCE
+        unflatten(sch, shape.out_width, ["source"], reader)
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
     detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"

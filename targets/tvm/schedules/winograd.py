@@ -22,7 +22,7 @@ from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.conv import ConvShape, conv_shape
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.tiles import (
-    MAX_ACCUMULATORS,
+    MAX_VECTORS,
     block_of,
     ceil_div,
     divisors,
@@ -51,6 +51,8 @@ NEAR_BYTES, FAR_BYTES, DISTANT_BYTES = 32.0, 20.0, 9.0
 """Bytes a cycle that stream from L2, from beyond it, and from beyond `DISTANT` times L2 (memory), measured on Zen 5."""
 DISTANT = 24
 TASK_CYCLES = 2000.0
+TASK_ROWS, TASK_PARTS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6, 8)
+"""Sizes of tasks that are looked at: rows of tiles, and parts of such a row."""
 SHORTEST_TASK = 8
 """Tiles a task has in a row at least, unless the row is shorter."""
 OVERFLOW = 1.25
@@ -133,8 +135,8 @@ def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
     rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
     blocks = ceil_div(shape.out, block_of(shape.out, model))
     candidates = []
-    for task_rows in range(1, rows + 1):
-        for parts in range(1, ceil_div(columns, SHORTEST_TASK) + 1):
+    for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
+        for parts in (count for count in TASK_PARTS if count == 1 or columns // count >= SHORTEST_TASK):
             across = ceil_div(columns, parts)
             for vectors, high, wide in _register_tiles(blocks, task_rows, across, model):
                 task_columns = ceil_div(across, wide) * wide
@@ -149,13 +151,14 @@ def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
 
 def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) -> list[tuple[int, int, int]]:
     """Return the (vectors, high, wide) that fit the registers: several rows only where a row is short."""
-    return [
-        (vectors, high, wide)
-        for vectors in divisors(blocks)
-        for high in divisors(rows)
-        for wide in (range(1, min(columns, MAX_ACCUMULATORS) + 1) if high == 1 else (columns,))
-        if fits_registers(vectors, high * wide, model)
-    ]
+    tiles = []
+    for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
+        # Widths that round the row up to the same count differ in cost only: the widest is best.
+        widths = {ceil_div(columns, count) for count in range(1, columns + 1)}
+        tiles += [(vectors, 1, wide) for wide in sorted(widths) if fits_registers(vectors, wide, model)][-3:]
+        heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, model)]
+        tiles += [(vectors, high, columns) for high in heights[-1:]]
+    return tiles
 
 
 def transform_weights(weights: Array, step: int, block: int, vectors: int) -> Array:

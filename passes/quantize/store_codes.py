@@ -1,0 +1,93 @@
+"""`store_codes`: weights as packed indices into a codebook, decoded by a few standard ONNX operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import add_constant, unique_name
+from edgec.passes.quantize.codecs import Levels
+
+Array = np.ndarray[Any, Any]
+
+BYTE = 8
+WIDTHS = (1, 2, 4, 8)
+"""Bits of an index as stored: whole indices in a byte."""
+
+
+@dataclass(frozen=True, eq=False)
+class CodedWeights:
+    """A layer's weights: float32 = levels[codes] * steps of their channel.
+
+    Attributes:
+        levels: What an index stands for.
+        codes: uint8, of the shape of the weights.
+        steps: float32 [channels].
+        axis: Axis of the channels.
+    """
+
+    levels: Levels
+    codes: Array
+    steps: Array
+    axis: int
+
+    @property
+    def width(self) -> int:
+        """Bits of an index as stored."""
+        return next(width for width in WIDTHS if width >= self.levels.bits)
+
+    def decoded(self) -> Array:
+        """Return the float32 weights."""
+        shape = [-1 if axis == self.axis else 1 for axis in range(self.codes.ndim)]
+        return np.asarray(self.levels.levels.astype(np.float32)[self.codes] * self.steps.reshape(shape))
+
+    def packed(self) -> Array:
+        """Return the indices, first one in the lowest bits; uint8 [ceil(n * width / 8)]."""
+        per_byte = BYTE // self.width
+        flat = np.zeros(-(-self.codes.size // per_byte) * per_byte, np.uint8)
+        flat[: self.codes.size] = self.codes.ravel()
+        parts = flat.reshape(-1, per_byte) << (np.arange(per_byte, dtype=np.uint8) * self.width)
+        return np.asarray(np.bitwise_or.reduce(parts, axis=1), np.uint8)
+
+    def table(self) -> Array:
+        """Return what each byte stands for; float32 [256, indices in a byte]."""
+        per_byte = BYTE // self.width
+        indices = (np.arange(256)[:, None] >> (np.arange(per_byte) * self.width)) & (2**self.width - 1)
+        return self.levels.levels.astype(np.float32)[np.minimum(indices, len(self.levels.levels) - 1)]
+
+
+def store_codes(model: ir.Model, stem: str, coded: CodedWeights) -> ir.Value:
+    """Add the packed weights and their decoding to `model`; return the decoded value, float32.
+
+    The decoding reads constants alone, so a runtime does it once, when it loads the network.
+    """
+    graph, shape = model.graph, coded.codes.shape
+    nodes: list[ir.Node] = []
+
+    def apply(op: str, operands: list[ir.Value], suffix: str) -> ir.Value:
+        node = ir.node(op, operands, name=unique_name(graph, f"{stem}_{suffix}"))
+        node.outputs[0].name, node.outputs[0].type = node.name, ir.TensorType(ir.DataType.FLOAT)
+        nodes.append(node)
+        return node.outputs[0]
+
+    def number(values: Any, suffix: str) -> ir.Value:
+        return add_constant(graph, f"{stem}_{suffix}", np.array(values, np.int64))
+
+    packed = add_constant(graph, f"{stem}_packed", coded.packed())
+    indices = apply("Cast", [packed], "indices")
+    nodes[-1].attributes["to"] = ir.AttrInt64("to", int(ir.DataType.INT32))
+    indices.type = ir.TensorType(ir.DataType.INT32)
+    values = apply("Gather", [add_constant(graph, f"{stem}_codebook", coded.table()), indices], "levels")
+    if coded.packed().size * (BYTE // coded.width) != coded.codes.size:
+        flat = apply("Reshape", [values, number([-1], "flat_shape")], "flat")
+        values = apply("Slice", [flat, number([0], "start"), number([coded.codes.size], "end")], "cut")
+    values = apply("Reshape", [values, number(shape, "shape")], "shaped")
+    spread = [-1 if axis == coded.axis else 1 for axis in range(len(shape))]
+    steps = add_constant(graph, f"{stem}_steps", coded.steps.astype(np.float32).reshape(spread))
+    result = apply("Mul", [values, steps], "decoded")
+    result.shape = ir.Shape(shape)
+    graph.insert_before(next(iter(graph)), nodes)
+    return result
