@@ -46,7 +46,7 @@ def run_case(name: str) -> tuple[str, str]:
         model, inputs, expected = case.model, [s[0] for s in case.data_sets], [s[1] for s in case.data_sets]
         shapes = {i.name: list(value.shape) for i, value in zip(model.graph.input, inputs[0], strict=True)}
         module = from_onnx(model, shape_dict=shapes, keep_params_in_input=False)
-    except Exception as error:  # noqa: BLE001 - anything the frontend raises is its refusal
+    except Exception as error:
         return "refused", f"import: {str(error).strip().splitlines()[-1] if str(error).strip() else type(error)}"[:160]
 
     def matches(lower: Any) -> str:
@@ -63,13 +63,13 @@ def run_case(name: str) -> tuple[str, str]:
 
     try:
         problem = matches(lambda mod: lower_relax(mod, board))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         problem = (str(error).strip().splitlines() or [str(type(error))])[-1][:200]
     if not problem:
         return "passed", ""
     try:
         theirs = matches(lambda mod: mod)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         theirs = (str(error).strip().splitlines() or [str(type(error))])[-1][:200]
     return ("refused", f"TVM's own pipeline: {theirs}"[:160]) if theirs else ("failed", problem)
 
@@ -79,7 +79,7 @@ def worker() -> None:
     for line in sys.stdin:
         try:
             verdict, reason = run_case(line.strip())
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             verdict, reason = "failed", repr(error)[:200]
         print(f"\n{MARK}{json.dumps([verdict, reason])}", flush=True)
 

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from quantization_tasks import TASKS, Task  # noqa: E402
+from quantization_tasks import TASKS, Task
 
-from edgec.data.decoders.detections import DetectionDecoder  # noqa: E402
-from edgec.data.labels import Boxes, ClassLabel, Label, Text  # noqa: E402
-from edgec.data.samples import Sample  # noqa: E402
-from edgec.model.serialize import save  # noqa: E402
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model  # noqa: E402
-from edgec.reference.session import Reference  # noqa: E402
+from edgec.data.decoders.detections import DetectionDecoder
+from edgec.data.labels import Boxes, ClassLabel, Label, Text
+from edgec.data.samples import Sample
+from edgec.model.serialize import save
+from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
+from edgec.reference.session import Reference
 
 Outputs = Mapping[str, Any]
 PEERS = ("nncf", "nncf-full", "ort-minmax-macs", "ort-entropy-macs", "ort-percentile-macs", "aimet")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+OPSET = 18
 MAC_LAYERS = ["Conv", "Gemm", "MatMul"]
 
 
@@ -29,7 +30,7 @@ def nncf(variant: str, model: str, name: str, samples: np.ndarray, output: str) 
     import nncf as library  # noqa: PLC0415
 
     data = library.Dataset([{name: sample[None]} for sample in samples])
-    proto = onnx.version_converter.convert_version(onnx.load(model), 18)
+    proto = onnx.version_converter.convert_version(onnx.load(model), OPSET)
     fast = variant != "full"
     quantized = library.quantize(
         proto, data, subset_size=len(samples), preset=library.QuantizationPreset.MIXED, fast_bias_correction=fast
@@ -52,8 +53,9 @@ def onnxruntime(variant: str, model: str, name: str, samples: np.ndarray, output
 
     method, _, which = variant.partition("-")
     with tempfile.TemporaryDirectory() as folder:
-        prepared = str(Path(folder) / "prepared.onnx")
-        quant_pre_process(model, prepared)
+        newer, prepared = str(Path(folder) / "newer.onnx"), str(Path(folder) / "prepared.onnx")
+        onnx.save(onnx.version_converter.convert_version(onnx.load(model), OPSET), newer)
+        quant_pre_process(newer, prepared)
         library.quantize_static(
             prepared,
             output,
@@ -75,7 +77,7 @@ def aimet(variant: str, model: str, name: str, samples: np.ndarray, output: str)
     """Simulation with the default (tf-enhanced) scheme, per channel; exported as ONNX Q/DQ."""
     from aimet_onnx import QuantizationSimModel  # noqa: PLC0415
 
-    simulation = QuantizationSimModel(onnx.load(model))
+    simulation = QuantizationSimModel(onnx.version_converter.convert_version(onnx.load(model), OPSET))
     simulation.compute_encodings([{name: sample[None]} for sample in samples])
     onnx.save(simulation.to_onnx_qdq(), output)
 

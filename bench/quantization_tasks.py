@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "examples" / "detector")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "detector"))
 from rendered import blurred, font, line, noisy, page, text
 
 from edgec.data.decoders.base import Decoder

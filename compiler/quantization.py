@@ -136,6 +136,9 @@ class CalibrationTable(BaseModel):
     calibrator: str = "manual"
     samples: int = 0
     notes: tuple[str, ...] = ()
+    equalized: dict[str, tuple[float, ...]] = Field(
+        default_factory=dict, description="Tensor -> what its channels are divided by; the ranges are those after it."
+    )
     tensors: dict[str, TensorRange] = Field(default_factory=dict)
 
     def params(self, tensor: str) -> QuantParams:

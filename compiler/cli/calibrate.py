@@ -30,6 +30,7 @@ Calibrator = Annotated[
 SchemeName = Annotated[
     str | None, typer.Option("--scheme", metavar="NAME", help="asymmetric (default), symmetric or power-of-two.")
 ]
+Equalize = Annotated[bool, typer.Option(help="Bring channels to like ranges first; kept in the table.")]
 Preprocess = Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help="How pictures become input.")]
 Limit = Annotated[int, typer.Option(min=1, help="Take at most that many samples, evenly spread.")]
 Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")]
@@ -41,6 +42,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Calibration table (JSON).")] = Path("scales.json"),
     calibrator: Calibrator = "mse",
     scheme: SchemeName = None,
+    equalize: Equalize = True,
     preprocess: Preprocess = None,
     limit: Limit = DEFAULT_LIMIT,
     shape: Shape = [],  # noqa: B006
@@ -54,8 +56,7 @@ def command(
     """
     from rich.progress import Progress
 
-    from edgec.passes.quantize.calibrate import calibrate
-    from edgec.passes.quantize.placement import place
+    from edgec.passes.quantize.workflow import calibrate_model
     from edgec.quantization import Scheme
 
     silent = quiet or json
@@ -66,12 +67,12 @@ def command(
     kind = check_scheme(scheme)
     with Progress(console=stderr, disable=silent, transient=True) as bar:
         task = bar.add_task("calibrate", total=len(samples))
-        table = calibrate(
+        table = calibrate_model(
             network,
             samples,
-            place(network).tensors,
             calibrator=calibrator,
             scheme=Scheme(kind=kind) if kind else Scheme(),
+            equalize=equalize,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             checkpoint=output.with_name(output.name + ".part") if calibrator_resumes(calibrator) else None,
             threads=threads,

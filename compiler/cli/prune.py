@@ -13,7 +13,7 @@ from edgec.cli.console import Json, Quiet, print_json, progress, stdout
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
-    from edgec.passes.prune.prune import Pruned, PruneOptions
+    from edgec.passes.prune.prune import Pruned
 
 
 def command(
@@ -84,9 +84,7 @@ def command(
         report = SensitivityReport.load(sensitivity) if sensitivity is not None else None
         if report is None and work is not None:
             journal = output.with_suffix(".sensitivity.json")
-            report = shared.measure(
-                study, options, work, journal, workers=workers, scheduler=scheduler, silent=silent
-            )
+            report = shared.measure(study, options, work, journal, workers=workers, scheduler=scheduler, silent=silent)
             report.save(journal)
     measure = None if work is None else work.measure
     with progress(silent=silent) as listener:

@@ -29,6 +29,7 @@ def command(
     weight_bits: Annotated[int, typer.Option(metavar="8|4|3|2|1", help="Width of the weights.")] = 8,
     codec: Annotated[str, typer.Option(metavar="NAME", help="linear, kmeans, log2 or binary.")] = "linear",
     activations: Annotated[bool, typer.Option(help="Quantize activations too, not weights alone.")] = True,
+    equalize: shared.Equalize = True,
     repair: Annotated[bool, typer.Option(help="Refit each layer to the float network's outputs.")] = True,
     style: Annotated[str, typer.Option(metavar="NAME", help="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")] = (
         "runtime"
@@ -64,6 +65,7 @@ def command(
         weight_bits=weight_bits,
         codec=codec,
         activations=activations,
+        equalize=equalize,
         repair=repair,
         style=style,
         exclude=tuple(exclude),

@@ -140,9 +140,7 @@ class Study:
         feeds = [dict(sample.inputs) for sample in calibration] if calibration is not None else []
         data_driven = options.criterion in DATA_DRIVEN
         moments = (
-            layer_moments(model, groups, feeds, threads=threads)
-            if feeds and (data_driven or options.repair)
-            else None
+            layer_moments(model, groups, feeds, threads=threads) if feeds and (data_driven or options.repair) else None
         )
         rankings = {group.name: rank(model, group, options.criterion, moments) for group in groups}
         return cls(model, channels, groups, rankings, moments, feeds)

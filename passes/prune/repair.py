@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -19,11 +20,17 @@ from edgec.passes.statistics.gram import Gram, refit
 from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
 from edgec.passes.statistics.sweep import Feeds
 
+Array = np.ndarray[Any, Any]
+
 DAMPING = 1e-4
 """Of a refit with many rows to each weight."""
 FEW_ROWS = 20
 """Rows to each weight below which the refit stays nearer to the old weights, in proportion."""
-WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN")
+EMPHASIS = 10.0
+"""How much more rows count whose outputs are far from the mean. Of a picture most places are background, and plain
+least squares would serve that; with this the demo detector, all head groups cut by 30 %, kept 0.770 mAP instead of
+0.747."""
+WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN", "Mul")
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ def repair(
     For each linear layer whose inputs are not the original's: H = E[x x^T] of the inputs x it gets in the network
     repaired so far, G = E[y x^T] with the outputs y it had in the original, W = G H^-1, damped towards the weights it
     has. So each layer also mends what was lost before it, and needs neither labels nor gradients. Depthwise layers
-    have one small problem a channel. Both networks run once over the samples, piece by piece.
+    have one small problem a channel; so has a Mul and Add by channel, which is what is left of a batch norm. Both
+    networks run once over the samples, piece by piece.
 
     Args:
         original: The network before `SliceChannels(plan)`.
@@ -73,6 +81,8 @@ def repair(
             continue
         layer, source = linear_layer(node), linear_layer(before)
         reason = _obstacle(layer)
+        if isinstance(layer, str) and node.op_type == "Mul":
+            continue
         if reason is not None or isinstance(layer, str) or isinstance(source, str):
             skipped[label(node)] = reason or "is no linear layer"
             continue
@@ -125,12 +135,35 @@ def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: Line
     first.advance([wanted])
     second.advance([present])
     gram = Gram(layer.groups, layer.weights.shape[2])
-    rng = np.random.default_rng(0)
     shape = wanted.shape.numpy() if wanted.shape is not None else ()
-    for sample in range(first.samples):
-        places = layer.choose(shape, POSITIONS, rng)
+
+    def rows(sample: int) -> tuple[Array, Array]:
+        places = layer.choose(shape, POSITIONS, np.random.default_rng(sample))
         y = first.value(wanted, sample)
         if kept is not None:
             y = y[:, kept] if y.ndim == 4 else y[..., kept]
-        gram.add(layer.rows_in(second.value(present, sample), places), layer.rows_out(y, places))
+        return places, layer.rows_out(y, places)
+
+    weigh = _row_weights(rows(sample)[1] for sample in range(first.samples))
+    for sample in range(first.samples):
+        places, y = rows(sample)
+        root = np.sqrt(weigh(y))[None, :, None]
+        gram.add(layer.rows_in(second.value(present, sample), places) * root, y * root)
     return gram
+
+
+def _row_weights(outputs: Iterable[Array]) -> Callable[[Array], Array]:
+    """Return the weight of rows: 1 + `EMPHASIS` * their squared distance from the mean, over its average."""
+    count, total, squares = 0, np.zeros(1), 0.0
+    for y in outputs:
+        count += y.shape[1]
+        total = total + y.sum(axis=1, dtype=np.float64)
+        squares += float(np.square(y, dtype=np.float64).sum())
+    mean = (total / max(count, 1))[:, None]
+    average = max(squares / max(count, 1) - float(np.square(mean).sum()), np.finfo(np.float64).tiny)
+
+    def weigh(y: Array) -> Array:
+        weights: Array = 1 + EMPHASIS * np.square(y - mean).sum(axis=(0, 2)) / average
+        return weights
+
+    return weigh

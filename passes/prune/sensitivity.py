@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -150,11 +151,11 @@ def _in_processes(parts: Sequence[Part], count: int, show: Callable[[], None]) -
 
 def _on_dask(parts: Sequence[Part], scheduler: str) -> Iterator[list[dict[str, Any]]]:
     try:
-        from distributed import Client, as_completed  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
+        distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
         raise MissingDependency("--scheduler needs Dask", remedy="Run `pip install 'edgec[dask]'`.") from error
-    with Client(scheduler) as client:
-        for future in as_completed(client.map(run_part, parts, pure=False)):
+    with distributed.Client(scheduler) as client:
+        for future in distributed.as_completed(client.map(run_part, parts, pure=False)):
             yield future.result()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec import registry
-from edgec.data.samples import Samples
+from edgec.data.samples import Samples, Subset
 from edgec.errors import BadOption
 from edgec.model.signature import check_feeds, inputs_of
-from edgec.passes.quantize.calibrators.base import Calibrator
+from edgec.passes.quantize.calibrators.base import Calibrator, HistogramCalibrator
 from edgec.passes.quantize.checkpoint import Checkpoint
+from edgec.passes.statistics.histogram import NotFinite, check_extremes
 from edgec.passes.statistics.sweep import sweep
 from edgec.quantization import CalibrationTable, Scheme
 
@@ -41,13 +42,15 @@ class Checked:
         Raises:
             BadOption: One of them is NaN or infinite.
         """
-        # A NaN or an infinity survives both: two passes over the memory, no temporary.
-        if not (np.isfinite(array.min(initial=0)) and np.isfinite(array.max(initial=0))):
+        try:
+            # A histogram finds the extremes anyway, and NaN or infinity among them; a plugin may not look.
+            if not isinstance(self.calibrator, HistogramCalibrator):
+                check_extremes(float(array.min(initial=0)), float(array.max(initial=0)))
+            self.calibrator.update(array)
+        except NotFinite as error:
             problem = f"tensor {self._name!r} holds NaN or infinity on a calibration sample"
-            raise BadOption(
-                problem, remedy="Look at the data and at its preprocessing; the float model fails there too."
-            )
-        self.calibrator.update(array)
+            remedy = "Look at the data and at its preprocessing; the float model fails there too."
+            raise BadOption(problem, remedy=remedy) from error
 
 
 def calibrate(
@@ -107,22 +110,31 @@ def _feeds(
     progress: Callable[[int, int], None],
     state: Checkpoint | None,
 ) -> Generator[Feeds]:
-    specs = inputs_of(model)
     start = 0 if state is None else state.restore()
     largest: dict[str, float] = {}
-    for index in range(start, len(samples)):
-        sample = samples[index]
+    for index, feeds in enumerate(checked_feeds(model, Subset(samples, range(start, len(samples)))), start + 1):
+        for name, array in feeds.items():
+            if array.dtype.kind == "f":
+                largest[name] = max(largest.get(name, 0.0), float(np.abs(array).max(initial=0)))
+        yield feeds
+        progress(index, len(samples))
+        if state is not None:
+            state.save(index)
+    for name, value in largest.items():
+        if value > LARGEST_NORMALIZED:
+            notes.append(f"input {name} reaches {value:g}: were the pictures meant to be normalized (--preprocess)?")
+
+
+def checked_feeds(model: ir.Model, samples: Samples) -> Iterator[Feeds]:
+    """Yield the inputs of each sample.
+
+    Raises:
+        BadOption: A sample does not fit the model; it is named.
+    """
+    specs = inputs_of(model)
+    for sample in samples:
         try:
             check_feeds(sample.inputs, specs)
         except BadOption as error:
             raise BadOption(f"sample {sample.name}: {error.problem}", remedy=error.remedy) from error
-        for name, array in sample.inputs.items():
-            if array.dtype.kind == "f":
-                largest[name] = max(largest.get(name, 0.0), float(np.abs(array).max(initial=0)))
         yield sample.inputs
-        progress(index + 1, len(samples))
-        if state is not None:
-            state.save(index + 1)
-    for name, value in largest.items():
-        if value > LARGEST_NORMALIZED:
-            notes.append(f"input {name} reaches {value:g}: were the pictures meant to be normalized (--preprocess)?")

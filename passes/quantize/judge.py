@@ -55,6 +55,13 @@ class Judge:
             metric.update(each, sample)
         return metric.result()
 
+    def error(self, outputs: Sequence[Outputs]) -> float:
+        """Return the relative error of the outputs of the first samples, as the metric output-error defines it."""
+        metric = make_metric(UNLABELLED, self._context)
+        for sample, each in zip(self.samples, outputs, strict=False):
+            metric.update(each, sample)
+        return metric.result().value
+
     def run(self, model: ir.Model) -> tuple[MetricResult, list[Outputs]]:
         """Run a network on all samples; return its metric and its outputs."""
         reference = Reference(model, threads=self._threads)

@@ -18,8 +18,10 @@ from edgec.quantization import CalibrationTable, QuantParams, TensorRange
 
 Array = np.ndarray[Any, Any]
 
-THRESHOLD = 1e-3
-"""Change of the metric below which a tensor is not looked at further."""
+SCREEN = 8
+"""Samples on which a move is tried before the metric is asked."""
+PAYS = 0.01
+"""Share of the outputs' error that a move has to gain there."""
 FINE_STEP = 2**0.25
 """Factor between two positions of a range whose scale need not be a power of two."""
 MOST_POSITIONS = 7
@@ -34,8 +36,8 @@ class Refined:
         table: With `refine` as the method of the ranges that moved.
         before: Metric at the start.
         after: Metric at the end, on the same samples.
-        evaluations: How often the metric was evaluated.
-        work: The same, each weighted by the share of the network's MACs that it ran.
+        evaluations: How often the metric was evaluated, over all samples.
+        work: All that was run, in runs of the whole network over all samples.
     """
 
     table: CalibrationTable
@@ -57,8 +59,9 @@ def refine(
     """Move ranges one tensor after the other, in the order of the graph.
 
     Each is halved and doubled (its fraction length moved by one; by a fourth of that where scales are no powers of
-    two). If the metric changed by more than `THRESHOLD`, the search goes on in the better direction as long as it gets
-    better, and the best is kept. Only what lies behind the tensor is run again.
+    two), on a few samples: where neither lowers the error of the outputs against the float network's, the tensor is
+    left alone. Else the metric decides over all samples, and the search goes on in that direction as long as the error
+    falls and the metric does not get worse. Only what lies behind the tensor is run again.
 
     Args:
         quantized: With pairs on its activations, as `quantize` made it from `table`; its scales are altered in place.
@@ -73,24 +76,23 @@ def refine(
     groups = [[pairs[name + QUANTIZED] for name in group] for group in placement.members()]
     groups.sort(key=lambda nodes: min(order[node] for node in nodes))
     names = {node: (name or "").removesuffix(QUANTIZED) for name, node in pairs.items()}
-    before = best = judge.run(quantized)[0]
+    before, outputs = judge.run(quantized)
+    state = _State(before, judge.error(outputs[:SCREEN]))
     rest = Rest(quantized, judge, threads=threads)
     for nodes in groups:
         members = [names[node] for node in nodes]
         progress(members[0])
         ranges = [table.tensors[name] for name in members]
-        old = table.scheme.params(min(each.low for each in ranges), max(each.high for each in ranges))
         constants = [value for node in nodes for value in node.inputs[1:3] if value is not None]
         rest.cut(min(nodes, key=order.__getitem__), constants)
-        factor, result = _search(rest, nodes, _Range.of(ranges), table, old, best)
+        factor, state = _search(rest, judge, nodes, _Range.of(ranges), table, state)
         if factor == 1:
             continue
-        best = result
         table = table.with_ranges({name: _scaled(table.tensors[name], factor) for name in members})
         params = table.scheme.params(min(e.low for e in ranges) * factor, max(e.high for e in ranges) * factor)
         for name, array in _constants(nodes, params).items():
             quantized.graph.initializers[name].const_value = ir.tensor(array, name=name)
-    return Refined(table.filled(), before, best, rest.evaluations, rest.work)
+    return Refined(table.filled(), before, state.metric, rest.evaluations, rest.work)
 
 
 @dataclass(frozen=True)
@@ -103,31 +105,44 @@ class _Range:
         return cls(min(each.low for each in ranges), max(each.high for each in ranges))
 
 
+@dataclass(frozen=True)
+class _State:
+    """Where the search is: the metric over all samples, and the error of the outputs over the first ones."""
+
+    metric: MetricResult
+    error: float
+
+
 def _search(
-    rest: Rest, nodes: list[ir.Node], whole: _Range, table: CalibrationTable, old: QuantParams, best: MetricResult
-) -> tuple[float, MetricResult]:
-    """Return the best factor of the range and the metric with it; 1 if nothing is better."""
+    rest: Rest,
+    judge: Judge,
+    nodes: list[ir.Node],
+    whole: _Range,
+    table: CalibrationTable,
+    state: _State,
+) -> tuple[float, _State]:
+    """Return the best factor of the range and the state with it; 1 if nothing is better."""
     step = 2.0 if table.scheme.kind == "power-of-two" else FINE_STEP
 
-    def judged(position: int) -> MetricResult:
-        params = table.scheme.params(whole.low * step**position, whole.high * step**position)
-        if params.signed != old.signed:
-            return best
-        return rest.judge(_constants(nodes, params))
+    def constants(position: int) -> Mapping[str, Array]:
+        return _constants(nodes, table.scheme.params(whole.low * step**position, whole.high * step**position))
 
-    tried = {position: judged(position) for position in (-1, 1)}
-    direction = min(tried, key=lambda position: tried[position].loss_against(best))
-    if max(abs(result.loss_against(best)) for result in tried.values()) <= THRESHOLD:
-        return 1.0, best
-    kept, found = 0, best
-    position, result = direction, tried[direction]
-    while result.loss_against(found) < 0:
-        kept, found = position, result
+    def screened(position: int) -> float:
+        return judge.error(rest.outputs(constants(position), SCREEN))
+
+    tried = {position: screened(position) for position in (-1, 1)}
+    direction = min(tried, key=tried.__getitem__)
+    position, error, kept = direction, tried[direction], 0
+    while error < (1 - PAYS) * state.error:
+        metric = rest.judge(constants(position))
+        if metric.loss_against(state.metric) > 0:
+            break
+        kept, state = position, _State(metric, error)
         if abs(position) == MOST_POSITIONS:
             break
         position += direction
-        result = judged(position)
-    return step**kept, found
+        error = screened(position)
+    return step**kept, state
 
 
 def _constants(nodes: list[ir.Node], params: QuantParams) -> Mapping[str, Array]:

@@ -42,8 +42,9 @@ class Rest:
         self._live: list[ir.Value] = []
         self._done: list[ir.Value] = []
         self.evaluations = 0
+        """How often the metric was asked for, over all samples."""
         self.work = 0.0
-        """Evaluations, each weighted by the share of the MACs that it ran."""
+        """Runs of the whole network over all samples that would have had as many MACs."""
 
     def cut(self, node: ir.Node, changing: Sequence[ir.Value]) -> None:
         """Move the cut to just before `node`; the constants `changing` are given to `judge` from now on."""
@@ -67,14 +68,20 @@ class Rest:
         self._frontier.reserve(values)
 
     def judge(self, constants: Mapping[str, Array]) -> MetricResult:
-        """Return the metric with these values of the changing constants."""
+        """Return the metric over all samples with these values of the changing constants."""
+        self.evaluations += 1
+        return self._judge.of(self.outputs(constants))
+
+    def outputs(self, constants: Mapping[str, Array], count: int | None = None) -> list[Outputs]:
+        """Return the outputs for the first `count` samples (None: for all) with these values of the constants."""
         if self._reference is None:
             raise ValueError("cut first")
         outputs: list[Outputs] = []
-        for number in range(len(self._judge.samples)):
+        total = len(self._judge.samples)
+        for number in range(total if count is None else min(count, total)):
             feeds = {value.name or "": self._frontier.value(value, number) for value in self._live}
             early = {value.name or "": self._frontier.value(value, number) for value in self._done}
             outputs.append({**early, **self._reference.run({**feeds, **constants})})
-        self.evaluations += 1
-        self.work += float(self._macs[self._cut :].sum() / max(self._macs.sum(), 1.0))
-        return self._judge.of(outputs)
+        behind = float(self._macs[self._cut :].sum() / max(self._macs.sum(), 1.0))
+        self.work += behind * len(outputs) / max(total, 1)
+        return outputs

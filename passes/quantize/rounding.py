@@ -14,7 +14,8 @@ CLIPPING = np.linspace(0.3, 1.0, 36)
 SHIFTS = range(4)
 """The same for steps that are powers of two: halvings."""
 SWEEPS = 4
-"""Of the descent over the columns; beyond, next to nothing changes."""
+ENOUGH = 0.02
+"""Share of the error that a sweep of the descent has to gain for another to follow."""
 SMALLEST_STEP = 2.0**-60
 """Of a channel whose weights are all zero."""
 
@@ -109,10 +110,12 @@ def round_compensated(weights: Array, h: Array, grid: Representable) -> tuple[Ar
             integers = rounded / steps
             steps = _refit_steps(weights, rounded, h, steps)
             rounded = integers * steps
-        error = _errors(rounded - weights, h)
+        error, before = _errors(rounded - weights, h), least.sum()
         better = error < least
         best = np.where(better, rounded, best)
         best_steps_, least = np.where(better, steps, best_steps_), np.minimum(error, least)
+        if least.sum() > (1 - ENOUGH) * before:
+            break
     return best, best_steps_
 
 

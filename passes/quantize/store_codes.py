@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, unique_name
+from edgec.model.graph import add_constant, constant, unique_name
 from edgec.passes.quantize.codecs import Levels
 
 Array = np.ndarray[Any, Any]
 
 BYTE = 8
+CODEBOOK = "_codebook"
 WIDTHS = (1, 2, 4, 8)
 """Bits of an index as stored: whole indices in a byte."""
 
@@ -56,7 +57,16 @@ class CodedWeights:
         """Return what each byte stands for; float32 [256, indices in a byte]."""
         per_byte = BYTE // self.width
         indices = (np.arange(256)[:, None] >> (np.arange(per_byte) * self.width)) & (2**self.width - 1)
-        return self.levels.levels.astype(np.float32)[np.minimum(indices, len(self.levels.levels) - 1)]
+        return np.asarray(self.levels.levels.astype(np.float32)[np.minimum(indices, len(self.levels.levels) - 1)])
+
+
+def _table(graph: ir.Graph, stem: str, table: Array) -> ir.Value:
+    """Return the table as a constant, the same one for layers whose levels are the same."""
+    for name, value in graph.initializers.items():
+        array = constant(value) if name.endswith(CODEBOOK) else None
+        if array is not None and np.array_equal(array, table):
+            return value
+    return add_constant(graph, stem + CODEBOOK, table)
 
 
 def store_codes(model: ir.Model, stem: str, coded: CodedWeights) -> ir.Value:
@@ -80,7 +90,7 @@ def store_codes(model: ir.Model, stem: str, coded: CodedWeights) -> ir.Value:
     indices = apply("Cast", [packed], "indices")
     nodes[-1].attributes["to"] = ir.AttrInt64("to", int(ir.DataType.INT32))
     indices.type = ir.TensorType(ir.DataType.INT32)
-    values = apply("Gather", [add_constant(graph, f"{stem}_codebook", coded.table()), indices], "levels")
+    values = apply("Gather", [_table(graph, stem, coded.table()), indices], "levels")
     if coded.packed().size * (BYTE // coded.width) != coded.codes.size:
         flat = apply("Reshape", [values, number([-1], "flat_shape")], "flat")
         values = apply("Slice", [flat, number([0], "start"), number([coded.codes.size], "end")], "cut")

@@ -10,12 +10,14 @@ from pathlib import Path
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgec import registry
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples, spread
 from edgec.errors import BadOption
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.quantize.calibrate import calibrate
+from edgec.passes.quantize.calibrate import ASYMMETRIC, calibrate, checked_feeds
 from edgec.passes.quantize.codecs import CODECS
+from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.judge import Judge
 from edgec.passes.quantize.mixed import FloatLayer, keep_loss
@@ -44,6 +46,7 @@ class QuantizeSettings(BaseModel):
     repair: bool = Field(default=True, description="Refit each layer to the float network's outputs.")
     style: str = Field(default="runtime", description="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")
     exclude: tuple[str, ...] = Field(default=(), description="Patterns of layers that stay in float.")
+    equalize: bool = Field(default=True, description="Bring channels to like ranges first.")
     refine: bool = Field(default=False, description="Move ranges one by one while the metric gets better.")
     max_loss: float | None = Field(
         default=None, ge=0, description="Leave layers in float until the loss is at most that."
@@ -104,13 +107,12 @@ def quantize_model(
     options = _options(model, settings)
     if settings.activations and table is None:
         stage("calibrate")
-        placement = place(model, exclude=options.exclude)
-        table = calibrate(
+        table = calibrate_model(
             model,
             samples,
-            placement.tensors,
             calibrator=settings.calibrator,
             scheme=settings.used_scheme(),
+            equalize=settings.equalize,
             checkpoint=checkpoint,
             threads=threads,
         )
@@ -118,6 +120,8 @@ def quantize_model(
         remedy = "Calibrate with --scheme symmetric or power-of-two."
         raise BadOption("TensorRT takes no zero points, but the calibration table is asymmetric", remedy=remedy)
     used = table if settings.activations else None
+    if used is not None:
+        model = apply_scales(model, used.equalized)
     feeds = [sample.inputs for sample in spread(samples, REPAIR_SAMPLES)]
 
     def make(exclude: frozenset[str]) -> Quantized:
@@ -144,6 +148,39 @@ def quantize_model(
     mixed = keep_loss(model, make, judge, settings.max_loss, threads=threads)
     loss = judge.loss(judge.run(mixed.quantized.simulated)[0])
     return Result(mixed.quantized, used, loss, mixed.float_layers, refined)
+
+
+def calibrate_model(
+    model: ir.Model,
+    samples: Samples,
+    *,
+    calibrator: str = "mse",
+    scheme: Scheme = ASYMMETRIC,
+    equalize: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Path | None = None,
+    threads: int | None = None,
+) -> CalibrationTable:
+    """Find the range of every tensor that `place` names, after equalization; arguments as for `calibrate`."""
+    scales = {}
+    if equalize:
+        if len(samples) == 0:
+            raise BadOption("the data holds no samples", remedy="Give at least one picture, better a hundred.")
+        made = registry.load("calibrators", calibrator)
+        power_of_two = "power-of-two" in (getattr(made, "kind", None), scheme.kind)
+        few = spread(samples, REPAIR_SAMPLES)
+        scales = find_scales(model, checked_feeds(model, few), power_of_two=power_of_two, threads=threads)
+    table = calibrate(
+        apply_scales(model, scales),
+        samples,
+        place(model).tensors,
+        calibrator=calibrator,
+        scheme=scheme,
+        progress=progress,
+        checkpoint=checkpoint,
+        threads=threads,
+    )
+    return table.model_copy(update={"equalized": scales})
 
 
 def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:

@@ -59,7 +59,7 @@ class Gram:
         """Return E|W x - y|^2 as a share of the variance of y, for weights [groups, outputs, width]."""
         mean = self._sums / self.rows
         energy = self._squares / self.rows
-        fitted = np.einsum("gok,gkl,gol->", weights, self.h, weights)
+        fitted = ((weights @ self.h) * weights).sum()
         left = float(fitted - 2 * np.einsum("gok,gok->", weights, self.g)) + energy
         return max(left, 0.0) / max(energy - float(np.square(mean).sum()), np.finfo(np.float64).tiny)
 

@@ -16,6 +16,20 @@ MOST = 1 << 17
 """Values counted of one array; of a larger one, every n-th."""
 
 
+class NotFinite(ValueError):
+    """There is a NaN or an infinity among the values."""
+
+
+def check_extremes(low: float, high: float) -> None:
+    """Refuse an array by its minimum and maximum, in which a NaN or an infinity shows.
+
+    Raises:
+        NotFinite: There is one.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise NotFinite(f"{low}..{high}")
+
+
 class Histogram:
     """Counts of values in bins of one width, a power of two, with an edge at zero; extremes are exact.
 
@@ -40,10 +54,15 @@ class Histogram:
         return self._width
 
     def update(self, array: Array) -> None:
-        """Count the values of `array`, which are finite."""
+        """Count the values of `array`.
+
+        Raises:
+            NotFinite: One of them is not; none is counted.
+        """
         if array.size == 0:
             return
         low, high = float(array.min()), float(array.max())
+        check_extremes(low, high)
         self.low, self.high = min(self.low, low), max(self.high, high)
         flat = array.reshape(-1)
         # An odd step visits all columns of a picture in turn, and the start moves on with every array.

@@ -1,4 +1,4 @@
-"""`LinearLayer`: a convolution, Gemm or MatMul seen as y = W x + b on rows: all that statistics and refits need."""
+"""`LinearLayer`: a convolution, Gemm, MatMul or scale as y = W x + b on rows: all that statistics and refits need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class LinearLayer:
-    """One layer. Rows are positions of its output (pixels, or vectors of a Gemm or MatMul).
+    """One layer: Conv, Gemm, MatMul with the Add behind it, or Mul and Add by channel.
+
+    Rows are positions of its output (pixels, or vectors of a Gemm or MatMul).
 
     Attributes:
         node: The layer.
@@ -49,19 +51,22 @@ class LinearLayer:
 
     def choose(self, output_shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Array:
         """Return the places of at most `count` rows, drawn without repetition."""
-        rows = int(np.prod(output_shape[2:] if self._is_conv else output_shape[:-1]))
+        rows = int(np.prod(output_shape[2:] if self._is_picture else output_shape[:-1]))
         return rng.choice(rows, size=count, replace=False) if rows > count else np.arange(rows)
 
     def rows_in(self, x: Array, places: Array) -> Array:
         """Return the inputs of the rows at `places`, [groups, n, width]."""
-        rows = self._columns(x, places) if self._is_conv else self._features(x)[None, places]
+        if self.node.op_type == "Mul":
+            rows = x.reshape(self.groups, -1)[:, places, None]
+        else:
+            rows = self._columns(x, places) if self._is_conv else self._features(x)[None, places]
         if self.has_bias:
             rows = np.concatenate([rows, np.ones((*rows.shape[:2], 1), rows.dtype)], axis=2)
         return rows
 
     def rows_out(self, y: Array, places: Array) -> Array:
         """Return the outputs of the rows at `places`, [groups, n, outputs]."""
-        if not self._is_conv:
+        if not self._is_picture:
             return y.reshape(-1, y.shape[-1])[None, places]
         flat = y.reshape(y.shape[1], -1)[:, places]
         return flat.reshape(self.groups, -1, len(places)).transpose(0, 2, 1)
@@ -72,7 +77,7 @@ class LinearLayer:
         if old is None:
             raise ValueError(f"{self.node.name}: weights are not constant any more")
         inner = weights[..., :-1] if self.has_bias else weights
-        if self._is_conv:
+        if self._is_picture:
             shaped = inner.reshape(old.shape)
         else:
             shaped = (inner[0] if self._transposed else inner[0].T).reshape(old.shape)
@@ -84,6 +89,10 @@ class LinearLayer:
                 raise ValueError(f"{self.node.name}: bias is not constant any more")
             result[_name(value)] = weights[..., -1].reshape(bias.shape)
         return {name: np.ascontiguousarray(array.astype(old.dtype)) for name, array in result.items()}
+
+    @property
+    def _is_picture(self) -> bool:
+        return self.node.op_type in ("Conv", "Mul")
 
     @property
     def _is_conv(self) -> bool:
@@ -114,7 +123,7 @@ class LinearLayer:
 
 def linear_layer(node: ir.Node) -> LinearLayer | str:
     """Return `node` as a linear layer, or the reason why it is none: one sentence without its name."""
-    if node.domain or node.op_type not in ("Conv", "Gemm", "MatMul"):
+    if node.domain or node.op_type not in ("Conv", "Gemm", "MatMul", "Mul"):
         return f"{node.op_type} is no linear layer of a known form"
     array = constant(node.inputs[1])
     if array is None:
@@ -123,7 +132,18 @@ def linear_layer(node: ir.Node) -> LinearLayer | str:
     bias = None if where is None else constant(where[0].inputs[where[1]])
     if where is not None and bias is None:
         return "its bias is computed"
-    return (_conv if node.op_type == "Conv" else _dense)(node, array, bias, where)
+    form = {"Conv": _conv, "Mul": _scale}.get(node.op_type, _dense)
+    return form(node, array, bias, where)
+
+
+def _scale(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
+    x = node.inputs[0]
+    if x is None or x.shape is None or len(x.shape) != 4 or x.shape[0] != 1 or bias is None:
+        return "it is no scale and shift of a picture's channels"
+    if array.size != x.shape[1] or bias.size != x.shape[1] or array.size != array.reshape(array.shape[-3:]).shape[0]:
+        return "it is no scale and shift of a picture's channels"
+    matrix = array.reshape(-1, 1, 1)
+    return LinearLayer(node, len(matrix), _with_bias(matrix, bias), where, 1)
 
 
 def _dense(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
@@ -138,13 +158,15 @@ def _dense(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node
 
 
 def _bias_of(node: ir.Node, weights: Array) -> tuple[ir.Node, int] | None:
-    if node.op_type != "MatMul":
+    if node.op_type not in ("MatMul", "Mul"):
         return (node, 2) if len(node.inputs) > 2 and node.inputs[2] is not None else None
     add = single_consumer(node.outputs[0])
     if add is None or add.op_type != "Add" or add.domain:
         return None
     index = 1 if add.inputs[0] is node.outputs[0] else 0
     array = constant(add.inputs[index])
+    if node.op_type == "Mul":
+        return (add, index) if array is not None and array.shape == weights.shape and array.ndim >= 3 else None
     vector = array is not None and array.ndim > 0 and array.size == array.shape[-1] == weights.shape[-1]
     return (add, index) if vector else None
 

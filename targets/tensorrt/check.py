@@ -44,9 +44,13 @@ class Finding:
 
 
 def check(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
-    """Return one finding for every node of `model` (static shapes), which stays as it is.
+    """Return one finding for every node of `model`, which stays as it is.
 
     A node that its rewrite still leaves with something refused counts as refused.
+
+    Args:
+        model: Static shapes, as the passes leave it: before them, weights behind an Identity count as computed.
+        limits: Those of the board's TensorRT.
     """
     copy = model.clone()
     for index, node in enumerate(copy.graph.all_nodes()):

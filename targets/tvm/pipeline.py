@@ -42,37 +42,32 @@ def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.
     """
     report = LoweringReport()
     with target:
-        mod = tvm.transform.Sequential(
+        prepared = tvm.transform.Sequential(
             [
                 relax.transform.DecomposeOpsForInference(),
                 relax.transform.FoldConstant(),
                 relax.transform.CanonicalizeBindings(),
             ]
         )(mod)
-        mod = _lower_regions(mod, model, report)
-        mod = tvm.transform.Sequential(
+        graph = read_graph(prepared["main"])
+        if graph is None or not graph.is_static:
+            # TVM's fusion fails on some shapes known only at run time; its own pipeline, later, does not fuse them.
+            report.refuse("regions", "main", None, "a shape is known only at run time, or control flow")
+            return LoweredModule(mod, report)
+        normalize(graph)
+        regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
+        if any(region.rule for region in regions):
+            prepared = Emitter(prepared, prepared["main"], graph, model, report).emit(regions)
+        fused = tvm.transform.Sequential(
             [
                 relax.transform.LegalizeOps(),
                 relax.transform.AnnotateTIROpPattern(),
                 relax.transform.FoldConstant(),
                 relax.transform.FuseOps(),
                 relax.transform.FuseTIR(),
-                relax.transform.DeadCodeElimination(),
             ]
-        )(mod)
-        return LoweredModule(_schedule_rest(mod, model, report), report)
-
-
-def _lower_regions(mod: tvm.IRModule, model: TargetModel, report: LoweringReport) -> tvm.IRModule:
-    """Replace `main` by its regions' kernels; a function the graph cannot express is left to the fallback."""
-    graph = read_graph(mod["main"])
-    if graph is None:
-        return mod
-    normalize(graph)
-    regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
-    if not any(region.rule for region in regions):
-        return mod
-    return Emitter(mod, mod["main"], graph, model, report).emit(regions)
+        )(prepared)
+        return LoweredModule(_schedule_rest(fused, model, report), report)
 
 
 def _schedule_rest(mod: tvm.IRModule, model: TargetModel, report: LoweringReport) -> tvm.IRModule:
@@ -86,12 +81,13 @@ def _schedule_rest(mod: tvm.IRModule, model: TargetModel, report: LoweringReport
     return mod
 
 
-def _pipeline(target: tvm.target.Target, model: TargetModel) -> tvm.transform.Pass:
-    @tvm.transform.module_pass(opt_level=0, name="edgec")
-    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        return lower_with_report(mod, model, target).module
+def _pipeline(board: Board) -> tvm.transform.Pass:
+    """Return the lowering for `board` as one pass: `tvm.relax.get_pipeline("edgec", board=load_board(...))`."""
 
-    return run
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        return lower_relax(mod, board)
+
+    return tvm.transform.module_pass(run, opt_level=0, name="edgec")
 
 
 relax.register_pipeline("edgec")(_pipeline)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import features, resolve
 

@@ -73,7 +73,7 @@ def test_numbers_are_those_of_the_whole_pruned_network(name: str, tmp_path: Path
 
 
 def test_compensated_losses_are_smaller(tmp_path: Path) -> None:
-    built, groups, rankings, data = case("mobilenet_v2")
+    built, groups, _rankings, data = case("mobilenet_v2")
     moments = layer_moments(built, groups, [sample.inputs for sample in data])
     plain = measured("mobilenet_v2", tmp_path / "plain")
     helped = measured("mobilenet_v2", tmp_path / "helped", moments=moments)

@@ -56,10 +56,16 @@ def test_dense_layers(body: str) -> None:
     assert_rows_explain(model(text, random_weights(w=(4, 6), v=(6, 4), b=(6,))), (9, 4))
 
 
+def test_scale_and_shift_by_channel() -> None:
+    text = "g (float[1, 4, 8, 9] x) => (float[1, 4, 8, 9] y) { m = Mul (x, w)  y = Add (m, b) }"
+    assert_rows_explain(model(text, random_weights(w=(4, 1, 1), b=(4, 1, 1))), (1, 4, 8, 9))
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("y = Relu (x)", "Relu is no linear layer"),
+        ("y = Mul (x, w)", "no scale and shift"),
         ("y = MatMul (x, x)", "its weights are computed"),
         ("y = Gemm <alpha = 2.0> (x, w)", "it scales"),
         ("y = Gemm (x, w, x)", "its bias is computed"),
@@ -72,7 +78,8 @@ def test_what_is_no_linear_layer(body: str, reason: str) -> None:
 
 
 BRANCHES = """g (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y, float[1, 3, 4, 4] z) {
-    a = Conv (x, v)  b = Relu (a)  c = Conv (b, w)  z = Sigmoid (c)  d = Add (a, c)  e = Conv (d, w)  y = Add (e, b) }"""
+    a = Conv (x, v)  b = Relu (a)  c = Conv (b, w)  z = Sigmoid (c)  d = Add (a, c)  e = Conv (d, w)
+    y = Add (e, b) }"""
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 500], ids=["in_memory", "in_files"])

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import tvm
+from tvm import relax
+
 from edgec.targets.board import load_board
+from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
-from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.target_model import TargetModel, target_model
-from tvm import relax
 
 HOST = load_board("host")
 MODEL = target_model(HOST)

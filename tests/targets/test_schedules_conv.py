@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tvm")
-from edgec.targets.tvm.schedules.conv import ConvShape, group_span, pack_weights, window_weights
-from edgec.targets.tvm.schedules import winograd
-from tests.support.lowered import SMALL_MODELS, check
-
 from tvm import relax
+
+from edgec.targets.tvm.schedules import winograd, winograd_plan
+from edgec.targets.tvm.schedules.conv_plan import ConvShape, group_span, pack_weights, window_weights
+from tests.support.lowered import SMALL_MODELS, check
 
 
 def conv(x, rng, out, kernel, *, strides=1, padding=0, dilation=1, groups=1, bias=True):
@@ -82,15 +82,16 @@ WINOGRAD = {
 @pytest.mark.parametrize("by_channels", [False, True])
 def test_winograd(case, model, by_channels, monkeypatch):
     batch, cin, height, width, out, padding = case
-    winograd.plan.cache_clear()
-    monkeypatch.setattr(winograd, "winograd_cycles", lambda shape, plan, model: float(plan.by_channels != by_channels))
+    winograd_plan.plan.cache_clear()
+    monkeypatch.setattr(winograd_plan, "winograd_cycles", lambda _, plan, __: float(plan.by_channels != by_channels))
+    monkeypatch.setattr(winograd, "winograd_cycles", lambda *_: 0.0)
 
     def build(x, rng):
         x = rng.emit(relax.op.nn.max_pool2d(x, (1, 1)))
         return relax.op.nn.relu(conv(x, rng, out, (3, 3), padding=padding))
 
     report = check(build, [(batch, cin, height, width)], model, tolerance=1e-4)
-    winograd.plan.cache_clear()
+    winograd_plan.plan.cache_clear()
     assert "winograd" in report.rules.values() and not report.refusals
 
 
@@ -155,3 +156,15 @@ def test_a_tile_reads_the_groups_it_touches():
     wide = window_weights(np.ones((24, 3, 1, 1), "float32"), shape, 8)[:, :, 0, 0]
     assert wide.shape == (24, 6)
     assert wide[5].tolist() == [1, 1, 1, 0, 0, 0] and wide[6].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("channels", "groups", "padding"), [(32, 4, 1), (24, 3, 1), (20, 2, 0)])
+def test_channel_shuffle_is_read_by_the_depthwise_convolution(channels, groups, padding):
+    def build(x, rng):
+        x = rng.emit(relax.op.nn.max_pool2d(x, (1, 1)))
+        x = relax.op.reshape(x, (2, groups, channels // groups, 7, 9))
+        x = rng.emit(relax.op.reshape(relax.op.permute_dims(x, [0, 2, 1, 3, 4]), (2, channels, 7, 9)))
+        return conv(x, rng, channels, (3, 3), padding=padding, groups=channels)
+
+    report = check(build, [(2, channels, 7, 9)])
+    assert set(report.rules.values()) == {"pack", "pool", "depthwise", "unpack"}

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tvm")
+import tvm
 from tvm import relax
 
-from tests.support.lowered import SMALL_MODELS, check
+from edgec.targets.board import load_board
+from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.pipeline import lower_with_report
+from tests.support.lowered import HOST, MODEL, SMALL_MODELS, build_module, check
 
 OPS = relax.op
 models = pytest.mark.parametrize("model", SMALL_MODELS, ids=lambda model: model.isa)
@@ -102,3 +106,22 @@ def test_attention():
         return OPS.matmul(OPS.nn.softmax(OPS.multiply(scores, relax.const(0.3, "float32")), axis=-1), v)
 
     assert not check(build, [(1, 4, 10, 15)] * 3).fallbacks()
+
+
+def test_registered_pipeline():
+    board = load_board("host")
+    module = build_module(lambda x, rng: OPS.nn.softmax(x), [(4, 16)])
+    lowered = relax.get_pipeline("edgec", board=board)(module)
+    assert any(function.attrs and "tirx.is_scheduled" in function.attrs for _, function in lowered.functions_items())
+
+
+def test_shape_known_only_at_run_time_is_left_to_tvm():
+    extent = tvm.tirx.Var("n", "int64")
+    x = relax.Var("x", relax.TensorType([extent, 4], "float32"))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            result = builder.emit_output(OPS.nn.relu(x))
+        builder.emit_func_output(result)
+    lowered = lower_with_report(builder.finalize(), MODEL, llvm_target(resolve(HOST)))
+    assert lowered.report.refusals and not lowered.report.rules

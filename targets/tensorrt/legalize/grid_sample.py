@@ -18,8 +18,8 @@ def grid_sample(node: ir.Node, limits: Limits) -> str | None:
     """Write y[n, c, i, j] = sum over the corners (u, v) of weight * x[n, c, v, u], corners outside counting as 0.
 
     The place is u = (g + 1) / 2 * (W - 1) with `align_corners`, else ((g + 1) * W - 1) / 2; where `padding_mode` is
-    border it is clipped to the picture first. Linear has four corners with weight (1 - |u - place|) * (1 - |v - place|), nearest
-    has one, rounded half to even, with weight 1. Cubic and reflection are left alone.
+    border it is clipped to the picture first. Linear has four corners, of weight (1 - |u - place|) * (1 - |v - place|);
+    nearest has one, rounded half to even. Cubic and reflection are left alone.
     """
     x, grid = shape_of(node.inputs[0]), shape_of(node.inputs[1])
     mode = MODES.get(attribute(node, "mode", "linear"))

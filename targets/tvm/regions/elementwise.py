@@ -71,9 +71,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "relax.square": lambda x: x * x,
 }
 
-COSTLY = frozenset(
-    f"relax.{name}" for name in ("sigmoid", "tanh", "exp", "nn.silu", "erf", "nn.gelu")
-)
+COSTLY = frozenset(f"relax.{name}" for name in ("sigmoid", "tanh", "exp", "nn.silu", "erf", "nn.gelu"))
 """Operators whose own implementation in TVM is a library call an element."""
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {

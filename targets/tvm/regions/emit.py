@@ -80,9 +80,11 @@ class Emitter:
     def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
         if not kernel.packed:
             return kernel.shape
-        return packed_shape(kernel.shape, block_of(kernel.shape[1], self.model))  # type: ignore[arg-type]
+        return packed_shape(kernel.shape, block_of(kernel.shape[1], self.model))
 
-    def _call(self, function: Any, name: str, arguments: list[Any], shape: tuple[int, ...], rule: str, detail: str) -> Any:
+    def _call(
+        self, function: Any, name: str, arguments: list[Any], shape: tuple[int, ...], rule: str, detail: str
+    ) -> Any:
         variable = self.builder.add_func(function, name)
         self.report.add(variable.name_hint, rule, detail)
         return self.builder.emit(relax.call_tir(variable, arguments, out_ty=relax.TensorType(list(shape), "float32")))
@@ -110,9 +112,7 @@ class Emitter:
 
     def _emit_call(self, node: Node) -> None:
         """Emit an operator no rule took as it was."""
-        self.plain[id(node)] = self.builder.emit(
-            self.builder.normalize(restore(node, self._expression, self._carry))
-        )
+        self.plain[id(node)] = self.builder.emit(self.builder.normalize(restore(node, self._expression, self._carry)))
 
     def _carry(self, variable: Any) -> Any:
         name = variable.name_hint

@@ -78,9 +78,7 @@ class PackedExpression:
             self._add(array, packed.shape, Operand(packed), False, shape)
         return self._known[id(array)]
 
-    def _add(
-        self, key: Any, extents: tuple[int, ...], operand: Operand, flat: bool, shape: tuple[int, ...]
-    ) -> None:
+    def _add(self, key: Any, extents: tuple[int, ...], operand: Operand, flat: bool, shape: tuple[int, ...]) -> None:
         tensor = te.placeholder(extents, name=f"in{len(self.tensors)}")
         self.tensors.append(tensor)
         self.operands.append(operand)

@@ -20,8 +20,10 @@ TIR_NAMES = {"maximum": "relax.maximum", "minimum": "relax.minimum"}
 class Node:
     """One value. `args` holds nodes, arrays, lists of these, and Relax expressions that are neither (shapes, scalars).
 
-    `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`);
-    `packed` says that the value lives in blocks of channels, see `schedules.tiles.block_of`; `shape` is None unless every dimension is known. `facts` holds what a rewrite knows beyond the call's attributes.
+    `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`).
+    `shape` is None unless every dimension is known, `dtype` is empty for what is no tensor. `facts` holds what rewrites
+    know beyond the call's attributes. `packed` says that the value lives in blocks of channels, see
+    `schedules.tiles.block_of`.
     """
 
     op: str
@@ -52,6 +54,11 @@ class Graph:
     nodes: list[Node]
     outputs: list[Any]
     returns_tuple: bool
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the shape of every tensor is known."""
+        return all(node.shape is not None or not node.dtype for node in self.params + self.nodes)
 
     def replace(self, old: Node, new: Node) -> None:
         """Make every reader of `old`, results included, read `new`; call `relink` afterwards."""

@@ -14,13 +14,23 @@ LARGE_POOL = 5
 
 def normalize(graph: Graph) -> None:
     """Rewrite `graph` in place."""
-    for rewrite in (_powers, _sum_of_stack, _flatten_concat, _read_weights, _transposed_to_conv, _fold_affine, _pools, _resize):
+    for rewrite in (
+        _powers,
+        _sum_of_stack,
+        _flatten_concat,
+        _read_weights,
+        _shuffles,
+        _transposed_to_conv,
+        _fold_affine,
+        _pools,
+        _resize,
+    ):
         rewrite(graph)
         graph.relink()
 
 
 def _powers(graph: Graph) -> None:
-    """x ** 2  ->  square, x ** 0.5  ->  sqrt: a general power is a libm call an element."""
+    """X ** 2  ->  square, x ** 0.5  ->  sqrt: a general power is a libm call an element."""
     names = {2.0: "relax.square", 0.5: "relax.sqrt"}
     for node in graph.nodes:
         if node.op != "relax.power" or node.dtype != "float32" or not isinstance(node.args[1], np.ndarray):
@@ -92,14 +102,35 @@ def _read_weights(graph: Graph) -> None:
         )
 
 
+def _shuffles(graph: Graph) -> None:
+    """Channel shuffle (reshape, transpose, reshape), then depthwise conv  ->  depthwise conv that reads shuffled.
+
+    `shuffle` is the number of groups g: output channel c reads channel (c mod g) * C/g + c div g.
+    """
+    for node in graph.nodes:
+        if "weights" not in node.facts or node.facts["weights"].shape[:2] != (node.facts["groups"], 1):
+            continue
+        last = node.args[0]
+        swap = last.args[0] if last.op == "relax.reshape" else None
+        first = swap.args[0] if isinstance(swap, Node) and swap.op == "relax.permute_dims" else None
+        source = first.args[0] if isinstance(first, Node) and first.op == "relax.reshape" else None
+        if not isinstance(source, Node) or source.shape != last.shape or len(first.shape or ()) != 5:
+            continue
+        alone = all(len(step.users) == 1 and not graph.is_output(step) for step in (first, swap, last))
+        whole = first.shape[0] == source.shape[0] and first.shape[3:] == source.shape[2:]
+        if alone and whole and swap.attrs.axes is not None and swap.ints("axes") == [0, 2, 1, 3, 4]:
+            node.args[0] = source
+            node.facts["shuffle"] = first.shape[1]
+
+
 def _transposed_to_conv(graph: Graph) -> None:
     """Transposed convolution  ->  stride-1 convolution with one output channel a phase, then interleaving of phases.
 
-    Output pixel o = s*i + a - p takes input i with tap a. Let phase f = (o + p) mod s and q = (o + p) div s: the taps are
-    a = f + s*t, the inputs i = q - t, t = 0 .. ceil(R/s) - 1: a convolution with kernel ceil(R/s) at each of s*s phases.
+    Output pixel o = s*i + a - p takes input i with tap a. Let phase f = (o + p) mod s and q = (o + p) div s: the taps
+    are a = f + s*t, the inputs i = q - t, t = 0 .. ceil(R/s) - 1: a convolution with kernel ceil(R/s) at each phase.
     """
     for node in list(graph.nodes):
-        source, weights = (node.args + [None, None])[:2]
+        source, weights = [*node.args, None, None][:2]
         eligible = node.op == "relax.nn.conv2d_transpose" and node.dtype == "float32" and node.shape is not None
         if not eligible or not isinstance(weights, np.ndarray) or not isinstance(source, Node) or source.shape is None:
             continue
@@ -192,9 +223,14 @@ def _pools(graph: Graph) -> None:
             continue
         if node.op in ("relax.nn.max_pool2d", "relax.nn.avg_pool2d"):
             _pool(graph, node, source)
-        elif node.op == "relax.mean" and node.attrs.axis is not None and len(source.shape) == 4:
-            if sorted(axis % 4 for axis in node.ints("axis")) == [2, 3] and node.attrs.keepdims:
-                node.op = "edgec.global_pool"
+        elif node.op == "relax.mean" and _is_over_pixels(node, source):
+            node.op = "edgec.global_pool"
+
+
+def _is_over_pixels(node: Node, source: Node) -> bool:
+    if node.attrs.axis is None or len(source.shape or ()) != 4 or not node.attrs.keepdims:
+        return False
+    return sorted(axis % 4 for axis in node.ints("axis")) == [2, 3]
 
 
 def _pool(graph: Graph, node: Node, source: Node) -> None:

@@ -39,7 +39,7 @@ def is_plain_elementwise(node: Node, rows: int, columns: int) -> bool:
     if node.op in VIEWS:
         return isinstance(node.args[0], Node) and matrix_of(node.args[0].shape or ()) == (rows, columns)
     if node.op in UNARY or node.op in PARAMETRIC:
-        return isinstance(node.args[0], Node) and node.args[0].shape == node.shape
+        return isinstance(node.args[0], Node) and bool(node.args[0].shape == node.shape)
     return node.op in BINARY and all(_is_operand(arg) for arg in node.args)
 
 
@@ -80,7 +80,8 @@ class PlainExpression:
         def value(arg: Any, reader: Node) -> Any:
             if isinstance(arg, Node) and (id(arg) in self.members or id(arg) in given):
                 return member(arg)
-            return self.load(arg, reader.shape if reader.op not in VIEWS else arg.shape, row, column)
+            shape = arg.shape if reader.op in VIEWS else reader.shape
+            return self.load(arg, shape or (), row, column)
 
         return member(node)
 

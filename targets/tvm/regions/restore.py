@@ -40,8 +40,14 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
 
 def _convolution(node: Node, expression: Callable[[Any], Any]) -> Any:
     facts = node.facts
+    source = expression(node.args[0])
+    if "shuffle" in facts:
+        n, c, h, w = node.args[0].shape
+        groups = facts["shuffle"]
+        grouped = relax.op.reshape(source, (n, groups, c // groups, h, w))
+        source = relax.op.reshape(relax.op.permute_dims(grouped, [0, 2, 1, 3, 4]), (n, c, h, w))
     conv = relax.op.nn.conv2d(
-        expression(node.args[0]),
+        source,
         relax.const(facts["weights"]),
         strides=facts["strides"],
         padding=facts["padding"],

@@ -1,167 +1,43 @@
 """Convolution: any kernel, stride, dilation, padding and group count, by one register-tiled template.
 
 Tile rows of pixels x vectors of output channels stay in registers over the whole reduction. The reduction is scheduled
-first and the epilogue pulled in behind it (`reverse_compute_at`): where the tile does not divide the row, the store gets
-the predicate and the multiply-adds none. Pulling the reduction into a split epilogue instead clips its region to a
+first and the epilogue pulled in behind it (`reverse_compute_at`): where the tile does not divide the row, the store
+gets the predicate and the multiply-adds none. Pulling the reduction into a split epilogue instead clips its region to a
 variable extent, which ends unrolling and register use.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from tvm import te, tirx
+from tvm import te
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.tiles import (
-    MAX_VECTORS,
-    TASKS_PER_CORE,
-    ConvTile,
-    block_of,
-    ceil_div,
-    conv_tile,
-    divisors,
-    reduction_step,
-    task_rows,
-    tile_cost,
+from edgec.targets.tvm.schedules.conv_plan import (
+    ConvPlan,
+    ConvShape,
+    conv_shape,
+    first_group,
+    group_span,
+    pack_bias,
+    pack_weights,
+    plan,
+    window_weights,
 )
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of, ceil_div, divisors, reduction_step
 from edgec.targets.tvm.target_model import TargetModel
 
-FLOAT_BYTES = 4
 CACHED_SOURCE = "source_global"
 """TVM's name of the block that `cache_read` makes of the stage `source`."""
-COPY_COST = 1.2
-"""A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
-
-
-@dataclass(frozen=True)
-class ConvShape:
-    """Everything the template depends on."""
-
-    batch: int
-    cin: int
-    height: int
-    width: int
-    out: int
-    out_height: int
-    out_width: int
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    dilation: tuple[int, int]
-    padding: tuple[int, int, int, int]
-    groups: int
-    packed_input: bool
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether each output pixel reads the one input pixel at its own place."""
-        same = (self.height, self.width) == (self.out_height, self.out_width)
-        return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.padding) and same and self.packed_input
-
-
-@dataclass(frozen=True)
-class ConvPlan:
-    """Decisions: register tile, whether rows are fused into one, rows of a task (None: tasks are rows x vectors)."""
-
-    tile: ConvTile
-    flat: bool
-    columns: int
-    rows: int | None
 
 
 def match(node: Node) -> bool:
     """Whether `node` is a convolution with constant weights that is not depthwise."""
     return "weights" in node.facts
-
-
-def conv_shape(node: Node) -> ConvShape:
-    """Return the template's parameters for `node`."""
-    facts, source = node.facts, node.args[0]
-    batch, cin, height, width = source.shape
-    assert node.shape is not None
-    return ConvShape(
-        batch=batch,
-        cin=cin,
-        height=height,
-        width=width,
-        out=facts["weights"].shape[0],
-        out_height=node.shape[2],
-        out_width=node.shape[3],
-        kernel=facts["weights"].shape[2:],
-        strides=tuple(facts["strides"]),
-        dilation=tuple(facts["dilation"]),
-        padding=tuple(facts["padding"]),
-        groups=facts["groups"],
-        packed_input=source.packed,
-    )
-
-
-def group_span(shape: ConvShape, channels: int) -> int:
-    """Return how many groups a tile of `channels` output channels touches at most: it reads that many groups' inputs."""
-    each = shape.out // shape.groups
-    firsts = range(0, shape.out, channels)
-    return max((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts)
-
-
-def first_group(tile: Any, channels: int, span: int, shape: ConvShape) -> Any:
-    """Return the first of the `span` groups whose inputs tile number `tile` reads; an expression or an integer."""
-    group = tile * channels // (shape.out // shape.groups)
-    last = shape.groups - span
-    return min(group, last) if isinstance(tile, int) else tirx.min(group, last)
-
-
-def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
-    """Return the tiles for a convolution of `shape`."""
-    block = block_of(shape.out, model)
-    blocks = ceil_div(shape.out, block)
-    work = tuple(float(group_span(shape, vectors * block)) for vectors in range(1, MAX_VECTORS + 1))
-    rows_tile = conv_tile(blocks, shape.out_width, block, model, work=work)
-    columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
-    if shape.pointwise:
-        pixels = shape.out_height * shape.out_width
-        tile = conv_tile(blocks, pixels, block, model, exact=True, work=work)
-        waste = columns / shape.out_width
-        if _cost(tile, block, model) <= COPY_COST * waste * _cost(rows_tile, block, model):
-            return ConvPlan(tile, flat=True, columns=pixels, rows=None)
-    tile = rows_tile
-    if columns != shape.out_width and not any(shape.padding):
-        exact = conv_tile(blocks, shape.out_width, block, model, exact=True, work=work)
-        if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
-            tile, columns = exact, shape.out_width
-    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * FLOAT_BYTES
-    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
-
-
-def _cost(tile: ConvTile, block: int, model: TargetModel) -> float:
-    return tile_cost(tile.vectors, tile.pixels, block, model)
-
-
-def window_weights(weights: Array, shape: ConvShape, channels: int) -> Array:
-    """Return [K, C/groups, R, S] as [K rounded up, C window, R, S]: what each tile of `channels` outputs reads.
-
-    The window are the groups a tile touches; weights of groups that are not an output's own are zero.
-    """
-    out, cin, *kernel = weights.shape
-    span, each = group_span(shape, channels), out // shape.groups
-    wide = np.zeros((ceil_div(out, channels) * channels, span * cin, *kernel), np.float32)
-    for group in range(shape.groups):
-        for row in range(group * each, (group + 1) * each):
-            at = (group - first_group(row // channels, channels, span, shape)) * cin
-            wide[row, at : at + cin] = weights[row]
-    return wide
-
-
-def pack_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
-    """Return [K, C, R, S] as [K/(vectors*block), C/step, R, S, step, vectors, block]: the order the loops read them."""
-    out, cin, rows, columns = weights.shape
-    split = weights.reshape(out // (vectors * block), vectors, block, cin // step, step, rows, columns)
-    return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
 
 def lower(region: Region, model: TargetModel) -> Kernel:
@@ -173,9 +49,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
     step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
     packed = pack_weights(weights, step, block, choice.tile.vectors)
-    bias = np.zeros(ceil_div(shape.out, block) * block, np.float32)
-    bias[: shape.out] = node.facts["bias"]
-    bias = bias.reshape(-1, block)
+    bias = pack_bias(node.facts["bias"], block)
 
     source = _source_tensor(shape, choice, model)
     weight_tensor, bias_tensor = te.placeholder(packed.shape, name="weights"), te.placeholder(bias.shape, name="bias")
@@ -282,7 +156,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     if pad is not None:
         _schedule_pad(sch, pad, task if choice.rows is not None else None)
     if model.multiplies_by_lane and vector_loads:
-        _load_vectors(sch, conv, s)
+        load_vectors(sch, conv, s, rb)
     sch.decompose_reduction(conv, rc)
     return sch
 
@@ -307,18 +181,25 @@ def _schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
         sch.parallel(sch.fuse(*lead))
 
 
-def _load_vectors(sch: Schedule, conv: Any, at: Any) -> None:
+def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any) -> None:
     """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
 
     The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
+
+    Args:
+        sch: The schedule.
+        block: The reduction; its first operand is copied.
+        at: Loop in which to copy.
+        lane: Loop over the reduced lanes.
     """
-    cached = sch.cache_read(conv, 0, "global")
+    cached = sch.cache_read(block, 0, "global")
     sch.compute_at(cached, at, preserve_unit_loops=True)
-    *inner, lane = sch.get_loops(cached)[-5:]
-    sch.vectorize(lane)
+    rank = len(sch.get(cached).iter_vars)
+    *inner, vector = sch.get_loops(cached)[-rank:]
+    sch.vectorize(vector)
     for loop in inner:
         sch.unroll(loop)
-    sch.unroll(sch.get_loops(conv)[-4])
+    sch.unroll(lane)
 
 
 def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> None:
@@ -328,6 +209,4 @@ def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> N
     """
     block = sch.get_sblock(block_name)
     for name in dict.fromkeys(names):
-        sch.transform_layout(
-            block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b)
-        )
+        sch.transform_layout(block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b))

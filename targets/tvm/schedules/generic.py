@@ -22,7 +22,22 @@ SPATIAL = 0
 VECTOR_OPERATORS = frozenset(
     f"tirx.{name}"
     for name in (
-        *("exp", "exp2", "log", "log2", "sqrt", "floor", "ceil", "fabs", "round", "trunc", "nearbyint", "pow", "sin", "cos"),
+        *(
+            "exp",
+            "exp2",
+            "log",
+            "log2",
+            "sqrt",
+            "floor",
+            "ceil",
+            "fabs",
+            "round",
+            "trunc",
+            "nearbyint",
+            "pow",
+            "sin",
+            "cos",
+        ),
         *("tanh", "sigmoid", "fma", "reinterpret", "if_then_else", "shift_left", "shift_right", "likely"),
         *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "isnan"),
     )

@@ -26,13 +26,15 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     batch, blocks, height, width, _ = packed_shape(plain, block)
     source = te.placeholder((batch, blocks, height, width, block), name="source")
     rh, rw = te.reduce_axis((0, height), "rh"), te.reduce_axis((0, width), "rw")
-    rows = te.compute((batch, blocks, width, block), lambda n, c, w, b: te.sum(source[n, c, rh, w, b], axis=rh), name="rows")
-    total = te.compute((batch, blocks, 1, 1, block), lambda n, c, h, w, b: te.sum(rows[n, c, rw, b], axis=rw), name="total")
+    rows = te.compute(
+        (batch, blocks, width, block), lambda n, c, w, b: te.sum(source[n, c, rh, w, b], axis=rh), name="rows"
+    )
+    total = te.compute(
+        (batch, blocks, 1, 1, block), lambda n, c, h, w, b: te.sum(rows[n, c, rw, b], axis=rw), name="total"
+    )
     expression = PackedExpression(region.members, model)
     scale = f32(1.0 / (height * width))
-    out = te.compute(
-        packed_shape(expression.shape, block), lambda *i: expression.at(i, total(*i) * scale), name="out"
-    )
+    out = te.compute(packed_shape(expression.shape, block), lambda *i: expression.at(i, total(*i) * scale), name="out")
     sch = schedule(Schedule(te.create_prim_func([source, *expression.tensors, out])))
     operands = [Operand(node.args[0], packed=True), *expression.operands]
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="global_pool")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from tvm import te, tirx
@@ -85,11 +86,13 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
             at = channel - start
             # Lanes past the last channel repeat no operand's memory: they read what the last operand pads with.
             item = tensor[n, floordiv(at, part_block), h, w, floormod(at, part_block)]
-            element = item if element is None else tirx.if_then_else(floordiv(channel, run) < ends[start], item, element)
+            element = (
+                item if element is None else tirx.if_then_else(floordiv(channel, run) < ends[start], item, element)
+            )
         return expression.at((n, c, h, w, b), element)
 
     starts = [start for _, start, _ in parts] + [first]
-    ends = {start: after // run for start, after in zip(starts, starts[1:], strict=False)}
+    ends = {start: after // run for start, after in pairwise(starts)}
     last, start, part_block = parts[-1]
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
@@ -126,7 +129,9 @@ def lower_interleave(region: Region, model: TargetModel) -> Kernel:
             item = source[n, floordiv(channel, phase_block), row, column, floormod(channel, phase_block)]
         return expression.at((n, c, h, w, b), item)
 
-    return _kernel(expression, [source], [Operand(node.args[0], packed=True)], value, block if whole else 1, "interleave", model)
+    return _kernel(
+        expression, [source], [Operand(node.args[0], packed=True)], value, block if whole else 1, "interleave", model
+    )
 
 
 def unpack_function(shape: tuple[int, ...], model: TargetModel) -> Any:

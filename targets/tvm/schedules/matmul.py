@@ -1,4 +1,4 @@
-"""Matrix product: a pointwise convolution whose pixels are rows; constant weights are packed, others while computing."""
+"""Matrix product: a pointwise convolution whose pixels are rows; weights are packed, activations while computing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.plain import PlainExpression, matrix_of, unravel
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.kernel import (
+    Kernel,
+    Operand,
+    f32,
+    find_block,
+    finish,
+    floordiv,
+    floormod,
+    padded_stage,
+)
 from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, conv_tile
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -59,7 +68,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
 
     def read_left(b: Any, m: Any, k: Any) -> Any:
         index = unravel(m, (*lead, 1)) if shared else (*unravel(b, (*lead, 1)), m)
-        return source[_aligned(index, left.shape[:-1]) + (k,)]
+        return source[(*_aligned(index, left.shape[:-1]), k)]
 
     stage, read = None, read_left
     if padded_rows != rows:
@@ -88,9 +97,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     tensors = [source, weights, *expression.tensors, out]
     sch = schedule(Schedule(te.create_prim_func(tensors)), tile, math.gcd(columns, block))
     tail_shape = tail.shape
-    sch.transform_layout(
-        sch.get_sblock("out"), "out", lambda b, m, n: (*unravel(b * rows + m, tail_shape), n)
-    )
+    sch.transform_layout(sch.get_sblock("out"), "out", lambda b, m, n: (*unravel(b * rows + m, tail_shape), n))
     operands = [Operand(left), weight_operand, *expression.operands]
     detail = f"{tile.vectors}x{tile.pixels}"
     return Kernel(finish(sch), operands, tail_shape, packed=False, rule="matmul", detail=detail)
@@ -103,7 +110,15 @@ def _aligned(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 def _weights(
-    right: Any, lead: tuple[int, ...], tile: ConvTile, block: int, depth: int, columns: int, batch: int, *, constant: bool
+    right: Any,
+    lead: tuple[int, ...],
+    tile: ConvTile,
+    block: int,
+    depth: int,
+    columns: int,
+    batch: int,
+    *,
+    constant: bool,
 ) -> tuple[te.Tensor, Operand, te.Tensor]:
     """Return the parameter, its operand, and the stage [batch or 1, N/(vectors*block), K, vectors, block] to read."""
     groups = ceil_div(columns, tile.vectors * block)
@@ -115,7 +130,11 @@ def _weights(
 
     def element(b: Any, group: Any, k: Any, v: Any, i: Any) -> Any:
         n = (group * tile.vectors + v) * block + i
-        item = tensor[_aligned((*unravel(b, (*lead, 1)), k), tuple(right.shape[:-1])) + (n,)] if not constant else tensor[k, n]
+        item = (
+            tensor[(*_aligned((*unravel(b, (*lead, 1)), k), tuple(right.shape[:-1])), n)]
+            if not constant
+            else tensor[k, n]
+        )
         return item if columns % (tile.vectors * block) == 0 else tirx.if_then_else(n < columns, item, f32(0.0))
 
     packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="wp")

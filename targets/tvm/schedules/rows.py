@@ -52,7 +52,9 @@ def reduces_rows(node: Node) -> bool:
     if node.op not in REDUCTIONS or node.attrs.axis is None or not node.attrs.keepdims:
         return False
     shape = node.args[0].shape if isinstance(node.args[0], Node) else None
-    return bool(shape) and [axis % len(shape) for axis in node.ints("axis")] == [len(shape) - 1]
+    if not shape:
+        return False
+    return [axis % len(shape) for axis in node.ints("axis")] == [len(shape) - 1]
 
 
 def lower(region: Region, model: TargetModel) -> Kernel:
@@ -112,9 +114,13 @@ class _Stages:
         if whole:
             outer, inner = te.reduce_axis((0, whole), "ro"), te.reduce_axis((0, lanes), "ri")
             wide = te.compute(
-                (self.rows, lanes), lambda m, i: reducer(value(m, outer * lanes + i), axis=outer), name=self._name("wide")
+                (self.rows, lanes),
+                lambda m, i: reducer(value(m, outer * lanes + i), axis=outer),
+                name=self._name("wide"),
             )
-            parts.append(te.compute((self.rows,), lambda m: reducer(wide[m, inner], axis=inner), name=self._name("narrow")))
+            parts.append(
+                te.compute((self.rows,), lambda m: reducer(wide[m, inner], axis=inner), name=self._name("narrow"))
+            )
         if self.columns % lanes:
             rest = te.reduce_axis((0, self.columns % lanes), "rest")
             parts.append(
@@ -141,7 +147,9 @@ class _Stages:
         mean = self.reduce("relax.mean", value)
         variance = self.reduce("relax.mean", lambda m, n: (value(m, n) - mean(m, n)) * (value(m, n) - mean(m, n)))
         epsilon = f32(float(node.attrs.epsilon))
-        inverse = te.compute((self.rows,), lambda m: f32(1.0) / te.sqrt(variance(m, 0) + epsilon), name=self._name("join"))
+        inverse = te.compute(
+            (self.rows,), lambda m: f32(1.0) / te.sqrt(variance(m, 0) + epsilon), name=self._name("join")
+        )
         gamma, beta = node.args[1], node.args[2]
 
         def result(m: Any, n: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -34,7 +34,7 @@ def ceil_div(value: int, divisor: int) -> int:
     return -(-value // divisor)
 
 
-@lru_cache(maxsize=None)
+@cache
 def divisors(value: int) -> tuple[int, ...]:
     """Return the divisors of `value`, ascending."""
     return tuple(divisor for divisor in range(1, value + 1) if value % divisor == 0)
@@ -84,7 +84,7 @@ def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> floa
     return max(1.0, latency) + LOAD_WEIGHT * loads + (MANY_VECTORS_PENALTY if vectors > 4 else 0.0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def conv_tile(
     blocks: int,
     width: int,
@@ -113,7 +113,7 @@ def conv_tile(
     return ConvTile(1, 1) if best is None else best[2]
 
 
-@lru_cache(maxsize=None)
+@cache
 def task_rows(rows: int, row_bytes: int, model: TargetModel) -> int | None:
     """Return how many output rows make one task whose input slab stays in half of L2, or None where rows are too few.
 
@@ -132,7 +132,7 @@ def task_rows(rows: int, row_bytes: int, model: TargetModel) -> int | None:
     return best
 
 
-@lru_cache(maxsize=None)
+@cache
 def depthwise_pixels(width: int, taps: int, model: TargetModel) -> int:
     """Return how many output pixels of one vector a depthwise or pooling kernel of `taps` taps keeps in registers."""
     few_taps = 9

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from tvm import te
+from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, find_block, finish, padded_stage
+from edgec.targets.tvm.schedules.conv_plan import pack_bias
+from edgec.targets.tvm.schedules.kernel import (
+    Kernel,
+    Operand,
+    f32,
+    find_block,
+    finish,
+    floordiv,
+    floormod,
+    padded_stage,
+)
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, depthwise_pixels, divisors
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -46,9 +56,11 @@ def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
     packed = np.zeros((blocks * block, rows, columns), np.float32)
     packed[:channels] = weights[:, 0]
     packed = np.ascontiguousarray(packed.reshape(blocks, block, rows, columns).transpose(0, 2, 3, 1))
-    bias = np.zeros(blocks * block, np.float32)
-    bias[:channels] = node.facts["bias"]
-    weight_tensor, bias_tensor = te.placeholder(packed.shape, name="weights"), te.placeholder((blocks, block), name="bias")
+    bias = pack_bias(node.facts["bias"], block)
+    weight_tensor, bias_tensor = (
+        te.placeholder(packed.shape, name="weights"),
+        te.placeholder((blocks, block), name="bias"),
+    )
     window = _Window(node, model, 0.0, (rows, columns), node.facts["strides"], node.facts["dilation"])
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     conv = te.compute(
@@ -63,11 +75,9 @@ def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
         name="out",
     )
     tensors = [window.source, weight_tensor, bias_tensor, *expression.tensors, out]
-    operands = [Operand(node.args[0], packed=True), Operand(packed), Operand(bias.reshape(blocks, block))]
+    operands = [Operand(node.args[0], packed=True), Operand(packed), Operand(bias)]
     sch = schedule(Schedule(te.create_prim_func(tensors)), window.pixels, model)
-    return Kernel(
-        finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="depthwise"
-    )
+    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="depthwise")
 
 
 def lower_pool(region: Region, model: TargetModel) -> Kernel:
@@ -78,7 +88,9 @@ def lower_pool(region: Region, model: TargetModel) -> Kernel:
     window = _Window(node, model, LOWEST if maximum else 0.0, size, node.facts["strides"], (1, 1))
     r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
     reduce = te.max if maximum else te.sum
-    conv = te.compute(window.shape, lambda n, c, h, w, b: reduce(window.read(n, c, h, w, b, r, s), axis=[r, s]), name="conv")
+    conv = te.compute(
+        window.shape, lambda n, c, h, w, b: reduce(window.read(n, c, h, w, b, r, s), axis=[r, s]), name="conv"
+    )
     expression = PackedExpression(region.members, model)
     tensors, operands = [window.source], [Operand(node.args[0], packed=True)]
     scale = None
@@ -143,14 +155,33 @@ class _Window:
         width = (columns - 1) * strides[1] + (window[1] - 1) * dilation[1] + 1
         self.source = te.placeholder(packed_shape(plain, block), name="source")
         self.stage = self.source
-        if any(node.facts["padding"]) or height > plain[2] or width > plain[3]:
+        read = self.source
+        if "shuffle" in node.facts:
+            read = _shuffled(self.source, plain[1], node.facts["shuffle"], block)
+        if any(node.facts["padding"]) or read is not self.source or height > plain[2] or width > plain[3]:
             lead = [int(extent) for extent in self.source.shape[:2]]
-            self.stage = padded_stage(self.source, (*lead, height, width, block), (0, 0, top, left, 0), filling)
+            extents, before = packed_shape(plain, block), (0, 0, top, left, 0)
+            self.stage = padded_stage(
+                self.source, (*lead, height, width, block), before, filling, read=read, extents=extents
+            )
         self.shape = (plain[0], ceil_div(plain[1], block), out_height, columns, block)
 
     def read(self, n: Any, c: Any, h: Any, w: Any, b: Any, r: Any, s: Any) -> Any:
         (sh, sw), (dh, dw) = self.strides, self.dilation
         return self.stage[n, c, h * sh + r * dh, w * sw + s * dw, b]
+
+
+def _shuffled(source: te.Tensor, channels: int, groups: int, block: int) -> Callable[..., Any]:
+    """Return how to read a packed tensor whose channels are shuffled between `groups` groups."""
+
+    def read(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
+        channel = c * block + b
+        origin = floormod(channel, groups) * (channels // groups) + floordiv(channel, groups)
+        # Spare lanes of the last block stay inside the tensor.
+        origin = tirx.min(origin, channels - 1) if channels % block else origin
+        return source[n, floordiv(origin, block), h, w, floormod(origin, block)]
+
+    return read
 
 
 def schedule(sch: Schedule, pixels: int, model: TargetModel) -> Schedule:
@@ -191,5 +222,3 @@ def _task_rows(sch: Schedule, h: Any, pad: Any | None, model: TargetModel) -> in
         if (height * count // rows + 2) * width * block * FLOAT_BYTES <= model.l1 * 3 // 4 or count <= FEW_ROWS:
             return count
     return 1
-
-

@@ -8,8 +8,6 @@ bits of float32: results differ from the direct sum by less than 1e-4 of the out
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,21 +17,21 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.conv import ConvShape, conv_shape
+from edgec.targets.tvm.schedules.conv import load_vectors
+from edgec.targets.tvm.schedules.conv_plan import ConvShape, conv_shape, pack_bias
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.tiles import (
-    MAX_VECTORS,
-    block_of,
-    ceil_div,
-    divisors,
-    fits_registers,
-    reduction_step,
-    tile_cost,
+from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, reduction_step
+from edgec.targets.tvm.schedules.winograd_plan import (
+    ADVANTAGE,
+    OUT,
+    PATCH,
+    WinogradPlan,
+    direct_cycles,
+    plan,
+    winograd_cycles,
 )
 from edgec.targets.tvm.target_model import TargetModel
 
-OUT, PATCH = 4, 6
-FLOAT_BYTES = 4
 G = np.array(
     [
         [1 / 4, 0, 0],
@@ -44,39 +42,6 @@ G = np.array(
         [0, 0, 1],
     ]
 )
-INPUT_CYCLES = 190.0
-OUTPUT_CYCLES = 130.0
-"""Cycles to transform one tile of one vector of channels: loads, stores and additions, measured together."""
-NEAR_BYTES, FAR_BYTES, DISTANT_BYTES = 32.0, 20.0, 9.0
-"""Bytes a cycle that stream from L2, from beyond it, and from beyond `DISTANT` times L2 (memory), measured on Zen 5."""
-DISTANT = 24
-TASK_CYCLES = 2000.0
-TASK_ROWS, TASK_PARTS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6, 8)
-"""Sizes of tasks that are looked at: rows of tiles, and parts of such a row."""
-SHORTEST_TASK = 8
-"""Tiles a task has in a row at least, unless the row is shorter."""
-OVERFLOW = 1.25
-"""What work costs more whose transformed input and products do not fit L2 together."""
-ADVANTAGE = 0.85
-"""Winograd is taken where its estimate is below this share of the direct convolution's."""
-
-
-@dataclass(frozen=True)
-class WinogradPlan:
-    """Tiling: counts of 4x4 tiles, padded to whole tasks, and the register tile `vectors` x (`high` x `wide`) tiles.
-
-    A task is `task_rows` x `task_columns` tiles; with `by_channels` it is one group of vectors of output channels over
-    all tiles, and the input is transformed beforehand: each weight is then read once.
-    """
-
-    rows: int
-    columns: int
-    task_rows: int
-    task_columns: int
-    vectors: int
-    high: int
-    wide: int
-    by_channels: bool
 
 
 def match(node: Node, model: TargetModel) -> bool:
@@ -89,76 +54,6 @@ def match(node: Node, model: TargetModel) -> bool:
         return False
     shape = conv_shape(node)
     return winograd_cycles(shape, plan(shape, model), model) < ADVANTAGE * direct_cycles(shape, model)
-
-
-def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
-    """Return the estimated cycles of the direct convolution."""
-    block = block_of(shape.out, model)
-    blocks = ceil_div(shape.out, block)
-    return shape.batch * blocks * shape.cin * 9 * shape.out_height * shape.out_width / model.fma_ports
-
-
-def winograd_cycles(shape: ConvShape, choice: WinogradPlan, model: TargetModel) -> float:
-    """Return the estimated cycles of the Winograd convolution tiled by `choice`, times the cores left idle."""
-    block = block_of(shape.out, model)
-    blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, block_of(shape.cin, model))
-    tiles = shape.batch * choice.rows * choice.columns
-    points = PATCH * PATCH
-    cost = tile_cost(choice.vectors, choice.high * choice.wide, block, model)
-    products = points * tiles * blocks * shape.cin / model.fma_ports * cost
-    weights = points * shape.cin * blocks * block * FLOAT_BYTES
-    image = points * choice.task_rows * choice.task_columns * shape.cin * FLOAT_BYTES
-    result = points * choice.task_rows * choice.task_columns * choice.vectors * block * FLOAT_BYTES
-    products *= OVERFLOW if image + result > model.l2 * 3 // 4 else 1.0
-    if choice.by_channels:
-        tasks = shape.batch * blocks // choice.vectors
-        written = image / DISTANT_BYTES if image > model.l2 // 2 else 0.0
-        streamed = shape.batch * weights / _rate(weights, model) + tasks * image / _rate(image, model)
-    else:
-        tasks, written = tiles // (choice.task_rows * choice.task_columns), 0.0
-        streamed = tasks * weights / _rate(weights, model)
-    idle = ceil_div(tasks, model.cores) * model.cores / tasks
-    transforms = tiles * (in_blocks * INPUT_CYCLES + blocks * OUTPUT_CYCLES) * 2 / model.fma_ports
-    return (max(products, streamed) + transforms + written + tasks * TASK_CYCLES) * idle
-
-
-def _rate(size: float, model: TargetModel) -> float:
-    """Return the bytes a cycle at which data of `size` bytes, read again and again, arrive."""
-    if size <= model.l2 // 2:
-        return NEAR_BYTES
-    return FAR_BYTES if size <= DISTANT * model.l2 else DISTANT_BYTES
-
-
-@lru_cache(maxsize=None)
-def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
-    """Return the tiling with the lowest estimate."""
-    rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
-    blocks = ceil_div(shape.out, block_of(shape.out, model))
-    candidates = []
-    for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
-        for parts in (count for count in TASK_PARTS if count == 1 or columns // count >= SHORTEST_TASK):
-            across = ceil_div(columns, parts)
-            for vectors, high, wide in _register_tiles(blocks, task_rows, across, model):
-                task_columns = ceil_div(across, wide) * wide
-                padded_rows = ceil_div(rows, task_rows) * task_rows
-                padded_columns = ceil_div(columns, task_columns) * task_columns
-                tiling = (padded_rows, padded_columns, task_rows, task_columns, vectors, high, wide)
-                candidates.append(WinogradPlan(*tiling, by_channels=False))
-                if task_rows == rows and parts == 1:
-                    candidates.append(WinogradPlan(*tiling, by_channels=True))
-    return min(candidates, key=lambda candidate: winograd_cycles(shape, candidate, model))
-
-
-def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) -> list[tuple[int, int, int]]:
-    """Return the (vectors, high, wide) that fit the registers: several rows only where a row is short."""
-    tiles = []
-    for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
-        # Widths that round the row up to the same count differ in cost only: the widest is best.
-        widths = {ceil_div(columns, count) for count in range(1, columns + 1)}
-        tiles += [(vectors, 1, wide) for wide in sorted(widths) if fits_registers(vectors, wide, model)][-3:]
-        heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, model)]
-        tiles += [(vectors, high, columns) for high in heights[-1:]]
-    return tiles
 
 
 def transform_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
@@ -179,9 +74,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
     step = reduction_step(shape.cin, in_block)
     transformed = transform_weights(weights, step, block, choice.vectors)
-    bias = np.zeros(ceil_div(shape.out, block) * block, np.float32)
-    bias[: shape.out] = node.facts["bias"]
-    bias = bias.reshape(-1, block)
+    bias = pack_bias(node.facts["bias"], block)
     source = te.placeholder(packed_shape(node.args[0].shape, in_block), name="source")
     weight_tensor = te.placeholder(transformed.shape, name="weights")
     bias_tensor = te.placeholder(bias.shape, name="bias")
@@ -200,7 +93,8 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         name="out",
     )
     tensors = [source, weight_tensor, bias_tensor, *expression.tensors, out]
-    sch = schedule(Schedule(te.create_prim_func(tensors)), choice)
+    by_lane = model.multiplies_by_lane and step % model.lanes == 0
+    sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=by_lane)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
     tasks = "by channels" if choice.by_channels else f"{choice.task_rows}x{choice.task_columns}"
     detail = f"{choice.vectors}x{choice.high}x{choice.wide}, tasks {tasks}"
@@ -286,7 +180,7 @@ def _output_rows(m: Sequence[Any]) -> list[Any]:
     ]
 
 
-def schedule(sch: Schedule, choice: WinogradPlan) -> Schedule:
+def schedule(sch: Schedule, choice: WinogradPlan, *, by_lane: bool) -> Schedule:
     """Tasks are rows of tiles: transform their input for all channels, then group by group multiply and transform back.
 
     `full` covers whole tiles, so every extent below it is constant; only the store of `out` is guarded.
@@ -318,6 +212,8 @@ def schedule(sch: Schedule, choice: WinogradPlan) -> Schedule:
     sch.vectorize(b)
     for loop in (yi, xi, k):
         sch.unroll(loop)
+    if by_lane:
+        load_vectors(sch, product, rc, rb)
 
     n, i, j, c, y, x, b = sch.get_loops(image)[-7:]
     sch.reorder(n, c, y, x, i, j, b)

@@ -1,0 +1,60 @@
+"""Sensitivity of the demo detector, edgec's way and the naive one: `python bench/sensitivity_speed.py`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import onnx_ir as ir
+from quantization_tasks import TASKS
+
+from edgec.data.evaluate import evaluate
+from edgec.data.metrics.base import MetricContext
+from edgec.passes.prune.plan import PrunePlan
+from edgec.passes.prune.prepare import prepare
+from edgec.passes.prune.probe import Measure
+from edgec.passes.prune.prune import PruneOptions, Study
+from edgec.passes.prune.rank import choose
+from edgec.passes.prune.sensitivity import RATIOS, measure_sensitivity
+from edgec.passes.prune.slice import masked_weights
+from edgec.reference.session import Reference
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--every", type=int, default=1, help="naive way: time every n-th point only, and extrapolate")
+    parser.add_argument("--include", nargs="*", default=["/head/*"])
+    options = parser.parse_args()
+    task = TASKS["detector"]
+    model = prepare(task.load())
+    samples = list(task.samples("calibration", options.pictures))
+    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1", include=tuple(options.include)), None)
+    measure = Measure(samples, task.metric, MetricContext(task.read()))
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        report = measure_sensitivity(
+            model, study.groups, study.rankings, measure, criterion="l1", journal=Path(folder) / "journal"
+        )
+        ours = time.monotonic() - start
+    points = [(group, ratio) for group in study.groups for ratio in RATIOS]
+    timed = points[:: options.every]
+    worst, start = 0.0, time.monotonic()
+    for group, ratio in timed:
+        plan = PrunePlan.of({group.name: (group, choose(group, study.rankings[group.name], ratio))})
+        pruned = model.clone()
+        for name, array in masked_weights(model, study.channels, plan).items():
+            pruned.graph.initializers[name].const_value = ir.tensor(array, name=name)
+        value = evaluate(Reference(pruned, threads=1).run, samples, {"m": task.make()})["m"].value
+        loss = report.groups[group.name].losses[RATIOS.index(ratio)]
+        worst = max(worst, abs(report.baseline - value - loss))
+    naive = (time.monotonic() - start) * len(points) / len(timed)
+    print(f"{len(points)} points, {len(samples)} pictures, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    print(f"edgec {ours:.0f} s, naive {naive:.0f} s: {naive / ours:.1f} times; largest difference of {worst:.1e}")
+
+
+if __name__ == "__main__":
+    main()

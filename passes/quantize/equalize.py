@@ -1,0 +1,238 @@
+"""`find_scales`: channels of a tensor brought to like ranges, so that one scale suits them all; outputs stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.errors import BadOption
+from edgec.model.graph import add_constant, attribute, constant, scalar
+from edgec.passes.canonicalize.rule import label
+from edgec.passes.statistics.ranges import Ranges
+from edgec.passes.statistics.sweep import sweep
+
+Array = np.ndarray[Any, Any]
+
+HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Identity"})
+"""f(a x) = a f(x) for a > 0, channel by channel."""
+MOST_GAIN = 256.0
+"""Largest factor between two channels that is evened out; beyond, a channel is as good as dead."""
+CLIPPED = 0.999
+"""Share of a clip's limit from which a channel counts as clipped."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A tensor whose channels can be scaled: layers that read it undo what `absorber` does.
+
+    Attributes:
+        value: The tensor, [n, channels, ...].
+        readers: Convolutions, all that read it.
+        passed: Nodes between the absorber and the tensor that a scale per channel passes.
+        absorber: Layer, or Mul by a constant, that takes the scale in.
+    """
+
+    value: ir.Value
+    readers: tuple[ir.Node, ...]
+    passed: tuple[ir.Node, ...]
+    absorber: ir.Node
+
+
+def find_scales(
+    model: ir.Model, samples: Iterable[Mapping[str, Array]], *, power_of_two: bool = False, threads: int | None = None
+) -> dict[str, tuple[float, ...]]:
+    """Return, for each tensor that gains by it, the scale s_i of each channel; `apply_scales` puts them in.
+
+    Channel i of a tensor is divided by s_i in the layer before it, and the layers that read it are multiplied by s_i
+    (Nagel et al., "Data-free quantization through weight equalization", 2019). In front of depthwise convolutions
+    s_i = r_i / max r, r the largest magnitude of each channel on the samples: all channels fill the range, and the
+    weights have a scale a channel anyway. In front of others s_i = sqrt(r_i / w_i), w_i the largest weight that reads
+    the channel, so that neither gets worse (Xiao et al., "SmoothQuant", 2022).
+
+    ReLU passes a scale. ReLU6 clips at 6 s_i after it: so a channel that is clipped on some sample keeps its scale,
+    and one that is not is enlarged no further than to 6. Beyond what the samples show it may be clipped earlier, as
+    by any calibrated range. HardSwish, Sigmoid and the like do not pass a scale.
+
+    Args:
+        model: In canonical form.
+        samples: Inputs by name.
+        power_of_two: Keep to scales that are powers of two.
+        threads: As for `Reference`.
+    """
+    sites = find_sites(model)
+    if not sites:
+        return {}
+    ranges = {site.value.name or "": Ranges(axis=1) for site in sites}
+    sweep(model, samples, {name: [each] for name, each in ranges.items()}, threads=threads)
+    result = {}
+    for site in sites:
+        found = ranges[site.value.name or ""]
+        scales = _scales(site, np.maximum(found.high, -found.low))
+        if power_of_two:
+            scales = 2.0 ** np.rint(np.log2(scales))
+        result[site.value.name or ""] = tuple(float(scale) for scale in scales)
+    return result
+
+
+def apply_scales(model: ir.Model, scales: Mapping[str, Sequence[float]]) -> ir.Model:
+    """Return a copy of `model` with channels scaled as `find_scales` says; its outputs are the same.
+
+    Raises:
+        BadOption: A tensor cannot be scaled, or has another number of channels.
+    """
+    changed = model.clone()
+    sites = {site.value.name: site for site in find_sites(changed)}
+    for name, given in scales.items():
+        site = sites.get(name)
+        if site is None or len(given) != _channels(site.value):
+            problem = f"the calibration table scales {len(given)} channels of {name!r}, which this model does not have"
+            raise BadOption(problem, remedy="Calibrate this model again.")
+        _apply(changed.graph, site, np.asarray(given, np.float64))
+    return changed
+
+
+def find_sites(model: ir.Model) -> list[Site]:
+    """Return the tensors whose channels can be scaled; no absorber twice."""
+    sites: list[Site] = []
+    taken: set[ir.Node] = set()
+    for node in model.graph:
+        value = node.inputs[0] if node.op_type == "Conv" and not node.domain else None
+        if value is None or any(value is site.value for site in sites):
+            continue
+        readers = tuple(use.node for use in value.uses())
+        absorber, passed = _absorber(value)
+        if absorber is None or absorber in taken or not all(_undoes(reader, value) for reader in readers):
+            continue
+        taken.add(absorber)
+        sites.append(Site(value, readers, tuple(passed), absorber))
+    return sites
+
+
+def _undoes(reader: ir.Node, value: ir.Value) -> bool:
+    weights = reader.inputs[1] if reader.op_type == "Conv" and not reader.domain else None
+    alone = weights is not None and constant(weights) is not None and len(weights.uses()) == 1
+    return alone and reader.inputs[0] is value and attribute(reader, "group", 1) in (1, _channels(value))
+
+
+def _absorber(value: ir.Value) -> tuple[ir.Node | None, list[ir.Node]]:
+    """Walk up from `value` to what takes a scale per channel in; None if something on the way does not pass it."""
+    passed: list[ir.Node] = []
+    current, first = value, True
+    while True:
+        node = current.producer()
+        if node is None or node.domain or current.is_graph_output() or (not first and len(current.uses()) != 1):
+            return None, []
+        first = False
+        if node.op_type in ("Conv", "ConvTranspose") and _own_constants(node, node.inputs[1:]):
+            fits = node.op_type == "Conv" or attribute(node, "group", 1) == 1
+            return (node, passed) if fits else (None, [])
+        data = _data_input(node)
+        if data is None:
+            return None, []
+        if node.op_type == "Mul":
+            return node, passed
+        passed.append(node)
+        current = data
+
+
+def _data_input(node: ir.Node) -> ir.Value | None:
+    """Return the input that a scale per channel passes to, None if there is none."""
+    if node.op_type in HOMOGENEOUS and len(node.outputs) == 1:
+        return node.inputs[0]
+    if node.op_type == "Clip":
+        low = scalar(node.inputs[1]) if len(node.inputs) > 1 else None
+        high = scalar(node.inputs[2]) if len(node.inputs) > 2 else None
+        return node.inputs[0] if low == 0 and high is not None else None
+    if node.op_type in ("Mul", "Add"):
+        for index in (0, 1):
+            data, other = node.inputs[1 - index], constant(node.inputs[index])
+            if other is not None and data is not None and _per_channel(other, data):
+                return data
+    return None
+
+
+def _per_channel(array: Array, data: ir.Value) -> bool:
+    shape = (1,) * (4 - array.ndim) + array.shape
+    rank4 = data.shape is not None and len(data.shape) == 4
+    return rank4 and array.ndim <= 4 and shape[0] == shape[2] == shape[3] == 1 and shape[1] in (1, _channels(data))
+
+
+def _own_constants(node: ir.Node, values: Sequence[ir.Value | None]) -> bool:
+    return all(value is None or (constant(value) is not None and len(value.uses()) == 1) for value in values)
+
+
+def _channels(value: ir.Value) -> int:
+    return int(value.shape[1]) if value.shape is not None and isinstance(value.shape[1], int) else -1
+
+
+def _scales(site: Site, magnitudes: Array) -> Array:
+    """Return s [channels], > 0; `magnitudes` is the largest of each channel."""
+    r = np.maximum(magnitudes, magnitudes.max(initial=0) / MOST_GAIN)
+    if not r.any():
+        return np.ones(len(r))
+    depthwise = all(attribute(reader, "group", 1) != 1 for reader in site.readers)
+    w = np.ones(len(r)) if depthwise else _weights(site)
+    scales = r if depthwise else np.sqrt(r / np.maximum(w, w.max() / MOST_GAIN))
+    # The largest channel keeps its range: nothing grows, and what is clipped on the way up stays comparable.
+    scales = scales / (scales * (r.max() / r))[r.argmax()]
+    scales = np.clip(scales, 1 / MOST_GAIN, MOST_GAIN)
+    for node in site.passed:
+        if node.op_type == "Clip":
+            limit = scalar(node.inputs[2]) or 1.0
+            scales = np.where(magnitudes >= CLIPPED * limit, 1.0, np.maximum(scales, magnitudes / limit))
+    return np.asarray(np.where(magnitudes > 0, scales, 1.0))
+
+
+def _weights(site: Site) -> Array:
+    """Return the largest weight that reads each channel, each relative to its filter's largest."""
+    found = np.zeros(_channels(site.value))
+    for reader in site.readers:
+        array = np.abs(np.asarray(constant(reader.inputs[1]), np.float64))
+        largest = np.maximum(array.max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
+        relative = (array / largest).max(axis=(0, 2, 3)) if attribute(reader, "group", 1) == 1 else np.ones(len(array))
+        found = np.maximum(found, relative)
+    return found
+
+
+def _apply(graph: ir.Graph, site: Site, scales: Array) -> None:
+    for reader in site.readers:
+        multiplier = attribute(reader, "group", 1)
+        array = np.asarray(constant(reader.inputs[1]), np.float64)
+        axis_first = multiplier != 1
+        factor = np.repeat(scales, len(array) // len(scales)) if axis_first else scales
+        _replace(graph, reader, 1, array * factor.reshape((-1, 1, 1, 1) if axis_first else (1, -1, 1, 1)))
+    for node in site.passed:
+        if node.op_type == "Add":
+            _divide_operand(graph, node, scales)
+    node = site.absorber
+    if node.op_type == "Mul":
+        _divide_operand(graph, node, scales)
+        return
+    array = np.asarray(constant(node.inputs[1]), np.float64)
+    shape = (-1, 1, 1, 1) if node.op_type == "Conv" else (1, -1, 1, 1)
+    _replace(graph, node, 1, array / scales.reshape(shape))
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if bias is not None:
+        _replace(graph, node, 2, bias.astype(np.float64) / scales)
+
+
+def _divide_operand(graph: ir.Graph, node: ir.Node, scales: Array) -> None:
+    index = 0 if constant(node.inputs[0]) is not None else 1
+    array = np.asarray(constant(node.inputs[index]), np.float64)
+    flat = np.broadcast_to(array.reshape(-1), (len(scales),)) if array.size in (1, len(scales)) else None
+    if flat is None:
+        raise ValueError(f"{label(node)}: its constant is not one per channel")
+    _replace(graph, node, index, (flat / scales).reshape(1, -1, 1, 1))
+
+
+def _replace(graph: ir.Graph, node: ir.Node, index: int, array: Array) -> None:
+    value = node.inputs[index]
+    stem = (value.name if value is not None else None) or "constant"
+    new = add_constant(graph, f"{stem}_equalized", array.astype(np.float32))
+    node.replace_input_with(index, new)
+    if value is not None and value.is_initializer() and not value.uses() and value.name is not None:
+        del graph.initializers[value.name]

@@ -1,0 +1,87 @@
+"""`edgec calibrate` and `edgec quantize` as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner, Result
+
+from edgec.cli import app
+from edgec.errors import BadOption
+from tests.passes.quantize_support import pictures, small
+from tests.support.models import saved
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a model and samples as files."""
+    model, data = saved(small(), tmp_path / "model.onnx"), tmp_path / "data.npy"
+    np.save(data, np.concatenate([sample.inputs["image"] for sample in pictures(12)]))
+    return model, data
+
+
+def edgec(*arguments: Any) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_calibrate_then_quantize_with_the_table(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    scales, output = tmp_path / "scales.json", tmp_path / "model.int8.onnx"
+    said = edgec("calibrate", model, "--data", data, "--calibrator", "kl", "-o", scales, "-q").stdout
+    assert "kl, 12 samples" in said
+    assert json.loads(scales.read_text())["tensors"]["image"]["method"] == "kl"
+    said = edgec("quantize", model, "--data", data, "--scales", scales, "-o", output, "-q").stdout
+    assert "6 layers on integers" in said
+    onnx.checker.check_model(output, full_check=True)
+
+
+def test_quantize_alone_says_what_it_did_as_json(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    output, table = tmp_path / "out.onnx", tmp_path / "used.json"
+    result = edgec(
+        "quantize", model, "--data", data, "-o", output, "--metric", "output-error", "--save-scales", table, "--json"
+    )
+    said = json.loads(result.stdout)
+    assert said["layers"] == 6
+    assert 0 < said["loss"] < 0.02
+    assert said["bytes"] == output.stat().st_size
+    assert table.exists()
+
+
+def test_a_loss_that_is_kept_names_its_float_layers(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    said = edgec("quantize", model, "--data", data, "-o", tmp_path / "o", "--max-loss", 0.002, "-q").stdout
+    assert "stays in float: its loss is" in said
+
+
+def test_tensorrt_style_calibrates_symmetrically(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    table = tmp_path / "used.json"
+    edgec("quantize", model, "--data", data, "-o", tmp_path / "o", "--style", "tensorrt", "--save-scales", table, "-q")
+    assert json.loads(table.read_text())["scheme"]["kind"] == "symmetric"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--scheme", "odd"], "unknown scheme 'odd'"),
+        (["--weight-bits", "9"], "--weight-bits: .*less than or equal to 8"),
+        (["--max-loss", "-1"], "--max-loss"),
+        (["--style", "odd"], "style 'odd' is unknown"),
+        (["--calibrator", "mss"], "unknown calibrators name 'mss'"),
+        (["--scales", "none.json"], r"calibration table none\.json"),
+        (["--metric", "map"], "needs a decoder"),
+    ],
+)
+def test_wrong_options(files: tuple[Path, Path], tmp_path: Path, arguments: list[str], message: str) -> None:
+    model, data = files
+    with pytest.raises(BadOption, match=message):
+        edgec("quantize", model, "--data", data, "-o", tmp_path / "out.onnx", "-q", *arguments)

@@ -1,0 +1,101 @@
+"""`edgec sensitivity` and `edgec prune`, on a small network and noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from edgec.cli import app
+from edgec.errors import BadOption
+from edgec.passes.prune.report import SensitivityReport
+from tests.support.architectures import ARCHITECTURES
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a model, data, and the sensitivity report made of them."""
+    folder = tmp_path_factory.mktemp("prune")
+    onnx.save(ARCHITECTURES["mobilenet_v2"](), folder / "net.onnx")
+    np.save(folder / "data.npy", np.random.default_rng(0).standard_normal((12, 3, 32, 32), dtype=np.float32))
+    edgec(
+        folder, "sensitivity", "net.onnx", "--data", "data.npy", "--workers", "0", "-o", "sens.json",
+        "--plot", "curves.svg", "--quiet",
+    )  # fmt: skip
+    return folder
+
+
+def edgec(folder: Path, *args: str) -> str:
+    here = [str(folder / arg) if arg.endswith((".onnx", ".npy", ".json", ".svg", ".png")) else arg for arg in args]
+    result = CliRunner().invoke(app, here)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def prune(folder: Path, *args: str) -> dict:
+    return json.loads(edgec(folder, "prune", "net.onnx", "-o", "small.onnx", "--json", *args))
+
+
+def test_sensitivity_writes_report_and_curves(folder: Path) -> None:
+    report = SensitivityReport.load(folder / "sens.json")
+    assert list(report.groups) == ["conv_0", "conv_3", "conv_12", "conv_18", "conv_20", "conv_29", "conv_38"]
+    assert report.baseline == 0
+    assert (folder / "curves.svg").read_text().count("<polyline") >= 7
+    assert not (folder / "sens.jsonl").exists()
+
+
+def test_accepted_loss_is_kept(folder: Path) -> None:
+    result = prune(folder, "--data", "data.npy", "--max-loss", "0.3", "--sensitivity", "sens.json")
+    assert 0 < result["after"] <= 0.3
+    assert result["macs"][1] < result["macs"][0]
+    onnx.checker.check_model(str(folder / "small.onnx"), full_check=True)
+
+
+@pytest.mark.parametrize(("goal", "what"), [("--target-macs", "macs"), ("--target-size", "weight_bytes")])
+def test_budget_is_reached(folder: Path, goal: str, what: str) -> None:
+    result = prune(folder, "--data", "data.npy", goal, "0.6", "--sensitivity", "sens.json")
+    before, after = result[what]
+    assert 0.5 < after / before <= 0.6
+
+
+def test_one_ratio_needs_no_data_without_repair(folder: Path) -> None:
+    result = prune(folder, "--ratio", "0.5", "--criterion", "fpgm", "--no-repair", "--exclude", "conv_18")
+    assert result["groups"]["conv_3"] == [64, 32]
+    assert "conv_18" not in result["groups"]
+    assert result["after"] is None
+
+
+def test_a_saved_plan_gives_the_same_model(folder: Path) -> None:
+    prune(folder, "--ratio", "0.25", "--criterion", "l1", "--no-repair", "--save-plan", "plan.json")
+    first = (folder / "small.onnx").read_bytes()
+    prune(folder, "--plan", "plan.json", "--criterion", "l2", "--no-repair")
+    assert (folder / "small.onnx").read_bytes() == first
+
+
+def test_widths_suit_the_target(folder: Path) -> None:
+    result = prune(folder, "--ratio", "0.3", "--criterion", "l1", "--no-repair", "--target", "jetson-orin-nano")
+    assert result["groups"]
+    assert all(kept % 8 == 0 for _, kept in result["groups"].values())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "one goal, none given"),
+        (("--ratio", "0.5", "--max-loss", "1"), "one goal, max_loss and ratio given"),
+        (("--ratio", "1.5"), "--ratio"),
+        (("--ratio", "0.5"), "needs data"),
+        (("--ratio", "0.5", "--criterion", "l1"), "the repair needs data"),
+        (("--max-loss", "0.1"), "needs data"),
+        (("--ratio", "0.5", "--include", "konv*"), "matches no layer"),
+        (("--target-macs", "0.01", "--data", "data.npy", "--sensitivity", "sens.json"), "cannot be brought to 1%"),
+    ],
+)
+def test_refusals(folder: Path, args: tuple[str, ...], message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        prune(folder, *args)

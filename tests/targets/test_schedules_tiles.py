@@ -1,0 +1,113 @@
+"""Tile choice is arithmetic on the target model: checked without compiling anything."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("tvm")
+from edgec.targets.board import load_board
+from edgec.targets.tvm.schedules.conv_plan import ConvShape, plan
+from edgec.targets.tvm.schedules.tiles import (
+    ConvTile,
+    block_of,
+    conv_tile,
+    depthwise_pixels,
+    fits_registers,
+    reduction_step,
+    task_rows,
+)
+from edgec.targets.tvm.schedules.winograd_plan import direct_cycles, winograd_cycles
+from edgec.targets.tvm.schedules.winograd_plan import plan as winograd_plan
+from edgec.targets.tvm.target_model import TargetModel, model_of, target_model
+
+AVX512 = TargetModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=2)
+ZEN4 = TargetModel("avx512", 16, 32, 2, 4, 32 << 10, 1 << 20, cores=2, half_width_same_peak=True)
+AVX2 = TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=4)
+NEON = TargetModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4)
+
+
+def shape_of(cin: int, size: int, out: int, kernel: int, *, groups: int = 1, stride: int = 1) -> ConvShape:
+    after, pad = -(-size // stride), kernel // 2
+    return ConvShape(
+        1,
+        cin,
+        size,
+        size,
+        out,
+        after,
+        after,
+        (kernel,) * 2,
+        (stride,) * 2,
+        (1, 1),
+        (pad,) * 4,
+        groups,
+        packed_input=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("channels", "model", "block"),
+    [(1, AVX512, 4), (5, AVX512, 8), (16, AVX512, 16), (24, AVX512, 16), (24, ZEN4, 8), (24, AVX2, 8), (3, NEON, 4)],
+)
+def test_block(channels, model, block):
+    assert block_of(channels, model) == block
+
+
+@pytest.mark.parametrize(("channels", "step"), [(48, 16), (24, 8), (12, 4), (3, 1), (17, 1)])
+def test_reduction_skips_padded_lanes(channels, step):
+    assert reduction_step(channels, 16) == step
+
+
+@pytest.mark.parametrize("model", [AVX512, AVX2, NEON], ids=lambda model: model.isa)
+@pytest.mark.parametrize("blocks", [1, 2, 3, 6, 17, 63])
+@pytest.mark.parametrize("width", [1, 7, 13, 52, 113])
+def test_tiles_fit_the_registers(model, blocks, width):
+    tile = conv_tile(blocks, width, model.lanes, model)
+    assert fits_registers(tile.vectors, tile.pixels, model)
+    exact = conv_tile(blocks, width, model.lanes, model, exact=True)
+    assert width % exact.pixels == 0
+
+
+def test_tiles_of_known_layers():
+    assert conv_tile(6, 26, 16, AVX512) == ConvTile(2, 13)
+    tile = conv_tile(63, 169, 16, AVX512)
+    assert tile.vectors > 1, "blocks that are a prime number may be padded"
+
+
+def test_neon_tile_keeps_to_the_budget_measured():
+    assert not fits_registers(2, 10, NEON) and fits_registers(2, 9, NEON)
+
+
+@pytest.mark.parametrize("rows", [13, 26, 104, 7])
+def test_tasks_divide_evenly_or_not_at_all(rows):
+    count = task_rows(rows, 1000, AVX512)
+    assert count is None or (rows % count == 0 and rows // count >= 8)
+
+
+def test_depthwise_pixels_prefer_no_waste():
+    assert depthwise_pixels(20, 9, AVX512) == 5 and depthwise_pixels(16, 9, AVX512) == 8
+
+
+def test_pointwise_rows_are_fused():
+    assert plan(shape_of(96, 26, 96, 1), AVX512).flat
+    assert not plan(shape_of(96, 26, 96, 1, stride=2), AVX512).flat
+
+
+def test_winograd_pays_on_wide_layers_only():
+    def ratio(shape: ConvShape) -> float:
+        return winograd_cycles(shape, winograd_plan(shape, AVX512), AVX512) / direct_cycles(shape, AVX512)
+
+    assert ratio(shape_of(96, 52, 96, 3)) < 0.5
+    assert ratio(shape_of(512, 7, 512, 3)) > 0.85, "each weight would be read for four tiles"
+
+
+def test_model_from_features():
+    assert model_of({"neon", "dotprod"}, cpu="cortex-a76", l1=1, l2=1, cores=4).dot_product == "sdot"
+    assert model_of({"avx2", "fma"}, cpu="haswell", l1=1, l2=1, cores=4).lanes == 8
+    assert model_of({"avx512f"}, cpu="znver4", l1=1, l2=1, cores=4).half_width_same_peak
+    assert model_of(set(), cpu="x86-64", l1=1, l2=1, cores=1).isa == "sse"
+
+
+def test_model_of_a_board():
+    model = target_model(load_board("rpi4"))
+    assert (model.isa, model.lanes, model.l1, model.l2) == ("neon", 4, 32 << 10, 256 << 10)
