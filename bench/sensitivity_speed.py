@@ -13,13 +13,14 @@ from quantization_tasks import TASKS
 
 from edgec.data.evaluate import evaluate
 from edgec.data.metrics.base import MetricContext
+from edgec.passes.prune.options import PruneOptions
 from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.prepare import prepare
 from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import PruneOptions, Study
 from edgec.passes.prune.rank import choose
 from edgec.passes.prune.sensitivity import RATIOS, measure_sensitivity
 from edgec.passes.prune.slice import masked_weights
+from edgec.passes.prune.study import Study
 from edgec.reference.session import Reference
 
 

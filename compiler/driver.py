@@ -23,6 +23,7 @@ from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.options import compile_options
 from edgec.passes import pipeline
+from edgec.passes.quantize.for_board import quantize_for_board
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
@@ -77,6 +78,10 @@ def compile(
         expected = Reference(original).run(feeds)
     profile = back_end.profile(board)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
+    if settings.precision == "int8" and settings.data is not None:
+        with record.stage("quantize"):
+            path = Path(model) if isinstance(model, (str, os.PathLike)) else None
+            canonical = quantize_for_board(canonical, settings, profile, record, path)
 
     folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
     with staged_folder(folder) as staging:

@@ -40,6 +40,17 @@ class CompileOptions(BaseModel):
     preprocess: Preprocessing = Field(
         default_factory=Preprocessing, description="How pictures become the network's input; kept in the manifest."
     )
+    data: str | None = Field(
+        default=None, description="Pictures that int8 is calibrated with; a path, or module:callable."
+    )
+    samples: int = Field(default=128, ge=1, description="Take at most that many of them, evenly spread.")
+    calibrator: str = Field(default="mse", description="How int8 ranges are found (entry point or module:Class).")
+    scales: Path | None = Field(default=None, description="Table of `edgec calibrate`, instead of calibrating.")
+    max_loss: float | None = Field(
+        default=None, ge=0, description="Leave layers in float until int8 loses at most that; measured."
+    )
+    metric: str | None = Field(default=None, description="What the loss is measured by; default: output error.")
+    decoder: str | None = Field(default=None, description="How outputs are read, for the metric.")
     seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
     runtime_wheel: Path | None = Field(
         default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."

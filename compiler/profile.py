@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,3 +15,5 @@ class Profile:
     """Widths that are a multiple of this are fast (vector width, tensor-core tile)."""
     max_opset: int | None = None
     """Newest ONNX opset the back end takes; None: any."""
+    quantization_style: Literal["runtime", "tensorrt"] = "runtime"
+    """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""

@@ -48,8 +48,9 @@ def command(
     Give one goal: --max-loss, --target-macs, --target-size or --ratio; or a --plan.
     """
     from edgec.model.serialize import save
+    from edgec.passes.prune.options import PruneOptions
     from edgec.passes.prune.plan import PrunePlan
-    from edgec.passes.prune.prune import PruneOptions, apply_plan, prune
+    from edgec.passes.prune.prune import apply_plan, prune
     from edgec.passes.prune.report import SensitivityReport
 
     silent = quiet or json

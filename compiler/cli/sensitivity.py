@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgec.data.samples import Samples
+    from edgec.passes.prune.options import PruneOptions
     from edgec.passes.prune.probe import Measure
-    from edgec.passes.prune.prune import PruneOptions, Study
     from edgec.passes.prune.report import SensitivityReport
+    from edgec.passes.prune.study import Study
 
 UNLABELLED = "output-error"
 
@@ -71,7 +72,7 @@ def command(
     An interrupted run goes on where it was: results are kept in OUTPUT.jsonl as they come.
     """
     from edgec.passes.prune.curves import draw_curves
-    from edgec.passes.prune.prune import PruneOptions
+    from edgec.passes.prune.options import PruneOptions
 
     silent = quiet or json
     with progress(silent=silent) as listener:
@@ -150,7 +151,7 @@ def open_data(
 def study_of(prepared: ir.Model, options: PruneOptions, work: Work | None) -> Study:
     """Find and rank the groups, on as many samples as moments need."""
     from edgec.data.samples import spread
-    from edgec.passes.prune.prune import CALIBRATION_SAMPLES, Study
+    from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
 
     calibration = None if work is None else spread(work.samples, CALIBRATION_SAMPLES)
     return Study.of(prepared, options, calibration)

@@ -2,68 +2,27 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 import onnx_ir as ir
-from pydantic import BaseModel, ConfigDict, Field
 
 from edgec.data.metrics.base import MetricResult
-from edgec.data.samples import Sample, Samples
 from edgec.errors import BadOption
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.passes.prune.allocate import Ratios, ratios_for_loss, ratios_for_price, savings, search_budget, search_loss
-from edgec.passes.prune.groups import Channels, Group, find_groups
-from edgec.passes.prune.moments import LayerMoments, layer_moments
+from edgec.passes.prune.groups import Channels
+from edgec.passes.prune.options import PruneOptions
 from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.rank import DATA_DRIVEN, DEFAULT, Ranking, choose, rank
 from edgec.passes.prune.repair import RepairReport, repair
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.slice import SliceChannels
+from edgec.passes.prune.study import Study
 from edgec.passes.statistics.sweep import Feeds
 from edgec.reference.session import Reference
-from edgec.registry import suggest
-
-CAP = 0.7
-CALIBRATION_SAMPLES = 128
-"""Samples for moments and repair; more change little."""
-
-
-class PruneOptions(BaseModel):
-    """Settings of a pruning; exactly one of `max_loss`, `target_macs`, `target_size` and `ratio` says how much goes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_loss: float | None = Field(default=None, ge=0, description="Accepted loss of the metric, in its units.")
-    target_macs: float | None = Field(default=None, gt=0, lt=1, description="Share of the MACs that is to be left.")
-    target_size: float | None = Field(default=None, gt=0, lt=1, description="Share of the weights' bytes to be left.")
-    ratio: float | None = Field(default=None, gt=0, lt=1, description="The same share of every group, unmeasured.")
-    criterion: str = Field(default=DEFAULT, description="obs, taylor, l1, l2, l0, fpgm, or module:function.")
-    cap: float = Field(default=CAP, gt=0, lt=1, description="Largest share of a group that goes.")
-    include: tuple[str, ...] = Field(default=(), description="Patterns of layer names: only groups they make.")
-    exclude: tuple[str, ...] = Field(default=(), description="Patterns of layer names: no group they make.")
-    multiple: int = Field(default=1, ge=1, description="Widths stay multiples of this.")
-    repair: bool = Field(default=True, description="Refit the layers behind to make up for what goes.")
-
-    @property
-    def goal(self) -> tuple[str, float]:
-        """Which of the four goals is set, and its value.
-
-        Raises:
-            BadOption: None is set, or more than one.
-        """
-        goals = {name: getattr(self, name) for name in ("max_loss", "target_macs", "target_size", "ratio")}
-        given = {name: value for name, value in goals.items() if value is not None}
-        if len(given) != 1:
-            raise BadOption(
-                f"pruning needs one goal, {' and '.join(given) or 'none'} given",
-                remedy="Give one of --max-loss, --target-macs, --target-size, --ratio.",
-            )
-        return next(iter(given.items()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,72 +42,6 @@ class Pruned:
     def loss(self) -> float | None:
         """Measured loss, in the metric's units."""
         return None if self.before is None or self.after is None else self.after.loss_against(self.before)
-
-
-def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[str]) -> list[Group]:
-    """Return the groups of which a layer that makes them matches `include` (if any) and none matches `exclude`.
-
-    Raises:
-        BadOption: A pattern matches no layer, or nothing is left.
-    """
-    makers = {group.name: [member.node for member in group.makers] for group in channels.groups}
-    layers = [name for names in makers.values() for name in names] + [blocked.layer for blocked in channels.blocked]
-    for pattern in (*include, *exclude):
-        if not fnmatch.filter(layers, pattern):
-            raise BadOption(f"pattern {pattern!r} matches no layer with filters", remedy=suggest(pattern, layers))
-
-    def matches(name: str, patterns: Sequence[str]) -> bool:
-        return any(fnmatch.filter(makers[name], pattern) for pattern in patterns)
-
-    chosen = [
-        group
-        for group in channels.groups
-        if (not include or matches(group.name, include)) and not matches(group.name, exclude)
-    ]
-    if not chosen:
-        raise BadOption("no group of channels is left to prune", remedy="See `edgec sensitivity --list`.")
-    return chosen
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What choosing needs to know of a model: its groups, and the order in which their units go."""
-
-    model: ir.Model
-    channels: Channels
-    groups: list[Group]
-    rankings: dict[str, Ranking]
-    moments: Mapping[str, LayerMoments] | None
-    calibration: Sequence[Feeds] = field(repr=False)
-
-    @classmethod
-    def of(
-        cls,
-        model: ir.Model,
-        options: PruneOptions,
-        calibration: Sequence[Sample] | Samples | None,
-        *,
-        threads: int | None = None,
-    ) -> Study:
-        """Find, select and rank the groups of a model that `prepare` returned.
-
-        Raises:
-            BadOption: A pattern matches nothing, the criterion is unknown or needs data that is not given.
-        """
-        channels = find_groups(model)
-        groups = select_groups(channels, options.include, options.exclude)
-        feeds = [dict(sample.inputs) for sample in calibration] if calibration is not None else []
-        data_driven = options.criterion in DATA_DRIVEN
-        moments = (
-            layer_moments(model, groups, feeds, threads=threads) if feeds and (data_driven or options.repair) else None
-        )
-        rankings = {group.name: rank(model, group, options.criterion, moments) for group in groups}
-        return cls(model, channels, groups, rankings, moments, feeds)
-
-    def plan(self, ratios: Mapping[str, float], multiple: int) -> PrunePlan:
-        """Return the plan for a ratio of each group."""
-        chosen = {g.name: (g, choose(g, self.rankings[g.name], ratios.get(g.name, 0.0), multiple)) for g in self.groups}
-        return PrunePlan.of(chosen)
 
 
 def prune(

@@ -49,6 +49,7 @@ class TensorRTTarget:
             precisions=board.precisions,
             channel_multiple=8 if tensor_cores else 2,
             max_opset=limits_for(tensorrt_of(board)).max_opset,
+            quantization_style="tensorrt",
         )
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:

@@ -85,3 +85,30 @@ def test_wrong_options(files: tuple[Path, Path], tmp_path: Path, arguments: list
     model, data = files
     with pytest.raises(BadOption, match=message):
         edgec("quantize", model, "--data", data, "-o", tmp_path / "out.onnx", "-q", *arguments)
+
+
+def test_compile_to_int8_for_a_jetson_calibrates_and_says_so(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    output = tmp_path / "out"
+    edgec(
+        "compile", model, "-t", "jetson-agx-orin", "--precision", "int8", "--data", data, "-o", output, "-q",
+        "--calibrator", "kl", "--max-loss", 0.01,
+    )  # fmt: skip
+    ops = [node.op_type for node in onnx.load(output / "model.onnx").graph.node]
+    assert "QuantizeLinear" in ops
+    manifest = json.loads((output / "manifest.json").read_text())
+    done = next(entry for entry in manifest["passes"] if entry["name"] == "quantize")
+    assert "calibrated by kl, 12 samples" in done["changes"][0]
+    kept = [entry for entry in manifest["refusals"] if entry["step"] == "quantize"]
+    assert kept
+    assert all("its loss on integers is" in entry["reason"] for entry in kept)
+
+
+def test_compile_to_int8_twice_gives_the_same_artefact(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    written = []
+    for number in range(2):
+        output = tmp_path / str(number)
+        edgec("compile", model, "-t", "jetson-agx-orin", "--precision", "int8", "--data", data, "-o", output, "-q")
+        written.append((output / "manifest.json").read_bytes())
+    assert written[0] == written[1]

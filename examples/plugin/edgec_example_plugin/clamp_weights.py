@@ -9,8 +9,8 @@ import onnx_ir as ir
 class ClampWeightsPass(ir.passes.InPlacePass):
     """Clamp float initializers of two or more dimensions to [-limit, limit].
 
-    `name` is what the manifest calls it; `tolerance` is how far the pass may move the model's outputs, relative to their range, before `--verify-passes`
-    calls it broken; a pass that changes values on purpose states so.
+    `name` is what the manifest calls it. `tolerance` is how far the pass may move outputs, relative to their
+    range, before `--verify-passes` calls it broken: a pass that changes values on purpose says so.
     """
 
     name = "clamp_weights"

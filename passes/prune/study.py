@@ -1,0 +1,88 @@
+"""`Study`: the groups of a model that may be pruned, and the order in which their units go."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from edgec.data.samples import Sample, Samples
+from edgec.errors import BadOption
+from edgec.passes.prune.groups import Channels, Group, find_groups
+from edgec.passes.prune.moments import LayerMoments, layer_moments
+from edgec.passes.prune.options import PruneOptions
+from edgec.passes.prune.plan import PrunePlan
+from edgec.passes.prune.rank import DATA_DRIVEN, Ranking, choose, rank
+from edgec.passes.statistics.sweep import Feeds
+from edgec.registry import suggest
+
+CALIBRATION_SAMPLES = 128
+"""Samples for moments and repair; more change little."""
+
+
+def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[str]) -> list[Group]:
+    """Return the groups of which a layer that makes them matches `include` (if any) and none matches `exclude`.
+
+    Raises:
+        BadOption: A pattern matches no layer, or nothing is left.
+    """
+    makers = {group.name: [member.node for member in group.makers] for group in channels.groups}
+    layers = [name for names in makers.values() for name in names] + [blocked.layer for blocked in channels.blocked]
+    for pattern in (*include, *exclude):
+        if not fnmatch.filter(layers, pattern):
+            raise BadOption(f"pattern {pattern!r} matches no layer with filters", remedy=suggest(pattern, layers))
+
+    def matches(name: str, patterns: Sequence[str]) -> bool:
+        return any(fnmatch.filter(makers[name], pattern) for pattern in patterns)
+
+    chosen = [
+        group
+        for group in channels.groups
+        if (not include or matches(group.name, include)) and not matches(group.name, exclude)
+    ]
+    if not chosen:
+        raise BadOption("no group of channels is left to prune", remedy="See `edgec sensitivity --list`.")
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What choosing needs to know of a model: its groups, and the order in which their units go."""
+
+    model: ir.Model
+    channels: Channels
+    groups: list[Group]
+    rankings: dict[str, Ranking]
+    moments: Mapping[str, LayerMoments] | None
+    calibration: Sequence[Feeds] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        model: ir.Model,
+        options: PruneOptions,
+        calibration: Sequence[Sample] | Samples | None,
+        *,
+        threads: int | None = None,
+    ) -> Study:
+        """Find, select and rank the groups of a model that `prepare` returned.
+
+        Raises:
+            BadOption: A pattern matches nothing, the criterion is unknown or needs data that is not given.
+        """
+        channels = find_groups(model)
+        groups = select_groups(channels, options.include, options.exclude)
+        feeds = [dict(sample.inputs) for sample in calibration] if calibration is not None else []
+        data_driven = options.criterion in DATA_DRIVEN
+        moments = (
+            layer_moments(model, groups, feeds, threads=threads) if feeds and (data_driven or options.repair) else None
+        )
+        rankings = {group.name: rank(model, group, options.criterion, moments) for group in groups}
+        return cls(model, channels, groups, rankings, moments, feeds)
+
+    def plan(self, ratios: Mapping[str, float], multiple: int) -> PrunePlan:
+        """Return the plan for a ratio of each group."""
+        chosen = {g.name: (g, choose(g, self.rankings[g.name], ratios.get(g.name, 0.0), multiple)) for g in self.groups}
+        return PrunePlan.of(chosen)
