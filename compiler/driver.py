@@ -24,11 +24,12 @@ from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.options import compile_options
 from edgec.passes import pipeline
 from edgec.passes.quantize.for_board import quantize_for_board
+from edgec.profile import Profile
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
 from edgec.targets.base import LoweringContext, Target
-from edgec.targets.board import load_board
+from edgec.targets.board import Board, load_board
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -64,10 +65,9 @@ def compile(
     """
     settings = compile_options({"target": target, **options})
     board = load_board(settings.target)
-    if settings.precision not in board.precisions:
-        offered = ", ".join(board.precisions)
-        raise BadOption(f"precision {settings.precision} is not offered for {board.name}", remedy=f"It has: {offered}.")
     back_end: Target = registry.load("targets", board.backend)()
+    profile = back_end.profile(board)
+    _check_precision(settings.precision, board, profile)
     record = Record(listener or (lambda stage: None))
 
     with record.stage("load"):
@@ -76,7 +76,6 @@ def compile(
     with record.stage("reference"):
         feeds = _feeds(original, inputs, settings.seed)
         expected = Reference(original).run(feeds)
-    profile = back_end.profile(board)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
     if settings.precision == "int8" and settings.data is not None:
         with record.stage("quantize"):
@@ -127,6 +126,13 @@ def golden_from_files(
             raise BadOption(f"--input: no input is called {name!r}", remedy=registry.suggest(name, specs))
         feeds[name] = read_input(path, specs[name], settings.preprocess)
     return feeds
+
+
+def _check_precision(precision: str, board: Board, profile: Profile) -> None:
+    if precision not in profile.precisions:
+        reason = profile.refused.get(precision, "its board record does not offer it")
+        offered = ", ".join(profile.precisions)
+        raise BadOption(f"precision {precision} on {board.name}: {reason}", remedy=f"It has: {offered}.")
 
 
 def _feeds(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.ndarray[Any, Any]]:

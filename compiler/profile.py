@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -11,6 +12,8 @@ class Profile:
     """Needs of one board; given by `Target.profile`, read by `edgec.passes.pipeline`."""
 
     precisions: tuple[str, ...] = ("fp32",)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why a precision is not among `precisions`, where there is more to say than that."""
     channel_multiple: int = 1
     """Widths that are a multiple of this are fast (vector width, tensor-core tile)."""
     max_opset: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ def repair(
     original: ir.Model,
     pruned: ir.Model,
     plan: PrunePlan,
-    samples: Sequence[Feeds],
+    samples: Collection[Feeds],
     *,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda layer: None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -56,7 +56,7 @@ class Study:
     groups: list[Group]
     rankings: dict[str, Ranking]
     moments: Mapping[str, LayerMoments] | None
-    calibration: Sequence[Feeds] = field(repr=False)
+    calibration: Collection[Feeds] = field(repr=False)
 
     @classmethod
     def of(
@@ -74,7 +74,7 @@ class Study:
         """
         channels = find_groups(model)
         groups = select_groups(channels, options.include, options.exclude)
-        feeds = [dict(sample.inputs) for sample in calibration] if calibration is not None else []
+        feeds = _Feeds(calibration or [])
         data_driven = options.criterion in DATA_DRIVEN
         moments = (
             layer_moments(model, groups, feeds, threads=threads) if feeds and (data_driven or options.repair) else None
@@ -86,3 +86,19 @@ class Study:
         """Return the plan for a ratio of each group."""
         chosen = {g.name: (g, choose(g, self.rankings[g.name], ratios.get(g.name, 0.0), multiple)) for g in self.groups}
         return PrunePlan.of(chosen)
+
+
+class _Feeds(Collection[Feeds]):
+    """The inputs of samples, read anew each time one goes over them."""
+
+    def __init__(self, samples: Sequence[Sample] | Samples) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[Feeds]:
+        return (sample.inputs for sample in self._samples)
+
+    def __contains__(self, item: object) -> bool:
+        return any(feeds is item for feeds in self)

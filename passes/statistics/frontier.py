@@ -16,7 +16,7 @@ from edgec.reference.session import NEWEST_SAFE_IR_VERSION, Reference
 
 Array = np.ndarray[Any, Any]
 
-MEMORY_BYTES = 1 << 30
+MEMORY_BYTES = 1 << 29
 """Values beyond this go to files, so that any number of samples fits."""
 
 

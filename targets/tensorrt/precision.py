@@ -21,11 +21,11 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
     quantized = next((node for node in model.graph.all_nodes() if node.op_type in QUANTIZED), None)
     if precision not in board.precisions:
         raise BadOption(
-            f"precision {precision} on {board.name}: {_why_not(board)}", remedy="Compile with --precision fp16."
+            f"precision {precision} on {board.name}: {why_no_int8(board)}", remedy="Compile with --precision fp16."
         )
     if quantized is not None and "int8" not in board.precisions:
         raise UnsupportedModel(
-            f"{quantized.op_type} node {quantized.name!r}: {_why_not(board)}: a quantized network cannot be built",
+            f"{quantized.op_type} node {quantized.name!r}: {why_no_int8(board)}: a quantized network cannot be built",
             remedy="Compile the model from before its quantization, with --precision fp16.",
         )
     if quantized is not None and precision != "int8":

@@ -28,7 +28,7 @@ from edgec.targets.tensorrt.legalize.int64 import narrowed
 from edgec.targets.tensorrt.legalize.names import plain_names
 from edgec.targets.tensorrt.limits import Limits, limits_for
 from edgec.targets.tensorrt.memory import needed_mib, workspace_mib
-from edgec.targets.tensorrt.precision import check_precision
+from edgec.targets.tensorrt.precision import check_precision, why_no_int8
 from edgec.targets.tensorrt.runner import open_engine
 
 MODEL = "model.onnx"
@@ -47,6 +47,7 @@ class TensorRTTarget:
         tensor_cores = board.gpu is not None and board.gpu.tensor_cores > 0
         return Profile(
             precisions=board.precisions,
+            refused={} if "int8" in board.precisions else {"int8": why_no_int8(board)},
             channel_multiple=8 if tensor_cores else 2,
             max_opset=limits_for(tensorrt_of(board)).max_opset,
             quantization_style="tensorrt",

@@ -12,6 +12,8 @@ from edgec.quantization import QuantParams
 
 Array = np.ndarray[Any, Any]
 
+FULL = 64
+LEAST = 512
 SMOOTHING = 1e-4
 """Share of the probability given to bins that the quantized distribution leaves empty."""
 
@@ -28,7 +30,7 @@ class KullbackLeibler(HistogramCalibrator):
     def choose(self) -> tuple[float, float]:
         """Return the range within the best threshold."""
         low, high = self.histogram.low, self.histogram.high
-        values, counts = self.histogram.occupied()
+        values, counts = coarse(*self.histogram.occupied(), self.histogram.width)
         counts = counts * self.weight(values, counts)
 
         def divergence(threshold: float) -> float:
@@ -40,6 +42,27 @@ class KullbackLeibler(HistogramCalibrator):
     def weight(self, values: Array, counts: Array) -> Array:
         """Return the weight of each bin; here all weigh the same."""
         return np.ones(len(values))
+
+
+def coarse(values: Array, counts: Array, width: float) -> tuple[Array, Array]:
+    """Merge neighbouring bins until they hold `FULL` values on average, or there are `LEAST` of them.
+
+    Where bins hold few values, their counts are mostly noise, and the divergence would measure that: the more bins a
+    step covers the more of it, so that too narrow a range would win.
+
+    Args:
+        values: Middles of the occupied bins, rising.
+        counts: Their counts.
+        width: Of a bin.
+    """
+    span = max(1.0, float(values[-1] - values[0]) / width)
+    merged = int(max(1.0, min(span / LEAST, FULL * span / counts.sum())))
+    if merged == 1:
+        return values, counts
+    index = np.floor((values - values[0]) / (width * merged)).astype(np.intp)
+    sums = np.bincount(index, weights=counts)
+    means = np.bincount(index, weights=counts * values) / np.maximum(sums, np.finfo(np.float64).tiny)
+    return means[sums > 0], sums[sums > 0]
 
 
 def kl_divergence(values: Array, counts: Array, params: QuantParams, low: float, high: float) -> float:
