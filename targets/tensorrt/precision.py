@@ -40,7 +40,8 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
         )
 
 
-def _why_not(board: Board) -> str:
+def why_no_int8(board: Board) -> str:
+    """Return the reason why a board without int8 has none."""
     if board.gpu is None:
         return "the board's record does not list it"
     return f"{board.gpu.architecture} sm_{board.gpu.sm} has no INT8 instructions, TensorRT would silently use FP32"

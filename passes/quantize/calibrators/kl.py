@@ -14,6 +14,8 @@ Array = np.ndarray[Any, Any]
 
 FULL = 64
 LEAST = 512
+MOST_CLIPPED = 0.01
+"""Share of the values: the divergence does not see how far outside they lie."""
 SMOOTHING = 1e-4
 """Share of the probability given to bins that the quantized distribution leaves empty."""
 
@@ -31,11 +33,14 @@ class KullbackLeibler(HistogramCalibrator):
         """Return the range within the best threshold."""
         low, high = self.histogram.low, self.histogram.high
         values, counts = coarse(*self.histogram.occupied(), self.histogram.width)
-        counts = counts * self.weight(values, counts)
+        weighted = counts * self.weight(values, counts)
 
         def divergence(threshold: float) -> float:
             ends = clipped(low, high, threshold)
-            return kl_divergence(values, counts, self.scheme.params(*ends), *ends)
+            outside = counts[(values < ends[0]) | (values > ends[1])].sum()
+            if outside > MOST_CLIPPED * counts.sum():
+                return float("inf")
+            return kl_divergence(values, weighted, self.scheme.params(*ends), *ends)
 
         return clipped(low, high, min(thresholds(self.scheme, low, high), key=divergence))
 
