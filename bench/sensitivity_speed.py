@@ -12,7 +12,10 @@ import onnx_ir as ir
 from quantization_tasks import TASKS
 
 from edgec.data.evaluate import evaluate
-from edgec.data.metrics.base import MetricContext
+from edgec.data.metrics.base import MetricContext, make_metric
+from edgec.data.samples import spread
+from edgec.data.source import open_samples
+from edgec.model.signature import inputs_of
 from edgec.passes.prune.options import PruneOptions
 from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.prepare import prepare
@@ -26,15 +29,17 @@ from edgec.reference.session import Reference
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", help="COCO .json that examples/detector/write_pictures.py wrote")
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--every", type=int, default=1, help="naive way: time every n-th point only, and extrapolate")
     parser.add_argument("--include", nargs="*", default=["/head/*"])
     options = parser.parse_args()
     task = TASKS["detector"]
     model = prepare(task.load())
-    samples = list(task.samples("calibration", options.pictures))
+    samples = spread(open_samples(options.data, inputs_of(model), task.preprocessing), options.pictures)
     study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1", include=tuple(options.include)), None)
-    measure = Measure(samples, task.metric, MetricContext(task.read()))
+    context = MetricContext(task.read(), samples.classes)
+    measure = Measure(samples, task.metric, context)
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         report = measure_sensitivity(
@@ -49,7 +54,7 @@ def main() -> None:
         pruned = model.clone()
         for name, array in masked_weights(model, study.channels, plan).items():
             pruned.graph.initializers[name].const_value = ir.tensor(array, name=name)
-        value = evaluate(Reference(pruned, threads=1).run, samples, {"m": task.make()})["m"].value
+        value = evaluate(Reference(pruned, threads=1).run, samples, {"m": make_metric(task.metric, context)})["m"].value
         loss = report.groups[group.name].losses[RATIOS.index(ratio)]
         worst = max(worst, abs(report.baseline - value - loss))
     naive = (time.monotonic() - start) * len(points) / len(timed)

@@ -111,6 +111,8 @@ def find_groups(model: ir.Model) -> Channels:
             name += "'"
         names.add(name)
         group = Group(name, len(roots), tuple(members[number]), tuple(floors[number]), np.array(roots))
+        if not group.readers:
+            continue  # nothing reads them: the clean-up removes the layer
         if group.units > 1:
             groups.append(group)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
+from edgec.errors import UnsupportedModel
 from edgec.model.graph import add_constant, constant, unique_name
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.fold_batchnorm import FoldBatchNorm
@@ -21,12 +22,13 @@ def prepare(model: ir.Model) -> ir.Model:
         model: As `fix_shapes` returns it.
 
     Raises:
-        UnsupportedModel: It has no canonical form.
+        UnsupportedModel: It has no canonical form, or has control flow (If, Loop, Scan) that depends on its inputs.
     """
     prepared = model.clone()
     for each in (RaiseOpset(), Canonicalize(), FoldBatchNorm(), Canonicalize()):
         prepared = each(prepared).model
     prepared = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(prepared).model
+    _refuse_control_flow(prepared.graph)
     _name_nodes(prepared.graph)
     for value in list(prepared.graph.initializers.values()):
         array = constant(value)
@@ -34,6 +36,15 @@ def prepare(model: ir.Model) -> ir.Model:
             for use in list(value.uses())[1:]:
                 use.node.replace_input_with(use.idx, add_constant(prepared.graph, value.name or "vector", array))
     return prepared
+
+
+def _refuse_control_flow(graph: ir.Graph) -> None:
+    for node in graph:
+        if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
+            raise UnsupportedModel(
+                f"pruning follows no channels through control flow: {node.op_type} node {node.name!r}",
+                remedy="Export the network without it; most exporters unroll loops and resolve conditions when asked.",
+            )
 
 
 def _name_nodes(graph: ir.Graph) -> None:

@@ -82,14 +82,18 @@ class Probe:
             layer = linear_layer(self._nodes[name])
             if isinstance(layer, LinearLayer):
                 self._moments[name] = LayerMoments(layer, h)
-        self._samples = [_bare(sample) for sample in measure.samples]
+        reference = Reference(self._model, threads=threads)
+        self._samples: list[Sample] = []
+        self._originals: dict[str, Outputs] = {}
+        for sample in measure.samples:
+            self._originals[sample.name] = reference.run(sample.inputs)
+            self._samples.append(replace(sample, inputs={}))  # what metrics look at
 
     def baseline(self) -> MetricResult:
         """Return the metric of the whole network."""
-        outputs = self._originals()
-        metric = self._measure.fresh(lambda sample: outputs[sample.name])
+        metric = self._measure.fresh(lambda sample: self._originals[sample.name])
         for sample in self._samples:
-            metric.update(outputs[sample.name], sample)
+            metric.update(self._originals[sample.name], sample)
         return metric.result()
 
     def run(self, points: Sequence[Point]) -> Iterator[tuple[Point, MetricResult]]:
@@ -97,7 +101,6 @@ class Probe:
         by_group: dict[str, list[Point]] = {}
         for point in points:
             by_group.setdefault(point.group, []).append(point)
-        originals = self._originals()
         parts = {name: self._behind(self._groups[name]) for name in by_group}
         order = {node: place for place, node in enumerate(self._model.graph)}
         names = sorted(by_group, key=lambda name: order[parts[name][0]])
@@ -106,7 +109,7 @@ class Probe:
             later = {value for other in names[position:] for value in self._boundary(parts[other])}
             frontier.reserve(later)
             frontier.advance(self._boundary(parts[name]))
-            yield from self._group(self._groups[name], parts[name], by_group[name], frontier, originals)
+            yield from self._group(self._groups[name], parts[name], by_group[name], frontier)
 
     def _group(
         self,
@@ -114,7 +117,6 @@ class Probe:
         nodes: list[ir.Node],
         points: Sequence[Point],
         frontier: Frontier,
-        originals: Mapping[str, Outputs],
     ) -> Iterator[tuple[Point, MetricResult]]:
         boundary = self._boundary(nodes)
         changing = readers_constants(self._model, group, self._moments)
@@ -125,15 +127,11 @@ class Probe:
         plain = {value.name or "": _array(value) for value in weights}
         for point in points:
             changed = {**plain, **without(self._model, group, point.units, self._moments)}
-            metric = self._measure.fresh(lambda sample: originals[sample.name])
+            metric = self._measure.fresh(lambda sample: self._originals[sample.name])
             for number, sample in enumerate(self._samples):
                 feeds = {value.name or "": frontier.value(value, number) for value in boundary}
-                metric.update({**originals[sample.name], **rest.run({**feeds, **changed})}, sample)
+                metric.update({**self._originals[sample.name], **rest.run({**feeds, **changed})}, sample)
             yield point, metric.result()
-
-    def _originals(self) -> dict[str, Outputs]:
-        reference = Reference(self._model, threads=self._threads)
-        return {sample.name: reference.run(sample.inputs) for sample in self._measure.samples}
 
     def _behind(self, group: Group) -> list[ir.Node]:
         """Return the layers that read the group and all that depends on them, in order."""
@@ -151,11 +149,6 @@ class Probe:
         made = {value for node in nodes for value in node.outputs}
         reads = dict.fromkeys(value for node in nodes for value in node.inputs if value is not None)
         return [value for value in reads if value.name and value not in made and constant(value) is None]
-
-
-def _bare(sample: Sample) -> Sample:
-    """Return the sample without its arrays: what metrics look at."""
-    return replace(sample, inputs={})
 
 
 def _array(value: ir.Value) -> Array:

@@ -37,7 +37,7 @@ def criteria() -> list[str]:
 
 
 def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, LayerMoments] | None = None) -> Ranking:
-    """Rank the units of `group`.
+    """Rank the units of `group`; by `l2` where a data-driven criterion has moments of none of its readers.
 
     Args:
         model: Holds the weights.

@@ -11,9 +11,8 @@ import onnx_ir as ir
 
 from edgec.model.graph import constant
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.prune.atoms import Ids
 from edgec.passes.prune.groups import find_groups
-from edgec.passes.prune.moments import POSITIONS, WIDEST
+from edgec.passes.prune.moments import POSITIONS
 from edgec.passes.prune.plan import PrunePlan, removed_roots
 from edgec.passes.statistics.frontier import Frontier
 from edgec.passes.statistics.gram import Gram, refit
@@ -22,6 +21,8 @@ from edgec.passes.statistics.sweep import Feeds
 
 Array = np.ndarray[Any, Any]
 
+WIDEST = 4608
+"""Inputs to each output up to which a layer is refitted: 512 channels of 3 x 3 places, 170 MB of moments."""
 DAMPING = 1e-4
 """Of a refit with many rows to each weight."""
 FEW_ROWS = 20
@@ -97,17 +98,15 @@ def repair(
     return RepairReport(refitted, skipped)
 
 
-def _kept_outputs(original: ir.Model, plan: PrunePlan) -> dict[str, Ids]:
-    """Return, by name, the indices of the channels that stay of each value that loses some."""
+def _kept_outputs(original: ir.Model, plan: PrunePlan) -> dict[str, list[Array]]:
+    """Return, by name, what stays of each value that loses something: for each axis the indices."""
     channels = find_groups(original)
     removed = removed_roots(plan, channels)
     result = {}
     for value, axes in channels.propagation.values.items():
-        axis = 1 if len(axes) == 4 else len(axes) - 1
-        if axes and value.name:
-            stays = ~np.isin(channels.propagation.atoms.roots(axes[axis]), removed)
-            if not stays.all():
-                result[value.name] = np.flatnonzero(stays)
+        stays = [~np.isin(channels.propagation.atoms.roots(ids), removed) for ids in axes]
+        if not all(mask.all() for mask in stays):
+            result[value.name or ""] = [np.flatnonzero(mask) for mask in stays]
     return result
 
 
@@ -126,7 +125,9 @@ def _obstacle(layer: LinearLayer | str) -> str | None:
     return "shares its weights with another layer" if shared else None
 
 
-def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer, kept: Ids | None) -> Gram:
+def _measure(
+    first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer, kept: list[Array] | None
+) -> Gram:
     """Return the moments of the layer's present inputs and its original outputs."""
     wanted = (source.bias[0] if source.bias is not None else source.node).outputs[0]
     present = layer.node.inputs[0]
@@ -141,7 +142,7 @@ def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: Line
         places = layer.choose(shape, POSITIONS, np.random.default_rng(sample))
         y = first.value(wanted, sample)
         if kept is not None:
-            y = y[:, kept] if y.ndim == 4 else y[..., kept]
+            y = y.take(kept[layer.channel_axis], axis=layer.channel_axis)
         return places, layer.rows_out(y, places)
 
     weigh = _row_weights(rows(sample)[1] for sample in range(first.samples))

@@ -6,6 +6,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ def measure_sensitivity(
         progress: Called with the number of results there are and will be.
 
     Raises:
-        BadOption: The journal belongs to another run, or data and metric do not fit.
+        BadOption: The journal belongs to another run, data and metric do not fit, or they cannot be handed to other
+            processes.
         MissingDependency: `scheduler` is given and Dask is not installed.
     """
     data = serialize.to_bytes(model)
@@ -115,6 +117,7 @@ def measure_sensitivity(
         for part in parts:
             run_part(part, show)
     else:
+        _check_travels(measure)
         _in_processes(parts, count, show)
     show()
     return _report(head, groups, rankings, ratios, _read_journal(journal)[1])
@@ -131,6 +134,16 @@ def run_part(part: Part, after_each: Callable[[], None] = lambda: None) -> list[
         lines.append(line)
         after_each()
     return lines
+
+
+def _check_travels(measure: Measure) -> None:
+    try:
+        pickle.dumps(measure)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise BadOption(
+            f"data or metric cannot be handed to other processes: {error}",
+            remedy="Use --workers 0, or give them as a function at the top level of a module.",
+        ) from error
 
 
 def _in_processes(parts: Sequence[Part], count: int, show: Callable[[], None]) -> None:

@@ -94,7 +94,9 @@ def _stored(model: ir.Model, value: ir.Value, params: QuantParams, style: Style)
 def _behind(model: ir.Model, value: ir.Value, params: QuantParams, stem: str, *, quantize: bool) -> ir.Value:
     """Return what DequantizeLinear gives of `value`, which is quantized first if it is float."""
     graph = model.graph
-    operands = [scales(graph, stem, params), zero_point(graph, stem, params)]
+    operands = [scales(graph, stem, params)]
+    if quantize:  # without it QuantizeLinear would give uint8; DequantizeLinear needs none
+        operands.append(zero_point(graph, stem, params))
     attributes = {} if params.axis is None else {"axis": params.axis}
     nodes = []
     if quantize:

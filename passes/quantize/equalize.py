@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import BadOption
-from edgec.model.graph import add_constant, attribute, constant, scalar
+from edgec.model.graph import add_constant, attribute, constant, scalar, unique_name
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.statistics.ranges import Ranges
 from edgec.passes.statistics.sweep import sweep
@@ -21,6 +21,8 @@ HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalA
 """f(a x) = a f(x) for a > 0, channel by channel."""
 MOST_GAIN = 256.0
 """Largest factor between two channels that is evened out; beyond, a channel is as good as dead."""
+WORTH_A_MUL = 1.0
+"""Bits that an average channel gains, from which on a Mul is inserted for it where no layer takes the scale in."""
 CLIPPED = 0.999
 """Share of a clip's limit from which a channel counts as clipped."""
 
@@ -33,13 +35,13 @@ class Site:
         value: The tensor, [n, channels, ...].
         readers: Convolutions, all that read it.
         passed: Nodes between the absorber and the tensor that a scale per channel passes.
-        absorber: Layer, or Mul by a constant, that takes the scale in.
+        absorber: Layer, or Mul by a constant, that takes the scale in; None: a Mul has to be inserted.
     """
 
     value: ir.Value
     readers: tuple[ir.Node, ...]
     passed: tuple[ir.Node, ...]
-    absorber: ir.Node
+    absorber: ir.Node | None
 
 
 def find_scales(
@@ -55,7 +57,8 @@ def find_scales(
 
     ReLU passes a scale. ReLU6 clips at 6 s_i after it: so a channel that is clipped on some sample keeps its scale,
     and one that is not is enlarged no further than to 6. Beyond what the samples show it may be clipped earlier, as
-    by any calibrated range. HardSwish, Sigmoid and the like do not pass a scale.
+    by any calibrated range. HardSwish, Sigmoid and the like do not pass a scale: behind them a Mul by 1 / s_i is
+    inserted where it gains enough; computed before the values become integers, it costs next to nothing.
 
     Args:
         model: In canonical form.
@@ -74,6 +77,8 @@ def find_scales(
         scales = _scales(site, np.maximum(found.high, -found.low))
         if power_of_two:
             scales = 2.0 ** np.rint(np.log2(scales))
+        if site.absorber is None and np.mean(np.log2(scales.max() / scales)) < WORTH_A_MUL:
+            continue
         result[site.value.name or ""] = tuple(float(scale) for scale in scales)
     return result
 
@@ -105,9 +110,12 @@ def find_sites(model: ir.Model) -> list[Site]:
             continue
         readers = tuple(use.node for use in value.uses())
         absorber, passed = _absorber(value)
-        if absorber is None or absorber in taken or not all(_undoes(reader, value) for reader in readers):
+        if absorber in taken or not all(_undoes(reader, value) for reader in readers):
             continue
-        taken.add(absorber)
+        if absorber is None and (value.producer() is None or value.is_graph_output()):
+            continue
+        if absorber is not None:
+            taken.add(absorber)
         sites.append(Site(value, readers, tuple(passed), absorber))
     return sites
 
@@ -209,6 +217,9 @@ def _apply(graph: ir.Graph, site: Site, scales: Array) -> None:
         if node.op_type == "Add":
             _divide_operand(graph, node, scales)
     node = site.absorber
+    if node is None:
+        _insert_mul(graph, site, scales)
+        return
     if node.op_type == "Mul":
         _divide_operand(graph, node, scales)
         return
@@ -218,6 +229,20 @@ def _apply(graph: ir.Graph, site: Site, scales: Array) -> None:
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     if bias is not None:
         _replace(graph, node, 2, bias.astype(np.float64) / scales)
+
+
+def _insert_mul(graph: ir.Graph, site: Site, scales: Array) -> None:
+    value, producer = site.value, site.value.producer()
+    if producer is None:
+        raise ValueError(f"{value.name} is an input")
+    stem = f"{value.name}_equalized"
+    factors = add_constant(graph, f"{stem}_factors", (1 / scales).astype(np.float32).reshape(1, -1, 1, 1))
+    node = ir.node("Mul", [value, factors], name=unique_name(graph, stem))
+    output = node.outputs[0]
+    output.name, output.type, output.shape = node.name, value.type, value.shape
+    graph.insert_after(producer, node)
+    for reader in site.readers:
+        reader.replace_input_with(0, output)
 
 
 def _divide_operand(graph: ir.Graph, node: ir.Node, scales: Array) -> None:

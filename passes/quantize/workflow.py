@@ -120,8 +120,10 @@ def quantize_model(
         remedy = "Calibrate with --scheme symmetric or power-of-two."
         raise BadOption("TensorRT takes no zero points, but the calibration table is asymmetric", remedy=remedy)
     used = table if settings.activations else None
-    if used is not None:
-        model = apply_scales(model, used.equalized)
+    scales = used.equalized if used is not None else {}
+    if not settings.activations and settings.equalize and settings.repair:
+        scales = find_scales(model, checked_feeds(model, spread(samples, REPAIR_SAMPLES)), threads=threads)
+    model = apply_scales(model, scales)
     feeds = [sample.inputs for sample in spread(samples, REPAIR_SAMPLES)]
 
     def make(exclude: frozenset[str]) -> Quantized:
@@ -170,10 +172,11 @@ def calibrate_model(
         power_of_two = "power-of-two" in (getattr(made, "kind", None), scheme.kind)
         few = spread(samples, REPAIR_SAMPLES)
         scales = find_scales(model, checked_feeds(model, few), power_of_two=power_of_two, threads=threads)
+    scaled = apply_scales(model, scales)
     table = calibrate(
-        apply_scales(model, scales),
+        scaled,
         samples,
-        place(model).tensors,
+        place(scaled).tensors,
         calibrator=calibrator,
         scheme=scheme,
         progress=progress,

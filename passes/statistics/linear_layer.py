@@ -49,6 +49,11 @@ class LinearLayer:
         """Name of the value it gives, bias included."""
         return _name((self.bias[0] if self.bias is not None else self.node).outputs[0])
 
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the input and the output along which the channels lie."""
+        return 1 if self._is_picture else -1
+
     def choose(self, output_shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Array:
         """Return the places of at most `count` rows, drawn without repetition."""
         rows = int(np.prod(output_shape[2:] if self._is_picture else output_shape[:-1]))

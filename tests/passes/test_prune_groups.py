@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from edgec.errors import UnsupportedModel
 from edgec.passes.prune.groups import find_groups
+from edgec.passes.prune.prepare import prepare
 from tests.support.models import model, random_weights
 
 
@@ -99,6 +101,24 @@ def test_what_mixes_channels_keeps_them_whole(body: str, reason: str | None) -> 
     found = blocked(text, v=(4, 3, 1, 1), w=(5, 4, 1, 1))
     assert (reason is None) == ("a" not in found)
     assert reason is None or reason in found["a"]
+
+
+def test_control_flow_is_refused() -> None:
+    text = """g (bool c, float[1, 3, 8, 8] x) => (float[1, 5, 8, 8] y) {
+        a = If (c) <then_branch = t () => (float[1, 3, 8, 8] p) { p = Relu (x) },
+                    else_branch = e () => (float[1, 3, 8, 8] q) { q = Neg (x) }>
+        y = Conv (a, w) }"""
+    with pytest.raises(UnsupportedModel, match="If node"):
+        prepare(model(text, random_weights(w=(5, 3, 1, 1)), opset=18))
+
+
+def test_preparing_names_nodes_and_parts_shared_biases() -> None:
+    text = """g (float[1, 3, 8, 8] x) => (float[1, 3, 8, 8] y) {
+        a = Conv (x, w, b)  r = Relu (a)  y = Conv (r, v, b) }"""
+    prepared = prepare(model(text, random_weights(w=(3, 3, 1, 1), v=(3, 3, 1, 1), b=(3,)), opset=18))
+    assert len({node.name for node in prepared.graph if node.name}) == 3
+    biases = [node.inputs[2] for node in prepared.graph if node.op_type == "Conv"]
+    assert biases[0] is not biases[1]
 
 
 def test_older_opsets_are_refused() -> None:

@@ -57,6 +57,15 @@ def test_what_is_linear_comes_back_whole() -> None:
     assert report.refitted["y"][1] < 1e-4 < report.refitted["y"][0]
 
 
+def test_convolutions_of_one_dimension() -> None:
+    text = """g (float[1, 3, 20] x) => (float[1, 5, 18] y) {
+        a = Conv (x, v, b)  r = Relu (a)  d = Conv (r, u)  y = Conv (d, w) }"""
+    built = model(text, random_weights(v=(6, 3, 1), b=(6,), u=(8, 6, 1), w=(5, 8, 3)), opset=18)
+    before, after, report = repaired(built, plan_of(built, 2))
+    assert after < before
+    assert set(report.refitted) == {"d", "y"}
+
+
 def test_nothing_removed_nothing_refitted() -> None:
     built = model(LINEAR_CHAIN, random_weights(v=(6, 3, 1, 1), b=(6,), w=(5, 6, 3, 3), c=(5,)), opset=18)
     assert repaired(built, PrunePlan())[2] == RepairReport({}, {})

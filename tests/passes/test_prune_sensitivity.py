@@ -14,6 +14,7 @@ import onnx_ir as ir
 import pytest
 
 from edgec.data.labels import ClassLabel
+from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Sample
 from edgec.errors import BadOption, MissingDependency
 from edgec.model.load import load
@@ -113,6 +114,15 @@ def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     measured("resnet", tmp_path / "journal")
     with pytest.raises(BadOption, match="another model"):
         measured("inception", tmp_path / "journal")
+
+
+def test_data_that_cannot_travel_is_refused(tmp_path: Path) -> None:
+    built, groups, rankings, data = case("resnet")
+    measure = Measure(data, "output-error", MetricContext(reference=lambda sample: {}))
+    with pytest.raises(BadOption, match="other processes"):
+        measure_sensitivity(
+            built, groups, rankings, measure, criterion="l1", journal=tmp_path / "j", workers=2, ratios=RATIOS
+        )
 
 
 def test_goes_on_after_kill_9(tmp_path: Path) -> None:

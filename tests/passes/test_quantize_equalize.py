@@ -25,6 +25,7 @@ ACTIVATIONS = {
     "Relu": "Relu (a)",
     "Relu6": "Clip (a, low, six)",
     "LeakyRelu": "LeakyRelu <alpha = 0.1> (a)",
+    "HardSwish": "HardSwish (a)",
     "learnt affine": "HardSwish (a)  m = Mul (r0, gain)  r = Add (m, shift)",
 }
 
@@ -55,11 +56,13 @@ def test_outputs_stay_the_same_and_ranges_become_even(activation: str, power_of_
     scales = find_scales(network, feeds(), power_of_two=power_of_two)
     assert "r" in scales
     changed = apply_scales(network, scales)
-    before, after = Reference(network, ["r"]), Reference(changed, ["r"])
+    assert [node.op_type for node in changed.graph].count("Mul") == (activation in ("HardSwish", "learnt affine"))
+    scaled = "r_equalized" if activation == "HardSwish" else "r"
+    before, after = Reference(network, ["r"]), Reference(changed, [scaled])
     for sample in feeds():
         old, new = before.run(sample), after.run(sample)
         np.testing.assert_allclose(new["y"], old["y"], atol=2e-5 * np.abs(old["y"]).max())
-    largest = [np.abs(each["r"]).max(axis=(0, 2, 3)) for each in (old, new)]
+    largest = [np.abs(each).max(axis=(0, 2, 3)) for each in (old["r"], new[scaled])]
     alive = largest[0] > 0
     spread = [np.ptp(np.log2(each[alive])) for each in largest]
     assert spread[1] < 0.6 * spread[0]
@@ -84,18 +87,21 @@ def test_channels_that_relu6_clips_keep_their_scale() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        "a = Conv (x, w)  h = HardSwish (a)  y = Conv (h, v)",
         "a = Conv (x, w)  y = Conv (a, v)  z = Relu (a)",
-        "a = Conv (x, w)  h = Relu (a)  b = Add (h, x)  y = Conv (b, v)",
-        "h = Relu (x)  y = Conv (h, v)",
+        "y = Conv (x, v)",
         "a = Conv (x, w)  y = Conv (a, w)",
     ],
-    ids=["not homogeneous", "read by others", "residual", "input", "shared weights"],
+    ids=["read by others", "input", "shared weights"],
 )
 def test_what_a_scale_cannot_pass(body: str) -> None:
     outputs = "float[1, 3, 8, 8] y, float[1, 3, 8, 8] z" if "z =" in body else "float[1, 3, 8, 8] y"
     text = f"net (float[1, 3, 8, 8] x) => ({outputs}) {{ {body} }}"
     assert find_sites(model(text, random_weights(w=(3, 3, 1, 1), v=(3, 3, 1, 1)), opset=18)) == []
+
+
+def test_where_little_is_gained_no_mul_is_inserted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgec.passes.quantize.equalize.WORTH_A_MUL", 99)
+    assert "r" not in find_scales(chain("HardSwish", spread=1.0), feeds())
 
 
 def test_dead_channels_are_left_alone() -> None:

@@ -17,8 +17,9 @@ class AdaptiveKullbackLeibler(KullbackLeibler):
     """As `kl`, over power-of-two scales, each bin weighted by y(x) = 1 - exp(-alpha |x| / beta).
 
     Plain KL looks at probability alone and neglects large values that are rare but matter. y is near 0 around zero
-    and near 1 far away. Half of the values that are not zero lie within +-beta. alpha = bits / 8 * log2(1 + k / 3)
-    grows with the width and with the kurtosis k: 1 for 8 bits and a normal distribution, more for peaked ones.
+    and near 1 far away. Values within +-beta have half of the energy; were it half of the values, as first published,
+    y would be 1 nearly everywhere for a peaked distribution. alpha = bits / 8 * log2(1 + k / 3) grows with the width
+    and with the kurtosis k: 1 for 8 bits and a normal distribution, more for peaked ones.
     """
 
     name = "adaptive-kl"
@@ -28,9 +29,8 @@ class AdaptiveKullbackLeibler(KullbackLeibler):
         """Return y at each of `values`."""
         magnitudes = np.abs(values)
         order = np.argsort(magnitudes)
-        away = np.where(magnitudes[order] > self.histogram.width, counts[order], 0.0)
-        cumulative = np.cumsum(away if away.any() else counts[order])
-        beta = magnitudes[order][np.searchsorted(cumulative, cumulative[-1] / 2)]
+        energy = np.cumsum(counts[order] * np.square(magnitudes[order]))
+        beta = magnitudes[order][np.searchsorted(energy, energy[-1] / 2)]
         mean = float((counts * values).sum() / counts.sum())
         second = float((counts * (values - mean) ** 2).sum() / counts.sum())
         fourth = float((counts * (values - mean) ** 4).sum() / counts.sum())
