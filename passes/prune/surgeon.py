@@ -27,16 +27,14 @@ class Surgeon:
 
     def __init__(self, weights: Array, h: Array, columns: Array, *, compensate: bool = True) -> None:
         width = len(h)
-        damped = h + DAMPING * np.trace(h) / width * np.eye(width)
+        self._columns = columns.copy()
         self._read = columns[:, 0] >= 0
-        self._columns = columns
-        self._weights = weights.copy()
-        self._compensate = compensate
-        self._inverse = np.linalg.inv(damped)
+        self._squares = weights.T @ weights  # all that costs need of W, whatever the number of outputs
         self._plain = None if compensate else h
+        self._inverse = np.linalg.inv(h + DAMPING * np.trace(h) / width * np.eye(width))
         # The last input is 1 where there is a bias: what the mean contributes is not information.
         centred = h - np.outer(h[-1], h[-1]) if h[-1, -1] == 1 else h
-        self._energy = max(float(np.einsum("ok,kl,ol->", weights, centred, weights)), np.finfo(np.float64).tiny)
+        self._energy = max(float((self._squares * centred).sum()), np.finfo(np.float64).tiny)
 
     def costs(self) -> Array:
         """Return the cost of removing each unit now, as a share of the variance of the output; float64 [units].
@@ -45,17 +43,14 @@ class Surgeon:
         """
         result = np.zeros(len(self._columns))
         blocks = self._columns[self._read]
-        weights = self._weights[:, blocks].transpose(1, 2, 0)  # [units, block, outputs]
-        held = self._inverse if self._plain is None else self._plain
-        inner = held[blocks[:, :, None], blocks[:, None, :]]
+        across, down = blocks[:, :, None], blocks[:, None, :]
+        squares = self._squares[across, down]
         if self._plain is not None:
-            cost = np.einsum("ubo,ubc,uco->u", weights, inner, weights)
+            cost = (self._plain[across, down] * squares).sum(axis=(1, 2))
         elif blocks.shape[1] == 1:
-            cost = np.square(weights[:, 0]).sum(axis=1) / np.maximum(inner[:, 0, 0], np.finfo(np.float64).tiny)
+            cost = squares[:, 0, 0] / self._inverse[across, down][:, 0, 0]
         else:
-            gone = inner[:, 0, 0] <= 0
-            inner[gone] = np.eye(blocks.shape[1])
-            cost = (weights * np.linalg.solve(inner, weights)).sum(axis=(1, 2))
+            cost = np.trace(np.linalg.solve(self._inverse[across, down], squares), axis1=1, axis2=2)
         result[self._read] = cost
         return result / self._energy
 
@@ -63,11 +58,29 @@ class Surgeon:
         """Remove a unit; the other weights change to make up for it."""
         if not self._read[unit]:
             return
+        self._read[unit] = False
+        if self._plain is not None:
+            return
         block = self._columns[unit]
-        if self._plain is None:
-            rows = np.linalg.solve(self._inverse[np.ix_(block, block)], self._inverse[block])
-            self._weights -= self._weights[:, block] @ rows
-            self._inverse -= self._inverse[:, block] @ rows
-        self._weights[:, block] = 0
-        self._inverse[block] = 0
-        self._inverse[:, block] = 0
+        rows = np.linalg.solve(self._inverse[np.ix_(block, block)], self._inverse[block])
+        self._inverse -= self._inverse[:, block] @ rows
+        half = self._squares[block] - 0.5 * self._squares[np.ix_(block, block)] @ rows
+        change = rows.T @ half
+        self._squares -= change
+        self._squares -= change.T
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Drop the columns of removed units once they are half of all: each step costs the square of the rest."""
+        kept = np.setdiff1d(np.arange(len(self._inverse)), self._gone())
+        if 2 * len(kept) > len(self._inverse) or not self._read.any():
+            return
+        places = np.full(len(self._inverse), -1, np.int64)
+        places[kept] = np.arange(len(kept))
+        self._columns = np.where(self._read[:, None], places[self._columns], -1)
+        self._inverse = self._inverse[np.ix_(kept, kept)]
+        self._squares = self._squares[np.ix_(kept, kept)]
+
+    def _gone(self) -> Array:
+        gone: Array = self._columns[~self._read]
+        return gone[gone >= 0]

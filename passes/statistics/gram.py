@@ -60,7 +60,7 @@ class Gram:
         mean = self._sums / self.rows
         energy = self._squares / self.rows
         fitted = ((weights @ self.h) * weights).sum()
-        left = float(fitted - 2 * np.einsum("gok,gok->", weights, self.g)) + energy
+        left = float(fitted - 2 * (weights * self.g).sum()) + energy
         return max(left, 0.0) / max(energy - float(np.square(mean).sum()), np.finfo(np.float64).tiny)
 
 

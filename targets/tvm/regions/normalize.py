@@ -111,16 +111,24 @@ def _shuffles(graph: Graph) -> None:
         if "weights" not in node.facts or node.facts["weights"].shape[:2] != (node.facts["groups"], 1):
             continue
         last = node.args[0]
-        swap = last.args[0] if last.op == "relax.reshape" else None
-        first = swap.args[0] if isinstance(swap, Node) and swap.op == "relax.permute_dims" else None
-        source = first.args[0] if isinstance(first, Node) and first.op == "relax.reshape" else None
-        if not isinstance(source, Node) or source.shape != last.shape or len(first.shape or ()) != 5:
+        swap = _source(last, "relax.reshape")
+        first = _source(swap, "relax.permute_dims")
+        source = _source(first, "relax.reshape")
+        if swap is None or first is None or source is None or first.shape is None or source.shape is None:
+            continue
+        if source.shape != last.shape or len(first.shape) != 5:
             continue
         alone = all(len(step.users) == 1 and not graph.is_output(step) for step in (first, swap, last))
         whole = first.shape[0] == source.shape[0] and first.shape[3:] == source.shape[2:]
         if alone and whole and swap.attrs.axes is not None and swap.ints("axes") == [0, 2, 1, 3, 4]:
             node.args[0] = source
             node.facts["shuffle"] = first.shape[1]
+
+
+def _source(node: Node | None, op: str) -> Node | None:
+    """Return the node that `node`, if it is an `op`, reads first."""
+    source = node.args[0] if node is not None and node.op == op else None
+    return source if isinstance(source, Node) else None
 
 
 def _transposed_to_conv(graph: Graph) -> None:

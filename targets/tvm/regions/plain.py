@@ -45,7 +45,7 @@ def is_plain_elementwise(node: Node, rows: int, columns: int) -> bool:
 
 def _is_operand(arg: Any) -> bool:
     if isinstance(arg, np.ndarray):
-        return arg.dtype == np.float32
+        return bool(arg.dtype == np.float32)
     return isinstance(arg, Node) and arg.shape is not None and arg.dtype == "float32"
 
 
