@@ -9,7 +9,6 @@ import argparse
 import platform
 import sys
 import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,8 +35,8 @@ since equal weights give equal outputs, which verify nothing. `-`: over {large} 
 
 Made by `python bench/verified_models.py --output docs/verified.md` ({machine}; {versions}).
 
-| model | input | MMACs | weights MB | artefact MB host / rpi4 | error host | error rpi4 | compile s host / rpi4 |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| model | input | MMACs | weights MB | artefact MB host / rpi4 | error host | error rpi4 |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -67,28 +66,26 @@ def row(name: str) -> str:
     costs = layer_costs(fixed)
     megabytes = sum(cost.weight_bytes for cost in costs) / 1e6
     boards = ["host"] if megabytes > LARGE_MB else ["host", "rpi4"]
-    cells = [_compiled(proto, real.shapes, board) for board in boards] + [("-", "-", "-")] * (2 - len(boards))
-    sizes, errors, times = zip(*cells, strict=True)
+    cells = [_compiled(proto, real.shapes, board) for board in boards] + [("-", "-")] * (2 - len(boards))
+    sizes, errors = zip(*cells, strict=True)
     shape = "x".join(map(str, inputs_of(fixed)[0].shape))
     macs = sum(cost.macs for cost in costs) / 1e6
-    columns = (name, shape, f"{macs:.0f}", f"{megabytes:.1f}", " / ".join(sizes), *errors, " / ".join(times))
+    columns = (name, shape, f"{macs:.0f}", f"{megabytes:.1f}", " / ".join(sizes), *errors)
     return f"| {' | '.join(columns)} |"
 
 
-def _compiled(proto: object, shapes: dict[str, tuple[int, ...]], board: str) -> tuple[str, str, str]:
-    """Return artefact size, error and compile time as text."""
+def _compiled(proto: object, shapes: dict[str, tuple[int, ...]], board: str) -> tuple[str, str]:
+    """Return artefact size and error as text."""
     with tempfile.TemporaryDirectory() as folder:
-        begin = time.perf_counter()
         try:
             artefact = edgec.compile(proto, target=board, shapes=shapes, output=Path(folder) / "artefact")
-            seconds = time.perf_counter() - begin
             verification = artefact.verify()
         except CannotRunHere as error:
-            return "-", str(error.problem), "-"
+            return "-", str(error.problem)
         except EdgecError as error:
-            return "-", f"refused: {error.problem}", "-"
+            return "-", f"refused: {error.problem}"
         mark = "" if verification.ok else " FAILED"
-        return f"{artefact.size / 1e6:.1f}", f"{verification.worst:.1e}{mark}", f"{seconds:.0f}"
+        return f"{artefact.size / 1e6:.1f}", f"{verification.worst:.1e}{mark}"
 
 
 if __name__ == "__main__":
