@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,21 +100,27 @@ def rows(
     bench: Bench, ratios: Sequence[float], macs: Sequence[float], criteria: Sequence[str] | None
 ) -> Iterator[tuple[str, Pruned]]:
     """Prune in every way, and say how."""
+
+    @cache
+    def study(criterion: str, repair: bool) -> Study:
+        options = PruneOptions(ratio=0.5, criterion=criterion, repair=repair)
+        return Study.of(bench.model, options, bench.calibration if repair else None)
+
     for criterion, repair in UNIFORM:
         if criteria is not None and criterion not in criteria:
             continue
         for ratio in ratios:
             options = PruneOptions(ratio=ratio, criterion=criterion, repair=repair)
-            study = Study.of(bench.model, options, bench.calibration if repair else None)
-            yield f"{ratio:.1%} of filters | {criterion}{' + refit' if repair else ''}", prune(study, options)
+            how = f"{ratio:.1%} of filters | {criterion}{' + refit' if repair else ''}"
+            yield how, prune(study(criterion, repair), options)
     if macs:
-        study = Study.of(bench.model, PruneOptions(ratio=0.5), bench.calibration)
         start = time.monotonic()
-        report = bench.sensitivity(study)
+        report = bench.sensitivity(study("obs", True))
         print(f"\nsensitivity: {time.monotonic() - start:.0f} s", file=sys.stderr)
         for target in macs:
             options = PruneOptions(target_macs=target, cap=CAP)
-            yield f"{1 - target:.0%} of MACs | obs + refit, by sensitivity", prune(study, options, sensitivity=report)
+            how = f"{1 - target:.0%} of MACs | obs + refit, by sensitivity"
+            yield how, prune(study("obs", True), options, sensitivity=report)
 
 
 def agreement(first: Results, second: Results) -> float:

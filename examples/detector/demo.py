@@ -20,6 +20,7 @@ from edgec.errors import CannotRunHere
 HERE = Path(__file__).parent
 OUT = Path("demo")
 BOARDS = ("host", "rpi4", "jetson-tx2")
+SCALE = 4  # of the drawing
 
 sys.path.append(str(HERE.parent.parent / "bench" / "insn_count"))
 from count import count  # noqa: E402
@@ -31,7 +32,7 @@ def main() -> None:
     settings = Settings.load(HERE / "detector.json")
     picture = split("validation", 1)[0].picture
     golden = {"image": preprocess(picture)}
-    table = Table("target", "precision", "size", "error against ONNX Runtime", "speed", box=None, pad_edge=False)
+    table = Table("target", "precision", "size", "error*", "speed", box=None, pad_edge=False)
     remedies = {}
     for board in BOARDS:
         with console.status(f"compiling for {board}") as status:
@@ -44,33 +45,40 @@ def main() -> None:
             )
             try:
                 verification = artefact.verify()
-                error = f"{verification.worst:.1e} of the range ({verification.where})"
+                error = f"{verification.worst:.1e} ({_where(verification.where)})"
                 speed = _speed(artefact)
             except CannotRunHere as refusal:
                 error, speed = "on the board", "on the board"
-                remedies[board] = f"{refusal.problem} {refusal.remedy or ''}"
+                remedies[board] = f"{refusal.problem}. {refusal.remedy or ''}"
         size = f"{artefact.size / 2**20:.1f} MiB"
         table.add_row(board, artefact.manifest.options.precision, size, error, speed)
     console.print(table)
+    console.print("* largest difference to ONNX Runtime, relative to the range of the output", highlight=False)
     for board, remedy in remedies.items():
         console.print(f"{board}: {remedy}", highlight=False, markup=False)
 
     outputs = edgec.load(OUT / "detector.host").run(golden)
     detections = decode([outputs[name][0] for name in settings.outputs], settings)
-    drawn = draw(Image.fromarray(picture), detections, settings.classes)
-    drawn.resize((4 * drawn.width, 4 * drawn.height), Image.Resampling.NEAREST).save(OUT / "detections.png")
+    size = (SCALE * picture.shape[1], SCALE * picture.shape[0])
+    enlarged = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
+    drawn = draw(enlarged, detections._replace(boxes=SCALE * detections.boxes), settings.classes)
+    drawn.save(OUT / "detections.png")
     found = ", ".join(settings.classes[label] for label in np.asarray(detections.labels))
     console.print(f"{OUT}/detections.png: {found}", highlight=False)
+
+
+def _where(description: str) -> str:
+    return "emulated" if description.startswith("qemu") else description
 
 
 def _speed(artefact: edgec.Artefact) -> str:
     board = artefact.manifest.board
     if board.architecture == platform.machine():
         latency = artefact.bench(runs=50)
-        return f"{latency.median:.2f} ms (median of {latency.runs}, {latency.threads} threads)"
+        return f"{latency.median:.2f} ms, {latency.threads} threads"
     command = [artefact.folder / "edgec-run", "--threads", "1", "--runs", "1", "--mark"]
     counts, _ = count(command, cpu=board.emulator_cpu or "max")
-    return f"{counts['total'] / 1e6:.1f} M instructions (1 thread)"
+    return f"{counts['total'] / 1e6:.1f} M instructions"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ MOST_GAIN = 256.0
 """Largest factor between two channels that is evened out; beyond, a channel is as good as dead."""
 WORTH_A_MUL = 1.0
 """Bits that an average channel gains, from which on a Mul is inserted for it where no layer takes the scale in."""
+FILLED = 127 / 128
+"""Largest int8 as a share of the power of two above it."""
 CLIPPED = 0.999
 """Share of a clip's limit from which a channel counts as clipped."""
 
@@ -63,7 +65,7 @@ def find_scales(
     Args:
         model: In canonical form.
         samples: Inputs by name.
-        power_of_two: Keep to scales that are powers of two.
+        power_of_two: The tensors will get scales that are powers of two: bring them to ranges that fill these.
         threads: As for `Reference`.
     """
     sites = find_sites(model)
@@ -75,8 +77,8 @@ def find_scales(
     for site in sites:
         found = ranges[site.value.name or ""]
         scales = _scales(site, np.maximum(found.high, -found.low))
-        if power_of_two:
-            scales = 2.0 ** np.rint(np.log2(scales))
+        if power_of_two and not any(node.op_type == "Clip" for node in site.passed):
+            scales = scales * _to_power_of_two(np.maximum(found.high, -found.low) / scales)
         if site.absorber is None and np.mean(np.log2(scales.max() / scales)) < WORTH_A_MUL:
             continue
         result[site.value.name or ""] = tuple(float(scale) for scale in scales)
@@ -193,6 +195,12 @@ def _scales(site: Site, magnitudes: Array) -> Array:
             limit = scalar(node.inputs[2]) or 1.0
             scales = np.where(magnitudes >= CLIPPED * limit, 1.0, np.maximum(scales, magnitudes / limit))
     return np.asarray(np.where(magnitudes > 0, scales, 1.0))
+
+
+def _to_power_of_two(magnitudes: Array) -> float:
+    """Return the factor to divide by, 1 or less, so that the largest magnitude is just below a power of two."""
+    largest = float(magnitudes.max(initial=0))
+    return largest / (FILLED * 2.0 ** np.ceil(np.log2(largest / FILLED))) if largest > 0 else 1.0
 
 
 def _weights(site: Site) -> Array:

@@ -13,8 +13,8 @@ CLIPPING = np.linspace(0.3, 1.0, 36)
 """Shares of the largest weight of a channel that are tried as the largest representable one."""
 SHIFTS = range(4)
 """The same for steps that are powers of two: halvings."""
-SWEEPS = 4
-ENOUGH = 0.02
+SWEEPS = 16
+ENOUGH = 0.005
 """Share of the error that a sweep of the descent has to gain for another to follow."""
 SMALLEST_STEP = 2.0**-60
 """Of a channel whose weights are all zero."""
