@@ -224,19 +224,19 @@ def _apply(graph: ir.Graph, site: Site, scales: Array) -> None:
     for node in site.passed:
         if node.op_type == "Add":
             _divide_operand(graph, node, scales)
-    node = site.absorber
-    if node is None:
+    absorber = site.absorber
+    if absorber is None:
         _insert_mul(graph, site, scales)
         return
-    if node.op_type == "Mul":
-        _divide_operand(graph, node, scales)
+    if absorber.op_type == "Mul":
+        _divide_operand(graph, absorber, scales)
         return
-    array = np.asarray(constant(node.inputs[1]), np.float64)
-    shape = (-1, 1, 1, 1) if node.op_type == "Conv" else (1, -1, 1, 1)
-    _replace(graph, node, 1, array / scales.reshape(shape))
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    array = np.asarray(constant(absorber.inputs[1]), np.float64)
+    shape = (-1, 1, 1, 1) if absorber.op_type == "Conv" else (1, -1, 1, 1)
+    _replace(graph, absorber, 1, array / scales.reshape(shape))
+    bias = constant(absorber.inputs[2]) if len(absorber.inputs) > 2 else None
     if bias is not None:
-        _replace(graph, node, 2, bias.astype(np.float64) / scales)
+        _replace(graph, absorber, 2, bias.astype(np.float64) / scales)
 
 
 def _insert_mul(graph: ir.Graph, site: Site, scales: Array) -> None:

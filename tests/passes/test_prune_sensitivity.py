@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+from PIL import Image
 
 from edgec.data.labels import ClassLabel
 from edgec.data.metrics.base import MetricContext
@@ -19,6 +20,7 @@ from edgec.data.samples import Sample
 from edgec.errors import BadOption, MissingDependency
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.passes.prune.curves import draw_curves
 from edgec.passes.prune.groups import Group, find_groups
 from edgec.passes.prune.moments import layer_moments
 from edgec.passes.prune.plan import PrunePlan
@@ -177,3 +179,16 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text("{}")
     with pytest.raises(BadOption, match="sensitivity"):
         SensitivityReport.load(tmp_path / "s.json")
+
+
+def test_curves_are_drawn_as_svg_and_png(tmp_path: Path) -> None:
+    report = SensitivityReport(
+        model="0", criterion="l1", compensated=False, metric="top1", samples=1, baseline=0.9, higher_is_better=True,
+        groups={"a<b": CURVE, "c": CURVE},
+    )  # fmt: skip
+    draw_curves(report, tmp_path / "curves.svg")
+    assert "a&lt;b" in (tmp_path / "curves.svg").read_text()
+    draw_curves(report, tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").size[0] > 640
+    with pytest.raises(BadOption, match=r"\.svg or \.png"):
+        draw_curves(report, tmp_path / "curves.pdf")
