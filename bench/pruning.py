@@ -29,7 +29,7 @@ CALIBRATION = 128
 SENSITIVITY_SAMPLES = 32
 UNIFORM = (("l1", False), ("l1", True), ("fpgm", True), ("obs", True))
 """Criterion, and whether it is repaired."""
-CAP = 0.9
+CAP = 0.7
 
 Results = list[Mapping[str, Any]]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,7 +90,8 @@ def command(
         reads = read_decoder(decoder, None if model.is_dir() else model) if decoder else None
         context = MetricContext(reads, samples.classes, _reference(reference, shapes))
         metrics = {name: make_metric(name, context) for name in metric}
-    results = evaluate(network.run, _shown(samples, silent=quiet or json), metrics)
+    with _shown(samples, silent=quiet or json) as shown:
+        results = evaluate(network.run, shown, metrics)
     evaluation = Evaluation(
         data, len(samples), network.where, {name: _finite(asdict(result)) for name, result in results.items()}
     )
@@ -152,12 +154,24 @@ def _reference(path: Path | None, shapes: dict[str, Any]) -> Callable[[Sample], 
     return lambda sample: run(sample.inputs)
 
 
-def _shown(samples: Samples, *, silent: bool) -> Iterator[Sample]:
-    from rich.progress import track
+@contextmanager
+def _shown(samples: Samples, *, silent: bool) -> Iterator[Iterable[Sample]]:
+    """Yield the samples, counted on a progress bar that ends with the block.
 
-    yield from track(
-        samples, description="evaluate", total=len(samples), console=stderr, disable=silent, transient=True
-    )
+    A generator that owns the bar would, if evaluation fails, be closed by the garbage collector in whatever thread it
+    runs; in the thread that draws a bar that is a deadlock.
+    """
+    from rich.progress import Progress
+
+    with Progress(console=stderr, disable=silent, transient=True) as bar:
+        task = bar.add_task("evaluate", total=len(samples))
+
+        def counted() -> Iterator[Sample]:
+            for sample in samples:
+                yield sample
+                bar.advance(task)
+
+        yield counted()
 
 
 def _finite(data: Any) -> Any:

@@ -209,7 +209,7 @@ def _weights(site: Site) -> Array:
     for reader in site.readers:
         array = np.abs(np.asarray(constant(reader.inputs[1]), np.float64))
         largest = np.maximum(array.max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
-        relative = (array / largest).max(axis=(0, 2, 3)) if attribute(reader, "group", 1) == 1 else np.ones(len(array))
+        relative = (array / largest).max(axis=(0, 2, 3)) if attribute(reader, "group", 1) == 1 else np.ones(len(found))
         found = np.maximum(found, relative)
     return found
 
