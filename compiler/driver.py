@@ -84,7 +84,7 @@ def compile(
 
     folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
     with staged_folder(folder) as staging:
-        ports = _write_golden(staging, original, feeds, expected)
+        ports = _write_golden(staging, original, feeds, expected, settings.preprocess.layout)
         context = LoweringContext(board, settings, staging, record, feeds, expected)
         lowered = back_end.lower(canonical, context)
         manifest = Manifest(
@@ -144,16 +144,19 @@ def _feeds(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.nda
 
 
 def _write_golden(
-    folder: Path, model: ir.Model, inputs: Arrays, outputs: Arrays
+    folder: Path, model: ir.Model, inputs: Arrays, outputs: Arrays, picture_layout: str
 ) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    def write(kind: str, specs: tuple[TensorSpec, ...], arrays: Arrays) -> tuple[Port, ...]:
+    def write(kind: str, specs: tuple[TensorSpec, ...], arrays: Arrays, layout_of_4: str) -> tuple[Port, ...]:
         ports = []
         (folder / "golden" / kind).mkdir(parents=True)
         for index, spec in enumerate(specs):
             path = f"golden/{kind}/{index}.npy"
             np.save(folder / path, np.ascontiguousarray(arrays[spec.name]))
-            layout = "NCHW" if len(spec.shape) == 4 else ""
+            layout = layout_of_4 if len(spec.shape) == 4 else ""
             ports.append(Port(**spec.model_dump(), layout=layout, golden=path))
         return tuple(ports)
 
-    return write("inputs", inputs_of(model), inputs), write("outputs", outputs_of(model), outputs)
+    return (
+        write("inputs", inputs_of(model), inputs, picture_layout),
+        write("outputs", outputs_of(model), outputs, "NCHW"),
+    )
