@@ -18,7 +18,7 @@ from quantization_tasks import TASKS, Task
 
 from edgec.data.evaluate import evaluate
 from edgec.data.samples import Sample
-from edgec.passes.prune.prepare import prepare
+from edgec.passes.prepare import prepare
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import Pruned, PruneOptions, Study, prune
 from edgec.passes.prune.report import SensitivityReport

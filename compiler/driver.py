@@ -16,7 +16,7 @@ from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
 from edgec.artefact.staging import staged_folder
-from edgec.data.preprocess import read_input
+from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
@@ -119,13 +119,8 @@ def golden_from_files(
         EdgecError: The model or a file cannot be read, or an array does not fit its input.
     """
     settings = compile_options(dict(options))
-    specs = {spec.name: spec for spec in inputs_of(fix_shapes(load(model).model, settings.shapes))}
-    feeds = {}
-    for name, path in files.items():
-        if name not in specs:
-            raise BadOption(f"--input: no input is called {name!r}", remedy=registry.suggest(name, specs))
-        feeds[name] = read_input(path, specs[name], settings.preprocess)
-    return feeds
+    specs = inputs_of(fix_shapes(load(model).model, settings.shapes))
+    return read_inputs(files, specs, settings.preprocess)
 
 
 def _check_precision(precision: str, board: Board, profile: Profile) -> None:

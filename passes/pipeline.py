@@ -33,11 +33,18 @@ def passes(profile: Profile, options: CompileOptions) -> list[ir.passes.PassBase
         BadOption: A plugin pass is unknown or no pass.
     """
     return [
+        *canonical_passes(),
+        *[_plugin(name) for name in options.extra_passes],  # last: they are promised canonical form
+    ]
+
+
+def canonical_passes() -> list[ir.passes.PassBase]:
+    """Return the passes that bring any model to canonical form, in order."""
+    return [
         RaiseOpset(),  # first: all others know one form of each operator
         Canonicalize(),  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
         FoldBatchNorm(),
         Canonicalize(),  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them
-        *[_plugin(name) for name in options.extra_passes],  # last: they are promised canonical form
     ]
 
 

@@ -7,13 +7,11 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from edgec.errors import UnsupportedModel
 from edgec.model.graph import add_constant, constant, unique_name
-from edgec.passes.canonicalize import Canonicalize
-from edgec.passes.fold_batchnorm import FoldBatchNorm
-from edgec.passes.raise_opset import RaiseOpset
+from edgec.passes.pipeline import canonical_passes
 
 
 def prepare(model: ir.Model) -> ir.Model:
-    """Return a copy of `model` in canonical form, with what pruning needs besides.
+    """Return a copy of `model` in canonical form, with what pruning and quantization need besides.
 
     Opset 18 or newer, batch norms folded, constants in initializers, every node with a name of its own, and no vector
     (a bias) shared by two layers, for after a repair they differ.
@@ -25,7 +23,7 @@ def prepare(model: ir.Model) -> ir.Model:
         UnsupportedModel: It has no canonical form, or has control flow (If, Loop, Scan) that depends on its inputs.
     """
     prepared = model.clone()
-    for each in (RaiseOpset(), Canonicalize(), FoldBatchNorm(), Canonicalize()):
+    for each in canonical_passes():
         prepared = each(prepared).model
     prepared = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(prepared).model
     _refuse_control_flow(prepared.graph)

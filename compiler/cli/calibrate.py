@@ -109,7 +109,7 @@ def open_model(path: Path, shape: list[str]) -> ir.Model:
     """
     from edgec.model.load import load
     from edgec.model.shapes import fix_shapes
-    from edgec.passes.prune.prepare import prepare
+    from edgec.passes.prepare import prepare
 
     return prepare(fix_shapes(load(path).model, parse_shapes(shape)))
 

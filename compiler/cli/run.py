@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from edgec.cli.console import ArtefactFolder, Json, Threads, pairs, print_json, stdout
-from edgec.errors import BadOption
 
 
 def command(
@@ -25,19 +24,15 @@ def command(
     import numpy as np
 
     from edgec.artefact.artefact import Artefact
-    from edgec.data.preprocess import read_input
+    from edgec.data.preprocess import read_inputs
     from edgec.model.signature import check_feeds
-    from edgec.registry import suggest
 
     opened = Artefact.open(artefact)
     specs = {port.name: port.spec for port in opened.manifest.inputs}
     if len(specs) == 1 and len(input) == 1 and not input[0].startswith(f"{next(iter(specs))}="):
         input = [f"{next(iter(specs))}={input[0]}"]
-    feeds = {}
-    for name, value in pairs(input, "--input").items():
-        if name not in specs:
-            raise BadOption(f"--input: no input is called {name!r}", remedy=suggest(name, specs))
-        feeds[name] = read_input(Path(value), specs[name], opened.manifest.options.preprocess)
+    files = {name: Path(value) for name, value in pairs(input, "--input").items()}
+    feeds = read_inputs(files, tuple(specs.values()), opened.manifest.options.preprocess)
     check_feeds(feeds, tuple(specs.values()))
     outputs = opened.runner(threads).run(feeds)
     if output is not None:

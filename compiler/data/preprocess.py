@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edgec.data.placement import Placement
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, check_array
 from edgec.preprocessing import Preprocessing
+from edgec.registry import suggest
 
 LETTERBOX_GREY = (114, 114, 114)  # the value YOLO tools pad with
 
@@ -51,6 +53,21 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
     if how.layout == "NCHW":
         tensor = tensor.transpose(2, 0, 1)
     return np.ascontiguousarray(tensor[None]).astype(spec.dtype), placement
+
+
+def read_inputs(
+    files: Mapping[str, Path], specs: Sequence[TensorSpec], how: Preprocessing
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Read .npy files and pictures, input name -> file, as arrays for the inputs `specs`.
+
+    Raises:
+        BadOption: A name is no input (near matches are listed), or as `read_input`.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    for name in files:
+        if name not in by_name:
+            raise BadOption(f"--input: no input is called {name!r}", remedy=suggest(name, by_name))
+    return {name: read_input(path, by_name[name], how) for name, path in files.items()}
 
 
 def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
+from edgec.model.graph import REDUCTIONS, attribute, constant
 from edgec.passes.prune.atoms import FIXED
 from edgec.passes.prune.propagate import Propagation, fixed, rule
 from edgec.passes.prune.rules_layers import broadcast
@@ -79,18 +79,6 @@ BROADCAST = [
     "Sum",
     "Where",
     "Xor",
-]
-REDUCTIONS = [
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
 ]
 
 

@@ -13,7 +13,7 @@ from edgec.data.source import open_samples
 from edgec.errors import BadOption
 from edgec.model.signature import inputs_of
 from edgec.options import CompileOptions
-from edgec.passes.prune.prepare import prepare
+from edgec.passes.prepare import prepare
 from edgec.passes.quantize.workflow import QuantizeSettings, Result, quantize_model
 from edgec.profile import Profile
 from edgec.quantization import CalibrationTable

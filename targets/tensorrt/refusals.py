@@ -12,9 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
+from edgec.model.graph import REDUCTIONS, attribute, constant
 from edgec.targets.tensorrt.legalize.int64 import fits
-from edgec.targets.tensorrt.legalize.lower_opset import REDUCTIONS
 from edgec.targets.tensorrt.legalize.rewriter import dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 from edgec.targets.tensorrt.refuse_quantize import refuse_quantize

@@ -8,9 +8,9 @@ import pytest
 
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.passes.prepare import prepare
 from edgec.passes.prune.groups import find_groups
 from edgec.passes.prune.plan import PrunePlan
-from edgec.passes.prune.prepare import prepare
 from edgec.passes.prune.repair import RepairReport, repair
 from edgec.passes.prune.slice import SliceChannels
 from edgec.reference.session import Reference

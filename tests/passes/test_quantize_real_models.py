@@ -13,7 +13,7 @@ from edgec.model.load import load
 from edgec.model.serialize import save
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, inputs_of
-from edgec.passes.prune.prepare import prepare
+from edgec.passes.prepare import prepare
 from edgec.passes.quantize.placement import place
 from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.golden import golden_inputs

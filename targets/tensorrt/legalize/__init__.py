@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgec.errors import InternalError
-from edgec.model.graph import opset
+from edgec.model.graph import REDUCTIONS, opset
 from edgec.model.infer import infer_shapes
 from edgec.targets.tensorrt.legalize import (
     activations,
@@ -61,7 +61,7 @@ OPSET_RULES: dict[str, Rule] = {
     "Reshape": lower_opset.reshape,
     "Resize": lower_opset.resize,
     "Split": lower_opset.split,
-    **dict.fromkeys(lower_opset.REDUCTIONS, lower_opset.reduction),
+    **dict.fromkeys(REDUCTIONS, lower_opset.reduction),
 }
 """Give a node the form it has in the opset that the model goes down to; `inert_attributes` follows on every node."""
 

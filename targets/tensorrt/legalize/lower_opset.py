@@ -10,18 +10,6 @@ from edgec.model.graph import attribute, constant, opset
 from edgec.targets.tensorrt.legalize.rewriter import Rewriter, rewrite, shape_of
 from edgec.targets.tensorrt.limits import Limits, schema
 
-REDUCTIONS = (
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-)
 AXES_AS_INPUT = 18
 """Opset from which reductions (other than ReduceSum) and Pad take their axes as an input."""
 
