@@ -1,115 +1,231 @@
-"""Runs the operator tests that ship with `onnx` through the lowering on this machine and prints passed/refused/failed.
+"""Runs the operator tests that come with `onnx` through edgec on this machine: the table "Operators" of docs/performance.md.
 
-    python bench/operator_conformance.py [name part ...]
+    python bench/operator_conformance.py [--results FILE] [--limit-s N] [name part ...]
 
-A test counts as failed where TVM's own pipeline computes the expected outputs and ours does not. Every test runs in a
-worker process that is replaced when it dies, so that a crash is one failure and not the end.
+Each test goes the whole way of a compilation: load, passes, import, lowering, code, execution. It is tried in two forms:
+as it is, and with all inputs but the first as constants, which is what weights, shapes and axes are in networks. It is
+
+* passed, where one form gives the expected outputs and the other does too, or is refused;
+* refused, where each form ends in an `EdgecError`: the message a user would read;
+* failed, where any form gives other outputs, raises anything else, or takes the process with it.
+
+What does not pass is given to TVM's own importer and default pipeline in the same two forms: a test that passes there is
+lost. Results are appended to FILE, and tests in it are not run again, so that a run can be continued.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
-import subprocess
-import sys
+import multiprocessing
+import os
+import time
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx.backend.test.case.node import collect_testcases
 
-RTOL, ATOL = 1e-3, 1e-5
-MARK = "@@"
-"""Begins the lines of a worker that are answers: TVM prints to stdout, too."""
+ATOL = 1e-5
+"""Absolute tolerance; `onnx` states 1e-7, below the rounding of a float32 sum. The relative one is the test's own."""
+PATIENCE_S = 180
+Arrays = dict[str, np.ndarray]
+Compiled = Callable[[Arrays], list[np.ndarray]]
+
+
+def run_case(name: str) -> dict[str, str]:
+    """Return verdict, reason, and where the test does not pass, what TVM's own pipeline makes of it."""
+    warnings.filterwarnings("ignore")
+    from edgec.errors import EdgecError  # noqa: PLC0415
+
+    verdicts, reasons = [], []
+    for model, feeds, expected in forms(cases()[name]):
+        try:
+            problem = difference(compile_ours(model, feeds[0]), feeds, expected, cases()[name])
+            verdicts.append("failed" if problem else "passed")
+        except EdgecError as error:
+            problem = error.problem
+            verdicts.append("refused")
+        except Exception as error:
+            problem = f"{type(error).__name__}: {last_line(error)}"
+            verdicts.append("failed")
+        reasons.append(problem)
+    verdict = next(kind for kind in ("failed", "passed", "refused") if kind in verdicts)
+    if verdict == "passed":
+        return {"verdict": verdict}
+    theirs = [judge_theirs(model, feeds, expected, cases()[name]) for model, feeds, expected in forms(cases()[name])]
+    best = "" if "" in theirs else theirs[-1]
+    return {"verdict": verdict, "reason": reasons[verdicts.index(verdict)], "tvm": best or "passes"}
+
+
+def forms(case: Any) -> Iterator[tuple[onnx.ModelProto, list[Arrays], list[list[np.ndarray]]]]:
+    """Yield model, inputs by name and expected outputs: as given; then, for one data set, all but one input constant."""
+    names = [value.name for value in case.model.graph.input]
+    feeds = [dict(zip(names, map(array, inputs), strict=True)) for inputs, _ in case.data_sets]
+    expected = [list(map(array, outputs)) for _, outputs in case.data_sets]
+    yield case.model, feeds, expected
+    if len(names) < 2 or len(feeds) > 1 or not all(isinstance(value, np.ndarray) for value in feeds[0].values()):
+        return
+    bound = onnx.ModelProto()
+    bound.CopyFrom(case.model)
+    del bound.graph.input[1:]
+    for value in names[1:]:
+        bound.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(feeds[0][value]), value))
+    yield bound, [{names[0]: feeds[0][names[0]]}], expected
+
+
+def array(value: Any) -> Any:
+    """Return a value of a test as numpy array; sequences and absent optionals stay what they are."""
+    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+
+
+def compile_ours(model: onnx.ModelProto, feeds: Arrays) -> Compiled:
+    """Compile as `edgec compile --target host` does, without an artefact around it."""
+    from edgec.model.load import load  # noqa: PLC0415
+    from edgec.model.shapes import fix_shapes  # noqa: PLC0415
+    from edgec.options import CompileOptions  # noqa: PLC0415
+    from edgec.passes import pipeline  # noqa: PLC0415
+    from edgec.profile import Profile  # noqa: PLC0415
+    from edgec.record import Record  # noqa: PLC0415
+    from edgec.targets.board import load_board  # noqa: PLC0415
+    from edgec.targets.tvm.from_onnx import to_relax  # noqa: PLC0415
+    from edgec.targets.tvm.pipeline import lower_relax  # noqa: PLC0415
+
+    shapes = {name: value.shape for name, value in feeds.items() if isinstance(value, np.ndarray)}
+    fixed = fix_shapes(load(model).model, shapes)
+    canonical = pipeline.run(fixed, profile=Profile(), options=CompileOptions(target="host"), record=Record())
+    return executable(lower_relax(to_relax(canonical), load_board("host")), model)
+
+
+def compile_theirs(model: onnx.ModelProto) -> Compiled:
+    """Compile with TVM's importer and the default pipeline of `relax.build`."""
+    from tvm.relax.frontend.onnx import from_onnx  # noqa: PLC0415
+
+    return executable(from_onnx(model, keep_params_in_input=False), model)
+
+
+def executable(module: Any, model: onnx.ModelProto) -> Compiled:
+    import tvm  # noqa: PLC0415
+    from tvm import relax  # noqa: PLC0415
+
+    from edgec.targets.board import load_board  # noqa: PLC0415
+    from edgec.targets.tvm.cpu import llvm_target, resolve  # noqa: PLC0415
+
+    machine = relax.VirtualMachine(relax.build(module, llvm_target(resolve(load_board("host")))), tvm.cpu())
+    names = [value.name for value in model.graph.input]
+
+    def run(feeds: Arrays) -> list[np.ndarray]:
+        result = machine["main"](*(tvm.runtime.tensor(np.ascontiguousarray(feeds[name])) for name in names))
+        return [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
+
+    return run
+
+
+def difference(run: Compiled, feeds: list[Arrays], expected: list[list[np.ndarray]], case: Any) -> str:
+    """Return how the outputs differ from what is expected; empty if they do not."""
+    for inputs, wanted in zip(feeds, expected, strict=True):
+        got = run(inputs)
+        if len(got) != len(wanted):
+            return f"{len(got)} outputs instead of {len(wanted)}"
+        for have, want in zip(got, wanted, strict=True):
+            if have.shape != np.shape(want) or have.dtype != np.asarray(want).dtype:
+                return f"{have.dtype}{have.shape} instead of {np.asarray(want).dtype}{np.shape(want)}"
+            if not (close_floats(have, want, case.rtol) if have.dtype.kind in "fcV" else np.array_equal(have, want)):
+                return f"values differ: {have.ravel()[:4]} instead of {np.asarray(want).ravel()[:4]}"
+    return ""
+
+
+def close_floats(have: np.ndarray, want: np.ndarray, rtol: float) -> bool:
+    wide = "c16" if have.dtype.kind == "c" else "f8"
+    return bool(np.allclose(have.astype(wide), np.asarray(want).astype(wide), rtol=rtol, atol=ATOL, equal_nan=True))
+
+
+def judge_theirs(model: onnx.ModelProto, feeds: list[Arrays], expected: list[list[np.ndarray]], case: Any) -> str:
+    with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        try:
+            return difference(compile_theirs(model), feeds, expected, case)
+        except Exception as error:
+            return f"{type(error).__name__}: {last_line(error)}"
+
+
+def last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[-1][:200]
 
 
 @cache
 def cases() -> dict[str, Any]:
-    from onnx.backend.test.case.node import collect_testcases  # noqa: PLC0415
-
     return {case.name: case for case in collect_testcases(None)}
 
 
-def run_case(name: str) -> tuple[str, str]:
-    import tvm  # noqa: PLC0415
-    from tvm import relax  # noqa: PLC0415
-    from tvm.relax.frontend.onnx import from_onnx  # noqa: PLC0415
-
-    from edgec.targets.board import load_board  # noqa: PLC0415
-    from edgec.targets.tvm.cpu import llvm_target, resolve  # noqa: PLC0415
-    from edgec.targets.tvm.pipeline import lower_relax  # noqa: PLC0415
-
-    board = load_board("host")
-    target = llvm_target(resolve(board))
-    try:
-        case = cases()[name]
-        model, inputs, expected = case.model, [s[0] for s in case.data_sets], [s[1] for s in case.data_sets]
-        shapes = {i.name: list(value.shape) for i, value in zip(model.graph.input, inputs[0], strict=True)}
-        module = from_onnx(model, shape_dict=shapes, keep_params_in_input=False)
-    except Exception as error:
-        return "refused", f"import: {str(error).strip().splitlines()[-1] if str(error).strip() else type(error)}"[:160]
-
-    def matches(lower: Any) -> str:
-        vm = relax.VirtualMachine(relax.build(lower(module), target=target), tvm.cpu())
-        for feeds, wanted in zip(inputs, expected, strict=True):
-            result = vm["main"](*(tvm.runtime.tensor(np.ascontiguousarray(value)) for value in feeds))
-            got = [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
-            for have, want in zip(got, wanted, strict=True):
-                if have.shape != want.shape:
-                    return f"shape {have.shape} instead of {want.shape}"
-                if not np.allclose(have, want, rtol=RTOL, atol=ATOL, equal_nan=True):
-                    return f"differs by {np.abs(have.astype('f8') - want.astype('f8')).max():.2e}"
-        return ""
-
-    try:
-        problem = matches(lambda mod: lower_relax(mod, board))
-    except Exception as error:
-        problem = (str(error).strip().splitlines() or [str(type(error))])[-1][:200]
-    if not problem:
-        return "passed", ""
-    try:
-        theirs = matches(lambda mod: mod)
-    except Exception as error:
-        theirs = (str(error).strip().splitlines() or [str(type(error))])[-1][:200]
-    return ("refused", f"TVM's own pipeline: {theirs}"[:160]) if theirs else ("failed", problem)
-
-
-def worker() -> None:
-    warnings.filterwarnings("ignore")
-    for line in sys.stdin:
+def verdicts(names: list[str], patience_s: float = PATIENCE_S) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each test with its verdict; tests run in a worker process, which is replaced when it dies or hangs."""
+    context = multiprocessing.get_context("spawn")
+    pool = None
+    for name in names:
+        pool = pool or ProcessPoolExecutor(1, mp_context=context)
         try:
-            verdict, reason = run_case(line.strip())
-        except Exception as error:
-            verdict, reason = "failed", repr(error)[:200]
-        print(f"\n{MARK}{json.dumps([verdict, reason])}", flush=True)
+            yield name, pool.submit(run_case, name).result(patience_s)
+        except (BrokenProcessPool, TimeoutError) as error:
+            for process in pool._processes.values():
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+            pool = None
+            died = isinstance(error, BrokenProcessPool)
+            reason = "the process died" if died else f"still running after {patience_s:.0f} s"
+            yield name, {"verdict": "failed", "reason": reason, "tvm": "not asked"}
+    if pool:
+        pool.shutdown()
 
 
 def main() -> None:
-    parts = sys.argv[1:]
-    chosen = [case for case in cases() if not parts or any(part in case for part in parts)]
-    counts: Counter[str] = Counter()
-    process = None
-    for case in chosen:
-        if process is None:
-            command = [sys.executable, __file__, "--worker"]
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-            )
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(case + "\n")
-        process.stdin.flush()
-        answer = next((line for line in process.stdout if line.startswith(MARK)), "").removeprefix(MARK)
-        if not answer:
-            process = None
-        verdict, reason = json.loads(answer) if answer else ("failed", "the process died")
-        counts[verdict] += 1
-        if verdict != "passed":
-            print(f"{verdict:8s} {case}: {reason}", flush=True)
-    print(dict(counts))
+    """Run the tests, then print what is not passed and the table of all results in FILE."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="run tests whose names hold one of these; default: all")
+    parser.add_argument("--results", type=Path, help="JSON lines; results there are kept")
+    parser.add_argument("--limit-s", type=float, default=float("inf"), help="stop after so many seconds")
+    options = parser.parse_args()
+    known: dict[str, dict[str, str]] = {}
+    if options.results and options.results.exists():
+        for line in options.results.read_text(encoding="utf-8").splitlines():
+            name, verdict = json.loads(line)
+            known[name] = verdict
+    chosen = [name for name in cases() if not options.parts or any(part in name for part in options.parts)]
+    start = time.monotonic()
+    for name, verdict in verdicts([name for name in chosen if name not in known]):
+        known[name] = verdict
+        if options.results:
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([name, verdict]) + "\n")
+        if time.monotonic() - start > options.limit_s:
+            break
+    report({name: known[name] for name in chosen if name in known}, len(chosen))
+
+
+def report(known: dict[str, dict[str, str]], chosen: int) -> None:
+    """Print each test that fails or is lost, the refusals by reason, and the counts."""
+    refusals: dict[str, list[str]] = defaultdict(list)
+    for name, verdict in known.items():
+        lost = verdict.get("tvm") == "passes"
+        if verdict["verdict"] == "failed" or lost:
+            print(f"{verdict['verdict']}{', lost' if lost else ''}: {name}: {verdict['reason']}")
+        elif verdict["verdict"] == "refused":
+            refusals[verdict["reason"].split(" (")[0]].append(name)
+    print("\n| refused because | tests |\n| --- | --- |")
+    for reason, names in sorted(refusals.items(), key=lambda item: -len(item[1])):
+        print(f"| {reason} | {len(names)} |")
+    counts = Counter(verdict["verdict"] for verdict in known.values())
+    lost = sum(verdict.get("tvm") == "passes" for verdict in known.values())
+    print(f"\n| tests | passed | refused | failed | lost |\n{'| --- ' * 5}|")
+    print(f"| {len(known)} of {chosen} | {counts['passed']} | {counts['refused']} | {counts['failed']} | {lost} |")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--worker"]:
-        worker()
-    else:
-        main()
+    main()
