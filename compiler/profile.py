@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from edgec.model.cost import LayerCost
+
+
+class Estimate(Protocol):
+    """How long the layers of a network take on one board: good for comparing networks, not for promises."""
+
+    def __call__(
+        self, layers: Sequence[LayerCost], precision: str, in_float: Collection[str] = ()
+    ) -> tuple[float, ...]:
+        """Return the seconds of one inference through each of `layers`.
+
+        Args:
+            layers: All layers of the network, in order.
+            precision: What they run in.
+            in_float: Names of layers that run in fp32 all the same.
+        """
 
 
 @dataclass(frozen=True)
@@ -20,3 +38,5 @@ class Profile:
     """Newest ONNX opset the back end takes; None: any."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
+    estimate: Estimate | None = None
+    """Time of each layer; None: nothing is known, multiply-accumulates are counted instead."""

@@ -61,6 +61,8 @@ class Board(BaseModel):
     features: tuple[str, ...] = ()
     cores: int = Field(ge=1)
     threads: int = Field(ge=1)
+    max_mhz: float | None = None
+    """Clock of the cores that `threads` counts."""
     memory_mib: int
     bandwidth_gbs: float | None = None
     glibc: str | None = None

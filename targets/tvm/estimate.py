@@ -1,0 +1,60 @@
+"""How long a layer takes on a CPU, by a roofline: multiply-accumulates at a share of the peak, or bytes moved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from edgec.model.cost import LayerCost
+from edgec.targets.board import Board
+
+MACS_PER_CYCLE = {
+    "cortex-a53": 4,
+    "cortex-a57": 4,
+    "cortex-a72": 4,
+    "cortex-a76": 8,
+    "neoverse-v1": 16,
+    "x86-64-v4": 32,
+}
+"""Multiply-accumulates of fp32 that a core can do in a cycle: lanes of a vector times pipes."""
+OTHERS = {"aarch64": 4, "x86_64": 16}
+HAS_DOT_PRODUCT = frozenset({"cortex-a76", "neoverse-v1", "x86-64-v4"})
+INTEGER_GAIN = {True: 4.0, False: 4 / 3}
+"""Peak on int8 over that on fp32, with a dot product of four bytes and without (widening products, pairwise sums)."""
+
+SHARE_OF_PEAK = 0.6
+BYTES_PER_CYCLE = 8.0
+"""Both a core, as measured on x86 by bench/latency_estimate.py."""
+DEFAULT_MHZ = 2000.0
+"""Where the record states no clock: estimates then compare networks on the board, and say nothing about its time."""
+
+FREE = frozenset(
+    ("Add", "BatchNormalization", "Cast", "Clip", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Flatten")
+    + ("HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Min", "Mul", "PRelu", "Pow", "QuantizeLinear")
+    + ("Relu", "Reshape", "Sigmoid", "Sqrt", "Squeeze", "Sub", "Tanh", "Unsqueeze")
+)
+"""Joined to the layer before them, or nothing to do."""
+
+
+class CpuEstimate:
+    """`Estimate` of a board's CPU, all its threads busy."""
+
+    def __init__(self, board: Board) -> None:
+        cycles = (board.max_mhz or DEFAULT_MHZ) * 1e6 * board.threads
+        peak = MACS_PER_CYCLE.get(board.cpu, OTHERS[board.architecture])
+        self._macs = SHARE_OF_PEAK * peak * cycles
+        self._bytes = BYTES_PER_CYCLE * cycles
+        self._gain = INTEGER_GAIN[board.cpu in HAS_DOT_PRODUCT]
+
+    def __call__(
+        self, layers: Sequence[LayerCost], precision: str, in_float: Collection[str] = ()
+    ) -> tuple[float, ...]:
+        """See `edgec.profile.Estimate`."""
+        return tuple(self._seconds(layer, precision == "int8" and layer.name not in in_float) for layer in layers)
+
+    def _seconds(self, layer: LayerCost, on_integers: bool) -> float:
+        if layer.op in FREE:
+            return 0.0
+        moved = layer.weight_bytes + 2 * layer.activation_bytes  # what is read is about as large as what is written
+        if on_integers and layer.macs:
+            return max(layer.macs / (self._macs * self._gain), moved / 4 / self._bytes)
+        return max(layer.macs / self._macs, moved / self._bytes)
