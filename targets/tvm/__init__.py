@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgec.profile import Profile
 from edgec.targets.base import Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
+from edgec.targets.tvm.estimate import CpuEstimate
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,7 +23,7 @@ class TvmTarget:
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know of `board`."""
         lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
-        return Profile(precisions=board.precisions, channel_multiple=lanes)
+        return Profile(precisions=board.precisions, channel_multiple=lanes, estimate=CpuEstimate(board))
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Compile `model` into `context.folder`.
