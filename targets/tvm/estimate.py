@@ -27,12 +27,10 @@ BYTES_PER_CYCLE = 8.0
 DEFAULT_MHZ = 2000.0
 """Where the record states no clock: estimates then compare networks on the board, and say nothing about its time."""
 
-FREE = frozenset(
-    ("Add", "BatchNormalization", "Cast", "Clip", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Flatten")
-    + ("HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Min", "Mul", "PRelu", "Pow", "QuantizeLinear")
-    + ("Relu", "Reshape", "Sigmoid", "Sqrt", "Squeeze", "Sub", "Tanh", "Unsqueeze")
+PASSES = frozenset(
+    {"AveragePool", "Concat", "LayerNormalization", "MaxPool", "ReduceMean", "Resize", "Softmax", "Transpose"}
 )
-"""Joined to the layer before them, or nothing to do."""
+"""Operators without multiply-accumulates that still go over their data; all others are joined to the layer before."""
 
 
 class CpuEstimate:
@@ -52,7 +50,7 @@ class CpuEstimate:
         return tuple(self._seconds(layer, precision == "int8" and layer.name not in in_float) for layer in layers)
 
     def _seconds(self, layer: LayerCost, on_integers: bool) -> float:
-        if layer.op in FREE:
+        if not layer.macs and layer.op not in PASSES:
             return 0.0
         moved = layer.weight_bytes + 2 * layer.activation_bytes  # what is read is about as large as what is written
         if on_integers and layer.macs:
