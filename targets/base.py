@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -40,6 +40,17 @@ class Lowered:
     runtime: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What a back end says of one node: `reason` names the rewrite or the obstacle, empty if it is just supported."""
+
+    where: str
+    op_type: str
+    verdict: Literal["supported", "rewritten", "refused"]
+    reason: str = ""
+    remedy: str = ""
+
+
 class Runner(Protocol):
     """A loaded artefact: numpy in, numpy out."""
 
@@ -67,6 +78,12 @@ class Target(Protocol):
 
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know of `board`."""
+
+    def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
+        """Return one finding for every node of `model` (static shapes, canonical form), which stays as it is.
+
+        What is refused of the model as a whole, such as the type of an input, comes before the nodes.
+        """
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Compile `model` (static shapes, canonical form) into files under `context.folder`.

@@ -12,6 +12,7 @@ import typer
 from edgec.cli import (
     bench,
     calibrate,
+    check,
     compile,
     doctor,
     eval,
@@ -32,7 +33,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (compile, calibrate, quantize, prune, sensitivity, targets, inspect, run, verify, bench, eval, doctor):
+for module in (
+    compile,
+    check,
+    calibrate,
+    quantize,
+    prune,
+    sensitivity,
+    targets,
+    inspect,
+    run,
+    verify,
+    bench,
+    eval,
+    doctor,
+):
     app.command()(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import opset
+from edgec.targets.base import Finding
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.legalize.lower_opset import obstacle
 from edgec.targets.tensorrt.legalize.rewriter import dtype_of
-from edgec.targets.tensorrt.limits import Limits
+from edgec.targets.tensorrt.limits import Limits, known_limits
 from edgec.targets.tensorrt.refusals import ANY_NODE, REFUSALS
 
 TYPE_NAMES = {
@@ -31,16 +29,6 @@ TYPE_ELSEWHERE = frozenset(
     {"Cast", "Constant", "ConstantOfShape", "EyeLike", "If", "Loop", "OneHot", "Range", "Scan", "Where"}
 )
 """Operators whose table row speaks of another value than the first input."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is to be said of one node; `reason` names the rewrite or the obstacle, empty if it is just supported."""
-
-    where: str
-    op_type: str
-    verdict: Literal["supported", "rewritten", "refused"]
-    reason: str = ""
 
 
 def check(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
@@ -64,7 +52,7 @@ def check(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
 def refusals(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
     """Return a finding for every node of the legalized `model` that TensorRT would refuse or read wrongly."""
     return tuple(
-        Finding(node.name or node.outputs[0].name or "", node.op_type, "refused", reason)
+        Finding(node.name or node.outputs[0].name or "", node.op_type, "refused", reason, _remedy(node, model, limits))
         for node in model.graph.all_nodes()
         if (reason := why_refused(node, opset(model), limits))
     )
@@ -85,6 +73,23 @@ def why_refused(node: ir.Node, model_opset: int, limits: Limits) -> str | None:
     return None
 
 
+REMEDIES = {
+    "If": "Export the branch that is taken, with torch.onnx.export on the eager model.",
+    "Loop": "Export with the loop unrolled: a fixed number of steps.",
+    "NonMaxSuppression": "Export without it; do it on the host, on the network's boxes and scores.",
+    "QuantizeLinear": "Quantize with `edgec quantize --style tensorrt`: symmetric int8.",
+    "DequantizeLinear": "Quantize with `edgec quantize --style tensorrt`: symmetric int8.",
+}
+"""What to do about a refused operator, where there is more to say than to do without it."""
+
+
+def _remedy(node: ir.Node, model: ir.Model, limits: Limits) -> str:
+    for newer in known_limits():
+        if newer > limits and why_refused(node, opset(model), newer) is None:
+            return f"TensorRT {newer.version} takes it: choose a board that has it."
+    return REMEDIES.get(node.op_type, "Export the model without it, or with the operators it is made of.")
+
+
 def _type_problem(node: ir.Node, limits: Limits) -> str | None:
     dtype = dtype_of(node.inputs[0]) if node.inputs else None
     if dtype is None or node.op_type in TYPE_ELSEWHERE:
@@ -101,7 +106,7 @@ def _finding(name: str, op_type: str, rewrites: dict[str, str], refused: dict[st
     # The nodes of a rewrite are named after the one they replace.
     for where, finding in refused.items():
         if where == name or (name in rewrites and where.startswith(f"{name}_")):
-            return Finding(name, op_type, "refused", finding.reason)
+            return Finding(name, op_type, "refused", finding.reason, finding.remedy)
     if name in rewrites:
         return Finding(name, op_type, "rewritten", rewrites[name])
     return Finding(name, op_type, "supported")

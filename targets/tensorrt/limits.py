@@ -31,6 +31,10 @@ class Limits:
     max_opset: int
     operators: Mapping[str, frozenset[str]]
 
+    def __gt__(self, other: Limits) -> bool:
+        """Return whether these are the limits of a newer TensorRT."""
+        return _parse(self.version) > _parse(other.version)
+
     @property
     def has_int64(self) -> bool:
         """Whether INT64 is a type of its own; before TensorRT 10 it is read as INT32, values clamped."""
@@ -56,21 +60,33 @@ def limits_for(tensorrt: str) -> Limits:
     Raises:
         BadOption: It is no version, or older than all that are known.
     """
-    tables = _tables()
-    known = sorted((name for name in tables if name != "operators"), key=_parse)
+    known = known_limits()
     try:
         wanted = _parse(tensorrt)
     except ValueError as error:
         raise BadOption(f"software.tensorrt {tensorrt!r} is no version", remedy='Write it as in "8.2.1".') from error
-    fitting = [name for name in known if _parse(name) <= wanted]
+    fitting = [limits for limits in known if _parse(limits.version) <= wanted]
     if not fitting:
         raise BadOption(
-            f"TensorRT {tensorrt} is older than {known[0]}, the oldest that edgec knows",
+            f"TensorRT {tensorrt} is older than {known[0].version}, the oldest that edgec knows",
             remedy="Install JetPack 4.6.1 or later on the board.",
         )
-    version = fitting[-1]
-    operators = {op: frozenset(row[version].split()) for op, row in tables["operators"].items() if version in row}
-    return Limits(version, int(tables[version]["max_opset"]), operators)
+    return fitting[-1]
+
+
+@cache
+def known_limits() -> tuple[Limits, ...]:
+    """Return the limits of every known version, oldest first."""
+    tables = _tables()
+    versions = sorted((name for name in tables if name != "operators"), key=_parse)
+    return tuple(
+        Limits(
+            version,
+            int(tables[version]["max_opset"]),
+            {op: frozenset(row[version].split()) for op, row in tables["operators"].items() if version in row},
+        )
+        for version in versions
+    )
 
 
 @cache

@@ -18,15 +18,10 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
         BadOption: The board lacks the precision, or int8 is asked of a model that is not quantized.
         UnsupportedModel: The model is quantized, and the board or the option says otherwise.
     """
-    quantized = next((node for node in model.graph.all_nodes() if node.op_type in QUANTIZED), None)
+    quantized = quantized_node(model)
     if precision not in board.precisions:
         raise BadOption(
             f"precision {precision} on {board.name}: {why_no_int8(board)}", remedy="Compile with --precision fp16."
-        )
-    if quantized is not None and "int8" not in board.precisions:
-        raise UnsupportedModel(
-            f"{quantized.op_type} node {quantized.name!r}: {why_no_int8(board)}: a quantized network cannot be built",
-            remedy="Compile the model from before its quantization, with --precision fp16.",
         )
     if quantized is not None and precision != "int8":
         raise UnsupportedModel(
@@ -38,6 +33,11 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
             f"precision int8 on {board.name}: the model has no QuantizeLinear, TensorRT would build it as fp16",
             remedy="Quantize the model first, or compile with --precision fp16.",
         )
+
+
+def quantized_node(model: ir.Model) -> ir.Node | None:
+    """Return the first QuantizeLinear or DequantizeLinear, or None if the model is not quantized."""
+    return next((node for node in model.graph.all_nodes() if node.op_type in QUANTIZED), None)
 
 
 def why_no_int8(board: Board) -> str:

@@ -20,15 +20,15 @@ from edgec.profile import Profile
 from edgec.record import Record
 from edgec.reference.compare import compare
 from edgec.reference.session import Reference
-from edgec.targets.base import Lowered, LoweringContext, Runner
+from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
-from edgec.targets.tensorrt.check import refusals
+from edgec.targets.tensorrt.check import check, refusals
 from edgec.targets.tensorrt.legalize import Rewrite, legalize
 from edgec.targets.tensorrt.legalize.int64 import narrowed
 from edgec.targets.tensorrt.legalize.names import plain_names
 from edgec.targets.tensorrt.limits import Limits, limits_for
 from edgec.targets.tensorrt.memory import needed_mib, workspace_mib
-from edgec.targets.tensorrt.precision import check_precision, why_no_int8
+from edgec.targets.tensorrt.precision import check_precision, quantized_node, why_no_int8
 from edgec.targets.tensorrt.runner import open_engine
 
 MODEL = "model.onnx"
@@ -53,6 +53,15 @@ class TensorRTTarget:
             quantization_style="tensorrt",
         )
 
+    def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
+        """Return one finding for every node: supported by the board's TensorRT, after which rewrite, or why not.
+
+        Raises:
+            BadOption: The board file lacks TensorRT's version.
+        """
+        limits = limits_for(tensorrt_of(board))
+        return (*check_whole(model, limits, board), *check(model, limits))
+
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Write model.onnx, legal for the board's TensorRT, and what builds the engine there.
 
@@ -62,8 +71,9 @@ class TensorRTTarget:
         """
         board, record = context.board, context.record
         limits = limits_for(tensorrt_of(board))
+        for finding in check_whole(model, limits, board):
+            raise UnsupportedModel(f"{finding.where}: {finding.reason}", remedy=finding.remedy)
         check_precision(model, context.options.precision, board)
-        _check_ports(model, limits)
         legal = model.clone()
         rewrites = legalize(legal, limits)
         _refuse_illegal(legal, limits, board)
@@ -122,15 +132,22 @@ def tensorrt_of(board: Board) -> str:
     return version
 
 
-def _check_ports(model: ir.Model, limits: Limits) -> None:
+def check_whole(model: ir.Model, limits: Limits, board: Board) -> tuple[Finding, ...]:
+    """Return what is refused of the model as a whole: types of inputs and outputs, quantization without INT8."""
     taken = {"float32", "float16", "int32", "int64", "bool"} | ({"uint8"} if limits.has_uint8 else set())
+    findings = []
     for kind, specs in (("input", inputs_of(model)), ("output", outputs_of(model))):
         for spec in specs:
             if spec.dtype not in taken:
-                raise UnsupportedModel(
-                    f"{kind} {spec.name!r} is {spec.dtype}; TensorRT {limits.version} takes {', '.join(sorted(taken))}",
-                    remedy="Export the model with float32 inputs and outputs.",
-                )
+                reason = f"it is {spec.dtype}; TensorRT {limits.version} takes {', '.join(sorted(taken))}"
+                remedy = "Export the model with float32 inputs and outputs."
+                findings.append(Finding(f"{kind} {spec.name!r}", "", "refused", reason, remedy))
+    quantized = quantized_node(model)
+    if quantized is not None and "int8" not in board.precisions:
+        reason = f"{why_no_int8(board)}: a quantized network cannot be built"
+        remedy = "Compile the model from before its quantization, with --precision fp16."
+        findings.append(Finding(f"{quantized.op_type} node {quantized.name!r}", "", "refused", reason, remedy))
+    return tuple(findings)
 
 
 def _refuse_illegal(model: ir.Model, limits: Limits, board: Board) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgec.profile import Profile
-from edgec.targets.base import Lowered, LoweringContext, Runner
+from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tvm.estimate import CpuEstimate
 
@@ -24,6 +24,19 @@ class TvmTarget:
         """Return what the passes should know of `board`."""
         lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
         return Profile(precisions=board.precisions, channel_multiple=lanes, estimate=CpuEstimate(board))
+
+    def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
+        """Return one finding for every node: whether TVM's importer takes it.
+
+        Raises:
+            MissingDependency: TVM is missing.
+        """
+        from edgec.targets.tvm.wheels import installed_versions  # noqa: PLC0415
+
+        installed_versions()
+        from edgec.targets.tvm.from_onnx import check  # noqa: PLC0415
+
+        return check(model)
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Compile `model` into `context.folder`.

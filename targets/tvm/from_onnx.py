@@ -15,6 +15,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgec.errors import UnsupportedModel
 from edgec.model.signature import inputs_of, outputs_of
+from edgec.targets.base import Finding
 from edgec.targets.tvm.legalize import legalize
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
@@ -56,14 +57,39 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
 
 def unsupported(model: ir.Model) -> list[str]:
     """Return, per operator kind that the importer lacks, one phrase that names it and its nodes."""
-    known = onnx_frontend._get_convert_map().keys() | {"Constant"}
     nodes: dict[str, list[str]] = {}
     for node in model.graph.all_nodes():
-        if node.domain in STANDARD_DOMAINS and node.op_type in known and node.op_type not in DYNAMIC:
-            continue
-        operator = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
-        nodes.setdefault(operator, []).append(_label(node.name, [output.name for output in node.outputs]))
+        if not _known(node):
+            nodes.setdefault(_operator(node), []).append(_label(node.name, [output.name for output in node.outputs]))
     return [f"{operator} ({_listed(labels)})" for operator, labels in nodes.items()]
+
+
+def check(model: ir.Model) -> tuple[Finding, ...]:
+    """Return a finding for every node: refused where the importer lacks the operator, or fails on this use of it."""
+    findings = []
+    for node in model.graph.all_nodes():
+        where = node.name or node.outputs[0].name or ""
+        if _known(node):
+            findings.append(Finding(where, _operator(node), "supported"))
+            continue
+        dynamic = node.op_type in DYNAMIC and node.domain in STANDARD_DOMAINS
+        reason = "its output size depends on the data" if dynamic else "TVM's importer does not have the operator"
+        findings.append(Finding(where, _operator(node), "refused", reason, REMEDY))
+    if not any(finding.verdict == "refused" for finding in findings):
+        try:
+            to_relax(model)
+        except UnsupportedModel as error:
+            findings.insert(0, Finding("", "", "refused", error.problem, error.remedy or ""))
+    return tuple(findings)
+
+
+def _known(node: ir.Node) -> bool:
+    known = onnx_frontend._get_convert_map().keys() | {"Constant"}
+    return node.domain in STANDARD_DOMAINS and node.op_type in known and node.op_type not in DYNAMIC
+
+
+def _operator(node: ir.Node) -> str:
+    return node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
 
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]

@@ -154,13 +154,13 @@ def test_unknown_operator_names_op_node_and_reason(tmp_path: Path) -> None:
 
 
 def test_float64_input_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match="input 'x' is float64"):
+    with pytest.raises(UnsupportedModel, match="input 'x': it is float64"):
         lower(model("net (double[3] x) => (double[3] y) { y = Relu (x) }"), tmp_path)
 
 
 def test_uint8_input_needs_tensorrt_8_5(tmp_path: Path) -> None:
     network = model("net (uint8[3] x) => (float[3] y) { y = Cast <to = 1> (x) }")
-    with pytest.raises(UnsupportedModel, match="input 'x' is uint8"):
+    with pytest.raises(UnsupportedModel, match="input 'x': it is uint8"):
         lower(network, tmp_path)
 
 

@@ -13,7 +13,7 @@ import onnxruntime
 
 from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
-from edgec.targets.base import Lowered, LoweringContext
+from edgec.targets.base import Finding, Lowered, LoweringContext
 from edgec.targets.board import Board
 
 Array = np.ndarray[Any, Any]
@@ -25,6 +25,10 @@ class OnnxCopyTarget:
     def profile(self, board: Board) -> Profile:
         """Ask the passes for nothing special."""
         return Profile(precisions=board.precisions)
+
+    def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
+        """Every node is supported."""
+        return tuple(Finding(node.name or "", node.op_type, "supported") for node in model.graph.all_nodes())
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Write the model as it is."""

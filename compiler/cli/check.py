@@ -1,0 +1,39 @@
+"""`edgec check`: every node of a model against a board."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from edgec.cli.console import Json, parse_shapes, print_json, stdout
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
+    target: Annotated[str, typer.Option("--target", "-t", help="Board name or board file.")],
+    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    all: Annotated[bool, typer.Option("--all", help="List the nodes that are just supported, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Say of every node whether the board takes it, after which rewrite, or why not. Exit code 1 if one is refused."""
+    from edgec.legality import check_model
+
+    result = check_model(model, target=target, shapes=parse_shapes(shape))
+    if json:
+        findings = [asdict(finding) for finding in result.findings]
+        print_json({"model": result.model, "target": result.board.name, "legal": result.ok, "findings": findings})
+        raise typer.Exit(0 if result.ok else 1)
+    table = Table("node", "operator", "verdict", "rewrite or reason", box=None, pad_edge=False)
+    for finding in result.findings:
+        if all or finding.verdict != "supported":
+            reason = f"{finding.reason}. {finding.remedy}" if finding.remedy else finding.reason
+            table.add_row(finding.where, finding.op_type, finding.verdict, reason)
+    if table.row_count:
+        stdout.print(table, markup=False)
+    counts = ", ".join(f"{result.counts[verdict]} {verdict}" for verdict in ("supported", "rewritten", "refused"))
+    stdout.print(f"{result.model} on {result.board.name}: {counts}", highlight=False, markup=False)
+    raise typer.Exit(0 if result.ok else 1)
