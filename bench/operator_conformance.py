@@ -1,16 +1,17 @@
-"""Runs the operator tests that come with `onnx` through edgec on this machine: the table "Operators" of docs/performance.md.
+"""The operator tests that come with `onnx`, through edgec on this machine: "Operators" in docs/performance.md.
 
     python bench/operator_conformance.py [--results FILE] [--limit-s N] [name part ...]
 
-Each test goes the whole way of a compilation: load, passes, import, lowering, code, execution. It is tried in two forms:
-as it is, and with all inputs but the first as constants, which is what weights, shapes and axes are in networks. It is
+Each test goes the whole way of a compilation: load, passes, import, lowering, code, execution. It is tried in two
+forms: as it is, and with all inputs but the first as constants, which is what weights, shapes and axes are in networks.
+It is
 
 * passed, where one form gives the expected outputs and the other does too, or is refused;
 * refused, where each form ends in an `EdgecError`: the message a user would read;
 * failed, where any form gives other outputs, raises anything else, or takes the process with it.
 
-What does not pass is given to TVM's own importer and default pipeline in the same two forms: a test that passes there is
-lost. Results are appended to FILE, and tests in it are not run again, so that a run can be continued.
+What does not pass is given to TVM's own importer and default pipeline in the same two forms: a test that passes there
+is lost. Results are appended to FILE, and tests in it are not run again, so that a run can be continued.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx.backend.test.case.node import collect_testcases
 
 ATOL = 1e-5
 """Absolute tolerance; `onnx` states 1e-7, below the rounding of a float32 sum. The relative one is the test's own."""
+ULPS = 4
 PATIENCE_S = 180
 Arrays = dict[str, np.ndarray]
 Compiled = Callable[[Arrays], list[np.ndarray]]
@@ -67,7 +70,7 @@ def run_case(name: str) -> dict[str, str]:
 
 
 def forms(case: Any) -> Iterator[tuple[onnx.ModelProto, list[Arrays], list[list[np.ndarray]]]]:
-    """Yield model, inputs by name and expected outputs: as given; then, for one data set, all but one input constant."""
+    """Yield model, inputs by name and expected outputs: as given, then with all inputs but the first constant."""
     names = [value.name for value in case.model.graph.input]
     feeds = [dict(zip(names, map(array, inputs), strict=True)) for inputs, _ in case.data_sets]
     expected = [list(map(array, outputs)) for _, outputs in case.data_sets]
@@ -123,7 +126,7 @@ def executable(module: Any, model: onnx.ModelProto) -> Compiled:
     names = [value.name for value in model.graph.input]
 
     def run(feeds: Arrays) -> list[np.ndarray]:
-        result = machine["main"](*(tvm.runtime.tensor(np.ascontiguousarray(feeds[name])) for name in names))
+        result = machine["main"](*(tvm.runtime.tensor(np.array(feeds[name])) for name in names))
         return [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
 
     return run
@@ -135,21 +138,25 @@ def difference(run: Compiled, feeds: list[Arrays], expected: list[list[np.ndarra
         got = run(inputs)
         if len(got) != len(wanted):
             return f"{len(got)} outputs instead of {len(wanted)}"
-        for have, want in zip(got, wanted, strict=True):
-            if have.shape != np.shape(want) or have.dtype != np.asarray(want).dtype:
-                return f"{have.dtype}{have.shape} instead of {np.asarray(want).dtype}{np.shape(want)}"
-            if not (close_floats(have, want, case.rtol) if have.dtype.kind in "fcV" else np.array_equal(have, want)):
-                return f"values differ: {have.ravel()[:4]} instead of {np.asarray(want).ravel()[:4]}"
+        for have, want in zip(got, map(np.asarray, wanted), strict=True):
+            if have.shape != want.shape or have.dtype != want.dtype:
+                return f"{have.dtype}{have.shape} instead of {want.dtype}{want.shape}"
+            same = np.array_equal(have, want) if have.dtype.kind in "biu" else close(have, want, case.rtol)
+            if not same:
+                return f"values differ: {have.ravel()[:4]} instead of {want.ravel()[:4]}"
     return ""
 
 
-def close_floats(have: np.ndarray, want: np.ndarray, rtol: float) -> bool:
-    wide = "c16" if have.dtype.kind == "c" else "f8"
-    return bool(np.allclose(have.astype(wide), np.asarray(want).astype(wide), rtol=rtol, atol=ATOL, equal_nan=True))
+def close(have: np.ndarray, want: np.ndarray, rtol: float) -> bool:
+    """Return whether floats agree within `rtol`, or `ULPS` steps of their type where that is coarser."""
+    if have.dtype.kind == "c":
+        return bool(np.allclose(have, want, rtol=rtol, atol=ATOL, equal_nan=True))
+    rtol = max(rtol, ULPS * float(ml_dtypes.finfo(have.dtype).eps))
+    return bool(np.allclose(have.astype("f8"), want.astype("f8"), rtol=rtol, atol=ATOL, equal_nan=True))
 
 
 def judge_theirs(model: onnx.ModelProto, feeds: list[Arrays], expected: list[list[np.ndarray]], case: Any) -> str:
-    with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+    with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         try:
             return difference(compile_theirs(model), feeds, expected, case)
         except Exception as error:
