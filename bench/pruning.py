@@ -20,9 +20,11 @@ from edgec.data.evaluate import evaluate
 from edgec.data.samples import Sample
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import Pruned, PruneOptions, Study, prune
+from edgec.passes.prune.prune import Pruned, prune
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.sensitivity import measure_sensitivity
+from edgec.passes.prune.study import Study
+from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
 CALIBRATION = 128

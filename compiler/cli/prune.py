@@ -14,6 +14,7 @@ from edgec.errors import BadOption
 
 if TYPE_CHECKING:
     from edgec.passes.prune.prune import Pruned
+    from edgec.profile import Profile
 
 
 def command(
@@ -27,12 +28,17 @@ def command(
     max_loss: Annotated[float | None, typer.Option(help="Accepted loss, in the metric's units; measured.")] = None,
     target_macs: Annotated[float | None, typer.Option(metavar="0..1", help="Share of the MACs to be left.")] = None,
     target_size: Annotated[float | None, typer.Option(metavar="0..1", help="Share of the weights to be left.")] = None,
+    target_latency: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Share of the time to be left, as estimated for --target.")
+    ] = None,
     ratio: Annotated[float | None, typer.Option(metavar="0..1", help="Share of every group that goes.")] = None,
     criterion: shared.Criterion = "obs",
     cap: Annotated[float, typer.Option(metavar="0..1", help="Largest share of a group that goes.")] = 0.7,
     include: shared.Include = [],  # noqa: B006
     exclude: shared.Exclude = [],  # noqa: B006
-    target: Annotated[str | None, typer.Option("-t", "--target", help="Board whose widths are kept.")] = None,
+    target: Annotated[
+        str | None, typer.Option("-t", "--target", help="Board whose widths are kept and whose time is saved.")
+    ] = None,
     repair: Annotated[bool, typer.Option(help="Refit the layers behind to make up for what goes.")] = True,
     sensitivity: Annotated[Path | None, typer.Option(help="Report of `edgec sensitivity`; else measured now.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Remove what this plan (JSON) says; nothing is chosen.")] = None,
@@ -45,25 +51,27 @@ def command(
 ) -> None:
     """Remove channels of MODEL.onnx, as many as the goal allows, and repair what is left by data.
 
-    Give one goal: --max-loss, --target-macs, --target-size or --ratio; or a --plan.
+    Give one goal: --max-loss, --target-macs, --target-size, --target-latency or --ratio; or a --plan.
     """
     from edgec.model.serialize import save
-    from edgec.passes.prune.options import PruneOptions
     from edgec.passes.prune.plan import PrunePlan
     from edgec.passes.prune.prune import apply_plan, prune
     from edgec.passes.prune.report import SensitivityReport
+    from edgec.pruning import PruneOptions
 
     silent = quiet or json
+    profile = _profile(target)
     given: dict[str, Any] = {
         "max_loss": max_loss,
         "target_macs": target_macs,
         "target_size": target_size,
+        "target_latency": target_latency,
         "ratio": ratio,
         "criterion": criterion,
         "cap": cap,
         "include": tuple(include),
         "exclude": tuple(exclude),
-        "multiple": _multiple(target),
+        "multiple": profile.channel_multiple,
         "repair": repair,
     }
     try:
@@ -92,22 +100,25 @@ def command(
         if plan is not None:
             pruned = apply_plan(study, options, PrunePlan.load(plan), measure=measure, progress=listener)
         else:
-            pruned = prune(study, options, sensitivity=report, measure=measure, progress=listener)
+            pruned = prune(
+                study, options, sensitivity=report, measure=measure, estimate=profile.estimate, progress=listener
+            )
     save(pruned.model, output)
     if save_plan is not None:
         pruned.plan.save(save_plan)
     _print(pruned, output, metric or shared.UNLABELLED, json=json)
 
 
-def _multiple(target: str | None) -> int:
-    if target is None:
-        return 1
+def _profile(target: str | None) -> Profile:
     from edgec import registry
+    from edgec.profile import Profile
     from edgec.targets.board import load_board
 
+    if target is None:
+        return Profile()
     board = load_board(target)
-    multiple: int = registry.load("targets", board.backend)().profile(board).channel_multiple
-    return multiple
+    profile: Profile = registry.load("targets", board.backend)().profile(board)
+    return profile
 
 
 def _print(pruned: Pruned, output: Path, metric: str, *, json: bool) -> None:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgec.data.samples import Samples
-    from edgec.passes.prune.options import PruneOptions
     from edgec.passes.prune.probe import Measure
     from edgec.passes.prune.report import SensitivityReport
     from edgec.passes.prune.study import Study
+    from edgec.pruning import PruneOptions
 
 UNLABELLED = "output-error"
 
@@ -72,7 +72,7 @@ def command(
     An interrupted run goes on where it was: results are kept in OUTPUT.jsonl as they come.
     """
     from edgec.passes.prune.curves import draw_curves
-    from edgec.passes.prune.options import PruneOptions
+    from edgec.pruning import PruneOptions
 
     silent = quiet or json
     with progress(silent=silent) as listener:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -99,17 +99,17 @@ def search_budget(cost: Callable[[float], float], target: float) -> float | None
     return high
 
 
-def savings(model: ir.Model, channels: Channels, what: str) -> dict[str, float]:
-    """Return for each group the share of the model's `macs` or `weight_bytes` that goes with all its units.
+def savings(model: ir.Model, channels: Channels, prices: Sequence[float]) -> dict[str, float]:
+    """Return for each group the share of the model's price that goes with all its units.
 
     Layers between two pruned groups are counted for both: a first-order estimate.
 
     Args:
         model: Static shapes.
         channels: Its groups.
-        what: Field of `LayerCost`.
+        prices: What each layer costs, in the order of `layer_costs`: multiply-accumulates, bytes or seconds.
     """
-    costs = {layer.name: getattr(layer, what) for layer in layer_costs(model)}
+    costs = {layer.name: price for layer, price in zip(layer_costs(model), prices, strict=True)}
     names = {label(node): node.name or node.outputs[0].name or "" for node in model.graph}
     total = sum(costs.values()) or 1
     result = {}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
 
 import onnx_ir as ir
 
@@ -14,7 +13,6 @@ from edgec.errors import BadOption
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.passes.prune.allocate import Ratios, ratios_for_loss, ratios_for_price, savings, search_budget, search_loss
 from edgec.passes.prune.groups import Channels
-from edgec.passes.prune.options import PruneOptions
 from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.repair import RepairReport, repair
@@ -22,7 +20,12 @@ from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.passes.statistics.sweep import Feeds
+from edgec.profile import Estimate
+from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
+
+Prices = Callable[[Sequence[LayerCost]], Sequence[float]]
+"""What each layer costs: what a budget is of, and what the most is to be saved of within an accepted loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +53,21 @@ def prune(
     *,
     sensitivity: SensitivityReport | None = None,
     measure: Measure | None = None,
+    estimate: Estimate | None = None,
     threads: int | None = None,
     progress: Callable[[str], None] = lambda what: None,
 ) -> Pruned:
     """Choose ratios for the goal in `options`, remove, repair, and measure what came out.
+
+    Within an accepted loss the most time is saved that the board's estimate promises, or where there is none, every
+    group loses alike.
 
     Args:
         study: Groups and rankings.
         options: The goal and its limits.
         sensitivity: Needed for every goal but `ratio`.
         measure: Data and metric; needed for `max_loss`.
+        estimate: Time of layers on the board; needed for `target_latency`.
         threads: As for `Reference`.
         progress: Told what is being done.
 
@@ -74,9 +82,18 @@ def prune(
         raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Measure it first.")
     _check_report(sensitivity, study)
     if goal == "max_loss":
-        return _within_loss(apply, sensitivity, value, options)
-    what: Literal["macs", "weight_bytes"] = "macs" if goal == "target_macs" else "weight_bytes"
-    return _within_budget(apply, sensitivity, value, options, what)
+        return _within_loss(apply, sensitivity, value, options, estimate)
+    return _within_budget(apply, sensitivity, value, options, _prices(goal, estimate))
+
+
+def _prices(goal: str, estimate: Estimate | None) -> Prices:
+    if goal == "target_macs":
+        return lambda layers: [layer.macs for layer in layers]
+    if goal == "target_size":
+        return lambda layers: [layer.weight_bytes for layer in layers]
+    if estimate is None:
+        raise BadOption("a target latency needs a board whose time can be estimated", remedy="Give --target.")
+    return lambda layers: estimate(layers, "fp32")
 
 
 def apply_plan(
@@ -148,12 +165,23 @@ class _Apply:
         return metric.result()
 
 
-def _within_loss(apply: _Apply, report: SensitivityReport, accepted: float, options: PruneOptions) -> Pruned:
+def _within_loss(
+    apply: _Apply, report: SensitivityReport, accepted: float, options: PruneOptions, estimate: Estimate | None
+) -> Pruned:
     best: dict[float, Pruned] = {}
+    share = None
+    if estimate is not None:
+        prices = estimate(layer_costs(apply.study.model), "fp32")
+        share = savings(apply.study.model, apply.study.channels, prices)
 
     @cache
     def loss(limit: float) -> float:
-        result = apply(ratios_for_loss(report, limit, options.cap))
+        ratios = (
+            ratios_for_loss(report, limit, options.cap)
+            if share is None
+            else ratios_for_price(report, share, limit, options.cap)
+        )
+        result = apply(ratios)
         if result.loss is None:
             raise BadOption("an accepted loss needs data to measure it on", remedy="Give --data.")
         if result.loss <= accepted:
@@ -165,28 +193,25 @@ def _within_loss(apply: _Apply, report: SensitivityReport, accepted: float, opti
 
 
 def _within_budget(
-    apply: _Apply,
-    report: SensitivityReport,
-    target: float,
-    options: PruneOptions,
-    what: Literal["macs", "weight_bytes"],
+    apply: _Apply, report: SensitivityReport, target: float, options: PruneOptions, prices: Prices
 ) -> Pruned:
-    share = savings(apply.study.model, apply.study.channels, what)
-    whole = float(getattr(apply.cost_before, what))
+    layers = layer_costs(apply.study.model)
+    whole = float(sum(prices(layers)))
+    share = savings(apply.study.model, apply.study.channels, prices(layers))
 
     def ratios(price: float) -> Ratios:
         return ratios_for_price(report, share, price, options.cap)
 
     @cache
     def cost_of(key: tuple[tuple[str, float], ...]) -> float:
-        cost: int = getattr(total_cost(layer_costs(apply.sliced(dict(key)))), what)
-        return cost / whole
+        return sum(prices(layer_costs(apply.sliced(dict(key))))) / whole
 
     price = search_budget(lambda price: cost_of(tuple(ratios(price).items())), target)
     if price is None:
         least = cost_of(tuple((name, options.cap) for name in report.groups))
+        what = options.goal[0].removeprefix("target_")
         raise BadOption(
-            f"{what.replace('_', ' ')} cannot be brought to {target:.0%}: {least:.0%} is the least",
+            f"the {what} cannot be brought to {target:.0%}: {least:.0%} is the least",
             remedy=f"Raise --cap (now {options.cap}), or exclude less.",
         )
     return apply(ratios(price))

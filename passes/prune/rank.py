@@ -20,7 +20,6 @@ Array = np.ndarray[Any, Any]
 
 DATA_DRIVEN = ("obs", "taylor")
 """Criteria that need samples: what the layers behind lose, with (`obs`) or without the others making up for it."""
-DEFAULT = "obs"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,15 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
+from edgec import registry
 from edgec.cli import app
 from edgec.errors import BadOption
+from edgec.model.cost import layer_costs
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.passes.prepare import prepare
 from edgec.passes.prune.report import SensitivityReport
+from edgec.targets.board import load_board
 from tests.support.architectures import ARCHITECTURES
 
 
@@ -63,6 +69,22 @@ def test_budget_is_reached(folder: Path, goal: str, what: str) -> None:
     assert 0.5 < after / before <= 0.6
 
 
+def test_less_time_on_a_board_is_reached_by_its_estimate(folder: Path) -> None:
+    result = prune(
+        folder, "--data", "data.npy", "--target-latency", "0.7", "--sensitivity", "sens.json", "--target", "rpi4"
+    )
+    seconds = [estimated(folder / name, "rpi4") for name in ("net.onnx", "small.onnx")]
+    assert 0.55 < seconds[1] / seconds[0] <= 0.7
+    assert all(kept % 4 == 0 for _, kept in result["groups"].values())
+
+
+def estimated(path: Path, name: str) -> float:
+    """Return the seconds that edgec expects of a model on a board, in canonical form."""
+    board = load_board(name)
+    profile = registry.load("targets", board.backend)().profile(board)
+    return sum(profile.estimate(layer_costs(prepare(fix_shapes(load(path).model, {}))), "fp32"))
+
+
 def test_one_ratio_needs_no_data_without_repair(folder: Path) -> None:
     result = prune(folder, "--ratio", "0.5", "--criterion", "fpgm", "--no-repair", "--exclude", "conv_18")
     assert result["groups"]["conv_3"] == [64, 32]
@@ -93,6 +115,7 @@ def test_widths_suit_the_target(folder: Path) -> None:
         (("--ratio", "0.5", "--criterion", "l1"), "the repair needs data"),
         (("--max-loss", "0.1"), "needs data"),
         (("--ratio", "0.5", "--include", "konv*"), "matches no layer"),
+        (("--target-latency", "0.5", "--data", "data.npy", "--sensitivity", "sens.json"), "needs a board"),
         (("--target-macs", "0.01", "--data", "data.npy", "--sensitivity", "sens.json"), "cannot be brought to 1%"),
     ],
 )
