@@ -22,7 +22,7 @@ __tvm_ffi__library_bin:
 
 
 def link(built: Built, board: Board, library: Path) -> None:
-    """Link `built` (both files in one folder) into `library`; the same input gives the same bytes.
+    """Link `built` (all files in one folder) into `library`; the same input gives the same bytes.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
@@ -31,5 +31,5 @@ def link(built: Built, board: Board, library: Path) -> None:
     (folder / "blob.S").write_text(BLOB_SOURCE.replace("blob.bin", built.blob.name), encoding="ascii")
     # The name is given to zig as a relative one: it is recorded nowhere, paths of temporary folders might be.
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
-    zig("cc", [*arguments, built.object_file.name, "blob.S", "-lm"], folder)
+    zig("cc", [*arguments, *(path.name for path in built.object_files), "blob.S", "-lm"], folder)
     (folder / "linked.so").replace(library)

@@ -1,0 +1,56 @@
+"""Lowered modules to object files: how the kernels are spread, and what is folded before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+from tvm import relax
+
+from edgec.targets.tvm.build import PARTS, SMALLEST_PART, build
+from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.pipeline import lower_with_report
+from edgec.targets.tvm.regions.fold import fold
+from edgec.targets.tvm.regions.graph import read_graph
+from tests.support.lowered import HOST, MODEL, build_module
+
+
+def chain(count: int) -> tvm.IRModule:
+    """`count` pointwise convolutions of different widths: as many kernels."""
+
+    def network(x: relax.Var, rng: np.random.Generator) -> relax.Expr:
+        for channels in range(8, 8 + count):
+            weights = rng.standard_normal((channels, int(x.ty.shape[1]), 1, 1)).astype("float32")
+            x = rng.emit(relax.op.nn.conv2d(x, relax.const(weights)))
+        return x
+
+    return build_module(network, [(1, 8, 3, 3)])
+
+
+@pytest.mark.parametrize(("layers", "parts"), [(1, 1), (3 * SMALLEST_PART, 3)])
+def test_kernels_are_spread_over_parts_of_a_least_size(layers: int, parts: int, tmp_path: Path) -> None:
+    board = resolve(HOST)
+    lowered = lower_with_report(chain(layers), MODEL, llvm_target(board))
+    assert len(build(lowered.module, board, tmp_path).object_files) == min(PARTS, parts)
+
+
+def folded(build: object) -> tuple[bool, list[str]]:
+    graph = read_graph(build_module(build, [(2, 3)])["main"])
+    return fold(graph), [node.op for node in graph.nodes]
+
+
+def test_constants_are_folded_by_numpy() -> None:
+    def shifted(x: relax.Var, rng: np.random.Generator) -> relax.Expr:
+        bias = rng.emit(relax.op.reshape(relax.const(np.ones((3,), "float32")), (1, 3)))
+        return relax.op.add(x, rng.emit(relax.op.multiply(bias, relax.const(np.full((1, 3), 2, "float32")))))
+
+    assert folded(shifted) == (True, ["relax.add"])
+
+
+def test_what_numpy_might_compute_otherwise_is_left_to_tvm() -> None:
+    def sines(x: relax.Var, rng: np.random.Generator) -> relax.Expr:
+        return relax.op.add(x, rng.emit(relax.op.sin(relax.const(np.ones((2, 3), "float32")))))
+
+    assert folded(sines) == (False, ["relax.sin", "relax.add"])
