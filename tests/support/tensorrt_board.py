@@ -26,8 +26,8 @@ from edgec.targets.tensorrt import TensorRTTarget
 from tests.support.models import model, random_weights
 
 STAND_IN = Path(__file__).with_name("tensorrt_stand_in")
-VERSION_OF = {"jetson-tx2": "8.2.1.8", "jetson-agx-orin": "10.3.0"}
-SM_OF = {"jetson-tx2": 62, "jetson-agx-orin": 87}
+VERSION_OF = {"jetson-tx2": "8.2.1.8", "jetson-agx-xavier": "8.5.2", "jetson-agx-orin": "10.3.0"}
+SM_OF = {"jetson-tx2": 62, "jetson-agx-xavier": 72, "jetson-agx-orin": 87}
 
 SMALL = """
 net (float[1, 3, 8, 8] image) => (float[1, 4, 8, 8] y, int64[1, 1, 8, 8] best)
@@ -40,8 +40,10 @@ def small_model() -> ir.Model:
     return model(SMALL, random_weights(w=(4, 3, 3, 3), b=(4,)))
 
 
-def write_artefact(folder: Path, network: ir.Model, *, board: str = "jetson-tx2", precision: str = "fp32") -> Record:
-    """Write what the driver writes: the lowered model, golden data, manifest.json."""
+def write_artefact(
+    folder: Path, network: ir.Model, *, board: str = "jetson-tx2", precision: str = "fp32", **runtime: Any
+) -> Record:
+    """Write what the driver writes: the lowered model, golden data, manifest.json with `runtime` added."""
     record, feeds = Record(), random_inputs(inputs_of(network), 0)
     results = Reference(network).run(feeds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def write_artefact(folder: Path, network: ir.Model, *, board: str = "jetson-tx2"
         "tolerance": {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}[precision],
         "board": load_board(board).model_dump(mode="json"),
         "options": options.model_dump(mode="json"),
-        "runtime": dict(lowered.runtime),
+        "runtime": {**lowered.runtime, **runtime},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return record
@@ -85,7 +87,9 @@ class Outcome:
         return [call[0] for call in self.calls]
 
 
-def run_on_board(folder: Path, *arguments: str, board: str = "jetson-tx2", **environment: str) -> Outcome:
+def run_on_board(
+    folder: Path, *arguments: str, board: str = "jetson-tx2", python: str = sys.executable, **environment: str
+) -> Outcome:
     """Run build_engine.py in `folder` as on `board`; `environment` sets faults, see the stand-ins.
 
     The working directory is another one, as when called by path.
@@ -93,8 +97,9 @@ def run_on_board(folder: Path, *arguments: str, board: str = "jetson-tx2", **env
     with tempfile.TemporaryDirectory() as elsewhere:
         log = Path(elsewhere) / "calls"
         process = subprocess.run(
-            [sys.executable, str(folder / "build_engine.py"), *arguments],
+            [python, str(folder / "build_engine.py"), *arguments],
             cwd=elsewhere,
+            start_new_session=True,  # an interrupt is for it alone
             env=board_environment(board) | {"STAND_IN_LOG": str(log)} | environment,
             capture_output=True,
             text=True,

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support import python36
+from tests.support.tensorrt_board import STAND_IN, board_environment, run_on_board, small_model, write_artefact
 
 FOLDER = Path(__file__).parents[2] / "targets/tensorrt/board"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
@@ -27,7 +32,7 @@ def tree(request: pytest.FixtureRequest) -> ast.Module:
 
 
 def test_the_scripts_are_there() -> None:
-    assert {"main.py", "build_engine.py", "engine.py"} <= {path.name for path in SCRIPTS}
+    assert {"main.py", "build_engine.py", "build.py", "session.py"} <= {path.name for path in SCRIPTS}
 
 
 def test_imports_only_what_the_board_has(tree: ast.Module) -> None:
@@ -68,6 +73,73 @@ def test_annotations_are_evaluated_on_an_old_numpy(tree: ast.Module) -> None:
 def test_modules_reach_each_other_by_relative_imports_only() -> None:
     for path in SCRIPTS:
         assert "edgec" not in set(_imports(ast.parse(path.read_text()))), path.name
+
+
+# Under the real Python 3.6
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    return python36.interpreter()
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("python36") / "artefact"
+    write_artefact(folder, small_model())
+    return folder
+
+
+OUTCOMES = {
+    "": (0, ""),
+    "parser": (2, "cannot parse the model"),
+    "none": (2, "could not build the engine"),
+    "out of memory": (2, "out of memory while building"),
+    "killed": (2, "lack of memory"),
+    "crash": (2, "signal 11"),
+    "interrupted": (2, "interrupted"),
+    "load": (2, "cannot load"),
+    "wrong outputs": (1, "outputs differ"),
+}
+
+
+@pytest.mark.parametrize("fault", OUTCOMES)
+def test_every_outcome_is_the_same_on_python_3_6(python: str, pristine: Path, tmp_path: Path, fault: str) -> None:
+    folder = Path(shutil.copytree(pristine, tmp_path / "artefact"))
+    outcome = run_on_board(folder, "--runs", "2", "--warmup", "0", python=python, STAND_IN_FAULT=fault)
+    code, said = OUTCOMES[fault]
+    assert outcome.code == code, outcome.stderr
+    assert said in outcome.stderr
+    assert outcome.stderr.count("build_engine.py:") == (1 if code else 0)
+    assert "Traceback" not in outcome.stderr
+
+
+def test_another_version_is_refused_on_python_3_6(python: str, tmp_path: Path) -> None:
+    write_artefact(tmp_path / "a", small_model(), board="jetson-agx-orin")
+    outcome = run_on_board(tmp_path / "a", python=python, STAND_IN_VERSION="8.2.1.8")
+    assert outcome.code == 2
+    assert "compiled for 10.3.0" in outcome.stderr
+
+
+RUNNER = """
+import sys
+sys.path[:0] = [{folder!r}, {stand_in!r}]
+import numpy as np
+from onboard.runner import Runner
+runner = Runner({folder!r})
+golden = [np.load(t.golden) for t in runner.inputs + runner.outputs]
+outputs = runner.run({{runner.inputs[0].name: golden[0]}})
+print(np.abs(outputs["y"] - golden[1]).max() < 1e-4, outputs["best"].dtype, (outputs["best"] == golden[2]).all())
+"""
+
+
+def test_programs_on_the_board_run_the_engine(python: str, pristine: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(pristine, tmp_path / "artefact"))
+    program = RUNNER.format(folder=str(folder), stand_in=str(STAND_IN))
+    done = subprocess.run(
+        [python, "-c", program], env=board_environment("jetson-tx2"), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["True int64 True"], done.stderr
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:

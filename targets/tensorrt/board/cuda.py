@@ -48,7 +48,7 @@ class Cuda:
         return 10 * self._attribute(COMPUTE_CAPABILITY_MAJOR) + self._attribute(COMPUTE_CAPABILITY_MINOR)
 
     def buffer(self, shape: Sequence[int], dtype: Any) -> Buffer:
-        """Return zeroed host and device memory for a tensor; kept until the process ends."""
+        """Return zeroed host and device memory for a tensor; kept until `free`, or until the process ends."""
         count = int(np.prod(shape, dtype=np.int64))
         size = max(1, count * np.dtype(dtype).itemsize)
         host, device = ctypes.c_void_p(), ctypes.c_void_p()
@@ -58,6 +58,11 @@ class Cuda:
         array = np.frombuffer(memory, dtype=dtype, count=count).reshape(tuple(shape))
         array[...] = 0
         return Buffer(array, int(device.value or 0))
+
+    def free(self, buffer: Buffer) -> None:
+        """Give the memory of `buffer` back; its `host` array must not be used any more."""
+        self._call("cudaFreeHost", ctypes.c_void_p(buffer.host.ctypes.data))
+        self._call("cudaFree", ctypes.c_void_p(buffer.device))
 
     def copy_in(self, buffer: Buffer) -> None:
         """Enqueue the copy from host to device."""

@@ -4,14 +4,13 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from typing import Any, Dict, List, Optional
 
 from .failure import Failure, VerificationFailure
-from .settings import Settings, read_settings
+from .settings import read_settings
 
 RESULT = "result.json"
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -21,7 +20,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Run the script in the artefact folder; return 0, 1 (outputs differ) or 2 (anything else that went wrong)."""
     options = _parse(arguments)
     try:
-        return _build_step() if options.build_only else _all_steps(options)
+        _check_numpy()
+        return _build_step() if options.in_this_process else _all_steps(options)
     except VerificationFailure as failure:  # result.json has the figures already
         print("build_engine.py: {}".format(failure), file=sys.stderr)
         return failure.exit_code
@@ -42,6 +42,7 @@ def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--warmup", type=_seconds, default=1.0, help="seconds of inferences before them (default 1)")
     parser.add_argument("--force", action="store_true", help="build even if the engine is up to date")
     parser.add_argument("--build-only", action="store_true", help="build; neither verify nor measure")
+    parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)  # what --build-only starts
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser.parse_args(arguments)
 
@@ -71,31 +72,41 @@ def _report(message: str, code: int, options: argparse.Namespace) -> int:
     return code
 
 
-def _all_steps(options: argparse.Namespace) -> int:
-    settings = read_settings(FOLDER)
-    board = _board(settings)
-    for warning in board["warnings"]:
-        print("warning: " + warning, file=sys.stderr)
-    from . import engine, measure, session, verify  # noqa: PLC0415  # need numpy, which _board has made sure of
+def _check_numpy() -> None:
+    try:
+        import numpy  # noqa: F401, PLC0415
+    except ImportError:
+        raise Failure("this Python has no numpy: sudo apt-get install python3-numpy") from None
 
-    reason = "asked for by --force" if options.force else engine.why_not_usable(settings, board["facts"])
+
+def _all_steps(options: argparse.Namespace) -> int:
+    from . import board, facts  # noqa: PLC0415  # need numpy
+
+    settings = read_settings(FOLDER)
+    here = board.look(settings)
+    for warning in here.warnings:
+        print("warning: " + warning, file=sys.stderr)
+    reason = "asked for by --force" if options.force else facts.why_not_usable(settings, here.facts)
     seconds: Optional[float] = None
     if reason:
-        print("building the engine ({}); this takes minutes".format(reason))
+        print("building the engine ({}); this takes minutes".format(reason), flush=True)
         started = time.time()
-        code = _build_in_child()
-        if code:
-            return code
+        board.build_in_child(FOLDER, *(["--debug"] if options.debug else []))
         seconds = time.time() - started
     else:
         print("the engine is up to date: not built again")
-    loaded = session.Session(board["trt"], board["cuda"], settings)
+    if options.build_only:
+        return 0
+    from . import measure, session, verify  # noqa: PLC0415  # need TensorRT, which board.look has made sure of
+
+    loaded = session.Session(here.cuda, settings)
     outputs = verify.verify(loaded, settings)
+    size = os.path.getsize(settings.path(facts.ENGINE))
     result: Dict[str, Any] = {
         "status": "ok" if all(output["passed"] for output in outputs) else "outputs differ",
-        "machine": board["machine"],
-        "warnings": board["warnings"],
-        "engine": dict(board["facts"], bytes=os.path.getsize(settings.path(engine.ENGINE)), build_seconds=seconds),
+        "machine": here.machine,
+        "warnings": here.warnings,
+        "engine": dict(here.facts, bytes=size, build_seconds=seconds),
         "outputs": outputs,
     }
     if result["status"] == "ok":
@@ -114,46 +125,17 @@ def _raise_differs(outputs: List[Dict[str, Any]]) -> None:
 
 
 def _build_step() -> int:
+    # The builder runs for minutes without a look at Python's signals: Ctrl-C must end it, and the parent says so.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from . import board  # noqa: PLC0415
+
     settings = read_settings(FOLDER)
-    board = _board(settings)
-    from . import engine  # noqa: PLC0415
+    here = board.look(settings)
+    from . import build  # noqa: PLC0415
 
-    engine.build(board["trt"], settings, board["facts"])
+    for warning in build.build(settings, here.facts):
+        print("warning: " + warning)  # to standard output: the other stream is for what failed
     return 0
-
-
-def _board(settings: Settings) -> Dict[str, Any]:
-    """Return what is known of this board: modules, facts of the engine, machine, warnings."""
-    try:
-        import numpy  # noqa: F401, PLC0415
-    except ImportError:
-        raise Failure("this Python has no numpy: sudo apt-get install python3-numpy") from None
-    from . import cuda, engine, machine  # noqa: PLC0415
-
-    trt = engine.import_tensorrt()
-    newer = engine.check_version(settings, trt.__version__)
-    device = cuda.Cuda()
-    state, sm = machine.read_machine(), device.sm()
-    return {
-        "trt": trt,
-        "cuda": device,
-        "machine": dict(state._asdict(), sm=sm),
-        "facts": engine.facts_of(settings, trt.__version__, sm, state.model),
-        "warnings": ([newer] if newer else []) + machine.warnings_for(settings, state, sm),
-    }
-
-
-def _build_in_child() -> int:
-    # Its own process: the builder's memory is given back, and the kernel's out-of-memory killer is noticed.
-    code = subprocess.call([sys.executable, os.path.join(FOLDER, "build_engine.py"), "--build-only"])
-    if code == -signal.SIGKILL:
-        raise Failure(
-            "the build was killed, most likely for lack of memory: stop the desktop (sudo systemctl isolate "
-            "multi-user.target), close programs, or add swap, then run again."
-        )
-    if code < 0:
-        raise Failure("the build crashed with signal {} inside TensorRT.".format(-code))
-    return code
 
 
 def _write_result(result: Dict[str, Any]) -> None:

@@ -1,33 +1,17 @@
-"""One loaded engine with its buffers: the bindings API (before TensorRT 8.5) and the tensor API behind one face."""
+"""One loaded engine with its buffers, whichever of TensorRT's two ways to run it has."""
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Dict, List, Mapping, Union
 
-import numpy as np
+import tensorrt as trt
 
+from .by_index import ByIndex
+from .by_name import ByName
 from .cuda import Buffer, Cuda
-from .engine import ENGINE, make_logger
+from .facts import ENGINE
 from .failure import Failure, with_log
+from .log import new_logger
+from .ports import Port, Shape
 from .settings import Settings, Tensor
-
-# TensorRT's own nptype() names np.bool, which numpy 1.24 removed.
-DTYPES = {
-    "FLOAT": np.float32,
-    "HALF": np.float16,
-    "INT8": np.int8,
-    "UINT8": np.uint8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "BOOL": np.bool_,
-}
-
-
-class Port(NamedTuple):
-    """One input or output as the engine declares it."""
-
-    name: str
-    is_input: bool
-    shape: Tuple[int, ...]
-    dtype: Any
 
 
 class Session:
@@ -37,28 +21,47 @@ class Session:
         Failure: The engine does not load or its inputs and outputs are not the manifest's.
     """
 
-    def __init__(self, trt: Any, cuda: Cuda, settings: Settings) -> None:
+    def __init__(self, cuda: Cuda, settings: Settings) -> None:
         self.cuda = cuda
-        self._logger = make_logger(trt)
-        trt.init_libnvinfer_plugins(self._logger, "")
+        self._settings = settings
+        self._logger = new_logger()
         with open(settings.path(ENGINE), "rb") as file:
             plan = file.read()
         self._runtime = trt.Runtime(self._logger)  # must outlive the engine
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
+        engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is None:
             raise self._failure("TensorRT cannot load {}: build it again with --force.".format(settings.path(ENGINE)))
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
+        context = engine.create_execution_context()
+        if context is None:
             raise self._failure("TensorRT cannot create an execution context (out of memory?).")
-        self._by_name = hasattr(self._engine, "num_io_tensors")
-        ports = _ports(trt, self._engine, self._by_name)
-        self._buffers = [cuda.buffer(port.shape, port.dtype) for port in ports]
-        named = {port.name: buffer for port, buffer in zip(ports, self._buffers)}
-        self.inputs = _pick(named, settings.inputs)
-        self.outputs = _pick(named, settings.outputs)
-        if self._by_name:
-            for port, buffer in zip(ports, self._buffers):
-                self._context.set_tensor_address(port.name, buffer.device)
+        new = hasattr(engine, "num_io_tensors")  # 8.5 and later
+        self._calls: Union[ByIndex, ByName] = ByName(engine, context) if new else ByIndex(engine, context)
+        self._buffers: List[Buffer] = []
+        self.inputs: List[Buffer] = []
+        self.outputs: List[Buffer] = []
+        self.set_shapes({tensor.bound: tensor.shape for tensor in settings.inputs})
+        _check_shapes(settings.inputs, self.inputs)
+        _check_shapes(settings.outputs, self.outputs)
+
+    def set_shapes(self, shapes: Mapping[str, Shape]) -> None:
+        """Make `inputs` and `outputs` fit inputs of `shapes`, by their names in the engine.
+
+        Raises:
+            Failure: A shape is outside of what the engine was built for.
+        """
+        for port in self._calls.ports:
+            if port.is_input and port.dynamic and not self._calls.set_shape(port, shapes[port.name]):
+                raise self._failure(_outside(port.name, shapes[port.name], self._settings))
+        wanted = [self._shape(port) for port in self._calls.ports]
+        if [buffer.host.shape for buffer in self._buffers] == wanted:
+            return
+        for buffer in self._buffers:
+            self.cuda.free(buffer)
+        self._buffers = [self.cuda.buffer(shape, port.dtype) for shape, port in zip(wanted, self._calls.ports)]
+        named = {port.name: buffer for port, buffer in zip(self._calls.ports, self._buffers)}
+        self.inputs = _pick(named, self._settings.inputs)
+        self.outputs = _pick(named, self._settings.outputs)
+        self._calls.bind([buffer.device for buffer in self._buffers])
 
     def copy_in(self) -> None:
         """Enqueue the copies of all inputs to the GPU."""
@@ -67,11 +70,7 @@ class Session:
 
     def enqueue(self) -> None:
         """Enqueue one inference."""
-        if self._by_name:
-            done = self._context.execute_async_v3(self.cuda.stream)
-        else:
-            done = self._context.execute_async_v2([buffer.device for buffer in self._buffers], self.cuda.stream)
-        if not done:
+        if not self._calls.enqueue(self.cuda.stream):
             raise self._failure("TensorRT could not start the inference.")
 
     def copy_out(self) -> None:
@@ -86,51 +85,34 @@ class Session:
         self.copy_out()
         self.cuda.synchronize()
 
+    def _shape(self, port: Port) -> Shape:
+        shape = self._calls.shape(port) if port.dynamic else port.shape
+        if min(shape, default=1) < 0:
+            raise Failure("the size of {!r} depends on the data: such an output cannot be read.".format(port.name))
+        return shape
+
     def _failure(self, message: str) -> Failure:
         return Failure(with_log(message, self._logger.errors))
 
 
-def _ports(trt: Any, engine: Any, by_name: bool) -> List[Port]:
-    if by_name:
-        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        return [
-            Port(
-                name,
-                engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-                tuple(engine.get_tensor_shape(name)),
-                _dtype(name, engine.get_tensor_dtype(name)),
-            )
-            for name in names
-        ]
-    return [
-        Port(
-            engine.get_binding_name(index),
-            engine.binding_is_input(index),
-            tuple(engine.get_binding_shape(index)),
-            _dtype(engine.get_binding_name(index), engine.get_binding_dtype(index)),
-        )
-        for index in range(engine.num_bindings)
-    ]
-
-
-def _dtype(name: str, dtype: Any) -> Any:
-    kind = str(dtype).split(".")[-1]
-    if kind not in DTYPES:
-        raise Failure("the engine's tensor {!r} has the type {}, which numpy lacks.".format(name, kind))
-    return DTYPES[kind]
+def _outside(name: str, shape: Shape, settings: Settings) -> str:
+    profile = settings.profiles.get(name)
+    built_for = "{} to {}".format(profile.min, profile.max) if profile else "others"
+    return "input {!r} cannot be {}: the engine was built for {}.".format(name, shape, built_for)
 
 
 def _pick(named: Dict[str, Buffer], tensors: List[Tensor]) -> List[Buffer]:
-    picked = []
     for tensor in tensors:
-        buffer = named.get(tensor.bound)
-        if buffer is None:
+        if tensor.bound not in named:
             raise Failure("the engine has no tensor {!r}; it has {}.".format(tensor.bound, ", ".join(sorted(named))))
+    return [named[tensor.bound] for tensor in tensors]
+
+
+def _check_shapes(tensors: List[Tensor], buffers: List[Buffer]) -> None:
+    for tensor, buffer in zip(tensors, buffers):
         if buffer.host.shape != tensor.shape:
             raise Failure(
                 "the engine's tensor {!r} has the shape {}, the manifest says {}.".format(
                     tensor.bound, buffer.host.shape, tensor.shape
                 )
             )
-        picked.append(buffer)
-    return picked

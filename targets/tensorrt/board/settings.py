@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .failure import Failure
 
@@ -19,8 +19,20 @@ class Tensor(NamedTuple):
     golden: str
 
 
+class Profile(NamedTuple):
+    """The shapes that a dynamic input may take: smallest, the one to be fastest for, largest."""
+
+    min: Tuple[int, ...]
+    opt: Tuple[int, ...]
+    max: Tuple[int, ...]
+
+
 class Settings(NamedTuple):
-    """All that building, verifying and timing depend on. Sizes in MiB."""
+    """All that building, verifying and timing depend on. Sizes in MiB.
+
+    `profiles` are by the input's name in the engine; `fp32_layers` are the layers that stay in fp32 whatever the
+    precision; `calibration_cache` holds the scales of int8 without Q/DQ.
+    """
 
     folder: str
     model: str
@@ -34,6 +46,9 @@ class Settings(NamedTuple):
     tolerance: float
     inputs: List[Tensor]
     outputs: List[Tensor]
+    profiles: Dict[str, Profile] = {}  # noqa: RUF012  # never written to
+    fp32_layers: Tuple[str, ...] = ()
+    calibration_cache: Optional[str] = None
 
     def path(self, name: str) -> str:
         """Return the path of the file `name` of the artefact."""
@@ -75,7 +90,14 @@ def _settings(folder: str, manifest: Dict[str, Any]) -> Settings:
         tolerance=float(manifest["tolerance"]),
         inputs=[_tensor(folder, names, entry) for entry in manifest["inputs"]],
         outputs=[_tensor(folder, names, entry) for entry in manifest["outputs"]],
+        profiles={str(names[name]): _profile(entry) for name, entry in runtime.get("profiles", {}).items()},
+        fp32_layers=tuple(str(name) for name in runtime.get("fp32_layers", ())),
+        calibration_cache=_inside(folder, runtime["calibration_cache"]) if runtime.get("calibration_cache") else None,
     )
+
+
+def _profile(entry: Dict[str, Any]) -> Profile:
+    return Profile(*(tuple(int(size) for size in entry[name]) for name in Profile._fields))
 
 
 def _tensor(folder: str, names: Dict[str, str], entry: Dict[str, Any]) -> Tensor:

@@ -20,6 +20,8 @@ int cudaDeviceGetAttribute(int *value, int attribute, int device) {
 }
 int cudaHostAlloc(void **address, size_t size, unsigned flags) { *address = malloc(size); return fails("cudaHostAlloc"); }
 int cudaMalloc(void **address, size_t size) { *address = malloc(size); return fails("cudaMalloc"); }
+int cudaFreeHost(void *address) { free(address); return fails("cudaFreeHost"); }
+int cudaFree(void *address) { free(address); return fails("cudaFree"); }
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
   memcpy(to, from, size);
   return fails("cudaMemcpyAsync");

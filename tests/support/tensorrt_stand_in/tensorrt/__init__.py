@@ -2,7 +2,8 @@
 
 Engines run the model, so that verification verifies something. What a version does not have, its stand-in does not
 have either. Set by the environment: STAND_IN_VERSION (8.2.1.8 or 10.3.0), STAND_IN_LOG (file that every call is
-written to, one JSON list a line) and STAND_IN_FAULT (one of the names that `fault` is asked for below).
+written to, one JSON list a line), STAND_IN_FAULT (one of the names that `fault` is asked for below) and
+STAND_IN_LAYERS (names of the parsed network's layers, comma between). Runs on Python 3.6, as on the board.
 """
 
 import ctypes
@@ -54,6 +55,7 @@ class BuilderFlag(enum.Enum):
     FP16 = 0
     INT8 = 1
     TF32 = 7
+    OBEY_PRECISION_CONSTRAINTS = 11
 
 
 class NetworkDefinitionCreationFlag(enum.IntEnum):
@@ -78,8 +80,35 @@ def init_libnvinfer_plugins(logger, namespace):
     return True
 
 
-class Network:
+Dims = list
+
+
+class ITensor:
+    dtype = DataType.FLOAT
+
+
+class ILayer:
+    num_outputs = 1
+
+    def __init__(self, name):
+        self.name = name
+
+    precision = property(lambda self: None, lambda self, dtype: record("precision", self.name, dtype.name))
+
+    def get_output(self, index):
+        return ITensor()
+
+    def set_output_type(self, index, dtype):
+        record("set_output_type", self.name, index, dtype.name)
+
+
+class INetworkDefinition:
     model = None
+    layers = list(filter(None, os.environ.get("STAND_IN_LAYERS", "").split(",")))  # noqa: RUF012
+    num_layers = len(layers)
+
+    def get_layer(self, index):
+        return ILayer(self.layers[index])
 
 
 class ParserError:
@@ -112,7 +141,7 @@ class OnnxParser:
         return ParserError()
 
 
-class TimingCache:
+class ITimingCache:
     def __init__(self, content):
         self._content = content
 
@@ -120,7 +149,36 @@ class TimingCache:
         return memoryview(self._content or b"timings")
 
 
-class BuilderConfig:
+class IInt8EntropyCalibrator2:
+    """Asks for the cache, and for pictures where its header is not that of this version."""
+
+    _initialized = False
+
+    def __init__(self):
+        self._initialized = True
+
+    def ask(self):
+        if not self._initialized:
+            os.kill(os.getpid(), signal.SIGSEGV)  # as TensorRT does
+        header, _, scales = bytes(self.read_calibration_cache()).decode().partition("\n")
+        record("calibration_cache", header, scales)
+        major, minor, patch = map(int, __version__.split(".")[:3])
+        number = major * (10000 if NEW else 1000) + minor * 100 + patch
+        if fault("cache refused") or header != f"TRT-{number}-EntropyCalibration2":
+            record("get_batch", self.get_batch(["image"]))
+
+
+class IOptimizationProfile:
+    def set_shape(self, name, *shapes):
+        record("set_shape", name, *map(list, shapes))
+
+
+class IBuilderConfig:
+    int8_calibrator = None
+
+    def add_optimization_profile(self, profile):
+        return -1 if fault("profile") else 0
+
     def set_flag(self, flag):
         record("set_flag", flag.name)
 
@@ -128,7 +186,7 @@ class BuilderConfig:
         record("clear_flag", flag.name)
 
     def create_timing_cache(self, content):
-        return TimingCache(content)
+        return ITimingCache(content)
 
     def set_timing_cache(self, cache, ignore_mismatch):
         if fault("old timing cache") and cache._content:
@@ -138,14 +196,14 @@ class BuilderConfig:
 
 
 if NEW:
-    BuilderConfig.set_memory_pool_limit = lambda self, pool, size: record("workspace", size >> 20)
+    IBuilderConfig.set_memory_pool_limit = lambda self, pool, size: record("workspace", size >> 20)
 else:
-    BuilderConfig.max_workspace_size = property(lambda self: 0, lambda self, size: record("workspace", size >> 20))
+    IBuilderConfig.max_workspace_size = property(lambda self: 0, lambda self, size: record("workspace", size >> 20))
 
 
 class Builder:
     platform_has_fast_fp16 = True
-    platform_has_fast_int8 = False
+    platform_has_fast_int8 = os.environ.get("STAND_IN_SM") in ("72", "87")
 
     def __init__(self, logger):
         self._logger = logger
@@ -155,14 +213,23 @@ class Builder:
         record("create_network", flags)
         if not NEW and flags != 1:
             raise RuntimeError("ONNX models need an explicit batch dimension")
-        return Network()
+        return INetworkDefinition()
 
     def create_builder_config(self):
-        return BuilderConfig()
+        return IBuilderConfig()
+
+    def create_optimization_profile(self):
+        return IOptimizationProfile()
 
     def build_serialized_network(self, network, config):
         self._attempts += 1
         record("build_serialized_network", self._attempts)
+        if config.int8_calibrator is not None:
+            config.int8_calibrator.ask()
+        if fault("unscaled"):
+            self._logger.log(ILogger.WARNING, "Missing scale and zero-point for tensor y, expect fall back to non-int8")
+        if fault("interrupted"):
+            os.kill(0, signal.SIGINT)  # Ctrl-C: to all processes of the group
         if fault("killed"):
             os.kill(os.getpid(), signal.SIGKILL)
         if fault("crash"):
@@ -192,10 +259,10 @@ class Runtime:
         if fault("load") or not plan.startswith(MAGIC) or version != __version__:
             self._logger.log(ILogger.ERROR, "1: [stdArchiveReader.cpp] Serialized engine version mismatch")
             return None
-        return Engine(plan[12 + size :])
+        return ICudaEngine(plan[12 + size :])
 
 
-class Engine:
+class ICudaEngine:
     def __init__(self, model):
         import onnxruntime  # slow to import, and most tests fail before this
 
@@ -206,7 +273,7 @@ class Engine:
         self._ports = [(value, True) for value in session.get_inputs()] + [(v, False) for v in session.get_outputs()]
 
     def create_execution_context(self):
-        return None if fault("context") else Context(self)
+        return None if fault("context") else IExecutionContext(self)
 
     def _type(self, index):
         return DataType[TYPES[_dtype(self._ports[index][0]).name]]
@@ -216,25 +283,45 @@ class Engine:
 
 
 if NEW:
-    Engine.num_io_tensors = property(lambda self: len(self._ports))
-    Engine.get_tensor_name = lambda self, index: self._ports[index][0].name
-    Engine.get_tensor_mode = lambda self, name: (
+    ICudaEngine.num_io_tensors = property(lambda self: len(self._ports))
+    ICudaEngine.get_tensor_name = lambda self, index: self._ports[index][0].name
+    ICudaEngine.get_tensor_mode = lambda self, name: (
         TensorIOMode.INPUT if self._ports[self._index(name)][1] else TensorIOMode.OUTPUT
     )
-    Engine.get_tensor_shape = lambda self, name: self._ports[self._index(name)][0].shape
-    Engine.get_tensor_dtype = lambda self, name: self._type(self._index(name))
+    ICudaEngine.get_tensor_shape = lambda self, name: _declared(self._ports[self._index(name)][0])
+    ICudaEngine.get_tensor_dtype = lambda self, name: self._type(self._index(name))
 else:
-    Engine.num_bindings = property(lambda self: len(self._ports))
-    Engine.get_binding_name = lambda self, index: self._ports[index][0].name
-    Engine.binding_is_input = lambda self, index: self._ports[index][1]
-    Engine.get_binding_shape = lambda self, index: self._ports[index][0].shape
-    Engine.get_binding_dtype = lambda self, index: self._type(index)
+    ICudaEngine.num_bindings = property(lambda self: len(self._ports))
+    ICudaEngine.get_binding_name = lambda self, index: self._ports[index][0].name
+    ICudaEngine.binding_is_input = lambda self, index: self._ports[index][1]
+    ICudaEngine.get_binding_shape = lambda self, index: _declared(self._ports[index][0])
+    ICudaEngine.get_binding_dtype = lambda self, index: self._type(index)
+    ICudaEngine.get_binding_index = lambda self, name: self._index(name)
 
 
-class Context:
+class IExecutionContext:
     def __init__(self, engine):
         self._engine = engine
         self._addresses = {}
+        self._shapes = {}
+
+    def _set_shape(self, name, shape):
+        record("shape", name, list(shape))
+        if fault("shape"):
+            return False
+        self._shapes[name] = tuple(shape)
+        return True
+
+    def _shape(self, name):
+        """TensorRT infers shapes; running the model on zeros tells them too."""
+        if name in self._shapes:
+            return self._shapes[name]
+        session = self._engine._session
+        feeds = {
+            value.name: np.zeros(self._shapes.get(value.name, value.shape), _onnx_dtype(value))
+            for value in session.get_inputs()
+        }
+        return session.run([name], feeds)[0].shape
 
     def _run(self, addresses):
         if fault("enqueue"):
@@ -242,21 +329,32 @@ class Context:
         engine, feeds = self._engine, {}
         for index, (value, is_input) in enumerate(engine._ports):
             if is_input:
-                feeds[value.name] = _array(addresses[index], value).astype(_onnx_dtype(value))
+                shape = self._shapes.get(value.name, value.shape)
+                feeds[value.name] = _array(addresses[index], value, shape).astype(_onnx_dtype(value))
         results = engine._session.run(None, feeds)
         outputs = [index for index, port in enumerate(engine._ports) if not port[1]]
-        for index, result in zip(outputs, results, strict=True):
-            _array(addresses[index], engine._ports[index][0])[...] = _spoilt(result)
+        for index, result in zip(outputs, results):  # noqa: B905
+            _array(addresses[index], engine._ports[index][0], result.shape)[...] = _spoilt(result)
         return True
 
 
 if NEW:
-    Context.set_tensor_address = lambda self, name, address: self._addresses.update({name: address})
-    Context.execute_async_v3 = lambda self, stream: self._run(
+    IExecutionContext.set_input_shape = IExecutionContext._set_shape
+    IExecutionContext.get_tensor_shape = IExecutionContext._shape
+    IExecutionContext.set_tensor_address = lambda self, name, address: self._addresses.update({name: address})
+    IExecutionContext.execute_async_v3 = lambda self, stream: self._run(
         [self._addresses[port[0].name] for port in self._engine._ports]
     )
 else:
-    Context.execute_async_v2 = lambda self, bindings, stream_handle: self._run(bindings)
+    IExecutionContext.set_binding_shape = lambda self, index, shape: self._set_shape(
+        self._engine._ports[index][0].name, shape
+    )
+    IExecutionContext.get_binding_shape = lambda self, index: self._shape(self._engine._ports[index][0].name)
+    IExecutionContext.execute_async_v2 = lambda self, bindings, stream_handle: self._run(bindings)
+
+
+def _declared(value):
+    return [size if isinstance(size, int) else -1 for size in value.shape]
 
 
 def _spoilt(result):
@@ -275,8 +373,8 @@ def _dtype(value):
     return np.dtype(np.int32) if dtype == np.int64 and not NEW else dtype
 
 
-def _array(address, value):
+def _array(address, value, shape):
     dtype = _dtype(value)
-    count = int(np.prod(value.shape, dtype=np.int64))
+    count = int(np.prod(shape, dtype=np.int64))
     memory = (ctypes.c_byte * (count * dtype.itemsize)).from_address(address)
-    return np.frombuffer(memory, dtype=dtype, count=count).reshape(value.shape)
+    return np.frombuffer(memory, dtype=dtype, count=count).reshape(shape)

@@ -1,0 +1,52 @@
+"""The engine as a function, for programs on the board: `Runner(folder).run({"image": array})`."""
+
+from typing import Any, Dict, Mapping
+
+import numpy as np
+
+from .board import build_in_child, look
+from .facts import why_not_usable
+from .failure import Failure
+from .session import Session
+from .settings import read_settings
+
+
+class Runner:
+    """The engine in the artefact `folder`, built first where there is none that fits this board.
+
+    Raises:
+        Failure: This machine is not the board, or the engine cannot be built or loaded; the message says why.
+    """
+
+    def __init__(self, folder: str) -> None:
+        settings = read_settings(folder)
+        board = look(settings)
+        if why_not_usable(settings, board.facts) is not None:
+            build_in_child(folder)
+        self.facts = board.facts
+        self.inputs, self.outputs = settings.inputs, settings.outputs
+        self.session = Session(board.cuda, settings)
+
+    def run(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
+        """Run one inference: input name -> array, output name -> array, as compiled.
+
+        Raises:
+            Failure: An input is missing or unknown, or has a shape the engine was not built for.
+        """
+        self.feed(feeds)
+        self.session.run()
+        return {
+            tensor.name: buffer.host.astype(tensor.dtype) for tensor, buffer in zip(self.outputs, self.session.outputs)
+        }
+
+    def feed(self, feeds: Mapping[str, Any]) -> None:
+        """Put `feeds` where the next inference takes its inputs from; see `run`."""
+        names = [tensor.name for tensor in self.inputs]
+        if sorted(feeds) != sorted(names):
+            raise Failure("the inputs are {}, given were {}.".format(", ".join(names), ", ".join(feeds) or "none"))
+        arrays = [np.asarray(feeds[name]) for name in names]
+        self.session.set_shapes({tensor.bound: array.shape for tensor, array in zip(self.inputs, arrays)})
+        for name, array, buffer in zip(names, arrays, self.session.inputs):
+            if array.shape != buffer.host.shape:
+                raise Failure("input {!r} is {}, not {}.".format(name, buffer.host.shape, array.shape))
+            buffer.host[...] = array
