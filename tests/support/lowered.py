@@ -11,6 +11,7 @@ from tvm import relax
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.executable import executable
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.target_model import TargetModel, target_model
@@ -51,7 +52,7 @@ class NormalizingRng:
 
 
 def execute(module: tvm.IRModule, target: tvm.target.Target, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    result = relax.VirtualMachine(relax.build(module, target=target), tvm.cpu())["main"](
+    result = relax.VirtualMachine(executable(module, target), tvm.cpu())["main"](
         *(tvm.runtime.tensor(value) for value in inputs)
     )
     return [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]

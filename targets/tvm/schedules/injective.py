@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.memory import JOINS
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
@@ -24,6 +26,8 @@ from edgec.targets.tvm.schedules.kernel import (
 )
 from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of
 from edgec.targets.tvm.target_model import TargetModel
+
+FLOAT_BYTES = 4
 
 
 def match_concat(node: Node) -> bool:
@@ -97,7 +101,13 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
         value = _guard_tail(value, first, block)
-    return _kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
+    kernel = _kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
+    pixels = math.prod(expression.shape[2:])
+    joins = len(region.members) == 1 and expression.shape[0] == 1
+    if joins and all(part_block == block and start % block == 0 for _, start, part_block in parts):
+        offsets = [start * pixels * FLOAT_BYTES for _, start, _ in parts]
+        return replace(kernel, function=kernel.function.with_attr(JOINS, offsets))
+    return kernel
 
 
 def _guard_tail(value: Callable[..., Any], channels: int, block: int) -> Callable[..., Any]:

@@ -1,0 +1,225 @@
+"""Memory of a network's values: one arena, joins and slices of channels in place.
+
+TVM's own planner (`StaticPlanBlockMemory`) gives whole storages to tensors in turn; here every tensor that only our
+kernels touch gets a place in one arena. A kernel that joins tensors, or takes a slice, end to end in memory says so
+in an attribute: the plan puts the parts where they belong in the whole, and the kernel is not called at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import relax, tirx
+
+from edgec.targets.tvm.memory_plan import Lifetime, peak_of, place
+
+JOINS = "edgec.joins"
+"""Attribute of a function that copies its inputs end to end into its output: their offsets there, in bytes."""
+SLICES = "edgec.slices"
+"""Attribute of a function whose output is a contiguous part of its input: the offset of that part, in bytes."""
+ARENA_ALIGNMENT = 64
+"""What TVM's code generator takes for granted of a tensor's address."""
+
+
+@dataclass(eq=False)
+class _Block:
+    """Memory of one tensor: its own, or `offset` bytes into that of `parent`."""
+
+    size: int
+    first: int = -1
+    last: int = -1
+    pinned: bool = False
+    parent: _Block | None = None
+    offset: int = 0
+
+    def touch(self, step: int) -> None:
+        self.first = step if self.first < 0 else self.first
+        self.last = step
+
+    def root(self) -> tuple[_Block, int]:
+        """Return the block that holds this one, and the offset in it."""
+        block, offset = self, 0
+        while block.parent is not None:
+            block, offset = block.parent, offset + block.offset
+        return block, offset
+
+
+@dataclass(frozen=True)
+class _View:
+    """A call that copies nothing if `children` lie at `offsets` in `parent`."""
+
+    step: int
+    parent: _Block
+    children: tuple[_Block, ...]
+    offsets: tuple[int, ...]
+
+
+@dataclass
+class _Survey:
+    """What is known of a function's tensors: the block behind each variable, and the calls that could be views."""
+
+    blocks: dict[Any, _Block] = field(default_factory=dict)
+    views: list[_View] = field(default_factory=list)
+
+    def block_of(self, value: Any) -> _Block | None:
+        return self.blocks.get(value) if isinstance(value, relax.Var) else None
+
+    def pin(self, value: Any) -> None:
+        """Leave the memory of every variable in `value` to TVM."""
+
+        def visit(var: relax.Var) -> None:
+            if var in self.blocks:
+                self.blocks[var].pinned = True
+
+        tvm_ffi.structural_walk(value, (relax.Var, visit))
+
+
+def plan_memory(alignment: int = ARENA_ALIGNMENT) -> tvm.transform.Pass:
+    """Return the pass; it goes after `CallTIRRewrite`, and needs the kernels of `offsets.lower_offsets`.
+
+    Args:
+        alignment: Bytes; a part of a join or slice stays in place only at a multiple of it.
+    """
+
+    def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
+        for variable, function in list(mod.functions_items()):
+            if isinstance(function, relax.Function) and isinstance(function.body, relax.SeqExpr):
+                mod[variable] = _planned(mod, function, alignment)
+        return mod
+
+    return tvm.transform.module_pass(run, opt_level=0, name="edgec.plan_memory")
+
+
+def _planned(mod: tvm.IRModule, function: relax.Function, alignment: int) -> relax.Function:
+    bindings = [binding for block in function.body.blocks for binding in block.bindings]
+    survey = _surveyed(mod, function, bindings)
+    dropped = _in_place(survey, alignment)
+    roots = list({id(root): root for root in (b.root()[0] for b in survey.blocks.values()) if not root.pinned}.values())
+    roots = [root for root in roots if root.first >= 0]
+    if not roots:
+        return function
+    offsets, total = place([Lifetime(root.size, root.first, root.last) for root in roots], ARENA_ALIGNMENT)
+    offset_of = {id(root): offset for root, offset in zip(roots, offsets, strict=True)}
+    arena = relax.Var("arena", relax.AnyType())
+    storage = relax.op.memory.alloc_storage(relax.ShapeExpr([total]), 0, "global", "uint8")
+    kept: list[Any] = [relax.VarBinding(arena, storage)]
+    for step, binding in enumerate(bindings):
+        if step in dropped:
+            continue
+        block = survey.blocks.get(binding.var) if _is_allocation(binding.value) else None
+        root, inside = (None, 0) if block is None else block.root()
+        if id(root) not in offset_of:
+            kept.append(binding)
+            continue
+        shape, dtype = binding.value.args[:2]
+        tensor = relax.op.memory.alloc_tensor(arena, offset_of[id(root)] + inside, shape, dtype)
+        kept.append(relax.VarBinding(binding.var, tensor))
+    body = relax.SeqExpr([relax.BindingBlock(kept)], function.body.body)
+    return relax.Function(function.params, body, function.ret_ty, function.is_pure, function.attrs)
+
+
+def _surveyed(mod: tvm.IRModule, function: relax.Function, bindings: list[Any]) -> _Survey:
+    survey = _Survey()
+    for step, binding in enumerate(bindings):
+        value = getattr(binding, "value", None)
+        if isinstance(binding, relax.MatchCast) or value is None:
+            survey.pin(binding)
+        elif isinstance(value, relax.Var):
+            if value in survey.blocks:
+                survey.blocks[binding.var] = survey.blocks[value]
+        elif _is_allocation(value) and (size := _bytes(value)) is not None:
+            survey.blocks[binding.var] = _Block(size)
+        elif _operator(value) == "relax.reshape":
+            source = survey.block_of(value.args[0])
+            if source is not None:
+                survey.blocks[binding.var] = source
+        elif isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.GlobalVar):
+            _read_call(mod[value.op], value, step, survey)
+        else:
+            survey.pin(value)
+    survey.pin(function.body.body)
+    return survey
+
+
+def _read_call(callee: Any, call: relax.Call, step: int, survey: _Survey) -> None:
+    if not isinstance(callee, tirx.PrimFunc):
+        survey.pin(call)
+        return
+    blocks = [survey.block_of(arg) for arg in call.args]
+    for block in blocks:
+        if block is not None:
+            block.touch(step)
+    *sources, out = blocks
+    attrs = callee.attrs or {}
+    if out is None or any(source is None for source in sources):
+        return
+    if JOINS in attrs:
+        survey.views.append(_View(step, out, tuple(sources), tuple(int(at) for at in attrs[JOINS])))
+    if SLICES in attrs:
+        survey.views.append(_View(step, sources[0], (out,), (int(attrs[SLICES]),)))
+
+
+def _in_place(survey: _Survey, alignment: int) -> set[int]:
+    """Make children of as many views as possible, the largest first; return the steps of the calls this saves.
+
+    A view is refused where it would raise the peak: the whole lives from its first part on.
+    """
+    blocks = list({id(block): block for block in survey.blocks.values()}.values())
+    peak = _peak(blocks)
+    saved = set()
+    for view in sorted(survey.views, key=lambda view: -sum(child.size for child in view.children)):
+        free = all(child.parent is None and not child.pinned for child in view.children)
+        distinct = len({id(block) for block in (*view.children, view.parent.root()[0])}) == len(view.children) + 1
+        if not free or not distinct or view.parent.root()[0].pinned or any(at % alignment for at in view.offsets):
+            continue
+        for child, offset in zip(view.children, view.offsets, strict=True):
+            child.parent, child.offset = view.parent, offset
+        with_view = _peak(blocks)
+        if with_view > peak:
+            for child in view.children:
+                child.parent = None
+            continue
+        peak = with_view
+        saved.add(view.step)
+    for block in blocks:
+        root = block.root()[0]
+        root.first, root.last = _union(root, block)
+    return saved
+
+
+def _union(one: _Block, other: _Block) -> tuple[int, int]:
+    firsts = [block.first for block in (one, other) if block.first >= 0]
+    return min(firsts, default=-1), max(one.last, other.last)
+
+
+def _peak(blocks: list[_Block]) -> int:
+    spans: dict[int, tuple[int, int, int]] = {}
+    for block in blocks:
+        root = block.root()[0]
+        if root.pinned or block.first < 0:
+            continue
+        size, first, last = spans.get(id(root), (root.size, block.first, block.last))
+        spans[id(root)] = (size, min(first, block.first), max(last, block.last))
+    return peak_of([Lifetime(*span) for span in spans.values()])
+
+
+def _operator(value: Any) -> str:
+    return value.op.name if isinstance(value, relax.Call) and isinstance(value.op, tvm.ir.Op) else ""
+
+
+def _is_allocation(value: Any) -> bool:
+    return _operator(value) == "relax.builtin.alloc_tensor"
+
+
+def _bytes(call: relax.Call) -> int | None:
+    """Return the size of the tensor `call` allocates, rounded up to whole alignments; None if it is not known."""
+    extents = call.args[0].values if isinstance(call.args[0], relax.ShapeExpr) else None
+    if extents is None or not all(isinstance(extent, (int, tirx.IntImm)) for extent in extents):
+        return None
+    bits = tvm.DataType(str(call.args[1].value)).bits
+    size = math.prod(int(extent) for extent in extents) * max(bits, 8) // 8
+    return -(-size // ARENA_ALIGNMENT) * ARENA_ALIGNMENT
