@@ -8,12 +8,13 @@ that version. Absent on purpose, because 8.2 lacks them: MemoryPoolType, TensorI
 from collections.abc import Sequence
 
 __version__: str
-Shape = tuple[int, ...] | list[int] | Dims
 
 class Dims:
     def __init__(self, shape: Sequence[int]) -> None: ...
     def __getitem__(self, index: int) -> int: ...
     def __len__(self) -> int: ...
+
+Shape = tuple[int, ...] | list[int] | Dims
 
 class DataType:
     FLOAT: DataType
