@@ -1,41 +1,73 @@
-"""Relax to code: `build` compiles a lowered module for a CPU into an object file and a blob of bytecode and weights."""
+"""Relax to code: `build` compiles a lowered module for a CPU into object files and a blob of bytecode and weights."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target
+from edgec.targets.tvm.executable import memory_planned
+from edgec.targets.tvm.offsets import PIPELINE
+
+PARTS = 8
+"""Object files the kernels are spread over: a constant, so that every machine makes the same ones."""
+SMALLEST_PART = 4
+"""Kernels of a part at least: each costs LLVM 40 ms of its own."""
+# LLVM finds common subexpressions anyway; TVM's search takes half the time of all its passes. The checks of every
+# kernel's arguments are more than half of the code, and none can fail: the executor checks the network's inputs.
+SETTINGS = {"tirx.disable_cse_tir": True, "tirx.disable_assert": True}
 
 
 @dataclass(frozen=True)
 class Built:
     """Files to link into one library."""
 
-    object_file: Path
+    object_files: tuple[Path, ...]
     """Kernels, for the board's CPU."""
     blob: Path
     """The executor's bytecode and the weights, as TVM serializes them."""
 
 
 def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
-    """Compile `module` for the (resolved) `board` into files in `folder`."""
-    executable = relax.build(module, target=llvm_target(board))
-    (library,) = executable.mod._collect_dso_modules()
-    built = Built(folder / "kernels.o", folder / "blob.bin")
-    library.write_to_file(str(built.object_file))
+    """Compile `module` for the (resolved) `board` into files in `folder`; kernels are compiled side by side."""
+    target = llvm_target(board)
+    with target:
+        module = memory_planned(target)(module)
+    kernels = {name: function for name, function in module.functions_items() if isinstance(function, tirx.PrimFunc)}
+    network = {name: function for name, function in module.functions_items() if name not in kernels}
+    objects = _compile_kernels(list(kernels.items()), target, folder)
+    executable = relax.build(tvm.IRModule(network, attrs=module.attrs), target, relax_pipeline=None)
+    built = Built(objects, folder / "blob.bin")
     with _native_stderr_swallowed():  # one warning per weight, "Scope Saving", that means nothing
         blob = tvm.get_global_func("runtime.ModulePackImportsToTensor")(executable.mod)
     blob.numpy().tofile(built.blob)
     return built
+
+
+def _compile_kernels(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Target, folder: Path) -> tuple[Path, ...]:
+    """Compile each part of `kernels` into an object file; TVM and LLVM leave Python's lock to the other threads."""
+    count = max(1, min(PARTS, len(kernels) // SMALLEST_PART))
+    parts = [kernels[index::count] for index in range(count)]
+
+    def compile_part(index: int) -> Path:
+        path = folder / f"kernels{index}.o"
+        with tvm.transform.PassContext(opt_level=2, config=SETTINGS):
+            library = tvm.tirx.build(tvm.IRModule(dict(parts[index])), target, pipeline=PIPELINE)
+        library.write_to_file(str(path))
+        return path
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return tuple(pool.map(compile_part, range(count)))
 
 
 @contextmanager

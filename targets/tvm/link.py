@@ -32,4 +32,5 @@ def link(built: Built, board: Board, library: Path) -> None:
     # The name is given to zig as a relative one: it is recorded nowhere, paths of temporary folders might be.
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
     zig("cc", [*arguments, *(path.name for path in built.object_files), "blob.S", "-lm"], folder)
+    (folder / "linked.so").chmod(0o644)  # linkers mark libraries as programs
     (folder / "linked.so").replace(library)

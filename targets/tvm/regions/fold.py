@@ -57,10 +57,10 @@ def _value(node: Node) -> Array | None:
         return first.reshape(node.shape)
     if node.op == "relax.permute_dims":
         return first.transpose(None if node.attrs.axes is None else node.ints("axes"))
-    if first.dtype.kind != "f":
-        return None
-    if node.op in UNARY:
+    floating = first.dtype.kind == "f"
+    if floating and node.op in UNARY:
         return UNARY[node.op](first)
-    if node.op in BINARY and isinstance(node.args[1], np.ndarray) and node.args[1].dtype == first.dtype:
-        return BINARY[node.op](first, node.args[1])
+    second = node.args[1] if floating and node.op in BINARY else None
+    if isinstance(second, np.ndarray) and second.dtype == first.dtype:
+        return BINARY[node.op](first, second)
     return None

@@ -1,0 +1,50 @@
+"""From a canonical ONNX model to the library the board loads: import, lower, generate code, link."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from edgec.options import Precision
+from edgec.record import Record
+from edgec.targets.board import Board
+from edgec.targets.tvm.build import build
+from edgec.targets.tvm.cpu import needed_flags, resolve
+from edgec.targets.tvm.from_onnx import to_relax
+from edgec.targets.tvm.link import link
+from edgec.targets.tvm.pipeline import lower_relax
+from edgec.targets.tvm.runtime_libs import CALLS_EXTRA
+
+
+def compile_library(
+    model: ir.Model, board: Board, precision: Precision, record: Record, library: Path
+) -> dict[str, Any]:
+    """Compile `model` for `board` into the file `library`.
+
+    Returns:
+        What a loader needs to know: the CPU, the instruction sets used, whether the sorting kernels are called.
+
+    Raises:
+        UnsupportedModel: An operator cannot be imported; names it and its nodes.
+        BadOption: LLVM does not know the board's CPU.
+    """
+    resolved = resolve(board)
+    with record.stage("import into TVM"):
+        module = to_relax(model)
+    with record.stage("lower"):
+        module = lower_relax(module, board)
+    with tempfile.TemporaryDirectory(prefix="edgec-") as scratch:
+        with record.stage("generate code"):
+            built = build(module, resolved, Path(scratch))
+        with record.stage("link"):
+            link(built, resolved, library)
+        sorts = any(CALLS_EXTRA in path.read_bytes() for path in built.object_files)
+    return {
+        "cpu": resolved.cpu,
+        "cpu_features": list(resolved.features),
+        "cpu_flags": needed_flags(resolved),
+        "sorts": sorts,
+    }
