@@ -45,6 +45,11 @@ class Limits:
         """Whether network inputs and outputs may be UINT8."""
         return _parse(self.version) >= (8, 5)
 
+    @property
+    def has_explicit_int8(self) -> bool:
+        """Whether Q/DQ models are given to it as they are; before 8.5 edgec gives it a calibration cache instead."""
+        return _parse(self.version) >= (8, 5)
+
     def takes(self, op_type: str) -> bool:
         """Return whether the operator (standard domain) is in the parser's table and in the newest opset it reads."""
         return op_type in self.operators and (op_type in EXPERIMENTAL or schema(op_type, self.max_opset) is not None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,30 +12,24 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from edgec.errors import BadOption, InternalError, UnsupportedModel
-from edgec.model.serialize import save, weight_bytes
-from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+from edgec.errors import BadOption
+from edgec.model.serialize import save
+from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
-from edgec.record import Record
-from edgec.reference.compare import compare
-from edgec.reference.session import Reference
 from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
-from edgec.targets.tensorrt.check import check, refusals
-from edgec.targets.tensorrt.legalize import Rewrite, legalize
-from edgec.targets.tensorrt.legalize.int64 import narrowed
-from edgec.targets.tensorrt.legalize.names import plain_names
-from edgec.targets.tensorrt.limits import Limits, limits_for
-from edgec.targets.tensorrt.memory import needed_mib, workspace_mib
-from edgec.targets.tensorrt.precision import check_precision, quantized_node, why_no_int8
+from edgec.targets.tensorrt.calibration import cache_text
+from edgec.targets.tensorrt.check import check
+from edgec.targets.tensorrt.limits import limits_for
+from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspace_mib
+from edgec.targets.tensorrt.precision import why_no_int8
+from edgec.targets.tensorrt.prepare import check_whole, prepare
 from edgec.targets.tensorrt.runner import open_engine
 
-MODEL = "model.onnx"
+MODEL, CACHE = "model.onnx", "calibration.cache"
 ON_BOARD = "onboard"
 """Folder of the artefact with the modules of build_engine.py."""
 AT_TOP = ("build_engine.py", "build.sh")
-SAME = 1e-4
-"""Largest difference a rewrite may make to a float output, relative to its range: rounding, summed over a network."""
 
 
 class TensorRTTarget:
@@ -69,35 +62,28 @@ class TensorRTTarget:
             UnsupportedModel: A node, input or output is nothing for the board's TensorRT; names op, node and reason.
             BadOption: The precision is not to be had on the board, or the board file lacks TensorRT's version.
         """
-        board, record = context.board, context.record
-        limits = limits_for(tensorrt_of(board))
-        for finding in check_whole(model, limits, board):
-            raise UnsupportedModel(f"{finding.where}: {finding.reason}", remedy=finding.remedy)
-        check_precision(model, context.options.precision, board)
-        legal = model.clone()
-        rewrites = legalize(legal, limits)
-        _refuse_illegal(legal, limits, board)
-        before = [value.name or "" for value in (*legal.graph.inputs, *legal.graph.outputs)]
-        renamed = plain_names(legal)
-        after = [value.name or "" for value in (*legal.graph.inputs, *legal.graph.outputs)]
-        names = dict(zip(before, after, strict=True))
-        _check_equal(model, legal, names, context)
-        _note(record, legal, limits, rewrites, renamed)
-
+        board, version = context.board, tensorrt_of(context.board)
+        limits = limits_for(version)
+        ready = prepare(model, context, limits, version)
+        refuse_too_large(board, ready.model)
         path = context.folder / MODEL
-        save(legal, path)
+        save(ready.model, path)
         onnx.checker.check_model(str(path))
+        if ready.ranges:
+            (context.folder / CACHE).write_text(cache_text(ready.ranges, version), encoding="ascii")
         _write_scripts(context.folder)
         return Lowered(
             {
                 "model": MODEL,
                 "model_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "names": {spec.name: names[spec.name] for spec in (*inputs_of(model), *outputs_of(model))},
-                "tensorrt": tensorrt_of(board),
+                "names": ready.names,
+                "tensorrt": version,
                 "sm": board.gpu.sm if board.gpu is not None else 0,
                 "precision": context.options.precision,
+                "fp32_layers": [pin.where for pin in ready.half.pins],
+                "calibration_cache": CACHE if ready.ranges else None,
                 "workspace_mib": workspace_mib(board),
-                "needed_mib": needed_mib(board, weight_bytes(legal)),
+                "needed_mib": needed_mib(board, ready.model),
             }
         )
 
@@ -130,64 +116,6 @@ def tensorrt_of(board: Board) -> str:
             f"board {board.name}: no TensorRT version", remedy='Give the board file [software] with tensorrt = "8.2.1".'
         )
     return version
-
-
-def check_whole(model: ir.Model, limits: Limits, board: Board) -> tuple[Finding, ...]:
-    """Return what is refused of the model as a whole: types of inputs and outputs, quantization without INT8."""
-    taken = {"float32", "float16", "int32", "int64", "bool"} | ({"uint8"} if limits.has_uint8 else set())
-    findings = []
-    for kind, specs in (("input", inputs_of(model)), ("output", outputs_of(model))):
-        for spec in specs:
-            if spec.dtype not in taken:
-                reason = f"it is {spec.dtype}; TensorRT {limits.version} takes {', '.join(sorted(taken))}"
-                remedy = "Export the model with float32 inputs and outputs."
-                findings.append(Finding(f"{kind} {spec.name!r}", "", "refused", reason, remedy))
-    quantized = quantized_node(model)
-    if quantized is not None and "int8" not in board.precisions:
-        reason = f"{why_no_int8(board)}: a quantized network cannot be built"
-        remedy = "Compile the model from before its quantization, with --precision fp16."
-        findings.append(Finding(f"{quantized.op_type} node {quantized.name!r}", "", "refused", reason, remedy))
-    return tuple(findings)
-
-
-def _refuse_illegal(model: ir.Model, limits: Limits, board: Board) -> None:
-    refused = refusals(model, limits)
-    if not refused:
-        return
-    listed = "; ".join(f"{finding.op_type} node {finding.where!r}: {finding.reason}" for finding in refused[:5])
-    more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
-    raise UnsupportedModel(
-        f"TensorRT {tensorrt_of(board)} on {board.name} cannot take {listed}{more}",
-        remedy="Export the model without these operators, or compile for a board with a newer TensorRT.",
-    )
-
-
-def _check_equal(model: ir.Model, legal: ir.Model, names: dict[str, str], context: LoweringContext) -> None:
-    """Compare the legalized model with the one given, by ONNX Runtime.
-
-    Integer and boolean outputs are left out: an index flips where two scores differ by a rounding step.
-    """
-    feeds = context.golden_inputs
-    expected = Reference(model).run(feeds)
-    actual = Reference(legal).run({names[name]: array for name, array in feeds.items()})
-    floats = {name: array for name, array in expected.items() if array.dtype.kind == "f"}
-    comparison = compare(floats, {name: actual[names[name]] for name in floats})
-    if not comparison.within(SAME):
-        raise InternalError(f"making the model legal for TensorRT changed it: {comparison.worst}")
-
-
-def _note(
-    record: Record, model: ir.Model, limits: Limits, rewrites: tuple[Rewrite, ...], renamed: dict[str, str]
-) -> None:
-    counts = Counter(rewrite.done for rewrite in rewrites)
-    changes = [f"{done} ({count} times)" if count > 1 else done for done, count in sorted(counts.items())]
-    if renamed:
-        changes.append(f"{len(renamed)} names with characters that TensorRT's tools stumble over replaced")
-    record.ran("tensorrt.legalize", modified=bool(changes), changes=tuple(changes))
-    narrow = [] if limits.has_int64 else narrowed(model)
-    if narrow:
-        note = f"{len(narrow)} INT64 constants are read as INT32, all fit"
-        record.ran("tensorrt.int64", modified=False, changes=(note,))
 
 
 def _write_scripts(folder: Path) -> None:

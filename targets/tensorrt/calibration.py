@@ -1,0 +1,97 @@
+"""Implicit int8 for TensorRT before 8.5: the scales of a Q/DQ model become a calibration cache, its pairs go."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from edgec.errors import UnsupportedModel
+from edgec.model.graph import attribute, constant, replace_uses
+from edgec.targets.tensorrt.legalize.rewriter import Rewriter
+
+Array = np.ndarray[Any, Any]
+
+STEPS = 127
+"""A scale is the largest magnitude of the range divided by this."""
+KEEP_RANGE = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""Operators whose output holds no other values than their input: its range is theirs too."""
+
+
+def strip_pairs(model: ir.Model) -> dict[str, float]:
+    """Remove every QuantizeLinear and DequantizeLinear of `model` in place; return value name -> largest magnitude.
+
+    Weights stay as their pairs made them. The ranges are those of the pairs on activations, +-`STEPS` times the scale,
+    and of values that only move such values about.
+
+    Args:
+        model: Pairs in the form that TensorRT takes: int8, zero points 0, activations with one scale.
+
+    Raises:
+        UnsupportedModel: An activation has a scale for each channel, which no calibration cache can hold.
+    """
+    ranges: dict[ir.Value, float] = {}
+    for node in [node for node in model.graph if node.op_type == "DequantizeLinear"]:
+        quantize = node.inputs[0].producer() if node.inputs[0] is not None else None
+        if quantize is None or quantize.op_type != "QuantizeLinear":
+            raise UnsupportedModel(
+                f"DequantizeLinear node {node.name!r} has no QuantizeLinear before it",
+                remedy="Quantize with `edgec quantize --style tensorrt`.",
+            )
+        source, scale = quantize.inputs[0], constant(quantize.inputs[1])
+        assert source is not None and scale is not None  # the check has refused others
+        held = constant(source)
+        if held is not None:
+            replace_uses(node.outputs[0], Rewriter(node).constant(_fake_quantized(held, scale, quantize)))
+            continue
+        if scale.size > 1:
+            raise UnsupportedModel(
+                f"value {source.name!r} has a scale for each channel; a calibration cache has one",
+                remedy="Quantize activations with one scale: `edgec quantize --style tensorrt`.",
+            )
+        ranges[source] = STEPS * float(scale.reshape(-1)[0])
+        replace_uses(node.outputs[0], source)
+    RemoveUnusedNodesPass()(model)
+    for node in model.graph:
+        before, after = node.inputs[0] if node.inputs else None, node.outputs[0]
+        if node.op_type in KEEP_RANGE and before in ranges:
+            ranges.setdefault(after, ranges[before])
+    return {value.name or "": largest for value, largest in ranges.items()}
+
+
+def cache_text(ranges: Mapping[str, float], tensorrt: str) -> str:
+    """Return the calibration cache of TensorRT `tensorrt`, e.g. `8.2.1`, for IInt8EntropyCalibrator2.
+
+    The first line is `TRT-<number>-EntropyCalibration2`, number being MAJOR * 1000 + MINOR * 100 + PATCH before 10 and
+    MAJOR * 10000 + MINOR * 100 + PATCH from there on; each other `<tensor>: <scale>`, the scale (largest magnitude /
+    127) as the eight hexadecimal digits of its float32, most significant first. A tensor without a line stays in float.
+
+    Args:
+        ranges: Tensor -> largest magnitude, > 0. Names as in the model that is built.
+        tensorrt: Of the board. With another header TensorRT ignores the cache.
+    """
+    major, minor, patch = (*(int(part) for part in tensorrt.split(".")[:3]), 0, 0)[:3]
+    number = major * (10000 if major >= 10 else 1000) + minor * 100 + patch
+    lines = [f"{name}: {struct.pack('>f', largest / STEPS).hex()}" for name, largest in ranges.items()]
+    return "\n".join([f"TRT-{number}-EntropyCalibration2", *lines]) + "\n"
+
+
+def read_cache(text: str) -> dict[str, float]:
+    """Return tensor -> largest magnitude from the text of a calibration cache of any version."""
+    pairs = (line.rpartition(": ") for line in text.splitlines()[1:] if line.strip())
+    return {
+        name: STEPS * float(struct.unpack(">f", bytes.fromhex(digits.strip().zfill(8)))[0]) for name, _, digits in pairs
+    }
+
+
+def _fake_quantized(array: Array, scale: Array, node: ir.Node) -> Array:
+    column = [1] * array.ndim
+    if scale.size > 1:
+        column[attribute(node, "axis", 1)] = scale.size
+    spread = scale.reshape(column) if array.ndim else scale.reshape(())
+    integers = np.clip(np.rint(array / spread), -STEPS - 1, STEPS)
+    return np.asarray(integers * spread, array.dtype)
