@@ -14,8 +14,10 @@ from edgec.cli import (
     calibrate,
     check,
     compile,
+    deploy,
     doctor,
     eval,
+    import_result,
     inspect,
     prune,
     quantize,
@@ -46,10 +48,12 @@ for module in (
     verify,
     bench,
     eval,
+    deploy,
+    import_result,
     doctor,
 ):
     app.command()(module.command)
-    app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
+    app.registered_commands[-1].name = module.__name__.rpartition(".")[2].replace("_", "-")
 
 compile_app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 compile_app.command()(compile.command)

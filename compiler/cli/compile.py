@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgec.cli.console import Json, Quiet, mebibytes, pairs, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.deploy import deploy_and_show
 from edgec.errors import CannotRunHere
 from edgec.options import CompileOptions, read_config
 from edgec.preprocessing import parse_preprocessing
@@ -44,11 +45,16 @@ def command(
         bool | None,
         typer.Option(help="Run the artefact and compare; default: where this machine is the board."),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="ssh://[USER@]HOST[:PORT]", help="Board to build, verify and measure on, as by `deploy`."),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Compile MODEL.onnx for a board into an artefact folder."""
     from edgec.artefact.evidence import keep
+    from edgec.artefact.remote import parse_device
     from edgec.driver import compile as edgec_compile
     from edgec.driver import golden_from_files
     from edgec.targets.board import is_this_machine
@@ -75,6 +81,7 @@ def command(
     settings |= {key: value for key, value in given.items() if value is not None}
     if "target" not in settings:
         raise typer.BadParameter("missing: give --target NAME; `edgec targets` lists them", param_hint="--target")
+    address = parse_device(device) if device else None
     with progress(silent=quiet or json) as listener:
         files = {name: Path(value) for name, value in pairs(input, "--input").items()}
         inputs = golden_from_files(model, files, settings) if files else None
@@ -98,3 +105,5 @@ def command(
         stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
     if verification:
         verification.check()
+    if address:
+        deploy_and_show(artefact, address, quiet=quiet, json=json)

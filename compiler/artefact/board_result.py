@@ -1,0 +1,145 @@
+"""result.json, which the script on the board writes, taken into the artefact's evidence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgec.artefact.artefact import Artefact, Latency, Verification
+from edgec.artefact.evidence import keep
+from edgec.errors import BadArtefact, CannotRunHere
+from edgec.reference.compare import Comparison, OutputComparison
+
+SCHEMA = 1
+READ = ConfigDict(frozen=True, extra="ignore")  # a newer script may say more
+
+
+class Statistics(BaseModel):
+    """Times of one part of an inference, in ms."""
+
+    model_config = READ
+
+    median: float
+    p90: float
+    p99: float
+    min: float
+    mean: float
+
+
+class Output(BaseModel):
+    """How far an output is from the golden one; None where it is no number."""
+
+    model_config = READ
+
+    name: str
+    max_abs_error: float | None
+    error: float | None
+
+
+class Engine(BaseModel):
+    """What was built, from what and where."""
+
+    model_config = READ
+
+    model_sha256: str
+    tensorrt: str
+    sm: int
+    device: str | None
+    bytes: int
+
+
+class BoardResult(BaseModel):
+    """The outcome on the board; times only where the outputs were right."""
+
+    model_config = READ
+
+    status: Literal["ok", "outputs differ"]
+    engine: Engine
+    machine: dict[str, Any]
+    warnings: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    runs: int = 0
+    latency_ms: dict[Literal["end_to_end", "copy_in", "compute", "copy_out"], Statistics] = {}
+    throughput_per_s: float | None = None
+
+    @property
+    def where(self) -> str:
+        """Board and TensorRT version."""
+        return f"{self.engine.device or 'the board'}, TensorRT {self.engine.tensorrt} on sm_{self.engine.sm}"
+
+
+@dataclass(frozen=True)
+class OnBoard:
+    """What evidence.json keeps of it, under `board`."""
+
+    where: str
+    engine_bytes: int
+    machine: dict[str, Any]
+    warnings: tuple[str, ...]
+    latency_ms: dict[str, dict[str, float]]
+    throughput_per_s: float | None
+
+
+def read_result(path: Path) -> BoardResult:
+    """Read the result.json at `path`.
+
+    Raises:
+        BadArtefact: It is none.
+        CannotRunHere: It says that the board could not build, load or run the engine; the message is the board's.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadArtefact(f"{path}: {error}", remedy="Give the result.json that ./build.sh wrote.") from error
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        version = data.get("schema") if isinstance(data, dict) else None
+        raise BadArtefact(f"{path}: schema {version!r}, this edgec reads {SCHEMA}", remedy="Give a result.json.")
+    if data.get("status") == "failed":
+        raise CannotRunHere(f"on the board: {data.get('message')}", remedy="Mend it there and run ./build.sh again.")
+    try:
+        return BoardResult.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadArtefact(f"{path}: {key}: {first['msg']}", remedy="Run ./build.sh on the board again.") from error
+
+
+def import_result(artefact: Artefact, path: Path) -> BoardResult:
+    """Take what was measured on the board into the evidence of `artefact`, where the report finds it.
+
+    Raises:
+        BadArtefact: The file is no result.json, or one of another artefact.
+        CannotRunHere: It says that the board could not build, load or run the engine.
+    """
+    result = read_result(path)
+    if result.engine.model_sha256 != artefact.manifest.runtime.get("model_sha256"):
+        remedy = "Copy this artefact to the board and run ./build.sh there."
+        raise BadArtefact(f"{path} was measured on another artefact than {artefact.folder}", remedy=remedy)
+    keep(artefact.folder, "verification", verification(artefact, result))
+    parts = {name: times.model_dump() for name, times in result.latency_ms.items()}
+    keep(
+        artefact.folder,
+        "board",
+        OnBoard(
+            result.where, result.engine.bytes, result.machine, result.warnings, dict(parts), result.throughput_per_s
+        ),
+    )
+    whole = result.latency_ms.get("end_to_end")
+    if whole is not None:
+        keep(artefact.folder, "latency", Latency(result.where, 1, result.runs, whole.median, whole.p90, whole.min))
+    return result
+
+
+def verification(artefact: Artefact, result: BoardResult) -> Verification:
+    """Return the comparison that was made on the board."""
+    outputs = tuple(
+        OutputComparison(output.name, output.max_abs_error or 0.0, output.error)
+        if output.error is not None
+        else OutputComparison(output.name, float("inf"), float("inf"), "not a number")
+        for output in result.outputs
+    )
+    return Verification(result.where, artefact.manifest.tolerance, Comparison(outputs))

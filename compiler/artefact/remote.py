@@ -1,0 +1,193 @@
+"""An artefact on a board that can be reached by SSH: copied, built, verified and measured there, the result fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import re
+import shlex
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from edgec.artefact.artefact import Artefact
+from edgec.artefact.board_result import BoardResult, import_result
+from edgec.artefact.manifest import FILE_NAME, hash_file
+from edgec.errors import BadOption, CannotRunHere, MissingDependency
+
+if TYPE_CHECKING:
+    import asyncssh
+
+Listener = Callable[[str], None]
+SCRIPT, RESULT = "build.sh", "result.json"
+ROOT = "edgec"
+"""Folder in the user's home on the board; artefacts lie in it by their names."""
+CONNECT_SECONDS = 20
+TAIL = 6
+
+
+@dataclass(frozen=True)
+class Device:
+    """A board's address; `user` and `port` as ~/.ssh/config or the defaults say where they are None."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+    @property
+    def ssh(self) -> str:
+        """The command line that reaches it."""
+        return f"ssh {f'-p {self.port} ' if self.port else ''}{self}"
+
+
+def parse_device(text: str) -> Device:
+    """Parse `ssh://[user@]host[:port]`.
+
+    Raises:
+        BadOption: It has another form.
+    """
+    remedy = "E.g. ssh://nvidia@192.168.55.1 or ssh://nvidia@tx2.local:2222."
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise BadOption(f"--device {text}: {error}", remedy=remedy) from error
+    if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise BadOption(f"--device {text} is not of the form ssh://[user@]host[:port]", remedy=remedy)
+    if parts.password:
+        raise BadOption("--device: no password there, it would stay in your shell's history", remedy="Use SSH keys.")
+    return Device(parts.hostname, parts.username, port)
+
+
+def deploy(artefact: Artefact, device: Device, listener: Listener | None = None, *, runs: int = 100) -> BoardResult:
+    """Copy `artefact` to `device`, build, verify and measure there, and take the result into its evidence.
+
+    What is there already is used again: files with the right hash are not copied, an engine that is up to date is not
+    built. So a second call goes on where the first was broken off.
+
+    Args:
+        artefact: One with a script for the board.
+        device: The board; its host key must be known, and a key of the user's be accepted.
+        listener: Called with each step, and with each line the board prints.
+        runs: Timed inferences.
+
+    Raises:
+        BadOption: The artefact has no script for the board.
+        CannotRunHere: The board cannot be reached or logged in to, or something fails on it.
+        MissingDependency: asyncssh is not installed.
+    """
+    if not (artefact.folder / SCRIPT).is_file():
+        remedy = "Copy the folder to the board and run ./edgec-run --self-test there."
+        raise BadOption(f"{artefact.folder} has no {SCRIPT}: nothing is to be built on the board", remedy=remedy)
+    try:
+        import asyncssh  # noqa: F401, PLC0415  # optional
+    except ImportError as error:
+        raise MissingDependency("--device needs asyncssh", remedy="pip install 'edgec[ssh]'") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / RESULT
+        with _as_errors(device):
+            asyncio.run(_deploy(artefact, device, listener or (lambda step: None), runs, path))
+        return import_result(artefact, path)
+
+
+async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: int, result: Path) -> None:
+    import asyncssh  # noqa: PLC0415
+
+    listener(f"connect to {device}")
+    known: dict[str, Any] = {"username": device.user, "port": device.port}
+    options = {name: value for name, value in known.items() if value is not None}
+    async with asyncssh.connect(device.host, connect_timeout=CONNECT_SECONDS, **options) as connection:
+        place = posixpath.join(ROOT, artefact.folder.resolve().name)
+        async with connection.start_sftp_client() as sftp:
+            await _copy(artefact, place, connection, sftp, listener)
+            if await sftp.exists(posixpath.join(place, RESULT)):
+                await sftp.remove(posixpath.join(place, RESULT))  # one of an earlier run says nothing about this one
+            said = await _build(place, connection, listener, runs)
+            if not await sftp.exists(posixpath.join(place, RESULT)):
+                raise CannotRunHere(
+                    "\n  ".join([f"{device}: {SCRIPT} gave no result", *said[-TAIL:]]),
+                    remedy=f"Try it there: {device.ssh} {place}/{SCRIPT} --debug",
+                )
+            await sftp.get(posixpath.join(place, RESULT), str(result))
+
+
+async def _copy(
+    artefact: Artefact, place: str, connection: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient, tell: Listener
+) -> None:
+    """Copy the files whose hash is another one there; each under a temporary name, so that none is ever half."""
+    entries, folder = artefact.manifest.files, artefact.folder
+    wanted = {entry.path: entry.sha256 for entry in entries} | {FILE_NAME: hash_file(folder / FILE_NAME)}
+    executable = {entry.path for entry in entries if entry.executable}
+    there = await _hashes(place, connection)
+    missing = [path for path, digest in wanted.items() if there.get(path) != digest]
+    total, done = sum((folder / path).stat().st_size for path in missing), 0
+    for path in missing:
+        target, part = posixpath.join(place, path), posixpath.join(place, path + ".part")
+
+        def progress(source: bytes, destination: bytes, copied: int, size: int, done: int = done) -> None:
+            tell(f"copy {len(missing)} of {len(wanted)} files, MiB {(done + copied) >> 20}/{total >> 20}")
+
+        await sftp.makedirs(posixpath.dirname(target), exist_ok=True)
+        await sftp.put(str(folder / path), part, progress_handler=progress)
+        await sftp.chmod(part, 0o755 if path in executable else 0o644)
+        await sftp.posix_rename(part, target)
+        done += (folder / path).stat().st_size
+
+
+async def _hashes(place: str, connection: asyncssh.SSHClientConnection) -> dict[str, str]:
+    command = f"cd {shlex.quote(place)} 2>/dev/null && find . -type f -exec sha256sum {{}} +"
+    lines = str((await connection.run(command)).stdout).splitlines()
+    return {path: digest for digest, _, path in (line.partition("  ./") for line in lines)}
+
+
+async def _build(place: str, connection: asyncssh.SSHClientConnection, listener: Listener, runs: int) -> list[str]:
+    """Run the script, each line it prints to `listener`; return the lines.
+
+    In a terminal: where the connection ends, by Ctrl-C or by a fault, the script and the builder end with it.
+    """
+    command = f"exec {shlex.quote(place)}/{SCRIPT} --runs {runs}"
+    lines: list[str] = []
+    async with connection.create_process(command, term_type="dumb", stderr=asyncio.subprocess.STDOUT) as process:
+        async for line in process.stdout:
+            lines.append(_plain(str(line)))
+            listener(lines[-1])
+        await process.wait()
+    return lines
+
+
+def _plain(line: str) -> str:
+    """Return a line without the control characters that a terminal would act on."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", line).rstrip()
+
+
+@contextmanager
+def _as_errors(device: Device) -> Iterator[None]:
+    """Turn what goes wrong with the connection into an error that says what to do."""
+    import asyncssh  # noqa: PLC0415
+
+    try:
+        yield
+    except asyncssh.HostKeyNotVerifiable as error:
+        remedy = f"Log in once by hand ({device.ssh}) and compare the fingerprint; a changed key may be an attack."
+        raise CannotRunHere(f"{device}: its host key is not known ({error.reason})", remedy=remedy) from error
+    except asyncssh.PermissionDenied as error:
+        remedy = f"Let a key of yours in: {device.ssh.replace('ssh', 'ssh-copy-id', 1)}"
+        raise CannotRunHere(f"{device}: it lets none of your keys in", remedy=remedy) from error
+    except (TimeoutError, asyncio.TimeoutError, socket.gaierror, ConnectionError) as error:
+        reason = str(error) or f"no answer in {CONNECT_SECONDS} s"
+        remedy = f"Is it on, is sshd running? Try: {device.ssh}. What was copied and built is used again."
+        raise CannotRunHere(f"{device} cannot be reached: {reason}", remedy=remedy) from error
+    except asyncssh.SFTPError as error:
+        remedy = "Free space there, or mend the rights; what was copied is used again."
+        raise CannotRunHere(f"{device}: copying failed: {error.reason}", remedy=remedy) from error
+    except (asyncssh.Error, OSError) as error:
+        remedy = "Run the same again: what was copied and built is used again."
+        raise CannotRunHere(f"{device}: the connection broke: {error}", remedy=remedy) from error

@@ -1,0 +1,46 @@
+"""`edgec deploy`: copy an artefact to its board, build, verify and measure there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from edgec.cli.console import ArtefactFolder, Json, Quiet, progress
+from edgec.cli.import_result import show
+
+if TYPE_CHECKING:
+    from edgec.artefact.artefact import Artefact
+    from edgec.artefact.remote import Device
+
+
+def command(
+    artefact: ArtefactFolder,
+    device: Annotated[str, typer.Argument(metavar="ssh://[USER@]HOST[:PORT]", help="The board.")],
+    runs: Annotated[int, typer.Option(min=1, help="Timed inferences.")] = 100,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Copy ARTEFACT to its board over SSH, build, verify and measure there, and keep the result here.
+
+    What is there already is used again: after a break, give the same command.
+    """
+    from edgec.artefact.artefact import Artefact
+    from edgec.artefact.remote import parse_device
+
+    board = parse_device(device)
+    deploy_and_show(Artefact.open(artefact), board, runs=runs, quiet=quiet, json=json)
+
+
+def deploy_and_show(artefact: Artefact, device: Device, *, quiet: bool, json: bool, runs: int = 100) -> None:
+    """Deploy `artefact` to `device` and print what was measured there.
+
+    Raises:
+        EdgecError: As `edgec.artefact.remote.deploy`; or the outputs differ from the golden ones.
+    """
+    from edgec.artefact.remote import deploy
+
+    with progress(silent=quiet or json) as listener:
+        result = deploy(artefact, device, lambda step: listener(escape(step)), runs=runs)
+    show(artefact, result, json=json)

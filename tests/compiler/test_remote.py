@@ -1,0 +1,182 @@
+"""An artefact is copied to a board by SSH, built, verified and measured there; broken off, it goes on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import pytest
+
+import edgec
+from edgec.artefact import evidence
+from edgec.artefact.artefact import Artefact
+from edgec.artefact.remote import Device, deploy, parse_device
+from edgec.errors import BadOption, CannotRunHere
+from tests.support.tensorrt_board import small_model
+
+pytest.importorskip("asyncssh")
+from tests.support.ssh_board import SshBoard, asyncssh_board, sshd_board
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("board") / "small net.tx2"
+    return edgec.compile(ir.to_proto(small_model()), target="jetson-tx2", output=folder).folder
+
+
+@pytest.fixture
+def artefact(compiled: Path, tmp_path: Path) -> Artefact:
+    return Artefact.open(shutil.copytree(compiled, tmp_path / "small net.tx2"))
+
+
+@pytest.fixture
+def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The board user's home, and that of the user here, whose keys and known hosts count."""
+    board, here = tmp_path / "board", tmp_path / "here"
+    board.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return board, here
+
+
+@pytest.fixture
+def board(homes: tuple[Path, Path]) -> Iterator[SshBoard]:
+    with asyncssh_board(*homes) as served:
+        yield served
+
+
+@pytest.mark.parametrize("server", [asyncssh_board, sshd_board], ids=["asyncssh", "openssh"])
+def test_copied_built_verified_measured_and_brought_back(
+    homes: tuple[Path, Path], artefact: Artefact, server: type
+) -> None:
+    steps: list[str] = []
+    with server(*homes) as board:
+        result = deploy(artefact, parse_device(board.url), steps.append, runs=3)
+        assert (result.status, result.runs) == ("ok", 3)
+        assert evidence.read(artefact.folder)["latency"]["where"] == "the board, TensorRT 8.2.1.8 on sm_62"
+        assert steps[0].startswith("connect to ")
+        assert any(step.startswith("building the engine") for step in steps)
+
+        steps.clear()
+        again = deploy(artefact, parse_device(board.url), steps.append, runs=3)
+    assert again.status == "ok"
+    assert not [step for step in steps if step.startswith("copy")]
+    assert "the engine is up to date: not built again" in steps
+
+
+def test_only_what_differs_is_copied_again(board: SshBoard, artefact: Artefact) -> None:
+    steps: list[str] = []
+    deploy(artefact, parse_device(board.url), runs=1)
+    there = board.home / "edgec" / artefact.folder.name
+    (there / "model.onnx").write_bytes(b"half")
+    (there / "golden/inputs/0.npy").unlink()
+    deploy(artefact, parse_device(board.url), steps.append, runs=1)
+    assert [step for step in steps if step.startswith("copy")][-1].startswith("copy 2 of ")
+    assert (there / "model.onnx").read_bytes() == (artefact.folder / "model.onnx").read_bytes()
+    assert not list(there.rglob("*.part"))
+
+
+def test_a_broken_connection_is_told_and_the_next_call_goes_on(board: SshBoard, artefact: Artefact) -> None:
+    board.hang_up = True
+    with pytest.raises(CannotRunHere) as caught:
+        deploy(artefact, parse_device(board.url), runs=1)
+    assert "used again" in str(caught.value.remedy)
+    board.hang_up = False
+    steps: list[str] = []
+    assert deploy(artefact, parse_device(board.url), steps.append, runs=1).status == "ok"
+    assert not [step for step in steps if step.startswith("copy")]
+
+
+def test_a_failure_on_the_board_comes_back_in_its_words(board: SshBoard, artefact: Artefact) -> None:
+    board.environment["STAND_IN_FAULT"] = "parser"
+    with pytest.raises(CannotRunHere, match=r"on the board: TensorRT 8\.2\.1\.8 cannot parse the model"):
+        deploy(artefact, parse_device(board.url), runs=1)
+    assert "latency" not in evidence.read(artefact.folder)
+
+
+def test_a_result_of_an_earlier_run_is_not_taken_for_this_one(board: SshBoard, artefact: Artefact) -> None:
+    deploy(artefact, parse_device(board.url), runs=1)
+    board.environment["PYTHON"] = "/nowhere/python"
+    board.environment["PATH"] = "/nowhere"
+    with pytest.raises(CannotRunHere) as caught:
+        deploy(artefact, parse_device(board.url), runs=1)
+    assert "build.sh" in str(caught.value)
+
+
+def test_an_unknown_host_is_refused_before_anything_is_sent(
+    homes: tuple[Path, Path], board: SshBoard, artefact: Artefact
+) -> None:
+    (homes[1] / ".ssh/known_hosts").write_text("")
+    with pytest.raises(CannotRunHere, match="host key is not known") as caught:
+        deploy(artefact, parse_device(board.url))
+    assert f"ssh -p {board.port} " in str(caught.value.remedy)
+    assert not list(board.home.iterdir())
+
+
+def test_a_key_that_is_not_let_in_is_told(homes: tuple[Path, Path], board: SshBoard, artefact: Artefact) -> None:
+    (homes[1] / ".ssh/id_ed25519").unlink()
+    with pytest.raises(CannotRunHere, match="none of your keys") as caught:
+        deploy(artefact, parse_device(board.url))
+    assert f"ssh-copy-id -p {board.port} " in str(caught.value.remedy)
+
+
+def test_a_board_that_is_off_is_told(homes: tuple[Path, Path], artefact: Artefact) -> None:
+    with pytest.raises(CannotRunHere, match="cannot be reached") as caught:
+        deploy(artefact, Device("127.0.0.1", "nobody", 1))
+    assert "sshd running" in str(caught.value.remedy)
+
+
+def test_an_artefact_without_a_script_is_refused(tmp_path: Path) -> None:
+    target = str(Path(__file__).parents[2] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
+    other = edgec.compile(ir.to_proto(small_model()), target=target, output=tmp_path / "a")
+    with pytest.raises(BadOption, match=r"has no build\.sh"):
+        deploy(other, Device("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "device"),
+    [
+        ("ssh://nvidia@tx2.local:2222", Device("tx2.local", "nvidia", 2222)),
+        ("ssh://tx2", Device("tx2")),
+        ("ssh://root@[fe80::1]/", Device("fe80::1", "root")),
+    ],
+)
+def test_addresses(text: str, device: Device) -> None:
+    assert parse_device(text) == device
+
+
+@pytest.mark.parametrize(
+    "text", ["tx2", "nvidia@tx2", "http://tx2", "ssh://", "ssh://tx2:port", "ssh://tx2/folder", "ssh://u:secret@tx2"]
+)
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(BadOption, match="--device") as caught:
+        parse_device(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_on_the_command_line(board: SshBoard, artefact: Artefact, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgec.cli import app
+
+    app(["deploy", str(artefact.folder), board.url, "--runs", "2", "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["runs"] == 2
+    app(["import-result", str(artefact.folder), str(_result(board, artefact))], standalone_mode=False)
+    assert "end_to_end: median" in capsys.readouterr().out
+
+
+def test_compile_may_deploy_at_once(board: SshBoard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgec.cli import app
+
+    onnx.save(ir.to_proto(small_model()), tmp_path / "small.onnx")
+    options = ["--target", "jetson-tx2", "-o", str(tmp_path / "out"), "--device", board.url, "--quiet"]
+    app(["compile", str(tmp_path / "small.onnx"), *options], standalone_mode=False)
+    assert "the board, TensorRT 8.2.1.8 on sm_62" in capsys.readouterr().out
+    assert "board" in evidence.read(tmp_path / "out")
+
+
+def _result(board: SshBoard, artefact: Artefact) -> Path:
+    return board.home / "edgec" / artefact.folder.name / "result.json"
