@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,20 @@ import onnx_ir as ir
 
 from edgec import registry
 from edgec.artefact.artefact import Artefact
+from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
 from edgec.artefact.staging import staged_folder
 from edgec.data.preprocess import read_inputs
-from edgec.errors import BadOption
+from edgec.errors import BadOption, CannotRunHere
+from edgec.findings import Answer
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
-from edgec.options import compile_options
+from edgec.options import CompileOptions, compile_options
 from edgec.passes import pipeline
-from edgec.passes.quantize.for_board import quantize_for_board
+from edgec.passes.compress.compress import Compressed, compress, wanted
+from edgec.passes.compress.find import find, find_compressed
+from edgec.passes.compress.pictures import answers
 from edgec.profile import Profile
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
@@ -67,6 +73,7 @@ def compile(
     board = load_board(settings.target)
     back_end: Target = registry.load("targets", board.backend)()
     profile = back_end.profile(board)
+    settings = wanted(settings, profile)
     _check_precision(settings.precision, board, profile)
     record = Record(listener or (lambda stage: None))
 
@@ -77,16 +84,28 @@ def compile(
         feeds = _feeds(original, inputs, settings.seed)
         expected = Reference(original).run(feeds)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
-    if settings.precision == "int8" and settings.data is not None:
-        with record.stage("quantize"):
-            path = Path(model) if isinstance(model, (str, os.PathLike)) else None
-            canonical = quantize_for_board(canonical, settings, profile, record, path)
-
     folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
+    compressed = None
+    if settings.prune is not None or (settings.precision == "int8" and settings.data is not None):
+        path = Path(model) if isinstance(model, (str, os.PathLike)) else None
+        journal = _journal(folder, settings, source.sha256)
+        with record.stage("compress"):
+            compressed = compress(canonical, settings, profile, record, path=path, journal=journal)
+        canonical = compressed.model
+        settings = settings.model_copy(update={"precision": compressed.precision})
+        with record.stage("reference of the compressed network"):
+            expected = Reference(canonical).run(feeds)
+
     with staged_folder(folder) as staging:
         ports = _write_golden(staging, original, feeds, expected, settings.preprocess.layout)
         context = LoweringContext(board, settings, staging, record, feeds, expected)
         lowered = back_end.lower(canonical, context)
+        findings = (
+            find(canonical, settings.precision, profile)
+            if compressed is None
+            else find_compressed(compressed, profile, settings.preprocess)
+        )
+        findings.save(staging)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             edgec=version("edgec"),
@@ -99,10 +118,40 @@ def compile(
             outputs=ports[1],
             passes=tuple(record.passes),
             refusals=tuple(record.refusals),
+            compression=record.compression,
             runtime=dict(lowered.runtime),
         )
         manifest = write_manifest(manifest, staging)
-    return Artefact(folder, manifest)
+    artefact = Artefact(folder, manifest)
+    if compressed is not None:
+        journal.unlink(missing_ok=True)
+        if findings.pictures:
+            with record.stage("sample pictures"):
+                _keep_answers(artefact, compressed)
+    return artefact
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the artefact itself said of the sample pictures in its findings, and where it ran."""
+
+    where: str
+    answers: list[dict[str, Any]]
+
+
+def _keep_answers(artefact: Artefact, compressed: Compressed) -> None:
+    try:
+        runner = artefact.runner()
+    except CannotRunHere:
+        return  # the report then shows what the compressed network says in ONNX Runtime
+    said: list[Answer] = answers(runner.run, compressed)
+    keep(artefact.folder, "pictures", Shown(runner.description, [each.model_dump() for each in said]))
+
+
+def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
+    """Return where interrupted sensitivities wait: a place of these settings and this model alone."""
+    digest = hashlib.sha256((settings.model_dump_json() + model).encode()).hexdigest()[:8]
+    return folder.with_name(f"{folder.name}.{digest}.sensitivity.jsonl")
 
 
 def golden_from_files(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgec.errors import BadOption
 from edgec.preprocessing import Preprocessing
+from edgec.pruning import PruneOptions
 from edgec.registry import suggest
 
 if sys.version_info >= (3, 11):
@@ -41,17 +42,27 @@ class CompileOptions(BaseModel):
         default_factory=Preprocessing, description="How pictures become the network's input; kept in the manifest."
     )
     data: str | None = Field(
-        default=None, description="Pictures that int8 is calibrated with; a path, or module:callable."
+        default=None, description="Pictures that compression is decided and int8 is calibrated on; or module:callable."
     )
     samples: int = Field(default=128, ge=1, description="Take at most that many of them, evenly spread.")
-    calibrator: str = Field(default="mse", description="How int8 ranges are found (entry point or module:Class).")
-    scales: Path | None = Field(default=None, description="Table of `edgec calibrate`, instead of calibrating.")
     max_loss: float | None = Field(
-        default=None, ge=0, description="Leave layers in float until int8 loses at most that; measured."
+        default=None,
+        ge=0,
+        description="Accepted loss of the metric: prune, and quantize where the board has int8, as far as it allows.",
     )
     metric: str | None = Field(default=None, description="What the loss is measured by; default: output error.")
     decoder: str | None = Field(default=None, description="How outputs are read, for the metric.")
+    prune: PruneOptions | None = Field(
+        default=None, description="Remove channels: the settings of `edgec prune`; without a goal, within max_loss."
+    )
+    calibrator: str = Field(default="mse", description="How int8 ranges are found (entry point or module:Class).")
+    scales: Path | None = Field(default=None, description="Table of `edgec calibrate`, instead of calibrating.")
     seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
+    cache: bool = Field(
+        default=True,
+        exclude=True,
+        description="Take what was compiled before from the user's cache, and keep it there.",
+    )
     runtime_wheel: Path | None = Field(
         default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."
     )

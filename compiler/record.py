@@ -25,6 +25,59 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True)
+class Step:
+    """The network after one step of its compression; the first is `original`.
+
+    Attributes:
+        name: The step.
+        loss: What the metric lost up to here, on the samples that were decided on; None where nothing was measured.
+        macs: Multiply-accumulates of one inference.
+        weight_bytes: Of all constants.
+        seconds: Of one inference on the board, by edgec's estimate; None where it has none.
+    """
+
+    name: str
+    loss: float | None
+    macs: int
+    weight_bytes: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Compression:
+    """What pruning and quantization did to the network, step by step, and what they cost on data they did not see.
+
+    Attributes:
+        metric: What was measured.
+        higher_is_better: Its direction.
+        accepted: The accepted loss; None: there was another goal.
+        decided_on: Samples that ranges, ratios and repairs come from.
+        held_out: Other samples, that the result was judged on; 0 where no loss was promised.
+        before: Metric of the original on the held-out samples.
+        after: The same of the result.
+        rounds: How often it was tried; each time after the first with half of the loss.
+        steps: What each step cost and gained.
+    """
+
+    metric: str
+    higher_is_better: bool
+    accepted: float | None
+    decided_on: int
+    held_out: int
+    before: float | None
+    after: float | None
+    rounds: int
+    steps: tuple[Step, ...]
+
+    @property
+    def loss(self) -> float | None:
+        """What was lost on the held-out samples."""
+        if self.before is None or self.after is None:
+            return None
+        return self.before - self.after if self.higher_is_better else self.after - self.before
+
+
 @dataclass
 class Record:
     """Log of one compilation.
@@ -36,6 +89,7 @@ class Record:
     listener: Callable[[str], None] = lambda stage: None
     passes: list[PassEntry] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    compression: Compression | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgec.errors import BadArtefact
 from edgec.model.signature import TensorSpec
 from edgec.options import CompileOptions
-from edgec.record import PassEntry, Refusal
+from edgec.record import Compression, PassEntry, Refusal
 from edgec.targets.board import Board
 
 SCHEMA_VERSION = 1
@@ -71,6 +71,7 @@ class Manifest(BaseModel):
     outputs: tuple[Port, ...]
     passes: tuple[PassEntry, ...]
     refusals: tuple[Refusal, ...]
+    compression: Compression | None = None
     runtime: dict[str, Any]
     """What the back end's own loader needs."""
     files: tuple[FileEntry, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from edgec.cli.deploy import deploy_and_show
 from edgec.errors import CannotRunHere
 from edgec.options import CompileOptions, read_config
 from edgec.preprocessing import parse_preprocessing
+from edgec.pruning import parse_pruning
+from edgec.record import Compression
 
 
 def _help(field: str) -> str:
@@ -30,13 +33,15 @@ def command(
     preprocess: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("preprocess"))] = None,
     data: Annotated[str | None, typer.Option(metavar="PATH|MODULE:CALLABLE", help=_help("data"))] = None,
     samples: Annotated[int | None, typer.Option(help=_help("samples"))] = None,
-    calibrator: Annotated[str | None, typer.Option(metavar="NAME", help=_help("calibrator"))] = None,
-    scales: Annotated[Path | None, typer.Option(help=_help("scales"))] = None,
     max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
     metric: Annotated[str | None, typer.Option(metavar="NAME", help=_help("metric"))] = None,
     decoder: Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_help("decoder"))] = None,
+    prune: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("prune"))] = None,
+    calibrator: Annotated[str | None, typer.Option(metavar="NAME", help=_help("calibrator"))] = None,
+    scales: Annotated[Path | None, typer.Option(help=_help("scales"))] = None,
     seed: Annotated[int | None, typer.Option(help=_help("seed"))] = None,
     runtime_wheel: Annotated[Path | None, typer.Option(help=_help("runtime_wheel"))] = None,
+    cache: Annotated[bool | None, typer.Option(help=_help("cache"), show_default=False)] = None,
     verify_passes: Annotated[bool, typer.Option("--verify-passes", help=_help("verify_passes"))] = False,
     input: Annotated[
         list[str], typer.Option(metavar="NAME=FILE", help="Golden input: .npy or picture; default: random.")
@@ -69,13 +74,15 @@ def command(
         "preprocess": parse_preprocessing(preprocess) if preprocess else None,
         "data": data,
         "samples": samples,
-        "calibrator": calibrator,
-        "scales": scales,
         "max_loss": max_loss,
         "metric": metric,
         "decoder": decoder,
+        "prune": parse_pruning(prune) if prune is not None else None,
+        "calibrator": calibrator,
+        "scales": scales,
         "seed": seed,
         "runtime_wheel": runtime_wheel,
+        "cache": cache,
         "verify_passes": verify_passes or None,
     }
     settings |= {key: value for key, value in given.items() if value is not None}
@@ -99,11 +106,36 @@ def command(
     board = artefact.manifest.board
     if json:
         worst = verification.worst if verification else None
-        print_json({"artefact": str(artefact.folder), "target": board.name, "bytes": artefact.size, "error": worst})
+        said = {"artefact": str(artefact.folder), "target": board.name, "bytes": artefact.size, "error": worst}
+        compression = artefact.manifest.compression
+        print_json(said if compression is None else said | {"compression": asdict(compression)})
     else:
         checked = f", error {verification.worst:.1e} of the range" if verification else ""
+        if artefact.manifest.compression is not None:
+            _print_compression(artefact.manifest.compression)
         stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
     if verification:
         verification.check()
     if address:
         deploy_and_show(artefact, address, quiet=quiet, json=json)
+
+
+def _print_compression(compression: Compression) -> None:
+    """Print what each step cost and gained, and what is lost on data that nothing was decided on."""
+    from rich.table import Table
+
+    table = Table("step", "MACs", "weights", "time*", "loss", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    first = compression.steps[0]
+    for step in compression.steps:
+        time = "" if step.seconds is None or not first.seconds else f"{step.seconds / first.seconds:.0%}"
+        macs, loss = f"{step.macs / 1e6:,.1f} M", "" if step.loss is None else f"{step.loss:.4f}"
+        table.add_row(step.name, macs, mebibytes(step.weight_bytes), time, loss)
+    stdout.print(table)
+    stdout.print("* of the original's, as edgec estimates it for the board", highlight=False)
+    if compression.loss is not None and compression.before is not None and compression.after is not None:
+        change = f"{compression.before:.4f} to {compression.after:.4f}, a loss of {compression.loss:.4f}"
+        where = f"on {compression.held_out} held-out samples ({compression.decided_on} were decided on)"
+        accepted = f"accepted {compression.accepted:g}"
+        stdout.print(f"{compression.metric} {change} {where}; {accepted}", highlight=False, soft_wrap=True)

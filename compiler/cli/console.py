@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edgec.errors import BadOption
+
+COUNTED = re.compile(r"(.*) \d+/\d+")
+"""A stage that tells how far it is: it goes on in the line that it has."""
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -33,6 +37,11 @@ def progress(*, silent: bool) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=stderr) as bar:
 
         def begin(stage: str) -> None:
+            counted = COUNTED.fullmatch(stage)
+            last = bar.tasks[-1] if bar.tasks else None
+            if counted and last is not None and last.description.startswith(counted[1]):
+                bar.update(last.id, description=stage)
+                return
             for task in bar.tasks:
                 bar.update(task.id, total=1, completed=1)
             bar.add_task(stage, total=None)

@@ -98,7 +98,8 @@ def test_compile_to_int8_for_a_jetson_calibrates_and_says_so(files: tuple[Path, 
     assert "QuantizeLinear" in ops
     manifest = json.loads((output / "manifest.json").read_text())
     done = next(entry for entry in manifest["passes"] if entry["name"] == "quantize")
-    assert "calibrated by kl, 12 samples" in done["changes"][0]
+    assert "calibrated by kl, 7 samples" in done["changes"][0]  # the other 5 of the 12 are held out
+    assert manifest["compression"]["held_out"] == 5
     kept = [entry for entry in manifest["refusals"] if entry["step"] == "quantize"]
     assert kept
     assert all("its loss on integers is" in entry["reason"] for entry in kept)

@@ -1,0 +1,30 @@
+"""`edgec report`: what became of a network, as a page to read and to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgec.cli.console import ArtefactFolder, mebibytes, stdout
+from edgec.errors import BadOption
+
+
+def command(
+    artefact: ArtefactFolder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page (HTML).")] = Path("report.html"),
+) -> None:
+    """Write a report of ARTEFACT: one HTML page that opens anywhere, without a network.
+
+    Accuracy, size and time against the original, layers, sensitivities, ranges, sample pictures, and what was done.
+    What `edgec verify`, `bench` and `eval` measured is in it if they ran before.
+    """
+    from edgec.artefact.artefact import Artefact
+    from edgec.report.page import write
+
+    try:
+        write(Artefact.open(artefact), output)
+    except OSError as error:
+        raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+    stdout.print(f"{output}: {mebibytes(output.stat().st_size)}", highlight=False)

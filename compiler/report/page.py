@@ -1,0 +1,247 @@
+"""`render`: an artefact's manifest, findings and evidence as one HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+from edgec.artefact import evidence
+from edgec.artefact.artefact import Artefact
+from edgec.artefact.manifest import Manifest
+from edgec.errors import BadArtefact
+from edgec.findings import Answer, Findings, Layer
+from edgec.report import charts
+
+MIB = 2**20
+SHOWN_HISTOGRAMS = 12
+
+Row = dict[str, Any]
+
+
+def render(artefact: Artefact) -> str:
+    """Return the report as HTML that needs no other file and no network.
+
+    Raises:
+        BadArtefact: It was compiled by an edgec that kept no findings.
+    """
+    manifest, measured = artefact.manifest, evidence.read(artefact.folder)
+    findings = Findings.read(artefact.folder)
+    if findings is None:
+        raise BadArtefact(f"{artefact.folder}: no findings to report", remedy="Compile again with this edgec.")
+    folder = resources.files("edgec.report")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        (folder / "page.html.j2").read_text(encoding="utf-8")
+    )
+    compression = manifest.compression
+    layers = findings.layers
+    return page.render(
+        style=(folder / "style.css").read_text(encoding="utf-8"),
+        title=f"{manifest.source.name} on {manifest.board.title}",
+        subtitle=_subtitle(manifest, artefact.size),
+        cards=_cards(findings, manifest, measured),
+        steps=_steps(manifest),
+        steps_note=_steps_note(manifest),
+        pictures=_pictures(findings, measured),
+        pictures_note=_pictures_note(manifest, measured),
+        curves=charts.curves(findings.curves, compression.accepted if compression else None) if findings.curves else "",
+        layers=_layers(layers),
+        layers_note=_layers_note(layers),
+        has_time=any(layer.seconds for layer in layers),
+        has_sqnr=any(layer.sqnr is not None for layer in layers),
+        histograms=[
+            {"name": each.tensor, "drawing": charts.histogram(each), "note": _range(each.low, each.high, each.method)}
+            for each in findings.histograms
+        ],
+        shown_histograms=SHOWN_HISTOGRAMS,
+        passes=manifest.passes,
+        refusals=manifest.refusals,
+        settings=_settings(manifest),
+    )
+
+
+def write(artefact: Artefact, path: Path) -> None:
+    """Write the report to `path`; errors as for `render`."""
+    path.write_text(render(artefact), encoding="utf-8")
+
+
+def _subtitle(manifest: Manifest, size: int) -> str:
+    board = manifest.board
+    where = f"{board.cpu}, {manifest.threads} threads" if board.gpu is None else board.gpu.architecture
+    return f"{manifest.options.precision} for {where}; the artefact takes {_mib(size)}. edgec {manifest.edgec}."
+
+
+def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) -> list[Row]:
+    macs = [sum(layer.macs[side] for layer in findings.layers) for side in (0, 1)]
+    cards = [
+        _card("weights", _mib(findings.weight_bytes[1]), findings.weight_bytes, _mib(findings.weight_bytes[0])),
+        _card("multiply-accumulates", _millions(macs[1]), macs, _millions(macs[0])),
+    ]
+    seconds = [sum(layer.seconds[side] for layer in findings.layers if layer.seconds) for side in (0, 1)]
+    if seconds[0]:
+        share = seconds[0] / max(seconds[1], 1e-12)
+        note = f"by edgec's estimate for the board, {_ms(seconds[1])}"
+        value = f"{share:.2f} ×" if seconds[1] != seconds[0] else _ms(seconds[1])
+        name = "speed against the original" if seconds[1] != seconds[0] else "time"
+        width = 100 * seconds[1] / seconds[0]
+        cards.append({"name": name, "value": value, "unit": "", "share": width, "note": note, "mood": ""})
+    accuracy = _accuracy(manifest)
+    if accuracy:
+        cards.append(accuracy)
+    latency, checked = measured.get("latency"), measured.get("verification")
+    if latency:
+        note = f"median of {latency['runs']} runs, {latency['threads']} threads, {latency['where']}"
+        cards.append(_plain("measured latency", f"{latency['median']:.2f}", "ms", note))
+    if checked:
+        worst, good = checked["comparison"], checked["tolerance"]
+        error = max((each["relative"] for each in worst["outputs"]), default=0.0) if "outputs" in worst else None
+        value = "passed" if error is None else f"{error:.1e}"
+        note = f"largest error against ONNX Runtime; accepted {good:.0e} of the range ({checked['where']})"
+        cards.append(_plain("verification", value, "", note))
+    for name, result in measured.get("evaluation", {}).get("metrics", {}).items():
+        note = f"of the artefact, {measured['evaluation']['samples']} samples ({measured['evaluation']['where']})"
+        cards.append(_plain(name, "–" if result["value"] is None else f"{result['value']:.4f}", "", note))
+    return cards
+
+
+def _card(name: str, value: str, sides: Any, before: str) -> Row:
+    number, _, unit = value.partition(" ")
+    share = sides[1] / sides[0] if sides[0] else 1.0
+    note = f"{before} before, {share - 1:+.0%}" if sides[0] != sides[1] else "as in the original"
+    return {"name": name, "value": number, "unit": unit, "share": 100 * share, "note": note, "mood": ""}
+
+
+def _plain(name: str, value: str, unit: str, note: str) -> Row:
+    return {"name": name, "value": value, "unit": unit, "share": None, "note": note, "mood": ""}
+
+
+def _accuracy(manifest: Manifest) -> Row | None:
+    found = manifest.compression
+    if found is None or found.loss is None or found.after is None or found.before is None:
+        return None
+    kept = found.accepted is None or found.loss <= found.accepted
+    note = f"{found.before:.4f} before; lost {found.loss:.4f} of {found.accepted:g} accepted, {found.held_out} samples"
+    return {
+        "name": f"{found.metric}, held-out data",
+        "value": f"{found.after:.4f}",
+        "unit": "",
+        "share": None,
+        "note": note,
+        "mood": "good" if kept else "bad",
+    }
+
+
+def _steps(manifest: Manifest) -> list[Row]:
+    if manifest.compression is None:
+        return []
+    return [
+        {
+            "name": step.name,
+            "loss": "–" if step.loss is None else f"{step.loss:.4f}",
+            "macs": _millions(step.macs),
+            "weights": _mib(step.weight_bytes),
+            "time": "–" if step.seconds is None else _ms(step.seconds),
+        }
+        for step in manifest.compression.steps
+    ]
+
+
+def _steps_note(manifest: Manifest) -> str:
+    found = manifest.compression
+    if found is None:
+        return ""
+    text = f"Loss of {found.metric} on the {found.decided_on} samples that everything was decided on."
+    if found.held_out:
+        again = "at the first try" if found.rounds == 1 else f"in {found.rounds} tries, each with half of the loss"
+        text += f" The {found.held_out} held-out samples had no part in that; they confirmed it {again}."
+    return text
+
+
+def _pictures(findings: Findings, measured: Mapping[str, Any]) -> list[Row]:
+    said = measured.get("pictures", {}).get("answers")
+    rows = []
+    for number, picture in enumerate(findings.pictures):
+        artefact = Answer.model_validate(said[number]) if said else picture.compressed
+        sides = [
+            {
+                "who": who,
+                "overlay": charts.overlay(answer, picture.size),
+                "count": _objects(answer) if not answer.text else "",
+                "text": answer.text,
+            }
+            for who, answer in (("original", picture.original), ("artefact" if said else "compressed", artefact))
+        ]
+        truth = "" if picture.truth is None else picture.truth.text or _objects(picture.truth)
+        width, height = picture.size
+        rows.append(
+            {"name": picture.name, "png": picture.png, "width": width, "height": height, "truth": truth, "sides": sides}
+        )
+    return rows
+
+
+def _objects(answer: Answer) -> str:
+    count = len(answer.boxes)
+    return f"{count} object{'' if count == 1 else 's'}"
+
+
+def _pictures_note(manifest: Manifest, measured: Mapping[str, Any]) -> str:
+    found, shown = manifest.compression, measured.get("pictures")
+    where = f"artefact ({shown['where']})" if shown else "compressed network (ONNX Runtime; the board is not here)"
+    which = "held-out samples" if found is not None and found.held_out else "samples"
+    return f"Left what the original says, right what the {where} says, of {which} picked at even distances."
+
+
+def _layers(layers: tuple[Layer, ...]) -> list[Row]:
+    longest = max((max(layer.seconds) for layer in layers if layer.seconds), default=0.0) or 1.0
+    return [
+        {
+            "name": layer.name,
+            "op": layer.op,
+            "shape": "×".join(map(str, layer.shape)),
+            "macs": _millions(layer.macs[1])
+            if layer.macs[0] == layer.macs[1]
+            else f"{_millions(layer.macs[0])} → {_millions(layer.macs[1])}",
+            "time": _ms(layer.seconds[1]) if layer.seconds else "",
+            "was": f"{100 * layer.seconds[0] / longest:.1f}" if layer.seconds else 0,
+            "now": f"{100 * layer.seconds[1] / longest:.1f}" if layer.seconds else 0,
+            "kept": f"{layer.kept:.0%}",
+            "bits": layer.bits,
+            "sqnr": "–" if layer.sqnr is None else f"{layer.sqnr:.1f} dB",
+        }
+        for layer in layers
+    ]
+
+
+def _layers_note(layers: tuple[Layer, ...]) -> str:
+    text = "Every layer that takes time, in the order of the network."
+    if any(layer.seconds and layer.seconds[0] != layer.seconds[1] for layer in layers):
+        text += " Bars: time before (grey) and now, by edgec's estimate for the board."
+    if any(layer.sqnr is not None for layer in layers):
+        text += " SQNR: signal to noise of the layer's output against the network in floats; above 20 dB is good."
+    return text
+
+
+def _range(low: float, high: float, method: str) -> str:
+    return f"{low:.3g} to {high:.3g} ({method})"
+
+
+def _settings(manifest: Manifest) -> str:
+    used = manifest.options.model_dump(mode="json", exclude_none=True)
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in used.items() if value not in ([], {})]
+    return "\n".join(lines)
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.2f} MiB" if size < 10 * MIB else f"{size / MIB:.1f} MiB"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f} M" if count < 1e7 else f"{count / 1e6:,.1f} M"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-4 else f"{seconds * 1e6:.1f} µs"

@@ -1,0 +1,147 @@
+"""`find_pictures`: some samples with what the original and the compressed network say of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from edgec.data.decoders.base import Decoder
+from edgec.data.decoders.detections import Detections
+from edgec.data.decoders.scores import Scores
+from edgec.data.labels import Boxes, ClassLabel, Text
+from edgec.data.placement import Placement
+from edgec.data.samples import Sample, Samples, spread
+from edgec.findings import Answer, Box, Picture
+from edgec.passes.compress.compress import Compressed
+from edgec.preprocessing import Preprocessing
+from edgec.reference.session import Reference
+
+Array = np.ndarray[Any, Any]
+Outputs = Mapping[str, Array]
+Run = Callable[[Outputs], Outputs]
+
+SHOWN = 4
+LARGEST = 480
+"""Pixels of the longer side of a picture in the report."""
+CLASSIFICATION = ("classification", "top1", "top5")
+MIN_SCORE = 0.3
+"""Detections below are looked at by metrics, not by people."""
+
+
+def find_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
+    """Return `SHOWN` samples; none where the outputs cannot be read or drawn."""
+    if not can_show(done):
+        return ()
+    said = zip(answers(Reference(done.original).run, done), answers(Reference(done.model).run, done), strict=True)
+    found = []
+    for sample, (original, compressed) in zip(_shown(done), said, strict=True):
+        picture = _picture(sample, how)
+        found.append(
+            Picture(
+                name=sample.name.rpartition("/")[2],
+                size=picture.size,
+                png=_png(picture),
+                truth=_truth(sample, done.trial.context.classes),
+                original=original,
+                compressed=compressed,
+            )
+        )
+    return tuple(found)
+
+
+def can_show(done: Compressed) -> bool:
+    """Whether samples are pictures and there is something that reads the outputs for people."""
+    return _reader(done) is not None and done.trial.decide[0].placement is not None
+
+
+def answers(run: Run, done: Compressed) -> list[Answer]:
+    """Return what `run` (inputs by name to outputs by name) says of each sample shown."""
+    decoder = _reader(done)
+    if decoder is None:
+        raise ValueError("nothing reads the outputs")
+    classes = decoder.classes or done.trial.context.classes
+    return [_answer(run(sample.inputs), sample, decoder, classes) for sample in _shown(done)]
+
+
+def _shown(done: Compressed) -> Samples:
+    """Return samples at even distances, held-out ones if there are any."""
+    return spread(done.trial.held_out or done.trial.decide, SHOWN)
+
+
+def _reader(done: Compressed) -> Decoder | None:
+    """Return what reads the outputs for people: the decoder that was given, or scores where classes are judged."""
+    context, metric = done.trial.context, done.trial.metric
+    if context.decoder is not None:
+        return context.decoder if context.decoder.kind != "mask" else None
+    return Scores() if metric in CLASSIFICATION else None
+
+
+def _answer(outputs: Outputs, sample: Sample, decoder: Decoder, classes: tuple[str, ...]) -> Answer:
+    """Return what `decoder` reads in the outputs for `sample`."""
+    said = decoder(outputs, sample)
+    if decoder.kind == "detections":
+        return Answer(boxes=tuple(_boxes(said, sample.placement, classes)))
+    if decoder.kind == "scores":
+        return Answer(text=_name(int(said.argmax()), classes))
+    return Answer(text=str(said))
+
+
+def _boxes(found: Detections, placement: Placement | None, classes: tuple[str, ...]) -> list[Box]:
+    return [
+        Box(corners=_to_network(box, placement), label=_name(int(label), classes), score=round(float(score), 3))
+        for box, score, label in zip(*found, strict=True)
+        if score >= MIN_SCORE
+    ]
+
+
+def _truth(sample: Sample, classes: tuple[str, ...]) -> Answer | None:
+    label = sample.label
+    if isinstance(label, Boxes):
+        rows = zip(label.boxes, label.classes, label.ignored, strict=True)
+        boxes = [
+            Box(corners=_to_network(box, sample.placement), label=_name(int(kind), classes), score=1.0)
+            for box, kind, ignored in rows
+            if not ignored
+        ]
+        return Answer(boxes=tuple(boxes))
+    if isinstance(label, ClassLabel):
+        return Answer(text=_name(label.index, classes))
+    return Answer(text=label.text) if isinstance(label, Text) else None
+
+
+def _to_network(box: Array, placement: Placement | None) -> tuple[float, float, float, float]:
+    """Return corners in pixels of the original picture as shares of the network's input."""
+    if placement is None:
+        raise ValueError("no picture")
+    scale = np.array([*placement.scale, *placement.scale])
+    offset = np.array([*placement.offset, *placement.offset])
+    x0, y0, x1, y1 = (np.asarray(box, np.float64) * scale + offset) / np.array([*placement.network] * 2)
+    return tuple(round(float(side), 4) for side in (x0, y0, x1, y1))  # type: ignore[return-value]
+
+
+def _name(number: int, classes: tuple[str, ...]) -> str:
+    return classes[number] if number < len(classes) else str(number)
+
+
+def _picture(sample: Sample, how: Preprocessing) -> Image.Image:
+    """Return the network's input as the picture it was made of."""
+    (array,) = sample.inputs.values()
+    pixels = array[0].transpose(1, 2, 0) if how.layout == "NCHW" else array[0]
+    pixels = (pixels * np.array(how.std) + np.array(how.mean)) / how.scale
+    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    if how.colour == "bgr":
+        pixels = pixels[..., ::-1]
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
+    picture.thumbnail((LARGEST, LARGEST))
+    return picture
+
+
+def _png(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
