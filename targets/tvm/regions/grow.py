@@ -9,10 +9,11 @@ import numpy as np
 
 from edgec.targets.tvm.regions.elementwise import BINARY, UNARY
 from edgec.targets.tvm.regions.graph import Graph, Node
+from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
-PLAIN_RULES = frozenset({"matmul", "plain", "rows"})
+PLAIN_RULES = frozenset({"bytes", "matmul", "plain", "rows"})
 """Workloads that read and write plain tensors."""
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 
@@ -47,14 +48,19 @@ def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits
         fits: Whether a node may join the region of a rule and an anchor in plain layout.
     """
     rules: dict[int, str] = {}
+    taken: set[int] = set()
     for node in graph.nodes:
+        if node.op == DEQUANTIZE:
+            # No region of its own: those that read it convert what they load.
+            node.packed = node.args[0].packed
+            taken.add(id(node))
+            continue
         rule = rule_of(node)
         if rule is None and is_packed_elementwise(node):
             rule = "elementwise"
         if rule is not None:
             node.packed = rule not in PLAIN_RULES
             rules[id(node)] = rule
-    taken: set[int] = set()
     regions = []
 
     def take(node: Node) -> None:
@@ -78,9 +84,9 @@ def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits
 
 def is_packed_elementwise(node: Node) -> bool:
     """Whether `node` is an elementwise operator that can read packed operands, at least one of which is packed."""
-    if node.shape is None or len(node.shape) != 4 or node.dtype != "float32":
+    if node.shape is None or len(node.shape) != 4 or (node.dtype != "float32" and node.op != QUANTIZE):
         return False
-    if node.op in UNARY or node.op in PARAMETRIC:
+    if node.op in UNARY or node.op in PARAMETRIC or node.op == QUANTIZE:
         return isinstance(node.args[0], Node) and node.args[0].packed
     if node.op not in BINARY:
         return False

@@ -12,6 +12,7 @@ from tvm import te, tirx
 from edgec.targets.tvm.regions.elementwise import BINARY, UNARY
 from edgec.targets.tvm.regions.expression import apply
 from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.quantized import DEQUANTIZE
 from edgec.targets.tvm.schedules.kernel import Operand, f32, floordiv, floormod
 
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
@@ -89,6 +90,8 @@ class PlainExpression:
         """Return element (row, column) of a matrix of `shape` to which `arg` broadcasts."""
         if isinstance(arg, np.ndarray) and arg.size == 1:
             return f32(float(arg.reshape(-1)[0]))
+        if isinstance(arg, Node) and arg.op == DEQUANTIZE:
+            return apply(arg, lambda source: self.load(source, shape, row, column))
         tensor = self._tensor(arg)
         index = (*unravel(row, shape), column) if shape else ()
         extents = [int(extent) for extent in tensor.shape]
@@ -99,7 +102,7 @@ class PlainExpression:
         if id(arg) not in self._known:
             self._keep.append(arg)
             assert arg.shape is not None
-            tensor = te.placeholder(arg.shape, name=f"in{len(self.tensors)}")
+            tensor = te.placeholder(arg.shape, str(arg.dtype), name=f"in{len(self.tensors)}")
             self._known[id(arg)] = tensor
             self.tensors.append(tensor)
             self.operands.append(Operand(np.ascontiguousarray(arg) if isinstance(arg, np.ndarray) else arg))

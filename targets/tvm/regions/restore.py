@@ -9,6 +9,7 @@ import numpy as np
 from tvm import relax
 
 from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.quantized import CONV, DEQUANTIZE, MATMUL, QUANTIZE, scaling_of
 
 REWRITTEN = {"relax.add": relax.op.add, "relax.square": relax.op.square, "relax.sqrt": relax.op.sqrt}
 """Operators that normalization puts in place of others."""
@@ -25,6 +26,10 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
     call = node.call
     if node.op == "tuple_get":
         return relax.TupleGetItem(expression(node.args[0]), call.index)
+    if node.op in (QUANTIZE, DEQUANTIZE):
+        return _pair(node, expression(node.args[0]))
+    if node.op in (CONV, MATMUL):
+        return _integer_layer(node, expression(node.args[0]))
     if "weights" in node.facts:
         return _convolution(node, expression)
     if node.op == "edgec.max_pool":
@@ -55,3 +60,31 @@ def _convolution(node: Node, expression: Callable[[Any], Any]) -> Any:
         groups=facts["groups"],
     )
     return relax.op.add(conv, relax.const(np.reshape(facts["bias"], (1, -1, 1, 1))))
+
+
+def _pair(node: Node, source: Any) -> Any:
+    scaling, integers = scaling_of(node), node.dtype if node.op == QUANTIZE else node.args[0].dtype
+    operator = relax.op.quantize if node.op == QUANTIZE else relax.op.dequantize
+    parameters = [relax.const(scaling.scale, "float32"), relax.const(scaling.zero_point, integers)]
+    return operator(source, *parameters, out_dtype=node.dtype)
+
+
+def _integer_layer(node: Node, source: Any) -> Any:
+    """Return the layer in floats: dequantized input, dequantized weights."""
+    facts, scaling = node.facts, scaling_of(node)
+    parameters = [relax.const(scaling.scale, "float32"), relax.const(scaling.zero_point, node.args[0].dtype)]
+    source = relax.op.dequantize(source, *parameters)
+    steps = (facts["scales"] / scaling.scale).reshape(-1, *[1] * (facts["integers"].ndim - 1))
+    weights = (facts["integers"] * steps).astype(np.float32)
+    if node.op == MATMUL:
+        product = relax.op.matmul(source, relax.const(np.ascontiguousarray(weights.T)))
+        return relax.op.add(product, relax.const(facts["bias"].astype(np.float32)))
+    conv = relax.op.nn.conv2d(
+        source,
+        relax.const(weights),
+        strides=facts["strides"],
+        padding=facts["padding"],
+        dilation=facts["dilation"],
+        groups=facts["groups"],
+    )
+    return relax.op.add(conv, relax.const(facts["bias"].astype(np.float32).reshape(1, -1, 1, 1)))

@@ -1,0 +1,274 @@
+"""Q/DQ pairs on the graph: which operators compute on the integers themselves, and how their scales combine.
+
+`read_quantization` runs on the imported graph, before constants are folded: weights are still integers there.
+`place_integers` runs on the normalized graph. What neither takes stays dequantize, float operator, quantize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgec.targets.tvm.regions.graph import Array, Graph, Node
+from edgec.targets.tvm.target_model import TargetModel
+
+QUANTIZE, DEQUANTIZE = "edgec.quantize", "edgec.dequantize"
+CONV, MATMUL = "edgec.conv_int8", "edgec.matmul_int8"
+BYTES = ("int8", "uint8")
+BYTE_MOVERS = frozenset(
+    {
+        *("edgec.max_pool", "edgec.upsample", "relax.concat", "relax.reshape", "relax.squeeze", "relax.expand_dims"),
+        *("relax.permute_dims", "relax.split", "relax.strided_slice", "tuple_get"),
+    }
+)
+"""Operators that give elements they read, so that they work on integers as on floats."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """`real = (q - zero_point) * scale` of one tensor."""
+
+    scale: float
+    zero_point: int
+
+
+def read_quantization(graph: Graph, model: TargetModel) -> bool:
+    """Rewrite Q/DQ nodes with constant parameters, in place; return whether there were any.
+
+    Pairs of one scale become `edgec.quantize` and `edgec.dequantize` with the fact `scaling`. Convolutions and products
+    of dequantized activations with dequantized int8 weights become `edgec.conv_int8` and `edgec.matmul_int8`, which
+    read the integers. Other dequantized constants become float constants.
+    """
+    pairs = [node for node in graph.nodes if node.op in ("relax.quantize", "relax.dequantize")]
+    if not pairs:
+        return False
+    for node in pairs:
+        _read_pair(node)
+    if model.byte_type is not None:
+        _one_type(graph, model.byte_type)
+        graph.relink()
+        for node in list(graph.nodes):
+            if node.op == "relax.nn.conv2d":
+                _read_convolution(node, model.byte_type)
+            elif node.op == "relax.matmul":
+                _read_product(node, model.byte_type)
+    for node in pairs:
+        if node.op == "relax.dequantize" and isinstance(node.args[0], np.ndarray):
+            graph.replace(node, _dequantized(node))  # type: ignore[arg-type]
+    graph.relink()
+    return True
+
+
+def place_integers(graph: Graph) -> None:
+    """Fold biases into integer convolutions and products, drop clipping that a quantization does anyway, and let
+    operators that move bytes move the integers."""
+    for rewrite in (_fold_biases, _drop_clipping, _move_bytes, _drop_pairs):
+        rewrite(graph)
+        graph.relink()
+
+
+def scaling_of(node: Node) -> Scaling:
+    """Return the parameters of a quantize or dequantize node."""
+    scaling: Scaling = node.facts["scaling"]
+    return scaling
+
+
+def _read_pair(node: Node) -> None:
+    source, scale, zero_point = node.args
+    constant = isinstance(scale, np.ndarray) and isinstance(zero_point, np.ndarray)
+    if not isinstance(source, Node) or not constant or scale.size != 1 or zero_point.size != 1:
+        return
+    integers = node.dtype if node.op == "relax.quantize" else source.dtype
+    if integers not in BYTES or node.shape is None or scale.dtype != np.float32:
+        return
+    node.op = QUANTIZE if node.op == "relax.quantize" else DEQUANTIZE
+    node.args = [source]
+    node.facts["scaling"] = Scaling(float(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]))
+
+
+def _one_type(graph: Graph, byte_type: str) -> None:
+    """Shift integers that only dequantizations read to the type the CPU multiplies: q and zero point move alike."""
+    for node in graph.nodes:
+        only_read_back = all(user.op == DEQUANTIZE for user in node.users) and not graph.is_output(node)
+        if node.op != QUANTIZE or node.dtype == byte_type or not only_read_back:
+            continue
+        shift = 128 if byte_type == "uint8" else -128
+        node.dtype = byte_type
+        for each in (node, *node.users):
+            scaling = scaling_of(each)
+            each.facts["scaling"] = Scaling(scaling.scale, scaling.zero_point + shift)
+
+
+def _read_convolution(node: Node, byte_type: str) -> None:
+    source, weights = node.args[:2]
+    shape = node.shape
+    if shape is None or len(shape) != 4 or node.dtype != "float32" or not _dequantized_activation(source, byte_type):
+        return
+    read = _integer_weights(weights, axis=0)
+    if read is None:
+        return
+    integers, scales = read
+    groups = int(node.attrs.groups)
+    depthwise = integers.shape[:2] == (groups, 1) and source.shape[1] == groups
+    if groups > 1 and not depthwise and integers.shape[1] % 4:
+        return  # a group of channels would not begin with a group of four
+    if depthwise and node.ints("dilation") != [1, 1]:
+        return
+    node.op = CONV
+    node.args = [source.args[0]]
+    node.facts.update(
+        integers=integers,
+        scales=scales * scaling_of(source).scale,
+        bias=np.zeros(len(integers)),
+        scaling=scaling_of(source),
+        strides=node.ints("strides"),
+        padding=node.ints("padding"),
+        dilation=node.ints("dilation"),
+        groups=groups,
+        depthwise=depthwise and groups > 1,
+    )
+
+
+def _read_product(node: Node, byte_type: str) -> None:
+    source, weights = node.args
+    transposed = isinstance(weights, Node) and weights.op == "relax.permute_dims"
+    if transposed:
+        weights = weights.args[0]
+    if not _dequantized_activation(source, byte_type) or node.shape is None or node.dtype != "float32":
+        return
+    read = _integer_weights(weights, axis=0 if transposed else 1)
+    if read is None or read[0].ndim != 2 or len(source.shape) < 2:
+        return
+    integers, scales = read
+    node.op = MATMUL
+    node.args = [source.args[0]]
+    node.facts.update(
+        integers=integers if transposed else np.ascontiguousarray(integers.T),
+        scales=scales * scaling_of(source).scale,
+        bias=np.zeros(len(scales)),
+        scaling=scaling_of(source),
+    )
+
+
+def _dequantized_activation(source: Any, byte_type: str) -> bool:
+    return isinstance(source, Node) and source.op == DEQUANTIZE and source.args[0].dtype == byte_type
+
+
+def _integer_weights(weights: Any, axis: int) -> tuple[Array, Array] | None:
+    """Return int8 weights and a double scale for each index along `axis`, if they are symmetric and so stored."""
+    if not isinstance(weights, Node) or weights.op != "relax.dequantize":
+        return None
+    integers, scales, zero_points = weights.args
+    constant = all(isinstance(each, np.ndarray) for each in weights.args)
+    if not constant or integers.dtype != np.int8 or zero_points.any():
+        return None
+    channels = integers.shape[axis]
+    if scales.size not in (1, channels) or (scales.size > 1 and _axis(weights, integers.ndim) != axis):
+        return None
+    return integers, np.broadcast_to(scales.reshape(-1).astype(np.float64), (channels,))
+
+
+def _axis(node: Node, rank: int) -> int:
+    return int(node.attrs.axis) % rank
+
+
+def _dequantized(node: Node) -> Array:
+    """Return the float constant that a dequantize of constants stands for."""
+    integers, scales, zero_points = node.args
+    shape = [1] * integers.ndim
+    if scales.size > 1:
+        shape[_axis(node, integers.ndim)] = scales.size
+    steps = integers.astype(np.float64) - np.asarray(zero_points.reshape(shape if zero_points.size > 1 else -1)[...])
+    return np.asarray((steps * scales.astype(np.float64).reshape(shape)).reshape(integers.shape), np.float32)
+
+
+def _fold_biases(graph: Graph) -> None:
+    """Integer layer, then an add of a constant a channel  ->  the layer with a bias."""
+    for node in graph.nodes:
+        while node.op in (CONV, MATMUL) and len(node.users) == 1 and not graph.is_output(node):
+            user = node.users[0]
+            constant = _bias(user, node)
+            if constant is None:
+                break
+            node.facts["bias"] = node.facts["bias"] + constant
+            graph.replace(user, node)
+            graph.relink()
+
+
+def _bias(user: Node, layer: Node) -> Array | None:
+    if user.op != "relax.add" or user.shape != layer.shape:
+        return None
+    constant = next((arg for arg in user.args if isinstance(arg, np.ndarray)), None)
+    channels = len(layer.facts["bias"])
+    axis = -3 if layer.op == CONV else -1
+    if constant is None or constant.size not in (1, channels):
+        return None
+    if constant.size > 1 and (constant.ndim < -axis or constant.shape[axis] != channels):
+        return None
+    return np.broadcast_to(constant.reshape(-1).astype(np.float64), (channels,))
+
+
+def _drop_clipping(graph: Graph) -> None:
+    """A ReLU or clip whose bounds lie outside what the quantization behind it can hold does nothing."""
+    for node in graph.nodes:
+        source = node.args[0] if node.op == QUANTIZE else None
+        if not isinstance(source, Node):
+            continue
+        low, high = representable(node)
+        if source.op == "relax.nn.relu" and low >= 0.0:
+            node.args = [source.args[0]]
+        elif source.op == "relax.clip":
+            bounds = [float(bound.value) for bound in source.args[1:3]]
+            if bounds[0] <= low and bounds[1] >= high:
+                node.args = [source.args[0]]
+
+
+def representable(node: Node) -> tuple[float, float]:
+    """Return the smallest and the largest real number that a quantize node gives."""
+    scaling = scaling_of(node)
+    least, most = (0, 255) if node.dtype == "uint8" else (-128, 127)
+    return (least - scaling.zero_point) * scaling.scale, (most - scaling.zero_point) * scaling.scale
+
+
+def _move_bytes(graph: Graph) -> None:
+    """quantize(move(dequantize(q)))  ->  move(q), where scale and zero point stay."""
+    for node in graph.nodes:
+        if node.op not in BYTE_MOVERS or node.dtype != "float32" or not node.users or graph.is_output(node):
+            continue
+        sources, users = list(_data(node)), node.users
+        if not all(source.op == DEQUANTIZE for source in sources) or not all(user.op == QUANTIZE for user in users):
+            continue
+        known = {(*_key(each), each.args[0].dtype) for each in sources} | {(*_key(each), each.dtype) for each in users}
+        if len(known) != 1:
+            continue
+        node.dtype = users[0].dtype
+        _replace_data(node, [source.args[0] for source in sources])
+        for user in list(users):
+            graph.replace(user, node)
+        graph.relink()
+
+
+def _data(node: Node) -> Iterator[Node]:
+    parts = node.args[0] if isinstance(node.args[0], list) else node.args[:1]
+    yield from parts
+
+
+def _replace_data(node: Node, sources: list[Node]) -> None:
+    node.args = [sources if isinstance(node.args[0], list) else sources[0], *node.args[1:]]
+
+
+def _key(node: Node) -> tuple[float, int]:
+    scaling = scaling_of(node)
+    return scaling.scale, scaling.zero_point
+
+
+def _drop_pairs(graph: Graph) -> None:
+    """quantize(dequantize(q)) with the same parameters  ->  q."""
+    for node in graph.nodes:
+        source = node.args[0] if node.op == QUANTIZE else None
+        if isinstance(source, Node) and source.op == DEQUANTIZE and source.args[0].dtype == node.dtype:
+            if _key(source) == _key(node):
+                graph.replace(node, source.args[0])

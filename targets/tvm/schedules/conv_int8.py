@@ -1,0 +1,218 @@
+"""Integer convolution: bytes in, bytes or floats out, int32 sums in registers.
+
+Tile and loops are those of the float template (`conv`); the innermost loops are one dot-product instruction a vector.
+Accumulators become reals by one multiply-add a channel; the region's elementwise work follows in floats and ends, as a
+rule, in a quantization, all of it in registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
+from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.quantized import CONV, QUANTIZE
+from edgec.targets.tvm.schedules.conv import unflatten
+from edgec.targets.tvm.schedules.conv_int8_plan import (
+    int8_shape,
+    pack_dot_weights,
+    plan,
+    reduction_step,
+    requantization,
+)
+from edgec.targets.tvm.schedules.conv_plan import (
+    ConvPlan,
+    ConvShape,
+    first_group,
+    group_span,
+    pack_bias,
+    window_weights,
+)
+from edgec.targets.tvm.schedules.dot_product import DEPTH, channels, pixels_of_step
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.requantize import quantize
+from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of, ceil_div, divisors
+from edgec.targets.tvm.target_model import TargetModel
+
+
+def match(node: Node) -> bool:
+    """Whether `node` is an integer convolution that is not depthwise."""
+    return node.op == CONV and not node.facts["depthwise"]
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of an integer convolution region."""
+    node = region.anchor
+    shape = int8_shape(node)
+    choice = plan(shape, model)
+    block = block_of(shape.out, model)
+    weights = node.facts["integers"]
+    if shape.groups > 1:
+        weights = window_weights(weights, shape, choice.tile.vectors * block).astype("int8")
+    step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
+    packed = pack_dot_weights(weights, step, block, choice.tile.vectors)
+
+    plain = (shape.batch, shape.cin, shape.height, shape.width)
+    extents = packed_shape(plain, block_of(shape.cin, model), flat=choice.flat)
+    source = te.placeholder(extents, model.byte_type, name="source")
+    weight_tensor = te.placeholder(packed.shape, "int8", name="weights")
+    conv = _reduction(source, weight_tensor, shape, choice, step, node, model)
+    epilogue = Epilogue(region, shape.out, model, flat=choice.flat)
+    out = te.compute(
+        packed_shape(epilogue.expression.shape, block, flat=choice.flat),
+        lambda *i: epilogue.at(i, conv(*i)),
+        name="out",
+    )
+    expression = epilogue.expression
+    sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
+    loop = schedule(sch, choice, model)
+    if choice.flat:
+        unflatten(sch, shape.out_width, ["source"], "conv_update")
+        unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
+    sch.tensorize(loop, channels(model, block))
+    operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
+    detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv_int8", detail=detail)
+
+
+class Epilogue:
+    """What follows the sum: factor and addend a channel, then the region's elementwise work.
+
+    Where a quantization follows at once, its scale is in the factor already.
+    """
+
+    def __init__(self, region: Region, channels: int, model: TargetModel, *, flat: bool = False) -> None:
+        node, tail = region.anchor, region.tail
+        factor, addend = requantization(node, channels)
+        self._direct = tail.facts["scaling"] if len(region.members) == 2 and tail.op == QUANTIZE else None
+        if self._direct is not None:
+            factor, addend = factor / self._direct.scale, addend / self._direct.scale
+        self._dtype = tail.dtype
+        block = block_of(channels, model)
+        self.expression = PackedExpression(region.members, model, flat=flat)
+        arrays = [pack_bias(factor, block), pack_bias(addend, block)]
+        self._factor = te.placeholder(arrays[0].shape, name="factor")
+        self._addend = te.placeholder(arrays[1].shape, name="addend")
+        self._arrays = [Operand(array) for array in arrays]
+
+    def at(self, index: tuple[Any, ...], accumulator: Any) -> Any:
+        """Return the region's value at packed `index`."""
+        k, b = index[1], index[4]
+        value = accumulator.astype("float32") * self._factor[k, b] + self._addend[k, b]
+        if self._direct is not None:
+            return quantize(value, 1.0, self._direct.zero_point, self._dtype)
+        return self.expression.at(index, value)
+
+    @property
+    def tensors(self) -> list[te.Tensor]:
+        """Placeholders, once `at` was called."""
+        return [self._factor, self._addend, *self.expression.tensors]
+
+    @property
+    def operands(self) -> list[Operand]:
+        """What the placeholders stand for."""
+        return [*self._arrays, *self.expression.operands]
+
+
+def _reduction(
+    source: te.Tensor,
+    weights: te.Tensor,
+    shape: ConvShape,
+    choice: ConvPlan,
+    step: int,
+    node: Node,
+    model: TargetModel,
+) -> te.Tensor:
+    """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
+    (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
+    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
+    vectors = choice.tile.vectors
+    tiles, span = ceil_div(shape.out, vectors * block), group_span(shape, vectors * block)
+    group_cin = shape.cin // shape.groups
+    if not choice.flat:
+        height = max((shape.out_height - 1) * sh + (rows - 1) * dh + 1, 1)
+        width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
+        if any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height:
+            before = (0, 0, *shape.padding[:2], 0)
+            extents = (*[int(extent) for extent in source.shape[:2]], height, width, in_block)
+            filling = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+            source = padded_stage(source, extents, before, filling)
+    rc = te.reduce_axis((0, int(weights.shape[1])), "rc")
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+    ro, ri = te.reduce_axis((0, step // DEPTH), "ro"), te.reduce_axis((0, DEPTH), "ri")
+
+    def read(n: Any, k: Any, h: Any, w: Any) -> Any:
+        if shape.groups == 1 and step == in_block:
+            return source[n, rc, h, w, ro * DEPTH + ri]
+        quad = rc * (step // DEPTH) + ro
+        if shape.groups > 1:
+            first = first_group(floordiv(k, vectors), vectors * block, span, shape)
+            quad = first * (group_cin // DEPTH) + quad
+        quads = in_block // DEPTH
+        return source[n, floordiv(quad, quads), h, w, floormod(quad, quads) * DEPTH + ri]
+
+    return te.compute(
+        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
+        lambda n, k, h, w, b: te.sum(
+            read(n, k, h * sh + r * dh, w * sw + s * dw).astype("int32")
+            * weights[floordiv(k, vectors), rc, r, s, ro, floormod(k, vectors), b, ri].astype("int32"),
+            axis=[rc, r, s, ro, ri],
+        ),
+        name="conv",
+    )
+
+
+def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel) -> Any:
+    """Apply the template to the stages dp (optional), conv and out; return the loop to tensorize."""
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    n, k, h, w, b, rc, r, s, ro, ri = sch.get_loops(conv)
+    ko, ki = sch.split(k, [None, choice.tile.vectors])
+    step = pixels_of_step(model)
+    wo, wi, wp = sch.split(w, [None, choice.tile.pixels // step, step])
+    inner = (rc, r, s, ro, wi, ki, wp, b, ri)
+    if choice.flat:
+        chunks = _flat_chunks(sch, n, ko, wo, model)
+        wc, wo = sch.split(wo, [chunks, None])
+        sch.reorder(n, ko, wc, h, wo, *inner)
+        task = sch.fuse(n, ko, wc)
+    elif choice.rows is not None:
+        ho, hi = sch.split(h, [None, choice.rows])
+        sch.reorder(n, ho, ko, hi, wo, *inner)
+        task = sch.fuse(n, ho)
+    else:
+        sch.reorder(n, ko, h, wo, *inner)
+        task = sch.fuse(n, ko, h)
+    sch.parallel(task)
+    sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
+    vectorize_tile(sch, out, 5)
+    for loop in (wi, ki):
+        sch.unroll(loop)
+    if pad is not None:
+        if choice.rows is not None:
+            sch.compute_at(pad, task, preserve_unit_loops=True)
+        loops = sch.get_loops(pad)
+        sch.vectorize(loops[-1])
+        if choice.rows is None:
+            sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
+    vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
+    return wp if step > 1 else b
+
+
+def vectorize_tile(sch: Schedule, block: Any, loops: int) -> None:
+    """Vectorize the innermost of the last `loops` loops around `block`, unroll the others."""
+    *inner, lane = sch.get_loops(block)[-loops:]
+    sch.vectorize(lane)
+    for loop in inner:
+        sch.unroll(loop)
+
+
+def _flat_chunks(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
+    """Return into how many chunks to split the pixels so that every core has its tasks."""
+    tasks = int(sch.get(n).extent) * int(sch.get(ko).extent)
+    wanted = 1 if model.cores == 1 else ceil_div(TASKS_PER_CORE * model.cores, tasks)
+    choices = divisors(int(sch.get(wo).extent))
+    return next((count for count in choices if count >= wanted), choices[-1])
