@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -177,7 +178,7 @@ def _scaled_filters(node: ir.Node, weights: Array, scale: Array) -> Array:
 
 def _fits(array: Array | None, dtype: np.dtype[Any]) -> bool:
     """Return whether every element is finite and within the range of `dtype`."""
-    return array is None or bool((np.abs(array) <= np.finfo(dtype).max).all())
+    return array is None or bool((np.abs(array) <= ml_dtypes.finfo(dtype).max).all())
 
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:

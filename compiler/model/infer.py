@@ -31,6 +31,7 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
     Raises:
         BadModel: Types or shapes contradict each other; the message names op and node.
     """
+    _write_default_axes(model)
     before: dict[ir.Value, ir.Shape] = {}
     for value in _node_outputs(model):
         if value.shape is not None:
@@ -43,6 +44,13 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
         value.shape = _merged(value.shape, before[value])
     if kept:
         _infer_all(model, known, remedy)
+
+
+def _write_default_axes(model: ir.Model) -> None:
+    """MeanVarianceNormalization: ONNX infers through its body, and that fails where a default is left out."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
+            node.attributes.add(ir.AttrInt64s("axes", (0, 2, 3)))
 
 
 def _infer_all(model: ir.Model, known: dict[str, Array], remedy: str | None) -> dict[str, Array]:

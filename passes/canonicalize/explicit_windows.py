@@ -26,9 +26,15 @@ def explicit_windows(node: ir.Node) -> Outcome:
         return Refused("its shapes are unknown")
     rank = len(kernel)
     ones = (1,) * rank
-    pads = _pads(node, x[2:], y[2:], kernel)
-    if min(pads, default=0) < 0 and "output_shape" in node.attributes:
-        return Refused("its output_shape is larger than what its kernel reaches")
+    pads, extra = _pads(node, x[2:], y[2:], kernel), attribute(node, "output_padding") or (0,) * rank
+    if "output_shape" in node.attributes:
+        # More than the kernel reaches: negative padding, which is written as output padding.
+        short = [min(first + last, 0) for first, last in zip(pads[:rank], pads[rank:], strict=True)]
+        extra = tuple(more - less for more, less in zip(extra, short, strict=True))
+        pads = tuple(0 if less else pad for pad, less in zip(pads, short * 2, strict=True))
+        steps = zip(attribute(node, "strides") or ones, attribute(node, "dilations") or ones, strict=True)
+        if any(more >= max(step) for more, step in zip(extra, steps, strict=True)):
+            return Refused("its output_shape is larger than what its kernel reaches")
     wanted: dict[str, tuple[int, ...] | int] = {
         "kernel_shape": kernel,
         "strides": attribute(node, "strides") or ones,
@@ -39,7 +45,7 @@ def explicit_windows(node: ir.Node) -> Outcome:
     if node.op_type.startswith("Conv"):
         wanted["group"] = attribute(node, "group", 1)
     if node.op_type == "ConvTranspose":
-        wanted["output_padding"] = attribute(node, "output_padding") or (0,) * rank
+        wanted["output_padding"] = extra
     missing = [name for name, value in wanted.items() if attribute(node, name) != value]
     superfluous = [name for name in ("auto_pad", "output_shape") if name in node.attributes]
     if not missing and not superfluous:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -100,7 +101,7 @@ def _max_refusal(node: ir.Node, pad: ir.Node, value: float) -> str | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return "the indices of the maxima are read"
     dtype = pad.inputs[0].dtype if pad.inputs[0] is not None else None
-    lowest = -np.inf if dtype is None else float(np.finfo(dtype.numpy()).min)
+    lowest = -np.inf if dtype is None else float(ml_dtypes.finfo(dtype.numpy()).min)
     if value <= lowest or (value == 0 and _never_negative(pad.inputs[0])):
         return None
     return f"it pads with {value:g}, MaxPool with -infinity"

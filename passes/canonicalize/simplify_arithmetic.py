@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -26,7 +27,7 @@ def constant_sub_div(node: ir.Node) -> Outcome:
     else:
         with np.errstate(divide="ignore", over="ignore"):
             new, op_type = (1 / array.astype(np.float64)).astype(array.dtype), "Mul"
-        if not np.isfinite(new).all() or (np.abs(new) < np.finfo(array.dtype).tiny).any():
+        if not np.isfinite(new).all() or (np.abs(new) < ml_dtypes.finfo(array.dtype).tiny).any():
             return None
     done = f"{label(node)}: {node.op_type} by a constant written as {op_type}"
     stem = f"{operands.value.name}_{'negated' if op_type == 'Add' else 'reciprocal'}"

@@ -17,11 +17,9 @@ from edgec.errors import UnsupportedModel
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.targets.base import Finding
 from edgec.targets.tvm.legalize import legalize
+from edgec.targets.tvm.supported import name_of, refusal
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
-STANDARD_DOMAINS = ("", "ai.onnx")
-DYNAMIC = frozenset({"NonZero", "Unique", "Compress", "Loop", "Scan", "If", "NonMaxSuppression", "RandomNormal"})
-"""Operators whose output size (or very execution) depends on the data: the executor's memory plan is static."""
 MAX_NAMED = 8
 
 
@@ -56,40 +54,30 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
 
 
 def unsupported(model: ir.Model) -> list[str]:
-    """Return, per operator kind that the importer lacks, one phrase that names it and its nodes."""
+    """Return, per kind of refusal, one phrase that names operator and nodes."""
     nodes: dict[str, list[str]] = {}
     for node in model.graph.all_nodes():
-        if not _known(node):
-            nodes.setdefault(_operator(node), []).append(_label(node.name, [output.name for output in node.outputs]))
-    return [f"{operator} ({_listed(labels)})" for operator, labels in nodes.items()]
+        refused = refusal(node)
+        if refused is not None:
+            nodes.setdefault(refused[0], []).append(_label(node.name, [output.name for output in node.outputs]))
+    return [f"{what} ({_listed(labels)})" for what, labels in nodes.items()]
 
 
 def check(model: ir.Model) -> tuple[Finding, ...]:
     """Return a finding for every node: refused where the importer lacks the operator, or fails on this use of it."""
     findings = []
     for node in model.graph.all_nodes():
-        where = node.name or node.outputs[0].name or ""
-        if _known(node):
-            findings.append(Finding(where, _operator(node), "supported"))
-            continue
-        dynamic = node.op_type in DYNAMIC and node.domain in STANDARD_DOMAINS
-        reason = "its output size depends on the data" if dynamic else "TVM's importer does not have the operator"
-        findings.append(Finding(where, _operator(node), "refused", reason, REMEDY))
+        where, refused = node.name or node.outputs[0].name or "", refusal(node)
+        if refused is None:
+            findings.append(Finding(where, name_of(node), "supported"))
+        else:
+            findings.append(Finding(where, refused[0], "refused", refused[1], REMEDY))
     if not any(finding.verdict == "refused" for finding in findings):
         try:
             to_relax(model)
         except UnsupportedModel as error:
             findings.insert(0, Finding("", "", "refused", error.problem, error.remedy or ""))
     return tuple(findings)
-
-
-def _known(node: ir.Node) -> bool:
-    known = onnx_frontend._get_convert_map().keys() | {"Constant"}
-    return node.domain in STANDARD_DOMAINS and node.op_type in known and node.op_type not in DYNAMIC
-
-
-def _operator(node: ir.Node) -> str:
-    return node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
 
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]

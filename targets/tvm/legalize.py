@@ -8,6 +8,7 @@ import onnxruntime
 
 from edgec.errors import UnsupportedModel
 from edgec.model.graph import Array, add_constant, attribute, constant, opset, replace_uses
+from edgec.targets.tvm.legalize_operators import legalize_operator
 
 COORDINATES_BY_SIZE = ("align_corners", "tf_crop_and_resize")
 """Coordinate modes that do not look at the scale factors."""
@@ -23,8 +24,8 @@ def legalize(model: ir.Model) -> ir.Model:
     for node in list(model.graph):
         if node.op_type == "Resize":
             _legalize_resize(node, model)
-        elif node.op_type == "Pow":
-            _legalize_pow(node, model.graph)
+        else:
+            legalize_operator(node)
     return model
 
 
@@ -39,6 +40,8 @@ def _legalize_resize(node: ir.Node, model: ir.Model) -> None:
     scales = None if given is None or given.size == 0 else _spread(given, attribute(node, "axes"), len(x))
     by_size = attribute(node, "coordinate_transformation_mode", "half_pixel") in COORDINATES_BY_SIZE
     whole = scales is None or by_size or all(n * s == m for n, s, m in zip(x, scales, y, strict=True))
+    # Of a single element TVM asks how far it is from the next.
+    whole = whole and not any(m == 1 < n for n, m in zip(x, y, strict=True))
     if whole and not attribute(node, "antialias", 0) and "axes" not in node.attributes:
         return
     result = node.inputs[0]
@@ -71,18 +74,17 @@ def _interpolation(node: ir.Node, version: int, size: int, resized: int, factor:
     It is what ONNX Runtime makes of the unit matrix, so that coordinates half-way are rounded as the reference does.
     """
     kept = [a for a in node.attributes.values() if a.name not in ("axes", "keep_aspect_ratio_policy")]
-    scales = [1.0, factor] if factor is not None else []
-    sizes = [] if factor is not None else [size, resized]
-    inputs = [ir.val("x", ir.DataType.FLOAT, [size, size]), None, ir.val("scales", ir.DataType.FLOAT, [len(scales)])]
-    inputs += [] if factor is not None else [ir.val("sizes", ir.DataType.INT64, [len(sizes)])]
+    x = ir.val("x", ir.DataType.FLOAT, [size, size])
+    sizes, scales = ir.val("sizes", ir.DataType.INT64, [2]), ir.val("scales", ir.DataType.FLOAT, [2])
+    inputs = [x, None, None, sizes] if factor is None else [x, None, scales]
     single = ir.Node("", "Resize", inputs, kept, outputs=[ir.val("y", ir.DataType.FLOAT, [size, resized])])
     values = [value for value in inputs if value is not None]
     graph = ir.Graph(values, single.outputs, nodes=[single], opset_imports={"": version}, name="axis")
     proto = ir.to_proto(ir.Model(graph, ir_version=8))
     feeds = {
         "x": np.eye(size, dtype=np.float32),
-        "scales": np.array(scales, np.float32),
-        "sizes": np.array(sizes, np.int64),
+        "scales": np.array([1.0, factor or 1.0], np.float32),
+        "sizes": np.array([size, resized], np.int64),
     }
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     (columns,) = session.run(None, {value.name: feeds[str(value.name)] for value in values})
@@ -107,19 +109,6 @@ def _apply(node: ir.Node, graph: ir.Graph, x: ir.Value, matrix: Array, axis: int
     made.outputs[0].shape, made.outputs[0].type = ir.Shape(shape), x.type
     graph.insert_before(node, made)
     return made.outputs[0]
-
-
-def _legalize_pow(node: ir.Node, graph: ir.Graph) -> None:
-    """Give base and exponent of a Pow one type: ONNX lets them differ, TVM does not."""
-    base, exponent = node.inputs
-    if base is None or exponent is None or base.dtype == exponent.dtype or base.dtype is None:
-        return
-    if not base.dtype.is_floating_point():
-        return  # an integer to a broken power: left to the importer, which refuses it
-    cast = ir.node("Cast", [exponent], {"to": base.dtype}, name=f"{node.name}_exponent")
-    cast.outputs[0].shape, cast.outputs[0].type = exponent.shape, ir.TensorType(base.dtype)
-    graph.insert_before(node, cast)
-    node.replace_input_with(1, cast.outputs[0])
 
 
 def _shape(value: ir.Value | None) -> tuple[int, ...]:

@@ -39,10 +39,21 @@ def test_output_shape_of_a_transposed_convolution() -> None:
     assert list(node.attributes["pads"].as_ints()) == [1, 1, 0, 1]
 
 
+def test_output_shape_slightly_larger_than_the_kernel_reaches_is_output_padding() -> None:
+    before = model(
+        """g (float[1, 4, 5, 5] x) => (float[1, 2, 12, 11] y) {
+            y = ConvTranspose <output_shape = [12, 11], strides = [2, 2]> (x, w) }""",
+        random_weights(w=(4, 2, 3, 3)),
+    )
+    (node,) = canonical(before).graph
+    assert list(node.attributes["output_padding"].as_ints()) == [1, 0]
+    assert list(node.attributes["pads"].as_ints()) == [0, 0, 0, 0]
+
+
 def test_output_shape_larger_than_the_kernel_reaches_is_left() -> None:
     before = model(
-        """g (float[1, 4, 5, 5] x) => (float[1, 2, 12, 12] y) {
-            y = ConvTranspose <output_shape = [12, 12], strides = [2, 2]> (x, w) }""",
+        """g (float[1, 4, 5, 5] x) => (float[1, 2, 14, 14] y) {
+            y = ConvTranspose <output_shape = [14, 14], strides = [2, 2]> (x, w) }""",
         random_weights(w=(4, 2, 3, 3)),
     )
     _, report = applied(Canonicalize(), before)

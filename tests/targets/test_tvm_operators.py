@@ -10,6 +10,7 @@ pytest.importorskip("tvm")
 import tvm
 from tvm import relax
 
+from edgec.errors import UnsupportedModel
 from edgec.model.signature import inputs_of
 from edgec.options import CompileOptions
 from edgec.passes import pipeline
@@ -122,6 +123,9 @@ CASES = {
         " { y = Gemm <alpha = 0.5, beta = 2.0, transA = 1, transB = 1> (x, w, c) }"
     ),
     "grid sample": "g (float[1, 2, 5, 5] x, float[1, 4, 4, 2] z) => (float[1, 2, 4, 4] y) { y = GridSample (x, z) }",
+    "transposed convolution to more than it reaches": picture(
+        "{ y = ConvTranspose <strides = [3, 2], output_shape = [28, 20]> (x, w) }", weights=", float[4, 3, 3, 3] w"
+    ),
     "pixels to numbers": "g (uint8[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y) { y = Cast <to = 1> (x) }",
     "where": picture("<float z = {0.5}> { t = Greater (x, z)  n = Neg (x)  y = Where (t, x, n) }"),
 }
@@ -142,3 +146,16 @@ def test_operator(case: str) -> None:
     comparison = compare(expected, dict(zip(expected, arrays, strict=True)))
     assert comparison.within(TOLERANCE), str(comparison)
     assert all(np.isfinite(array).all() for array in arrays)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("{ y, m, v = BatchNormalization <training_mode = 1> (x, s, s, s, s) }", "BatchNormalization in training mode"),
+        ("{ h = Cast <to = 17> (x)  y = Cast <to = 1> (h) }", "Cast on float8e4m3fn"),
+    ],
+)
+def test_what_tvm_gets_wrong_is_refused(body: str, what: str) -> None:
+    network = model(picture(body, "float[1, 4, 9, 9]", weights=", float[4] s"), opset=19)
+    with pytest.raises(UnsupportedModel, match=what):
+        to_relax(network)

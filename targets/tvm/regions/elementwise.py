@@ -21,8 +21,10 @@ def _c(value: float) -> Any:
 
 
 def fast_exp(x: Any) -> Any:
-    """Return e**x within 2 ulp for -87 < x < 88, clamped outside (Cephes `expf`: Cody-Waite, degree 6)."""
-    x = te.max(te.min(x, _c(EXP_MAX)), _c(EXP_MIN))
+    """Return e**x within 2 ulp for -87 < x < 88, clamped outside, NaN for NaN (Cephes `expf`: Cody-Waite, degree 6)."""
+    # Comparisons that a NaN fails leave it in place: masked attention looks for the NaN of rows that are masked whole.
+    x = tirx.Select(x > _c(EXP_MAX), _c(EXP_MAX), x)
+    x = tirx.Select(x < _c(EXP_MIN), _c(EXP_MIN), x)
     n = tirx.floor(x * _c(LOG2_E) + _c(0.5))
     r = x - n * _c(LN2_HIGH) - n * _c(LN2_LOW)
     p = _c(EXP_POLYNOMIAL[0])

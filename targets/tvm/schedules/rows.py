@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tvm import te
+from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.elementwise import fast_exp
@@ -22,11 +22,15 @@ from edgec.targets.tvm.schedules.kernel import PARALLEL_THRESHOLD, Kernel, f32, 
 from edgec.targets.tvm.target_model import TargetModel
 
 Value = Callable[[Any, Any], Any]
+# TVM's own begin with the largest finite number: the greatest of a row that is masked whole has to be minus infinity.
+# It reads the number of arguments off the function, hence the lambdas.
+LARGEST = te.comm_reducer(lambda a, b: te.max(a, b), lambda dtype: tirx.const(-math.inf, dtype), name="largest")  # noqa: PLW0108
+SMALLEST = te.comm_reducer(lambda a, b: te.min(a, b), lambda dtype: tirx.const(math.inf, dtype), name="smallest")  # noqa: PLW0108
 REDUCTIONS: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "relax.sum": (te.sum, lambda a, b: a + b),
     "relax.mean": (te.sum, lambda a, b: a + b),
-    "relax.max": (te.max, te.max),
-    "relax.min": (te.min, te.min),
+    "relax.max": (LARGEST, te.max),
+    "relax.min": (SMALLEST, te.min),
 }
 LARGEST_ROW = 1 << 16
 
