@@ -94,6 +94,14 @@ def plan_memory(alignment: int = ARENA_ALIGNMENT) -> tvm.transform.Pass:
     return tvm.transform.module_pass(run, opt_level=0, name="edgec.plan_memory")
 
 
+def allocated(mod: tvm.IRModule) -> int:
+    """Return the bytes that function `main` of a module ready for the executor allocates: arena, outputs, the rest."""
+    bindings = [binding for block in mod["main"].body.blocks for binding in block.bindings]
+    values = [binding.value for binding in bindings if isinstance(binding, relax.VarBinding)]
+    storages = [value for value in values if _operator(value) == "relax.vm.alloc_storage"]
+    return sum(int(storage.args[0].values[0]) for storage in storages)
+
+
 def _planned(mod: tvm.IRModule, function: relax.Function, alignment: int) -> relax.Function:
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
     survey = _surveyed(mod, function, bindings)

@@ -16,6 +16,7 @@ from edgec.targets.tvm.regions.normalize import normalize
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.generic import schedule_function
 from edgec.targets.tvm.schedules.rules import fits_plain, rule_of
+from edgec.targets.tvm.schedules.winograd import weigh
 from edgec.targets.tvm.target_model import TargetModel, target_model
 
 
@@ -55,6 +56,7 @@ def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.
             report.refuse("regions", "main", None, "a shape is known only at run time, or control flow")
             return LoweredModule(mod, report)
         normalize(graph)
+        weigh(graph, model)
         regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
         if any(region.rule for region in regions):
             prepared = Emitter(prepared, prepared["main"], graph, model, report).emit(regions)

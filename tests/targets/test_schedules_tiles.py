@@ -16,7 +16,7 @@ from edgec.targets.tvm.schedules.tiles import (
     reduction_step,
     task_rows,
 )
-from edgec.targets.tvm.schedules.winograd_plan import direct_cycles, winograd_cycles
+from edgec.targets.tvm.schedules.winograd_plan import Network, direct_cycles, pays, winograd_cycles
 from edgec.targets.tvm.schedules.winograd_plan import plan as winograd_plan
 from edgec.targets.tvm.target_model import TargetModel, model_of, target_model
 
@@ -99,6 +99,14 @@ def test_winograd_pays_on_wide_layers_only():
 
     assert ratio(shape_of(96, 52, 96, 3)) < 0.5
     assert ratio(shape_of(512, 7, 512, 3)) > 0.85, "each weight would be read for four tiles"
+
+
+def test_winograd_may_enlarge_the_weights_only_for_time():
+    early, late = shape_of(96, 26, 96, 3), shape_of(192, 13, 192, 3)
+    assert pays(early, AVX512) and pays(late, AVX512), "both are faster"
+    network = Network(cycles=50 * direct_cycles(late, AVX512), weight_bytes=20_000_000)
+    assert pays(early, AVX512, network), "1 % of the time for 5 % more weights"
+    assert not pays(late, AVX512, network), "1 % of the time for 20 % more weights"
 
 
 def test_model_from_features():

@@ -64,7 +64,8 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
 
 def place_integers(graph: Graph) -> None:
     """Fold biases into integer convolutions and products, drop clipping that a quantization does anyway, and let
-    operators that move bytes move the integers."""
+    operators that move bytes move the integers.
+    """
     for rewrite in (_fold_biases, _drop_clipping, _move_bytes, _drop_pairs):
         rewrite(graph)
         graph.relink()

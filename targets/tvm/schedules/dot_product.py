@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 

@@ -15,20 +15,20 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.graph import Array, Graph, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.conv import load_vectors
 from edgec.targets.tvm.schedules.conv_plan import ConvShape, conv_shape, pack_bias
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, reduction_step
 from edgec.targets.tvm.schedules.winograd_plan import (
-    ADVANTAGE,
     OUT,
     PATCH,
+    Network,
     WinogradPlan,
     direct_cycles,
+    pays,
     plan,
-    winograd_cycles,
 )
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -43,6 +43,9 @@ G = np.array(
     ]
 )
 
+NETWORK = "network"
+"""Fact of a convolution: what the whole network costs, see `weigh`."""
+
 
 def match(node: Node, model: TargetModel) -> bool:
     """Whether `node` is a convolution that is cheaper this way on `model`."""
@@ -52,8 +55,18 @@ def match(node: Node, model: TargetModel) -> bool:
     square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
     if not square or facts["groups"] != 1 or min(facts["weights"].shape[:2]) < model.lanes:
         return False
-    shape = conv_shape(node)
-    return winograd_cycles(shape, plan(shape, model), model) < ADVANTAGE * direct_cycles(shape, model)
+    return pays(conv_shape(node), model, facts.get(NETWORK))
+
+
+def weigh(graph: Graph, model: TargetModel) -> None:
+    """Note on every convolution what the whole network costs: `match` compares a layer's gain and size with that."""
+    convolutions = [node for node in graph.nodes if "weights" in node.facts]
+    constants = [arg for node in graph.nodes if "weights" not in node.facts for arg in node.args]
+    weights = [node.facts["weights"] for node in convolutions]
+    size = sum(array.nbytes for array in [*constants, *weights] if isinstance(array, np.ndarray))
+    network = Network(sum(direct_cycles(conv_shape(node), model) for node in convolutions), size)
+    for node in convolutions:
+        node.facts[NETWORK] = network
 
 
 def transform_weights(weights: Array, step: int, block: int, vectors: int) -> Array:

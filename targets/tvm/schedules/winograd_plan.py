@@ -26,6 +26,17 @@ OVERFLOW = 1.25
 """What work costs more whose transformed input and products do not fit L2 together."""
 ADVANTAGE = 0.85
 """Winograd is taken where its estimate is below this share of the direct convolution's."""
+SIZE_FOR_TIME = 8.0
+"""Transformed filters are four times the size: a layer may add this share of the network's weights for each share of
+the network's time that it saves. Late layers, few pixels and many channels, fall to this; early ones never do."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a layer is measured against: cycles of all convolutions done directly, and bytes of all weights."""
+
+    cycles: float
+    weight_bytes: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,19 @@ def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
     """Return the estimated cycles of the direct convolution."""
     block = block_of(shape.out, model)
     blocks = ceil_div(shape.out, block)
-    return shape.batch * blocks * shape.cin * 9 * shape.out_height * shape.out_width / model.fma_ports
+    taps = shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1]
+    return shape.batch * blocks * taps * shape.out_height * shape.out_width / model.fma_ports
+
+
+def pays(shape: ConvShape, model: TargetModel, network: Network | None = None) -> bool:
+    """Whether the 3x3 convolution `shape` is faster this way by enough, for what it adds to `network` in size."""
+    direct, transformed = direct_cycles(shape, model), winograd_cycles(shape, plan(shape, model), model)
+    if transformed >= ADVANTAGE * direct:
+        return False
+    if network is None:
+        return True
+    growth = (PATCH * PATCH - 9) * shape.cin * shape.out * FLOAT_BYTES
+    return growth / network.weight_bytes <= SIZE_FOR_TIME * (direct - transformed) / network.cycles
 
 
 def winograd_cycles(shape: ConvShape, choice: WinogradPlan, model: TargetModel) -> float:
