@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
@@ -40,7 +41,7 @@ def render(artefact: Artefact) -> str:
     compression = manifest.compression
     layers = findings.layers
     return page.render(
-        style=(folder / "style.css").read_text(encoding="utf-8"),
+        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
         title=f"{manifest.source.name} on {manifest.board.title}",
         subtitle=_subtitle(manifest, artefact.size),
         cards=_cards(findings, manifest, measured),
@@ -71,7 +72,8 @@ def write(artefact: Artefact, path: Path) -> None:
 
 def _subtitle(manifest: Manifest, size: int) -> str:
     board = manifest.board
-    where = f"{board.cpu}, {manifest.threads} threads" if board.gpu is None else board.gpu.architecture
+    threads = f"{manifest.threads} thread{'' if manifest.threads == 1 else 's'}"
+    where = f"{board.cpu}, {threads}" if board.gpu is None else board.gpu.architecture
     return f"{manifest.options.precision} for {where}; the artefact takes {_mib(size)}. edgec {manifest.edgec}."
 
 

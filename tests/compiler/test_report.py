@@ -1,0 +1,173 @@
+"""`edgec report`: a page complete in itself that fits a phone; looked at by a real browser where there is one."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgec
+from edgec.artefact.artefact import Artefact
+from edgec.artefact.evidence import keep
+from edgec.errors import BadArtefact
+from edgec.findings import FILE_NAME, Answer, Box, Curve, RangeHistogram
+from edgec.report import charts
+from edgec.report.page import render, write
+from tests.support.models import model as parse
+from tests.support.models import random_weights, saved
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+BOARD = """
+name = "integers"
+title = "Board <script>alert(1)</script> & more"
+backend = "onnx-copy"
+triple = "x86_64-linux-gnu"
+cpu = "generic"
+cores = 1
+threads = 1
+memory_mib = 1024
+precisions = ["fp32", "int8"]
+"""
+CLASSIFIER = """
+net (float[1, 3, 16, 16] image) => (float[1, 4] scores)
+{
+  a = Conv <pads = [1, 1, 1, 1]> (image, wa)
+  b = Relu (a)
+  c = Conv <pads = [1, 1, 1, 1]> (b, wc)
+  d = Relu (c)
+  e = GlobalAveragePool (d)
+  f = Flatten (e)
+  scores = MatMul (f, wf)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
+    """Return a network compressed on labelled pictures, so that every section of the page has something to show."""
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "board.toml").write_text(BOARD)
+    weights = random_weights(0, wa=(16, 3, 3, 3), wc=(16, 16, 3, 3), wf=(16, 4))
+    path = saved(parse(CLASSIFIER, weights, opset=18), folder / "net.onnx")
+    rng = np.random.default_rng(0)
+    for index in range(24):
+        place = folder / "pictures" / f"class {index % 4}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(place / f"{index}.png")
+    made = edgec.compile(
+        path, target=str(folder / "board.toml"), output=folder / "out", data=str(folder / "pictures"),
+        metric="top1", max_loss=0.5, precision="int8", prune={},
+    )  # fmt: skip
+    keep(made.folder, "verification", made.verify())
+    keep(made.folder, "latency", made.bench(runs=2, warmup=0))
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write(artefact, path)
+    return path
+
+
+def test_every_section_is_there_and_nothing_is_fetched(page: Path) -> None:
+    text = page.read_text()
+    sections = re.findall(r'<section id="(\w+)">', text)
+    assert sections == ["steps", "pictures", "sensitivity", "layers", "ranges", "passes", "settings"]
+    assert not re.search(r'(?:src|href)="(?!data:)', text)
+    assert "<script" not in text
+    assert "Board &lt;script&gt;" in text
+
+
+def test_it_says_what_was_measured(artefact: Artefact, page: Path) -> None:
+    compression = artefact.manifest.compression
+    assert compression is not None
+    text = page.read_text()
+    assert f"{compression.held_out} samples" in text
+    assert "top1, held-out data" in text
+    assert "measured latency" in text
+    assert text.count('class="curve"') == 2
+    assert text.count("dB</td>") == 3
+
+
+def test_an_artefact_that_was_not_compressed_has_a_report_too(artefact: Artefact, tmp_path: Path) -> None:
+    board = tmp_path / "board.toml"
+    board.write_text(BOARD)
+    source = saved(parse("n (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }", {}, opset=18), tmp_path / "n.onnx")
+    text = render(edgec.compile(source, target=str(board), output=tmp_path / "out"))
+    assert re.findall(r'<section id="(\w+)">', text) == ["layers", "passes", "settings"]
+
+
+def test_an_artefact_without_findings_is_refused(artefact: Artefact, tmp_path: Path) -> None:
+    shutil.copytree(artefact.folder, tmp_path / "old")
+    (tmp_path / "old" / FILE_NAME).unlink()
+    with pytest.raises(BadArtefact, match="no findings to report"):
+        render(Artefact(tmp_path / "old", artefact.manifest))
+
+
+def test_drawings_take_what_is_degenerate() -> None:
+    flat = Curve(name="<a>", units=4, removed=0, ratios=(0.1, 0.9), losses=(0.0, -0.1))
+    assert "&lt;a&gt;" in charts.curves([flat], accepted=0.1)
+    one = RangeHistogram(tensor="x", start=0.0, width=1.0, counts=(5,), low=0.0, high=0.0, method="mse")
+    assert charts.histogram(one).count('class="bars') == 1
+    box = Box(corners=(0.0, 0.0, 1.0, 1.0), label="<b>", score=0.5)
+    assert "&lt;b&gt; 0.50" in charts.overlay(Answer(boxes=(box,)), (160, 160))
+    assert charts.overlay(Answer(), (160, 160)) == ""
+
+
+# In a browser ---------------------------------------------------------------------------------------------------------
+
+FRAME = """<!doctype html><body><iframe id="frame" width="{width}" height="800" srcdoc="{page}"></iframe><script>
+addEventListener("load", () => {{
+  const inner = frame.contentWindow, root = inner.document.documentElement
+  const fetched = inner.performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:"))
+  const seen = {{wide: root.scrollWidth, window: inner.innerWidth, fetched, title: inner.document.title}}
+  document.body.setAttribute("data-seen", JSON.stringify(seen))
+}})</script>"""
+
+
+def browse(folder: Path, address: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += [*options, f"file://{address}"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_error_no_request_and_no_sideways_scrolling(page: Path, tmp_path: Path, width: int) -> None:
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(width=width, page=html.escape(page.read_text(), quote=True)))
+    done = browse(tmp_path, frame, "--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom")
+    match = re.search(r'data-seen="([^"]*)"', done.stdout)
+    assert match is not None, done.stderr
+    seen: dict[str, Any] = json.loads(html.unescape(match[1]))
+    assert seen["window"] == width
+    assert seen["wide"] <= width
+    assert seen["fetched"] == []
+    assert "net on Board" in seen["title"]
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_a_screenshot_in_light_and_in_dark(page: Path, tmp_path: Path) -> None:
+    corners = {}
+    for scheme, number in (("dark", 0), ("light", 1)):
+        shot = tmp_path / f"{scheme}.png"
+        browse(
+            tmp_path, page, f"--blink-settings=preferredColorScheme={number}", "--window-size=1000,900",
+            "--hide-scrollbars", f"--screenshot={shot}",
+        )  # fmt: skip
+        with Image.open(shot) as picture:
+            colours = picture.convert("RGB")
+            corners[scheme] = sum(colours.getpixel((2, 2)))  # type: ignore[arg-type]
+            assert len(colours.getcolors(1 << 20) or ()) > 50
+    assert corners["dark"] < 100
+    assert corners["light"] > 700
