@@ -32,9 +32,6 @@ def explicit_windows(node: ir.Node) -> Outcome:
         short = [min(first + last, 0) for first, last in zip(pads[:rank], pads[rank:], strict=True)]
         extra = tuple(more - less for more, less in zip(extra, short, strict=True))
         pads = tuple(0 if less else pad for pad, less in zip(pads, short * 2, strict=True))
-        steps = zip(attribute(node, "strides") or ones, attribute(node, "dilations") or ones, strict=True)
-        if any(more >= max(step) for more, step in zip(extra, steps, strict=True)):
-            return Refused("its output_shape is larger than what its kernel reaches")
     wanted: dict[str, tuple[int, ...] | int] = {
         "kernel_shape": kernel,
         "strides": attribute(node, "strides") or ones,
