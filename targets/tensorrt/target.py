@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class TensorRTTarget:
         onnx.checker.check_model(str(path))
         if ready.ranges:
             (context.folder / CACHE).write_text(cache_text(ready.ranges, version), encoding="ascii")
-        _write_scripts(context.folder)
+        write_scripts(context.folder)
         return Lowered(
             {
                 "model": MODEL,
@@ -118,14 +118,15 @@ def tensorrt_of(board: Board) -> str:
     return version
 
 
-def _write_scripts(folder: Path) -> None:
+def write_scripts(folder: Path, at_top: Collection[str] = AT_TOP) -> None:
+    """Write the modules that run on the board into `folder`, and of the programs those `at_top`."""
     source = resources.files("edgec.targets.tensorrt.board")
     (folder / ON_BOARD).mkdir()
     for entry in source.iterdir():
-        if not entry.name.endswith((".py", ".sh")):
+        if not entry.name.endswith((".py", ".sh")) or (entry.name in AT_TOP and entry.name not in at_top):
             continue
         place = folder if entry.name in AT_TOP else folder / ON_BOARD
         with resources.as_file(entry) as path:
             shutil.copyfile(path, place / entry.name)
-    for name in AT_TOP:
+    for name in at_top:
         (folder / name).chmod(0o755)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.model.graph import add_constant, constant, opset, unique_name
 from edgec.model.infer import infer_shapes
@@ -28,6 +29,7 @@ def to_half(model: ir.Model, kept: Collection[str]) -> ir.Model:
     """
     half = model.clone()
     _Converter(half).convert(kept)
+    RemoveUnusedNodesPass()(half)  # the weights in FP32
     infer_shapes(half)
     return half
 

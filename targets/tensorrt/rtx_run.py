@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Loads this folder's engine on an RTX GPU, compares its outputs with the golden ones, measures: `./run_engine.py`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+MODULES = "onboard"
+"""The folder beside this file, in the artefact."""
+
+
+def open_runner(folder: str, modules: str = MODULES) -> Any:
+    """Return the engine in the artefact `folder` as a runner; `modules` is the package with the modules to load it.
+
+    Raises:
+        ImportError: Neither `tensorrt_rtx` nor `tensorrt` is installed.
+        Failure: No CUDA runtime, no GPU, or TensorRT does not take the engine.
+    """
+    try:
+        sys.modules["tensorrt"] = importlib.import_module("tensorrt_rtx")  # the same API under another name
+    except ImportError:
+        importlib.import_module("tensorrt")
+    base: Any = importlib.import_module(f"{modules}.runner")
+    read: Any = importlib.import_module(f"{modules}.settings").read_settings
+    cuda: Any = importlib.import_module(f"{modules}.cuda").Cuda
+    session: Any = importlib.import_module(f"{modules}.session").Session
+
+    class Runner(base.Runner):  # type: ignore[misc]
+        """One that builds nothing: the engine was built where the artefact was compiled."""
+
+        def __init__(self) -> None:
+            self.settings = read(folder)
+            self.inputs, self.outputs = self.settings.inputs, self.settings.outputs
+            self.session = session(cuda(), self.settings)
+
+    return Runner()
+
+
+def main() -> int:
+    """Verify and measure; return 0, 1 if outputs differ, 2 if the engine cannot run here."""
+    folder = Path(__file__).resolve().parent
+    try:
+        runner = open_runner(str(folder))
+    except Exception as error:
+        print(
+            f"run_engine.py: {error}. It needs an RTX GPU, its driver and `pip install tensorrt-rtx`.", file=sys.stderr
+        )
+        return 2
+    outputs = importlib.import_module(f"{MODULES}.verify").verify(runner.session, runner.settings)
+    passed = all(output["passed"] for output in outputs)
+    result: dict[str, Any] = {"schema": 1, "status": "ok" if passed else "outputs differ", "outputs": outputs}
+    if passed:
+        result |= importlib.import_module(f"{MODULES}.measure").measure(runner.session, 1.0, 100)
+    (folder / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    print(json.dumps(result, indent=2, sort_keys=True))
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
