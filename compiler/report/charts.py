@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from html import escape
+from os.path import commonprefix
 
 from markupsafe import Markup
 
@@ -63,6 +64,8 @@ def curves(groups: Sequence[Curve], accepted: float | None) -> Markup:
 
 def _names(groups: Sequence[Curve], at: Callable[[float, float], tuple[float, float]]) -> list[str]:
     """Name the most sensitive groups at the ends of their lines, pushed apart."""
+    backwards = [group.name[::-1] for group in groups]
+    shared = commonprefix(backwards)[::-1] if len(groups) > 1 else ""  # noqa: RUF071  (of characters: names are no paths)
     place = {group.name: number for number, group in enumerate(groups)}
     worst = sorted(groups, key=lambda group: -group.losses[-1])[:NAMED]
     parts, lowest = [], float(TOP)
@@ -70,7 +73,8 @@ def _names(groups: Sequence[Curve], at: Callable[[float, float], tuple[float, fl
         x, y = at(group.ratios[-1], group.losses[-1])
         y = max(y + 4, lowest + LINE)
         lowest = y
-        name = group.name if len(group.name) <= NAME_LENGTH else "…" + group.name[-NAME_LENGTH + 1 :]
+        name = group.name.removesuffix(shared)
+        name = name if len(name) <= NAME_LENGTH else "…" + name[-NAME_LENGTH + 1 :]
         colour = _colour(place[group.name], len(groups))
         parts.append(f'<text x="{x + 8}" y="{y}" style="fill: {colour}">{escape(name)}</text>')
     return parts
@@ -118,15 +122,15 @@ def histogram(seen: RangeHistogram) -> Markup:
     return Markup("".join([*parts, "</svg>"]))
 
 
-def overlay(answer: Answer, size: tuple[int, int]) -> Markup:
-    """Draw boxes with their classes over a picture of `size`."""
+def overlay(answer: Answer, size: tuple[int, int], classes: Sequence[str]) -> Markup:
+    """Draw boxes over a picture of `size`, a colour for each of `classes`."""
     if not answer.boxes:
         return Markup("")
     width, height = 320, round(320 * size[1] / max(size[0], 1))
     parts = [f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">']
     for box in answer.boxes:
         x0, y0, x1, y1 = (round(side * unit, 1) for side, unit in zip(box.corners, (width, height) * 2, strict=True))
-        colour = PALETTE[sum(map(ord, box.label)) % len(PALETTE)]
+        colour = PALETTE[classes.index(box.label) % len(PALETTE)]
         text = f"{box.label} {box.score:.2f}"
         wide, top = 6.9 * len(text) + 6, y0 if y0 < 16 else y0 - 16
         left = min(x0, max(width - wide, 0))

@@ -113,7 +113,7 @@ def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) 
 def _card(name: str, value: str, sides: Any, before: str) -> Row:
     number, _, unit = value.partition(" ")
     share = sides[1] / sides[0] if sides[0] else 1.0
-    note = f"{before} before, {share - 1:+.0%}" if sides[0] != sides[1] else "as in the original"
+    note = f"{before} before, {_signed(share - 1)}" if sides[0] != sides[1] else "as in the original"
     return {"name": name, "value": number, "unit": unit, "share": 100 * share, "note": note, "mood": ""}
 
 
@@ -143,7 +143,7 @@ def _steps(manifest: Manifest) -> list[Row]:
     return [
         {
             "name": step.name,
-            "loss": "–" if step.loss is None else f"{step.loss:.4f}",
+            "loss": "–" if step.loss is None else f"{step.loss:.4f}".replace("-", "−"),
             "macs": _millions(step.macs),
             "weights": _mib(step.weight_bytes),
             "time": "–" if step.seconds is None else _ms(step.seconds),
@@ -156,7 +156,8 @@ def _steps_note(manifest: Manifest) -> str:
     found = manifest.compression
     if found is None:
         return ""
-    text = f"Loss of {found.metric} on the {found.decided_on} samples that everything was decided on."
+    text = f"Loss of {found.metric} on the {found.decided_on} samples that everything was decided on; time by edgec's "
+    text += "estimate for the board."
     if found.held_out:
         again = "at the first try" if found.rounds == 1 else f"in {found.rounds} tries, each with half of the loss"
         text += f" The {found.held_out} held-out samples had no part in that; they confirmed it {again}."
@@ -165,13 +166,16 @@ def _steps_note(manifest: Manifest) -> str:
 
 def _pictures(findings: Findings, measured: Mapping[str, Any]) -> list[Row]:
     said = measured.get("pictures", {}).get("answers")
+    told = [each for picture in findings.pictures for each in (picture.original, picture.compressed)]
+    told += [Answer.model_validate(each) for each in said or ()]
+    classes = sorted({box.label for each in told for box in each.boxes})
     rows = []
     for number, picture in enumerate(findings.pictures):
         artefact = Answer.model_validate(said[number]) if said else picture.compressed
         sides = [
             {
                 "who": who,
-                "overlay": charts.overlay(answer, picture.size),
+                "overlay": charts.overlay(answer, picture.size, classes),
                 "count": _objects(answer) if not answer.text else "",
                 "text": answer.text,
             }
@@ -222,6 +226,8 @@ def _layers_note(layers: tuple[Layer, ...]) -> str:
     text = "Every layer that takes time, in the order of the network."
     if any(layer.seconds and layer.seconds[0] != layer.seconds[1] for layer in layers):
         text += " Bars: time before (grey) and now, by edgec's estimate for the board."
+    elif any(layer.seconds for layer in layers):
+        text += " Times are edgec's estimates for the board."
     if any(layer.sqnr is not None for layer in layers):
         text += " SQNR: signal to noise of the layer's output against the network in floats; above 20 dB is good."
     return text
@@ -235,6 +241,10 @@ def _settings(manifest: Manifest) -> str:
     used = manifest.options.model_dump(mode="json", exclude_none=True)
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in used.items() if value not in ([], {})]
     return "\n".join(lines)
+
+
+def _signed(share: float) -> str:
+    return f"{share:+.0%}".replace("-", "−").replace("%", "\u202f%")
 
 
 def _mib(size: int) -> str:

@@ -119,8 +119,8 @@ def test_drawings_take_what_is_degenerate() -> None:
     one = RangeHistogram(tensor="x", start=0.0, width=1.0, counts=(5,), low=0.0, high=0.0, method="mse")
     assert charts.histogram(one).count('class="bars') == 1
     box = Box(corners=(0.0, 0.0, 1.0, 1.0), label="<b>", score=0.5)
-    assert "&lt;b&gt; 0.50" in charts.overlay(Answer(boxes=(box,)), (160, 160))
-    assert charts.overlay(Answer(), (160, 160)) == ""
+    assert "&lt;b&gt; 0.50" in charts.overlay(Answer(boxes=(box,)), (160, 160), ["<b>"])
+    assert charts.overlay(Answer(), (160, 160), []) == ""
 
 
 # In a browser ---------------------------------------------------------------------------------------------------------
