@@ -114,6 +114,8 @@ def command(
         if artefact.manifest.compression is not None:
             _print_compression(artefact.manifest.compression)
         stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
+        if estimate := artefact.manifest.runtime.get("estimate"):
+            stdout.print(f"{estimate['ms']} ms ({estimate['remark']})", highlight=False)
     if verification:
         verification.check()
     if address:

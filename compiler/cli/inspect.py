@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from edgec.cli.console import Json, parse_shapes, print_json, stdout
 
+if TYPE_CHECKING:
+    from edgec.model.cost import LayerCost
+
 
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
     shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    target: Annotated[str | None, typer.Option("--target", "-t", help="Board to estimate the times of.")] = None,
+    precision: Annotated[str, typer.Option(help="Precision to estimate them in.")] = "fp32",
     json: Json = False,
 ) -> None:
-    """Show inputs, outputs and, per layer, operator, shape, MACs and parameters."""
+    """Show inputs, outputs and, per layer, operator, shape, MACs and parameters; for a board its estimate too."""
     from edgec.model.cost import layer_costs
     from edgec.model.load import load
     from edgec.model.shapes import fix_shapes
@@ -28,6 +33,7 @@ def command(
     layers = layer_costs(fixed)
     totals = {"macs": sum(layer.macs for layer in layers), "parameters": sum(layer.parameters for layer in layers)}
     inputs, outputs = inputs_of(fixed), outputs_of(fixed)
+    seconds = _seconds(layers, target, precision) if target else None
     if json:
         print_json(
             {
@@ -38,6 +44,7 @@ def command(
                 "outputs": [spec.model_dump() for spec in outputs],
                 "layers": [asdict(layer) for layer in layers],
                 "totals": totals,
+                "estimate": seconds and {"target": target, "precision": precision, "seconds": list(seconds)},
             }
         )
         return
@@ -48,9 +55,30 @@ def command(
     table = Table("layer", "op", "output", "MACs", "parameters", box=None, pad_edge=False)
     for column in table.columns[3:]:
         column.justify = "right"
-    for layer in layers:
+    times = [f"{1e3 * each:.3f}" for each in seconds] if seconds else []
+    if seconds:
+        table.add_column(f"ms on {target} {precision}*", justify="right")
+    for index, layer in enumerate(layers):
         shape_text = "x".join(map(str, layer.shape))
-        table.add_row(layer.name, layer.op, shape_text, f"{layer.macs:,}", f"{layer.parameters:,}")
+        row = (layer.name, layer.op, shape_text, f"{layer.macs:,}", f"{layer.parameters:,}")
+        table.add_row(*row, *times[index : index + 1])
     table.add_section()
-    table.add_row("total", "", "", f"{totals['macs']:,}", f"{totals['parameters']:,}")
+    total = [f"{1e3 * sum(seconds):.3f}"] if seconds else []
+    table.add_row("total", "", "", f"{totals['macs']:,}", f"{totals['parameters']:,}", *total)
     stdout.print(table)
+    if seconds:
+        stdout.print("* an estimate, not a measurement", highlight=False)
+
+
+def _seconds(layers: tuple[LayerCost, ...], target: str, precision: str) -> tuple[float, ...]:
+    from edgec import registry
+    from edgec.errors import BadOption
+    from edgec.targets.board import load_board
+
+    board = load_board(target)
+    profile = registry.load("targets", board.backend)().profile(board)
+    if precision not in profile.precisions:
+        raise BadOption(f"precision {precision} on {board.name}", remedy=f"It has: {', '.join(profile.precisions)}.")
+    if profile.estimate is None:
+        raise BadOption(f"edgec has no estimate for {board.name}", remedy="Give another --target, or none.")
+    return tuple(profile.estimate(layers, precision))

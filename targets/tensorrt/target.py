@@ -13,6 +13,7 @@ import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadOption
+from edgec.model.cost import layer_costs
 from edgec.model.serialize import save
 from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
@@ -20,10 +21,11 @@ from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.calibration import cache_text
 from edgec.targets.tensorrt.check import check
+from edgec.targets.tensorrt.latency import estimate_for, summary
 from edgec.targets.tensorrt.limits import limits_for
 from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspace_mib
 from edgec.targets.tensorrt.precision import why_no_int8
-from edgec.targets.tensorrt.prepare import check_whole, prepare
+from edgec.targets.tensorrt.prepare import Prepared, check_whole, prepare
 from edgec.targets.tensorrt.runner import open_engine
 
 MODEL, CACHE = "model.onnx", "calibration.cache"
@@ -44,6 +46,7 @@ class TensorRTTarget:
             channel_multiple=8 if tensor_cores else 2,
             max_opset=limits_for(tensorrt_of(board)).max_opset,
             quantization_style="tensorrt",
+            estimate=estimate_for(board),
         )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
@@ -84,6 +87,7 @@ class TensorRTTarget:
                 "calibration_cache": CACHE if ready.ranges else None,
                 "workspace_mib": workspace_mib(board),
                 "needed_mib": needed_mib(board, ready.model),
+                "estimate": _estimate(ready, board, context.options.precision),
             }
         )
 
@@ -116,6 +120,24 @@ def tensorrt_of(board: Board) -> str:
             f"board {board.name}: no TensorRT version", remedy='Give the board file [software] with tensorrt = "8.2.1".'
         )
     return version
+
+
+def _estimate(ready: Prepared, board: Board, precision: str) -> dict[str, Any] | None:
+    estimate = estimate_for(board)
+    if estimate is None:
+        return None
+    kept = {pin.where for pin in ready.half.pins}
+    if precision == "int8":
+        kept |= {node.name or "" for node in ready.model.graph if not _on_integers(node, ready.ranges)}
+    return summary(estimate, layer_costs(ready.model), precision, kept)
+
+
+def _on_integers(node: ir.Node, ranges: Mapping[str, float]) -> bool:
+    source = node.inputs[0] if node.inputs else None
+    producer = None if source is None else source.producer()
+    return (source is not None and source.name in ranges) or (
+        producer is not None and producer.op_type == "DequantizeLinear"
+    )
 
 
 def write_scripts(folder: Path, at_top: Collection[str] = AT_TOP) -> None:
