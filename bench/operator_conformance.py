@@ -91,7 +91,9 @@ def forms(case: Any) -> Iterator[tuple[onnx.ModelProto, list[Arrays], list[list[
 
 def array(value: Any) -> Any:
     """Return a value of a test as numpy array; sequences and absent optionals stay what they are."""
-    return onnx.numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
+    if isinstance(value, onnx.TensorProto):
+        return onnx.numpy_helper.to_array(value)
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def compile_ours(model: onnx.ModelProto, feeds: Arrays) -> Compiled:

@@ -10,6 +10,12 @@ import onnx_ir as ir
 
 from edgec.model.graph import add_constant, attribute, constant, replace_uses
 
+EXTREMA_IN = {
+    ir.DataType.BOOL: ir.DataType.UINT8,
+    ir.DataType.FLOAT16: ir.DataType.FLOAT,
+    ir.DataType.BFLOAT16: ir.DataType.FLOAT,
+}
+
 
 def legalize_operator(node: ir.Node) -> None:
     """Replace `node` in its graph by operators with the same result, if it needs that."""
@@ -71,10 +77,11 @@ def _power(node: ir.Node, make: _Before) -> ir.Value | None:
 def _expand(node: ir.Node, make: _Before) -> ir.Value | None:
     """Name the final shape: the importer takes a 1 for the size, where ONNX keeps the input's."""
     data, kind, (_, shape) = _operands(node)
-    final = node.outputs[0].shape
-    assert final is not None
+    final, given = node.outputs[0].shape, constant(shape)
+    if final is None or not final.is_static():
+        return None
     sizes = np.array(final.numpy(), np.int64)
-    if constant(shape) is not None and np.array_equal(constant(shape), sizes):  # type: ignore[arg-type]
+    if given is not None and np.array_equal(given, sizes):
         return None
     return make("Expand", [data, add_constant(make.graph, f"{node.name}_shape", sizes)], kind)
 
@@ -120,17 +127,17 @@ def _modulo(node: ir.Node, make: _Before) -> ir.Value | None:
     return make("Where", [exact, remainder, moved], kind)
 
 
-def _reduce_booleans(node: ir.Node, make: _Before) -> ir.Value | None:
-    """ReduceMax and ReduceMin of booleans, which have no least and largest value in TVM."""
+def _extremum(node: ir.Node, make: _Before) -> ir.Value | None:
+    """ReduceMax and ReduceMin of booleans, which have no extremes in TVM, and of half floats, whose are finite."""
     x, kind, present = _operands(node)
-    if kind != ir.DataType.BOOL:
+    if kind not in EXTREMA_IN:
         return None
-    byte = make("Cast", [x], ir.DataType.UINT8, {"to": ir.DataType.UINT8})
-    byte.shape = x.shape
+    wide = make("Cast", [x], EXTREMA_IN[kind], {"to": EXTREMA_IN[kind]})
+    wide.shape = x.shape
     attributes = {"keepdims": attribute(node, "keepdims", 1)}
     if "noop_with_empty_axes" in node.attributes:
         attributes["noop_with_empty_axes"] = attribute(node, "noop_with_empty_axes")
-    reduced = make(node.op_type, [byte, *present[1:]], ir.DataType.UINT8, attributes)
+    reduced = make(node.op_type, [wide, *present[1:]], EXTREMA_IN[kind], attributes)
     return make("Cast", [reduced], kind, {"to": kind})
 
 
@@ -166,6 +173,6 @@ REWRITES: dict[str, Callable[[ir.Node, _Before], ir.Value | None]] = {
     "Mod": _modulo,
     "Pow": _power,
     "RMSNormalization": _whole_root_mean_square,
-    "ReduceMax": _reduce_booleans,
-    "ReduceMin": _reduce_booleans,
+    "ReduceMax": _extremum,
+    "ReduceMin": _extremum,
 }

@@ -10,7 +10,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from edgec.model.graph import attribute, constant, scalar
 
 STANDARD_DOMAINS = ("", "ai.onnx")
-DYNAMIC = frozenset({"NonZero", "Unique", "Compress", "Loop", "Scan", "If", "NonMaxSuppression", "RandomNormal"})
+DYNAMIC = frozenset({"NonZero", "Unique", "Compress", "Loop", "Scan", "NonMaxSuppression", "RandomNormal"})
 """Operators whose output size (or very execution) depends on the data: the executor's memory plan is static."""
 TYPES = frozenset(
     {
@@ -41,7 +41,7 @@ def name_of(node: ir.Node) -> str:
 
 
 def _converters() -> set[str]:
-    return onnx_frontend._get_convert_map().keys() | {"Constant"}
+    return onnx_frontend._get_convert_map().keys() | {"Constant", "If"}
 
 
 def _batch_normalization(node: ir.Node) -> str | None:
@@ -49,8 +49,9 @@ def _batch_normalization(node: ir.Node) -> str | None:
 
 
 def _dropout(node: ir.Node) -> str | None:
-    training = node.inputs[2] if len(node.inputs) > 2 else None
-    return "in training mode" if training is not None and scalar(training) != 0 else None
+    ratio, training = [*node.inputs, None, None][1:3]
+    off = training is None or scalar(training) == 0 or scalar(ratio) == 0
+    return None if off else "in training mode"
 
 
 def _layer_normalization(node: ir.Node) -> str | None:
