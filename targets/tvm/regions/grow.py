@@ -13,7 +13,7 @@ from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
-PLAIN_RULES = frozenset({"bytes", "matmul", "plain", "rows"})
+PLAIN_RULES = frozenset({"bytes", "dense_int8", "matmul", "plain", "rows"})
 """Workloads that read and write plain tensors."""
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 

@@ -16,7 +16,7 @@ from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.quantized import CONV, QUANTIZE
-from edgec.targets.tvm.schedules.conv import unflatten
+from edgec.targets.tvm.schedules.conv import CACHED_SOURCE, unflatten
 from edgec.targets.tvm.schedules.conv_int8_plan import (
     int8_shape,
     pack_dot_weights,
@@ -69,11 +69,13 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     )
     expression = epilogue.expression
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
-    loop = schedule(sch, choice, model)
+    whole = choice.columns == (shape.out_height * shape.out_width if choice.flat else shape.out_width)
+    loop = schedule(sch, choice, model, whole=whole)
     if choice.flat:
-        unflatten(sch, shape.out_width, ["source"], "conv_update")
+        reader = next(name for name in ("dp", CACHED_SOURCE, "conv_update") if find_block(sch, name) is not None)
+        unflatten(sch, shape.out_width, ["source"], reader)
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
-    sch.tensorize(loop, channels(model, block))
+    sch.tensorize(loop, channels(model, block, shape.strides[1]))
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv_int8", detail=detail)
@@ -133,14 +135,14 @@ def _reduction(
     vectors = choice.tile.vectors
     tiles, span = ceil_div(shape.out, vectors * block), group_span(shape, vectors * block)
     group_cin = shape.cin // shape.groups
-    if not choice.flat:
-        height = max((shape.out_height - 1) * sh + (rows - 1) * dh + 1, 1)
-        width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
-        if any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height:
-            before = (0, 0, *shape.padding[:2], 0)
-            extents = (*[int(extent) for extent in source.shape[:2]], height, width, in_block)
-            filling = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
-            source = padded_stage(source, extents, before, filling)
+    out_height = 1 if choice.flat else shape.out_height
+    height = (out_height - 1) * sh + (rows - 1) * dh + 1
+    # Pixels that an instruction brings together by a shuffle are loaded with all that lies between and behind them.
+    width = (choice.columns - 1) * sw + (columns - 1) * dw + 1 + (sw - 1) * (pixels_of_step(model) > 1)
+    if any(p > 0 for p in shape.padding) or width > int(source.shape[3]) or height > int(source.shape[2]):
+        extents = (*[int(extent) for extent in source.shape[:2]], height, width, in_block)
+        filling = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+        source = padded_stage(source, extents, (0, 0, *shape.padding[:2], 0), filling)
     rc = te.reduce_axis((0, int(weights.shape[1])), "rc")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     ro, ri = te.reduce_axis((0, step // DEPTH), "ro"), te.reduce_axis((0, DEPTH), "ri")
@@ -156,7 +158,7 @@ def _reduction(
         return source[n, floordiv(quad, quads), h, w, floormod(quad, quads) * DEPTH + ri]
 
     return te.compute(
-        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
+        (shape.batch, tiles * vectors, out_height, choice.columns, block),
         lambda n, k, h, w, b: te.sum(
             read(n, k, h * sh + r * dh, w * sw + s * dw).astype("int32")
             * weights[floordiv(k, vectors), rc, r, s, ro, floormod(k, vectors), b, ri].astype("int32"),
@@ -166,8 +168,11 @@ def _reduction(
     )
 
 
-def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel) -> Any:
-    """Apply the template to the stages dp (optional), conv and out; return the loop to tensorize."""
+def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool) -> Any:
+    """Apply the template to the stages dp (optional), conv and out; return the loop to tensorize.
+
+    `whole`: tiles cover rows without a rest.
+    """
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, ro, ri = sch.get_loops(conv)
     ko, ki = sch.split(k, [None, choice.tile.vectors])
@@ -188,7 +193,9 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel) -> Any:
         task = sch.fuse(n, ko, h)
     sch.parallel(task)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
-    vectorize_tile(sch, out, 5)
+    store_tile(sch, out, step if whole else 1)
+    if choice.flat and pad is None and step > 1:
+        _load_tile(sch, conv, ro, step)
     for loop in (wi, ki):
         sch.unroll(loop)
     if pad is not None:
@@ -200,6 +207,22 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel) -> Any:
             sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
     vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
     return wp if step > 1 else b
+
+
+def _load_tile(sch: Schedule, conv: Any, at: Any, pixels: int) -> None:
+    """Copy the input of a step, which an instruction takes by several pixels, where rows are seen as one."""
+    cached = sch.cache_read(conv, 0, "global")
+    sch.compute_at(cached, at, preserve_unit_loops=True)
+    store_tile(sch, cached, pixels)
+
+
+def store_tile(sch: Schedule, out: Any, pixels: int) -> None:
+    """Vectorize the epilogue: the channels of so many `pixels` at once, which lie side by side."""
+    if pixels > 1:
+        *_, wide, lane = sch.get_loops(out)
+        _, near = sch.split(wide, [None, pixels])
+        sch.fuse(near, lane)
+    vectorize_tile(sch, out, 5)
 
 
 def vectorize_tile(sch: Schedule, block: Any, loops: int) -> None:

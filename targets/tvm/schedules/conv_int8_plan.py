@@ -97,10 +97,10 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     if shape.pointwise:
         pixels = shape.out_height * shape.out_width
         flat = dot_tile(blocks, pixels, model, exact=True, work=work)
-        waste = columns / shape.out_width
-        cost = dot_cost(flat.vectors, flat.pixels, model)
-        if pixels % flat.pixels == 0 and cost <= COPY_COST * waste * dot_cost(tile.vectors, tile.pixels, model):
-            return ConvPlan(flat, flat=True, columns=pixels, rows=None)
+        padded = ceil_div(pixels, flat.pixels) * flat.pixels
+        waste = columns / shape.out_width * pixels / padded
+        if dot_cost(flat.vectors, flat.pixels, model) <= COPY_COST * waste * dot_cost(tile.vectors, tile.pixels, model):
+            return ConvPlan(flat, flat=True, columns=padded, rows=None)
     row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin
     return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
 

@@ -1,16 +1,18 @@
 """Products of bytes summed in int32 by one instruction, as tensor intrinsics.
 
-A step multiplies `DEPTH` channels. `channels` sums over input channels, for convolutions and dense layers; `taps` sums
-over neighbouring pixels of each channel, for depthwise convolutions.
+`channels` sums over `DEPTH` input channels of a pixel, for convolutions and dense layers: C[p, b] += A[p, i] * W[b, i].
+`taps` sums over `DEPTH` neighbouring pixels of each channel, for depthwise convolutions: C[b] += A[i, b] * W[b, i].
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from tvm import tirx
 from tvm.s_tir import TensorIntrin
-from tvm.script import tirx as T
+from tvm.script import tirx as T  # noqa: N812 (the name its parser expects)
 
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -18,37 +20,33 @@ DEPTH = 4
 """Bytes of an int32 lane."""
 VNNI = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbusd.256", 4: "llvm.x86.avx512.vpdpbusd.128"}
 SDOT = "llvm.aarch64.neon.sdot.v4i32.v16i8"
-
-
-def supported(model: TargetModel) -> bool:
-    """Whether there are intrinsics for the CPU."""
-    return model.dot_product != "none"
+NEON_PIXELS = 4
+NEON_STRIDES = (1, 2)
+"""Distances between pixels that NEON brings together by one shuffle at most."""
 
 
 def pixels_of_step(model: TargetModel) -> int:
     """Return how many pixels one `channels` intrinsic covers: NEON's takes its bytes from lanes of one register."""
-    return 4 if model.isa == "neon" else 1
+    return NEON_PIXELS if model.isa == "neon" else 1
 
 
-def channels(model: TargetModel, block: int) -> str:
-    """Return the name of the intrinsic C[p, b] += sum_i A[p, i] * W[b, i] for one vector of `block` channels."""
-    return _sdot_lanes() if model.isa == "neon" else _vnni_broadcast(block)
+def channels(model: TargetModel, block: int, stride: int = 1) -> str:
+    """Return the name of the intrinsic for one vector of `block` output channels and pixels `stride` apart."""
+    return _sdot_channels(stride) if model.isa == "neon" else _vnni_channels(block)
 
 
 def taps(model: TargetModel, block: int) -> str:
-    """Return the name of the intrinsic C[b] += sum_i A[i, b] * W[b, i]; A are `DEPTH` pixels in memory order."""
-    return _sdot_taps() if model.isa == "neon" else _vnni_taps(block)
+    """Return the name of the intrinsic for one vector of `block` channels."""
+    return _taps(model.isa == "neon", block)
 
 
 @cache
-def _vnni_broadcast(block: int) -> str:
-    width, all_bytes, unsigned = f"int32x{block}", f"int8x{4 * block}", "uint8x4"
-
+def _vnni_channels(block: int) -> str:
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, w: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
-        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)
-        C = T.match_buffer(c, (block,), "int32", offset_factor=1)
+        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)  # noqa: N806
+        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)  # noqa: N806
+        C = T.match_buffer(c, (block,), "int32", offset_factor=1)  # noqa: N806
         with T.sblock("root"):
             T.reads(C[0:block], A[0:4], W[0:block, 0:4])
             T.writes(C[0:block])
@@ -57,37 +55,82 @@ def _vnni_broadcast(block: int) -> str:
                     vi, vk = T.axis.remap("SR", [i, k])
                     C[vi] = C[vi] + T.cast(A[vk], "int32") * T.cast(W[vi, vk], "int32")
 
+    dot = _dot(VNNI[block], block)
+
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, w: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
-        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)
-        C = T.match_buffer(c, (block,), "int32", offset_factor=1)
+        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)  # noqa: N806
+        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)  # noqa: N806
+        C = T.match_buffer(c, (block,), "int32", offset_factor=1)  # noqa: N806
         with T.sblock("root"):
             T.reads(C[0:block], A[0:4], W[0:block, 0:4])
             T.writes(C[0:block])
-            C[T.ramp(T.int32(0), 1, block)] = T.call_llvm_pure_intrin(
-                T.llvm_lookup_intrinsic_id(VNNI[block]),
-                C.vload([0], width),
-                T.reinterpret(
-                    T.broadcast(T.reinterpret(A.vload([0], unsigned), dtype="int32"), block), dtype=all_bytes
-                ),
-                W.vload([0, 0], dtype=all_bytes),
-                dtype=width,
+            C[T.ramp(T.int32(0), 1, block)] = dot(
+                C.vload([0], f"int32x{block}"),
+                T.broadcast(T.reinterpret(A.vload([0], "uint8x4"), dtype="int32"), block),
+                W.vload([0, 0], f"int8x{4 * block}"),
             )
 
-    return _register(f"edgec_vnni_{block}", description, implementation)
+    return _register(f"edgec_vnni_channels_{block}", description, implementation)
 
 
 @cache
-def _vnni_taps(block: int) -> str:
-    width, all_bytes, unsigned = f"int32x{block}", f"int8x{4 * block}", f"uint8x{4 * block}"
-    order = [pixel * block + channel for channel in range(block) for pixel in range(4)]
+def _sdot_channels(stride: int) -> str:
+    span = (NEON_PIXELS - 1) * stride + 1
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, w: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4, block), "uint8", offset_factor=1)
-        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)
-        C = T.match_buffer(c, (block,), "int32", offset_factor=1)
+        A = T.match_buffer(a, (span, 4), "int8", offset_factor=1)  # noqa: N806
+        W = T.match_buffer(w, (4, 4), "int8", offset_factor=1)  # noqa: N806
+        C = T.match_buffer(c, (4, 4), "int32", offset_factor=1)  # noqa: N806
+        with T.sblock("root"):
+            T.reads(C[0:4, 0:4], A[0:span, 0:4], W[0:4, 0:4])
+            T.writes(C[0:4, 0:4])
+            for p, i, k in T.grid(4, 4, 4):
+                with T.sblock("update"):
+                    vp, vi, vk = T.axis.remap("SSR", [p, i, k])
+                    C[vp, vi] = C[vp, vi] + T.cast(A[vp * stride, vk], "int32") * T.cast(W[vi, vk], "int32")
+
+    dot, pixel = _dot(SDOT, 4), _pixel_of(stride)
+
+    @T.prim_func(s_tir=True, private=True)
+    def implementation(a: T.handle, w: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (span, 4), "int8", offset_factor=1)  # noqa: N806
+        W = T.match_buffer(w, (4, 4), "int8", offset_factor=1)  # noqa: N806
+        C = T.match_buffer(c, (4, 4), "int32", offset_factor=1)  # noqa: N806
+        with T.sblock("root"):
+            T.reads(C[0:4, 0:4], A[0:span, 0:4], W[0:4, 0:4])
+            T.writes(C[0:4, 0:4])
+            C[0, T.ramp(T.int32(0), 1, 4)] = dot(C.vload([0, 0], "int32x4"), pixel(A, 0), W.vload([0, 0], "int8x16"))
+            C[1, T.ramp(T.int32(0), 1, 4)] = dot(C.vload([1, 0], "int32x4"), pixel(A, 1), W.vload([0, 0], "int8x16"))
+            C[2, T.ramp(T.int32(0), 1, 4)] = dot(C.vload([2, 0], "int32x4"), pixel(A, 2), W.vload([0, 0], "int8x16"))
+            C[3, T.ramp(T.int32(0), 1, 4)] = dot(C.vload([3, 0], "int32x4"), pixel(A, 3), W.vload([0, 0], "int8x16"))
+
+    return _register(f"edgec_sdot_channels_{stride}", description, implementation)
+
+
+def _pixel_of(stride: int) -> Callable[[Any, int], Any]:
+    """Return how to broadcast the four channels of one of four pixels: LLVM makes it the lane of the product."""
+
+    def pixel(buffer: Any, index: int) -> Any:
+        first = tirx.reinterpret("int32x4", buffer.vload([0, 0], "int8x16"))
+        lanes = [first]
+        if stride == 2:
+            lanes.append(tirx.reinterpret("int32x4", buffer.vload([4, 0], "int8x16")))
+        return tirx.Broadcast(tirx.Shuffle(lanes, [index * stride]), 4)
+
+    return pixel
+
+
+@cache
+def _taps(neon: bool, block: int) -> str:
+    unsigned = "int8" if neon else "uint8"
+
+    @T.prim_func(s_tir=True, private=True)
+    def description(a: T.handle, w: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (4, block), unsigned, offset_factor=1)  # noqa: N806
+        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)  # noqa: N806
+        C = T.match_buffer(c, (block,), "int32", offset_factor=1)  # noqa: N806
         with T.sblock("root"):
             T.reads(C[0:block], A[0:4, 0:block], W[0:block, 0:4])
             T.writes(C[0:block])
@@ -96,23 +139,37 @@ def _vnni_taps(block: int) -> str:
                     vi, vk = T.axis.remap("SR", [i, k])
                     C[vi] = C[vi] + T.cast(A[vk, vi], "int32") * T.cast(W[vi, vk], "int32")
 
+    dot = _dot(SDOT if neon else VNNI[block], block)
+    order = [pixel * block + channel for channel in range(block) for pixel in range(4)]
+
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, w: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4, block), "uint8", offset_factor=1)
-        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)
-        C = T.match_buffer(c, (block,), "int32", offset_factor=1)
+        A = T.match_buffer(a, (4, block), unsigned, offset_factor=1)  # noqa: N806
+        W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)  # noqa: N806
+        C = T.match_buffer(c, (block,), "int32", offset_factor=1)  # noqa: N806
         with T.sblock("root"):
             T.reads(C[0:block], A[0:4, 0:block], W[0:block, 0:4])
             T.writes(C[0:block])
-            C[T.ramp(T.int32(0), 1, block)] = T.call_llvm_pure_intrin(
-                T.llvm_lookup_intrinsic_id(VNNI[block]),
-                C.vload([0], width),
-                T.reinterpret(T.Shuffle([A.vload([0, 0], unsigned)], order), dtype=all_bytes),
-                W.vload([0, 0], dtype=all_bytes),
-                dtype=width,
+            C[T.ramp(T.int32(0), 1, block)] = dot(
+                C.vload([0], f"int32x{block}"),
+                T.Shuffle([A.vload([0, 0], f"{unsigned}x{4 * block}")], order),
+                W.vload([0, 0], f"int8x{4 * block}"),
             )
 
-    return _register(f"edgec_vnni_taps_{block}", description, implementation)
+    return _register(f"edgec_{'sdot' if neon else 'vnni'}_taps_{block}", description, implementation)
+
+
+def _dot(instruction: str, block: int) -> Callable[[Any, Any, Any], Any]:
+    """Return the instruction as a function of sums, activations and weights."""
+    sums, all_bytes = f"int32x{block}", f"int8x{DEPTH * block}"
+
+    def dot(accumulators: Any, activations: Any, weights: Any) -> Any:
+        activations = tirx.reinterpret(all_bytes, activations)
+        # NEON's is commutative; taking the activations last lets LLVM take them from a lane.
+        factors = (weights, activations) if instruction == SDOT else (activations, weights)
+        return tirx.call_llvm_pure_intrin(sums, instruction, accumulators, *factors)
+
+    return dot
 
 
 def _register(name: str, description: Any, implementation: Any) -> str:

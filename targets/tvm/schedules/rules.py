@@ -12,6 +12,7 @@ from edgec.targets.tvm.schedules import (
     bytes_plain,
     conv,
     conv_int8,
+    dense_int8,
     depthwise_int8,
     global_pool,
     injective,
@@ -37,6 +38,7 @@ class Rule:
 RULES = (
     Rule("conv_int8", lambda node, _: conv_int8.match(node), conv_int8.lower),
     Rule("depthwise_int8", lambda node, _: depthwise_int8.match(node), depthwise_int8.lower),
+    Rule("dense_int8", lambda node, _: dense_int8.match(node), dense_int8.lower),
     Rule("pack_bytes", lambda node, _: bytes_plain.match_pack(node), bytes_plain.lower_pack),
     Rule("bytes", lambda node, _: bytes_plain.match(node), plain.lower),
     Rule("depthwise", lambda node, _: window.match_depthwise(node), window.lower_depthwise),
@@ -61,7 +63,7 @@ def rule_of(node: Node, model: TargetModel) -> str | None:
 
 def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
     """Whether `node` may join the region of `anchor`, whose rule works on plain tensors."""
-    if rule in ("bytes", "matmul", "plain"):
+    if rule in ("bytes", "dense_int8", "matmul", "plain"):
         return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
     whole, columns = matrix_of(anchor.args[0].shape)
     if rows.reduces_rows(node):
