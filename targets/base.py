@@ -42,13 +42,17 @@ class Lowered:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a back end says of one node: `reason` names the rewrite or the obstacle, empty if it is just supported."""
+    """What a back end says of one node: `reason` names the rewrite or the obstacle, empty if it is just supported.
+
+    `device` tells where it could run if the board has more than one, and why not on the more economical one.
+    """
 
     where: str
     op_type: str
     verdict: Literal["supported", "rewritten", "refused"]
     reason: str = ""
     remedy: str = ""
+    device: str = ""
 
 
 class Runner(Protocol):

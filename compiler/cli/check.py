@@ -28,12 +28,19 @@ def command(
         print_json({"model": result.model, "target": result.board.name, "legal": result.ok, "findings": findings})
         raise typer.Exit(0 if result.ok else 1)
     table = Table("node", "operator", "verdict", "rewrite or reason", box=None, pad_edge=False)
+    devices = any(finding.device for finding in result.findings)
+    if devices:
+        table.add_column("DLA or GPU")
     for finding in result.findings:
         if all or finding.verdict != "supported":
             reason = f"{finding.reason}. {finding.remedy}" if finding.remedy else finding.reason
-            table.add_row(finding.where, finding.op_type, finding.verdict, reason)
+            row = [finding.where, finding.op_type, finding.verdict, reason]
+            table.add_row(*row, *[finding.device] * devices)
     if table.row_count:
         stdout.print(table, markup=False)
     counts = ", ".join(f"{result.counts[verdict]} {verdict}" for verdict in ("supported", "rewritten", "refused"))
     stdout.print(f"{result.model} on {result.board.name}: {counts}", highlight=False, markup=False)
+    if devices:
+        count = sum(finding.device == "DLA" for finding in result.findings)
+        stdout.print(f"{count} of {len(result.findings)} could run on the DLA; --all says which", highlight=False)
     raise typer.Exit(0 if result.ok else 1)

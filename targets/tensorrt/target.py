@@ -21,6 +21,7 @@ from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.calibration import cache_text
 from edgec.targets.tensorrt.check import check
+from edgec.targets.tensorrt.dla import with_devices
 from edgec.targets.tensorrt.latency import estimate_for, summary
 from edgec.targets.tensorrt.limits import limits_for
 from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspace_mib
@@ -31,6 +32,8 @@ from edgec.targets.tensorrt.runner import open_engine
 MODEL, CACHE = "model.onnx", "calibration.cache"
 ON_BOARD = "onboard"
 """Folder of the artefact with the modules of build_engine.py."""
+CPP = "cpp"
+"""Folder of the artefact with the C++ runner."""
 AT_TOP = ("build_engine.py", "build.sh")
 
 
@@ -56,7 +59,7 @@ class TensorRTTarget:
             BadOption: The board file lacks TensorRT's version.
         """
         limits = limits_for(tensorrt_of(board))
-        return (*check_whole(model, limits, board), *check(model, limits))
+        return (*check_whole(model, limits, board), *with_devices(check(model, limits), model, board, limits))
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Write model.onnx, legal for the board's TensorRT, and what builds the engine there.
@@ -152,3 +155,7 @@ def write_scripts(folder: Path, at_top: Collection[str] = AT_TOP) -> None:
             shutil.copyfile(path, place / entry.name)
     for name in at_top:
         (folder / name).chmod(0o755)
+    (folder / CPP).mkdir()
+    for entry in resources.files("edgec.targets.tensorrt.cpp").iterdir():
+        if entry.name.endswith((".cc", ".hpp", ".txt")):
+            (folder / CPP / entry.name).write_bytes(entry.read_bytes())

@@ -56,6 +56,16 @@ def test_an_input_type_is_refused_before_the_nodes() -> None:
     assert (first.where, first.verdict) == ("input 'x'", "refused")
 
 
+def test_a_board_with_a_dla_says_what_would_run_there(tmp_path: Path) -> None:
+    """On Xavier, HardSwish becomes HardSigmoid and Mul only before TensorRT 8.5; no DLA has it."""
+    path = str(written(tmp_path, HARD_SWISH))
+    findings = check_model(path, target="jetson-xavier-nx").findings
+    assert findings[1].device == "GPU: HardSwish is not a layer of the DLA"
+    result = CliRunner().invoke(app, ["check", path, "-t", "jetson-xavier-nx", "--all"])
+    assert "0 of 2 could run on the DLA" in result.stdout
+    assert check_model(path, target="jetson-tx2").findings[0].device == ""
+
+
 def test_unknown_target_is_an_error() -> None:
     with pytest.raises(BadOption, match="unknown target"):
         check_model(model(HARD_SWISH), target="jetson-tx3")
