@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from edgec.errors import BadOption
 from edgec.options import Precision
 from edgec.record import Record
 from edgec.targets.board import Board
@@ -29,13 +30,17 @@ def compile_library(
 
     Raises:
         UnsupportedModel: An operator cannot be imported; names it and its nodes.
-        BadOption: LLVM does not know the board's CPU.
+        BadOption: LLVM does not know the board's CPU, or the CPU cannot convert to `precision`.
     """
     resolved = resolve(board)
+    flags = needed_flags(resolved)
+    if precision == "fp16" and not {"asimd", "f16c"} & set(flags):
+        problem = f"precision fp16 on {board.name}: its CPU ({resolved.cpu}) has no instructions that convert to fp16"
+        raise BadOption(problem, remedy="Compile it with --precision fp32.")
     with record.stage("import into TVM"):
         module = to_relax(model)
     with record.stage("lower"):
-        module = lower_relax(module, board)
+        module = lower_relax(module, board, precision)
     with tempfile.TemporaryDirectory(prefix="edgec-") as scratch:
         with record.stage("generate code"):
             built = build(module, resolved, Path(scratch))
@@ -45,6 +50,6 @@ def compile_library(
     return {
         "cpu": resolved.cpu,
         "cpu_features": list(resolved.features),
-        "cpu_flags": needed_flags(resolved),
+        "cpu_flags": flags,
         "sorts": sorts,
     }

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgec.targets.base import Lowered, LoweringContext
 from edgec.targets.tvm import compile_cache
+from edgec.targets.tvm.half_range import check_range
 from edgec.targets.tvm.runner_build import build_runner, install_example
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_folder
 from edgec.targets.tvm.wheels import installed_versions
@@ -23,6 +24,9 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     options, record, library = context.options, context.record, context.folder / LIBRARY
     # Tasks are shared out among as many threads as will run them.
     board = context.board.model_copy(update={"threads": options.threads or context.board.threads})
+    if options.precision == "fp16":
+        with record.stage("range of values"):
+            check_range(model, context.golden_inputs)
     runtime = runtime_folder(board, options.runtime_wheel, record)
     key = compile_cache.key_of(model, board, options) if options.cache else ""
     facts = compile_cache.take(key, library) if key else None

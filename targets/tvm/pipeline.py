@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax, tirx
 
+from edgec.options import Precision
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.regions.emit import Emitter
+from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
 from edgec.targets.tvm.regions.grow import grow_regions
 from edgec.targets.tvm.regions.normalize import normalize
+from edgec.targets.tvm.regions.quantized import place_integers, read_quantization
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.generic import schedule_function
 from edgec.targets.tvm.schedules.rules import fits_plain, rule_of
@@ -28,9 +31,12 @@ class LoweredModule:
     report: LoweringReport
 
 
-def lower_relax(mod: tvm.IRModule, board: Board) -> tvm.IRModule:
-    """Return `mod` with every function scheduled for the CPU of `board`, ready for `relax.build`."""
-    return lower_with_report(mod, target_model(board), llvm_target(resolve(board))).module
+def lower_relax(mod: tvm.IRModule, board: Board, precision: Precision = "fp32") -> tvm.IRModule:
+    """Return `mod` with every function scheduled for the CPU of `board`, ready for `relax.build`.
+
+    With fp16, inputs and outputs stay fp32; see `TargetModel.at_precision` for what becomes half precision.
+    """
+    return lower_with_report(mod, target_model(board).at_precision(precision), llvm_target(resolve(board))).module
 
 
 def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.Target) -> LoweredModule:
@@ -44,18 +50,19 @@ def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.
     report = LoweringReport()
     with target:
         prepared = tvm.transform.Sequential(
-            [
-                relax.transform.DecomposeOpsForInference(),
-                relax.transform.FoldConstant(),
-                relax.transform.CanonicalizeBindings(),
-            ]
+            [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
         )(mod)
         graph = read_graph(prepared["main"])
+        quantized = graph is not None and read_quantization(graph, model)
+        if graph is not None and not fold(graph) and not quantized:
+            prepared = relax.transform.FoldConstant()(prepared)
+            graph = read_graph(prepared["main"])
         if graph is None or not graph.is_static:
             # TVM's fusion fails on some shapes known only at run time; its own pipeline, later, does not fuse them.
             report.refuse("regions", "main", None, "a shape is known only at run time, or control flow")
             return LoweredModule(mod, report)
         normalize(graph)
+        place_integers(graph)
         weigh(graph, model)
         regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
         if any(region.rule for region in regions):

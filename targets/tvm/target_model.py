@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from edgec.options import Precision
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import features, resolve
 
 Isa = Literal["avx512", "avx2", "sse", "neon"]
 DotProduct = Literal["none", "vnni", "sdot", "smmla"]
+Float = Literal["float32", "float16"]
 
 DOUBLE_PUMPED = frozenset({"znver4"})
 """CPUs that issue a 512-bit operation as two halves: vectors of half the width have the same peak."""
@@ -23,7 +25,7 @@ CPU_CACHE_FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
 
 @dataclass(frozen=True)
 class TargetModel:
-    """A CPU as the tile choice sees it; sizes in bytes, `lanes` counts fp32 elements of one vector register."""
+    """A CPU as the tile choice sees it; sizes in bytes, `lanes` counts elements of `arithmetic` in one vector."""
 
     isa: Isa
     lanes: int
@@ -36,11 +38,40 @@ class TargetModel:
     dot_product: DotProduct = "none"
     half_width_same_peak: bool = False
     fp16_arithmetic: bool = False
+    """Whether it has multiply-adds of fp16 vectors."""
+    storage: Float = "float32"
+    """Type of packed activations, and of the weights, in memory."""
+    arithmetic: Float = "float32"
+    """Type in which convolutions and matrix products multiply and add up."""
 
     @property
     def multiplies_by_lane(self) -> bool:
         """Whether a multiply-add can take one lane of a vector register as scalar (NEON's `fmla` by element)."""
         return self.isa == "neon"
+
+    @property
+    def byte_type(self) -> Literal["uint8", "int8"] | None:
+        """Type of the activations that integer kernels multiply with int8 weights; None: there are no such kernels."""
+        if self.dot_product == "none":
+            return None
+        return "int8" if self.isa == "neon" else "uint8"
+
+    @property
+    def converts(self) -> bool:
+        """Whether what is loaded has another type than what is multiplied."""
+        return self.storage != self.arithmetic
+
+    def stored(self, dtype: str) -> str:
+        """Return the type in which packed values of `dtype` lie in memory."""
+        return self.storage if dtype == "float32" else dtype
+
+    def at_precision(self, precision: Precision) -> TargetModel:
+        """Return the model that keeps floats, and multiplies them where the CPU can, as `precision` says."""
+        if precision != "fp16":
+            return self
+        if self.fp16_arithmetic:
+            return replace(self, lanes=2 * self.lanes, storage="float16", arithmetic="float16")
+        return replace(self, storage="float16")
 
 
 def target_model(board: Board) -> TargetModel:

@@ -12,6 +12,7 @@ from tvm.s_tir.schedule import ScheduleError
 from edgec.targets.tvm.regions.expression import packed_shape
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.quantized import DEQUANTIZE
 from edgec.targets.tvm.regions.restore import restore
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.injective import pack_function, unpack_function
@@ -74,7 +75,9 @@ class Emitter:
             return
         arguments = [self._argument(operand) for operand in kernel.operands]
         name = "_".join([kernel.rule, *(member.op.rsplit(".", 1)[-1] for member in region.members[1:3])])
-        value = self._call(kernel.function, name, arguments, self._result_shape(kernel), kernel.rule, kernel.detail)
+        dtype = self.model.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
+        shape = self._result_shape(kernel)
+        value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype)
         (self.packed if kernel.packed else self.plain)[id(region.tail)] = value
 
     def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
@@ -83,11 +86,11 @@ class Emitter:
         return packed_shape(kernel.shape, block_of(kernel.shape[1], self.model))
 
     def _call(
-        self, function: Any, name: str, arguments: list[Any], shape: tuple[int, ...], rule: str, detail: str
+        self, function: Any, name: str, arguments: list[Any], shape: tuple[int, ...], rule: str, detail: str, dtype: str
     ) -> Any:
         variable = self.builder.add_func(function, name)
         self.report.add(variable.name_hint, rule, detail)
-        return self.builder.emit(relax.call_tir(variable, arguments, out_ty=relax.TensorType(list(shape), "float32")))
+        return self.builder.emit(relax.call_tir(variable, arguments, out_ty=relax.TensorType(list(shape), dtype)))
 
     def _argument(self, operand: Operand) -> Any:
         if isinstance(operand.source, np.ndarray):
@@ -95,19 +98,25 @@ class Emitter:
         return self._as_packed(operand.source) if operand.packed else self._as_plain(operand.source)
 
     def _as_plain(self, node: Node) -> Any:
+        if node.op == DEQUANTIZE and id(node) not in self.plain and id(node) not in self.packed:
+            self._emit_kernel(Region("elementwise" if node.packed else "plain", [node]))
         if id(node) not in self.plain:
             assert node.shape is not None
             shape: Any = node.shape
-            function = unpack_function(shape, self.model)
-            self.plain[id(node)] = self._call(function, "unpack", [self.packed[id(node)]], shape, "unpack", "")
+            function = unpack_function(shape, self.model, node.dtype)
+            source = self.packed[id(node)]
+            self.plain[id(node)] = self._call(function, "unpack", [source], shape, "unpack", "", node.dtype)
         return self.plain[id(node)]
 
     def _as_packed(self, node: Node) -> Any:
+        if node.op == DEQUANTIZE and node.packed and id(node) not in self.packed:
+            self._emit_kernel(Region("elementwise", [node]))
         if id(node) not in self.packed:
             shape: Any = node.shape
             result = packed_shape(shape, block_of(shape[1], self.model))
-            function = pack_function(shape, self.model)
-            self.packed[id(node)] = self._call(function, "pack", [self._as_plain(node)], result, "pack", "")
+            function = pack_function(shape, self.model, node.dtype)
+            source, dtype = self._as_plain(node), self.model.stored(node.dtype)
+            self.packed[id(node)] = self._call(function, "pack", [source], result, "pack", "", dtype)
         return self.packed[id(node)]
 
     def _emit_call(self, node: Node) -> None:

@@ -10,7 +10,9 @@ from tvm import te
 
 from edgec.targets.tvm.regions.elementwise import BINARY, UNARY, clip, leaky_relu
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.schedules.kernel import Operand, f32
+from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE, scaling_of
+from edgec.targets.tvm.schedules.kernel import Operand, f32, widened
+from edgec.targets.tvm.schedules.requantize import dequantize, quantize
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -44,10 +46,13 @@ class PackedExpression:
         self._keep: list[Any] = []
 
     def at(self, index: tuple[Any, ...], anchor_value: Any | None) -> Any:
-        """Return the tail's value at packed `index`; `anchor_value` is the anchor's there, None: it is elementwise."""
+        """Return the tail's value at packed `index`, in the type it is stored in.
+
+        `anchor_value` is the anchor's there; None: it is elementwise.
+        """
         memo: dict[int, Any] = {}
         if anchor_value is not None:
-            memo[id(self.anchor)] = anchor_value
+            memo[id(self.anchor)] = widened(anchor_value)
 
         def value(arg: Any) -> Any:
             if isinstance(arg, np.ndarray):
@@ -56,14 +61,18 @@ class PackedExpression:
                 memo[id(arg)] = apply(arg, value) if id(arg) in self.members else self._external(arg)(*index)
             return memo[id(arg)]
 
-        return value(self.tail)
+        return value(self.tail).astype(self.model.stored(self.tail.dtype))
 
     def _external(self, node: Node) -> Callable[..., Any]:
+        if node.op == DEQUANTIZE:
+            read = self._external(node.args[0])
+            return lambda *index: apply(node, lambda _: read(*index))
         if id(node) not in self._known:
             assert node.shape is not None
             block = block_of(node.shape[1], self.model)
             flat = self.flat and node.shape[2:] == self.shape[2:]
-            self._add(node, packed_shape(node.shape, block, flat=flat), Operand(node, packed=True), flat, node.shape)
+            extents, stored = packed_shape(node.shape, block, flat=flat), self.model.stored(node.dtype)
+            self._add(node, extents, stored, Operand(node, packed=True), flat, node.shape)
         return self._known[id(node)]
 
     def _constant(self, array: Array) -> Callable[..., Any]:
@@ -75,11 +84,13 @@ class PackedExpression:
                 full = full.reshape(*full.shape[:2], 1, -1)
             packed = pack_channels(full, self.block if full.shape[1] > 1 else 1)
             shape = (full.shape[0], full.shape[1], *self.shape[2:]) if packed.shape[3] > 1 and self.flat else full.shape
-            self._add(array, packed.shape, Operand(packed), False, shape)
+            self._add(array, packed.shape, "float32", Operand(packed), False, shape)
         return self._known[id(array)]
 
-    def _add(self, key: Any, extents: tuple[int, ...], operand: Operand, flat: bool, shape: tuple[int, ...]) -> None:
-        tensor = te.placeholder(extents, name=f"in{len(self.tensors)}")
+    def _add(
+        self, key: Any, extents: tuple[int, ...], dtype: str, operand: Operand, flat: bool, shape: tuple[int, ...]
+    ) -> None:
+        tensor = te.placeholder(extents, dtype, name=f"in{len(self.tensors)}")
         self.tensors.append(tensor)
         self.operands.append(operand)
         if flat:
@@ -91,7 +102,7 @@ class PackedExpression:
             c, b = (0, 0) if one_channel else (c, b)
             h = 0 if extents[2] == 1 else h
             w = 0 if extents[3] == 1 else w
-            return tensor[n, c, h, w, 0 if extents[4] == 1 else b]
+            return widened(tensor[n, c, h, w, 0 if extents[4] == 1 else b])
 
         self._known[id(key)] = read
 
@@ -105,6 +116,11 @@ def apply(node: Node, value: Callable[[Any], Any]) -> Any:
     if node.op == "relax.clip":
         low, high = (float(bound.value) for bound in node.args[1:3])
         return clip(value(node.args[0]), low, high)
+    if node.op in (QUANTIZE, DEQUANTIZE):
+        scaling = scaling_of(node)
+        if node.op == QUANTIZE:
+            return quantize(value(node.args[0]), scaling.scale, scaling.zero_point, node.dtype)
+        return dequantize(value(node.args[0]), scaling.scale, scaling.zero_point)
     return leaky_relu(value(node.args[0]), float(node.attrs.alpha))
 
 

@@ -27,7 +27,16 @@ from edgec.targets.tvm.schedules.conv_plan import (
     plan,
     window_weights,
 )
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.kernel import (
+    Kernel,
+    Operand,
+    find_block,
+    finish,
+    floordiv,
+    floormod,
+    padded_stage,
+    widened,
+)
 from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of, ceil_div, divisors, reduction_step
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -48,16 +57,17 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     block = block_of(shape.out, model)
     weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
     step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
-    packed = pack_weights(weights, step, block, choice.tile.vectors)
+    packed = pack_weights(weights, step, block, choice.tile.vectors).astype(model.storage)
     bias = pack_bias(node.facts["bias"], block)
 
     source = _source_tensor(shape, choice, model)
-    weight_tensor, bias_tensor = te.placeholder(packed.shape, name="weights"), te.placeholder(bias.shape, name="bias")
+    weight_tensor = te.placeholder(packed.shape, model.storage, name="weights")
+    bias_tensor = te.placeholder(bias.shape, name="bias")
     conv = _reduction(source, weight_tensor, shape, choice, step, model)
     expression = PackedExpression(region.members, model, flat=choice.flat)
     out = te.compute(
         packed_shape(expression.shape, block, flat=choice.flat),
-        lambda *i: expression.at(i, conv(*i) + bias_tensor[i[1], i[4]]),
+        lambda *i: expression.at(i, widened(conv(*i)) + bias_tensor[i[1], i[4]]),
         name="out",
     )
     function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
@@ -67,7 +77,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         unflatten(sch, shape.out_width, ["source"], reader)
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
-    detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    detail = f"{shape}: {choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv", detail=detail)
 
 
@@ -75,7 +85,8 @@ def _source_tensor(shape: ConvShape, choice: ConvPlan, model: TargetModel) -> te
     plain = (shape.batch, shape.cin, shape.height, shape.width)
     if not shape.packed_input:
         return te.placeholder(plain, name="source")
-    return te.placeholder(packed_shape(plain, block_of(shape.cin, model), flat=choice.flat), name="source")
+    extents = packed_shape(plain, block_of(shape.cin, model), flat=choice.flat)
+    return te.placeholder(extents, model.storage, name="source")
 
 
 def _reduction(
@@ -91,8 +102,9 @@ def _reduction(
     if not choice.flat:
         height = (shape.out_height - 1) * sh + (rows - 1) * dh + 1
         width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
-        if any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height:
-            source = _pad(source, shape, max(height, 1), width)
+        grows = any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height
+        if grows or str(source.dtype) != model.arithmetic:
+            source = _pad(source, shape, max(height, 1), width, model)
     rc, rb = te.reduce_axis((0, span * group_cin // step), "rc"), te.reduce_axis((0, step), "rb")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
 
@@ -110,19 +122,23 @@ def _reduction(
         (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
         lambda n, k, h, w, b: te.sum(
             read(n, k, h * sh + r * dh, w * sw + s * dw)
-            * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b],
+            * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b].astype(model.arithmetic),
             axis=[rc, r, s, rb],
         ),
         name="conv",
     )
 
 
-def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int) -> te.Tensor:
+def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, model: TargetModel) -> te.Tensor:
+    """Return `source` padded to `height` x `width`, in the type it is multiplied in."""
     top, left = shape.padding[:2]
-    lead = [int(extent) for extent in source.shape[:2]]
-    if shape.packed_input:
-        return padded_stage(source, (*lead, height, width, int(source.shape[4])), (0, 0, top, left, 0), 0.0)
-    return padded_stage(source, (*lead, height, width), (0, 0, top, left), 0.0)
+    lead, lanes = source.shape[:2], source.shape[4:]
+    extents, before = (*lead, height, width, *lanes), (0, 0, top, left, *(0 for _ in lanes))
+
+    def read(*index: Any) -> Any:
+        return source(*index).astype(model.arithmetic)
+
+    return padded_stage(source, [int(extent) for extent in extents], before, 0.0, read, source.shape)
 
 
 def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool) -> Schedule:

@@ -43,6 +43,20 @@ class ConvShape:
     groups: int
     packed_input: bool
 
+    def __str__(self) -> str:
+        size, kernel = f"{self.out}x{self.out_height}x{self.out_width}", "x".join(map(str, self.kernel))
+        marks = "".join(f" {name}{'x'.join(map(str, pair))}" for name, pair in self._uncommon())
+        return f"{self.cin}x{self.height}x{self.width} > {size}, {kernel}{marks}"
+
+    def _uncommon(self) -> list[tuple[str, tuple[int, ...]]]:
+        marks = [
+            ("/", self.strides),
+            ("dilated ", self.dilation),
+            ("groups ", (self.groups,)),
+            ("batch ", (self.batch,)),
+        ]
+        return [(name, values) for name, values in marks if any(value != 1 for value in values)]
+
     @property
     def pointwise(self) -> bool:
         """Whether each output pixel reads the one input pixel at its own place."""
@@ -103,7 +117,7 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     work = tuple(float(group_span(shape, vectors * block)) for vectors in range(1, MAX_VECTORS + 1))
     rows_tile = conv_tile(blocks, shape.out_width, block, model, work=work)
     columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
-    if shape.pointwise:
+    if shape.pointwise and not model.converts:  # converted rows are a copy
         pixels = shape.out_height * shape.out_width
         tile = conv_tile(blocks, pixels, block, model, exact=True, work=work)
         waste = columns / shape.out_width

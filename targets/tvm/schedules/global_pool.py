@@ -8,7 +8,7 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish, widened
 from edgec.targets.tvm.schedules.tiles import block_of
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -24,10 +24,10 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     plain = node.args[0].shape
     block = block_of(plain[1], model)
     batch, blocks, height, width, _ = packed_shape(plain, block)
-    source = te.placeholder((batch, blocks, height, width, block), name="source")
+    source = te.placeholder((batch, blocks, height, width, block), model.storage, name="source")
     rh, rw = te.reduce_axis((0, height), "rh"), te.reduce_axis((0, width), "rw")
     rows = te.compute(
-        (batch, blocks, width, block), lambda n, c, w, b: te.sum(source[n, c, rh, w, b], axis=rh), name="rows"
+        (batch, blocks, width, block), lambda n, c, w, b: te.sum(widened(source[n, c, rh, w, b]), axis=rh), name="rows"
     )
     total = te.compute(
         (batch, blocks, 1, 1, block), lambda n, c, h, w, b: te.sum(rows[n, c, rw, b], axis=rw), name="total"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
@@ -16,18 +17,16 @@ from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.kernel import (
+    F32,
     PARALLEL_THRESHOLD,
     Kernel,
     Operand,
-    f32,
     finish,
     floordiv,
     floormod,
 )
 from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of
 from edgec.targets.tvm.target_model import TargetModel
-
-FLOAT_BYTES = 4
 
 
 def match_concat(node: Node) -> bool:
@@ -60,7 +59,7 @@ def lower_upsample(region: Region, model: TargetModel) -> Kernel:
     node = region.anchor
     high, wide = node.facts["factors"]
     expression = PackedExpression(region.members, model)
-    source = te.placeholder(packed_shape(node.args[0].shape, expression.block), name="source")
+    source = te.placeholder(packed_shape(node.args[0].shape, expression.block), model.storage, name="source")
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         return expression.at((n, c, h, w, b), source[n, c, floordiv(h, high), floordiv(w, wide), b])
@@ -77,7 +76,8 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
     for index, part in enumerate(region.anchor.args[0]):
         part_block = block_of(part.shape[1], model)
         run = math.gcd(run, math.gcd(part_block, first))
-        parts.append((te.placeholder(packed_shape(part.shape, part_block), name=f"part{index}"), first, part_block))
+        tensor = te.placeholder(packed_shape(part.shape, part_block), model.storage, name=f"part{index}")
+        parts.append((tensor, first, part_block))
         operands.append(Operand(part, packed=True))
         first += part.shape[1]
     if any(start % run for _, start, _ in parts):
@@ -100,21 +100,21 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
     last, start, part_block = parts[-1]
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
-        value = _guard_tail(value, first, block)
+        value = _guard_tail(value, first, block, model)
     kernel = _kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
     pixels = math.prod(expression.shape[2:])
     joins = len(region.members) == 1 and expression.shape[0] == 1
     if joins and all(part_block == block and start % block == 0 for _, start, part_block in parts):
-        offsets = [start * pixels * FLOAT_BYTES for _, start, _ in parts]
+        offsets = [start * pixels * np.dtype(model.storage).itemsize for _, start, _ in parts]
         return replace(kernel, function=kernel.function.with_attr(JOINS, offsets))
     return kernel
 
 
-def _guard_tail(value: Callable[..., Any], channels: int, block: int) -> Callable[..., Any]:
+def _guard_tail(value: Callable[..., Any], channels: int, block: int, model: TargetModel) -> Callable[..., Any]:
     """Return `value` with zeros past the last channel, where reading on would leave the last operand."""
 
     def guarded(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
-        return tirx.if_then_else(c * block + b < channels, value(n, c, h, w, b), f32(0.0))
+        return tirx.if_then_else(c * block + b < channels, value(n, c, h, w, b), tirx.const(0.0, model.storage))
 
     return guarded
 
@@ -126,7 +126,7 @@ def lower_interleave(region: Region, model: TargetModel) -> Kernel:
     expression = PackedExpression(region.members, model)
     block, channels = expression.block, expression.shape[1]
     phase_block = block_of(node.args[0].shape[1], model)
-    source = te.placeholder(packed_shape(node.args[0].shape, phase_block), name="source")
+    source = te.placeholder(packed_shape(node.args[0].shape, phase_block), model.storage, name="source")
     whole = channels % block == 0 and block == phase_block
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
@@ -144,22 +144,26 @@ def lower_interleave(region: Region, model: TargetModel) -> Kernel:
     )
 
 
-def unpack_function(shape: tuple[int, ...], model: TargetModel) -> Any:
+def unpack_function(shape: tuple[int, ...], model: TargetModel, dtype: str = F32) -> Any:
     """Return the function that copies a packed tensor of NCHW `shape` to plain layout."""
     block = block_of(shape[1], model)
-    source = te.placeholder(packed_shape(shape, block), name="source")
-    out = te.compute(shape, lambda n, c, h, w: source[n, floordiv(c, block), h, w, floormod(c, block)], name="out")
+    source = te.placeholder(packed_shape(shape, block), model.stored(dtype), name="source")
+    out = te.compute(
+        shape, lambda n, c, h, w: source[n, floordiv(c, block), h, w, floormod(c, block)].astype(dtype), name="out"
+    )
     return finish(schedule(Schedule(te.create_prim_func([source, out])), model, run=1 if shape[2:] != (1, 1) else None))
 
 
-def pack_function(shape: tuple[int, ...], model: TargetModel) -> Any:
+def pack_function(shape: tuple[int, ...], model: TargetModel, dtype: str = F32) -> Any:
     """Return the function that copies a plain NCHW tensor of `shape` to packed layout, zeros in spare lanes."""
     block = block_of(shape[1], model)
-    source = te.placeholder(shape, name="source")
+    source = te.placeholder(shape, dtype, name="source")
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         item = source[n, c * block + b, h, w]
-        return item if shape[1] % block == 0 else tirx.if_then_else(c * block + b < shape[1], item, f32(0.0))
+        if shape[1] % block:
+            item = tirx.if_then_else(c * block + b < shape[1], item, tirx.const(0, dtype))
+        return item.astype(model.stored(dtype))
 
     out = te.compute(packed_shape(shape, block), value, name="out")
     return finish(schedule(Schedule(te.create_prim_func([source, out])), model, run=1))

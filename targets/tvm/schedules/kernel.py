@@ -54,6 +54,16 @@ def find_block(schedule: Schedule, name: str) -> Any:
     return schedule.get_sblock(name) if name in present else None
 
 
+def widened(value: Any) -> Any:
+    """Return a half-precision expression in fp32, any other as it is: only products and their sums are fp16."""
+    return value.astype(F32) if type_of(value) == "float16" else value
+
+
+def type_of(value: Any) -> str:
+    """Return the element type of a TE expression."""
+    return str(value.dtype if hasattr(value, "dtype") else value.ty)
+
+
 def f32(value: float) -> Any:
     """Return a float constant."""
     return tirx.const(float(value), F32)
@@ -73,7 +83,7 @@ def padded_stage(
     source: te.Tensor,
     shape: Sequence[int],
     before: Sequence[int],
-    value: float,
+    value: float | tirx.PrimExpr,
     read: Callable[..., Any] | None = None,
     extents: Sequence[int] | None = None,
     name: str = "dp",
@@ -84,7 +94,7 @@ def padded_stage(
         source: Tensor to read, unless `read` is given.
         shape: Shape of the result.
         before: Elements ahead of the source on each axis.
-        value: Filling.
+        value: Filling; an expression where the source is no float.
         read: Expression of the source element at an index.
         extents: Shape of the source where `read` is given.
         name: Name of the stage.
@@ -100,6 +110,7 @@ def padded_stage(
             if first + extent < whole:
                 inside.append(at < first + extent)
         item = read(*(at - first for at, first in zip(index, before, strict=True)))
-        return tirx.if_then_else(tirx.all(*inside), item, f32(value)) if inside else item
+        filling = tirx.const(value, type_of(item)) if isinstance(value, float) else value
+        return tirx.if_then_else(tirx.all(*inside), item, filling) if inside else item
 
     return te.compute(tuple(shape), element, name=name)

@@ -21,6 +21,7 @@ from edgec.targets.tvm.schedules.kernel import (
     floordiv,
     floormod,
     padded_stage,
+    widened,
 )
 from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, conv_tile
 from edgec.targets.tvm.target_model import TargetModel
@@ -68,19 +69,22 @@ def lower(region: Region, model: TargetModel) -> Kernel:
 
     def read_left(b: Any, m: Any, k: Any) -> Any:
         index = unravel(m, (*lead, 1)) if shared else (*unravel(b, (*lead, 1)), m)
-        return source[(*_aligned(index, left.shape[:-1]), k)]
+        return source[(*_aligned(index, left.shape[:-1]), k)].astype(model.arithmetic)
 
     stage, read = None, read_left
-    if padded_rows != rows:
+    if padded_rows != rows or model.arithmetic != "float32":
         stage = padded_stage(source, (batch, padded_rows, depth), (0, 0, 0), 0.0, read_left, (batch, rows, depth), "dp")
         read = stage
-    weights, weight_operand, packed = _weights(right, lead, tile, block, depth, columns, batch, constant=shared)
+    weights, weight_operand, packed = _weights(right, lead, tile, block, depth, columns, batch, model, constant=shared)
     k = te.reduce_axis((0, depth), "k")
     vectors = tile.vectors
     conv = te.compute(
         (batch, blocks, padded_rows, block),
         lambda b, n, m, i: te.sum(
-            read(b, m, k) * packed[0 if packed.shape[0] == 1 else b, floordiv(n, vectors), k, floormod(n, vectors), i],
+            read(b, m, k)
+            * packed[0 if packed.shape[0] == 1 else b, floordiv(n, vectors), k, floormod(n, vectors), i].astype(
+                model.arithmetic
+            ),
             axis=k,
         ),
         name="conv",
@@ -90,7 +94,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     assert tail.shape is not None
 
     def value(b: Any, m: Any, n: Any) -> Any:
-        anchor = conv[b, floordiv(n, block), m, floormod(n, block)]
+        anchor = widened(conv[b, floordiv(n, block), m, floormod(n, block)])
         return expression.at(tail, b * rows + m, n, {id(node): lambda _row, _column: anchor})
 
     out = te.compute((batch, rows, columns), value, name="out")
@@ -117,14 +121,15 @@ def _weights(
     depth: int,
     columns: int,
     batch: int,
+    model: TargetModel,
     *,
     constant: bool,
 ) -> tuple[te.Tensor, Operand, te.Tensor]:
     """Return the parameter, its operand, and the stage [batch or 1, N/(vectors*block), K, vectors, block] to read."""
     groups = ceil_div(columns, tile.vectors * block)
     if constant and isinstance(right, np.ndarray):
-        values = pack_dense(right, tile.vectors, block)[None]
-        tensor = te.placeholder(values.shape, name="weights")
+        values = pack_dense(right, tile.vectors, block)[None].astype(model.storage)
+        tensor = te.placeholder(values.shape, model.storage, name="weights")
         return tensor, Operand(values), tensor
     tensor = te.placeholder(right.shape, name="weights")
 
@@ -135,7 +140,9 @@ def _weights(
             if not constant
             else tensor[k, n]
         )
-        return item if columns % (tile.vectors * block) == 0 else tirx.if_then_else(n < columns, item, f32(0.0))
+        if columns % (tile.vectors * block):
+            item = tirx.if_then_else(n < columns, item, f32(0.0))
+        return item.astype(model.arithmetic)
 
     packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="wp")
     return tensor, Operand(np.ascontiguousarray(right) if isinstance(right, np.ndarray) else right), packed

@@ -23,12 +23,13 @@ from edgec.targets.tvm.schedules.kernel import (
     floordiv,
     floormod,
     padded_stage,
+    widened,
 )
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, depthwise_pixels, divisors
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
-LOWEST = -3.4028234663852886e38
+LOWEST = {"float32": -3.4028234663852886e38, "float16": -65504.0}
 FEW_ROWS = 4
 MAX_UNROLLED_TAPS = 64
 
@@ -53,25 +54,29 @@ def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
     channels, _, rows, columns = weights.shape
     block = block_of(channels, model)
     blocks = ceil_div(channels, block)
-    packed = np.zeros((blocks * block, rows, columns), np.float32)
+    packed = np.zeros((blocks * block, rows, columns), model.storage)
     packed[:channels] = weights[:, 0]
     packed = np.ascontiguousarray(packed.reshape(blocks, block, rows, columns).transpose(0, 2, 3, 1))
     bias = pack_bias(node.facts["bias"], block)
     weight_tensor, bias_tensor = (
-        te.placeholder(packed.shape, name="weights"),
+        te.placeholder(packed.shape, model.storage, name="weights"),
         te.placeholder((blocks, block), name="bias"),
     )
     window = _Window(node, model, 0.0, (rows, columns), node.facts["strides"], node.facts["dilation"])
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     conv = te.compute(
         window.shape,
-        lambda n, c, h, w, b: te.sum(window.read(n, c, h, w, b, r, s) * weight_tensor[c, r, s, b], axis=[r, s]),
+        lambda n, c, h, w, b: te.sum(
+            window.read(n, c, h, w, b, r, s).astype(model.arithmetic)
+            * weight_tensor[c, r, s, b].astype(model.arithmetic),
+            axis=[r, s],
+        ),
         name="conv",
     )
     expression = PackedExpression(region.members, model)
     out = te.compute(
         packed_shape(expression.shape, block),
-        lambda *i: expression.at(i, conv(*i) + bias_tensor[i[1], i[4]]),
+        lambda *i: expression.at(i, widened(conv(*i)) + bias_tensor[i[1], i[4]]),
         name="out",
     )
     tensors = [window.source, weight_tensor, bias_tensor, *expression.tensors, out]
@@ -85,11 +90,11 @@ def lower_pool(region: Region, model: TargetModel) -> Kernel:
     node = region.anchor
     maximum = node.op == "edgec.max_pool"
     size = node.facts["window"]
-    window = _Window(node, model, LOWEST if maximum else 0.0, size, node.facts["strides"], (1, 1))
+    window = _Window(node, model, LOWEST[model.storage] if maximum else 0.0, size, node.facts["strides"], (1, 1))
     r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
     reduce = te.max if maximum else te.sum
     conv = te.compute(
-        window.shape, lambda n, c, h, w, b: reduce(window.read(n, c, h, w, b, r, s), axis=[r, s]), name="conv"
+        window.shape, lambda n, c, h, w, b: reduce(widened(window.read(n, c, h, w, b, r, s)), axis=[r, s]), name="conv"
     )
     expression = PackedExpression(region.members, model)
     tensors, operands = [window.source], [Operand(node.args[0], packed=True)]
@@ -153,7 +158,7 @@ class _Window:
         columns = ceil_div(out_width, self.pixels) * self.pixels
         height = (out_height - 1) * strides[0] + (window[0] - 1) * dilation[0] + 1
         width = (columns - 1) * strides[1] + (window[1] - 1) * dilation[1] + 1
-        self.source = te.placeholder(packed_shape(plain, block), name="source")
+        self.source = te.placeholder(packed_shape(plain, block), model.storage, name="source")
         self.stage = self.source
         read = self.source
         if "shuffle" in node.facts:

@@ -49,7 +49,8 @@ NETWORK = "network"
 
 def match(node: Node, model: TargetModel) -> bool:
     """Whether `node` is a convolution that is cheaper this way on `model`."""
-    if "weights" not in node.facts or not node.args[0].packed:
+    # The transforms cost more bits than fp16 has to spare.
+    if "weights" not in node.facts or not node.args[0].packed or model.storage != "float32":
         return False
     facts = node.facts
     square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
@@ -110,7 +111,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=by_lane)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
     tasks = "by channels" if choice.by_channels else f"{choice.task_rows}x{choice.task_columns}"
-    detail = f"{choice.vectors}x{choice.high}x{choice.wide}, tasks {tasks}"
+    detail = f"{shape}: {choice.vectors}x{choice.high}x{choice.wide}, tasks {tasks}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd", detail=detail)
 
 
