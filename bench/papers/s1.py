@@ -2,7 +2,8 @@
 
 Three rows as in the source: YOLOv3 on MobileNetV1 with a standard head (written by `examples/detector/train.py --head
 standard`), with a separable head (`examples/detector/detector.onnx`), and that with its head pruned by sensitivity,
-here without retraining. Latencies are medians of runs by turns on this machine, instructions those of one inference on ARM.
+here without retraining. Latencies are medians of runs by turns on this machine, instructions those of one inference on
+ARM.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def render(artefact: Artefact) -> str:
     layers = findings.layers
     return page.render(
         style=Markup((folder / "style.css").read_text(encoding="utf-8")),
-        title=f"{manifest.source.name} on {manifest.board.title}",
+        title=f"{manifest.source.name} on {'this machine' if manifest.board.name == 'host' else manifest.board.title}",
         subtitle=_subtitle(manifest, artefact.size),
         cards=_cards(findings, manifest, measured),
         steps=_steps(manifest),
@@ -126,7 +126,8 @@ def _accuracy(manifest: Manifest) -> Row | None:
     if found is None or found.loss is None or found.after is None or found.before is None:
         return None
     kept = found.accepted is None or found.loss <= found.accepted
-    note = f"{found.before:.4f} before; lost {found.loss:.4f} of {found.accepted:g} accepted, {found.held_out} samples"
+    loss = f"{found.loss:.4f}".replace("-", "−")
+    note = f"{found.before:.4f} before; loss {loss}, accepted {found.accepted:g}; {found.held_out} samples"
     return {
         "name": f"{found.metric}, held-out data",
         "value": f"{found.after:.4f}",

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption
 from edgec.model.cost import layer_costs
+from edgec.model.infer import infer_shapes
 from edgec.model.serialize import weight_bytes
 from edgec.options import CompileOptions
 from edgec.passes.compress.pruner import Pruner
@@ -169,6 +170,7 @@ def _round(
         threads=options.threads,
         stage=record.listener,
     )
+    infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
     placed = bool(result.quantized.placement.layers)
     model, precision = (result.quantized.model, "int8") if placed else (network, "fp32")
     sensitivity = pruner.sensitivity if pruner else None
