@@ -63,9 +63,7 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
 
 
 def place_integers(graph: Graph) -> None:
-    """Fold biases into integer convolutions and products, drop clipping that a quantization does anyway, and let
-    operators that move bytes move the integers.
-    """
+    """Fold biases into integer layers, drop clipping that a quantization does anyway, move bytes instead of floats."""
     for rewrite in (_fold_biases, _drop_clipping, _move_bytes, _drop_pairs):
         rewrite(graph)
         graph.relink()
@@ -242,7 +240,8 @@ def _move_bytes(graph: Graph) -> None:
         sources, users = list(_data(node)), node.users
         if not all(source.op == DEQUANTIZE for source in sources) or not all(user.op == QUANTIZE for user in users):
             continue
-        known = {(*_key(each), each.args[0].dtype) for each in sources} | {(*_key(each), each.dtype) for each in users}
+        known = {(scaling_of(source), source.args[0].dtype) for source in sources}
+        known |= {(scaling_of(user), user.dtype) for user in users}
         if len(known) != 1:
             continue
         node.dtype = users[0].dtype
@@ -261,15 +260,11 @@ def _replace_data(node: Node, sources: list[Node]) -> None:
     node.args = [sources if isinstance(node.args[0], list) else sources[0], *node.args[1:]]
 
 
-def _key(node: Node) -> tuple[float, int]:
-    scaling = scaling_of(node)
-    return scaling.scale, scaling.zero_point
-
-
 def _drop_pairs(graph: Graph) -> None:
     """quantize(dequantize(q)) with the same parameters  ->  q."""
     for node in graph.nodes:
         source = node.args[0] if node.op == QUANTIZE else None
-        if isinstance(source, Node) and source.op == DEQUANTIZE and source.args[0].dtype == node.dtype:
-            if _key(source) == _key(node):
-                graph.replace(node, source.args[0])
+        if not isinstance(source, Node) or source.op != DEQUANTIZE or source.args[0].dtype != node.dtype:
+            continue
+        if scaling_of(source) == scaling_of(node):
+            graph.replace(node, source.args[0])

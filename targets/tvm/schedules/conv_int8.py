@@ -16,7 +16,7 @@ from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.quantized import CONV, QUANTIZE
-from edgec.targets.tvm.schedules.conv import CACHED_SOURCE, unflatten
+from edgec.targets.tvm.schedules.conv import unflatten
 from edgec.targets.tvm.schedules.conv_int8_plan import (
     int8_shape,
     pack_dot_weights,
@@ -57,8 +57,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     packed = pack_dot_weights(weights, step, block, choice.tile.vectors)
 
     plain = (shape.batch, shape.cin, shape.height, shape.width)
-    extents = packed_shape(plain, block_of(shape.cin, model), flat=choice.flat)
-    source = te.placeholder(extents, model.byte_type, name="source")
+    source = te.placeholder(packed_shape(plain, block_of(shape.cin, model)), model.byte_type, name="source")
     weight_tensor = te.placeholder(packed.shape, "int8", name="weights")
     conv = _reduction(source, weight_tensor, shape, choice, step, node, model)
     epilogue = Epilogue(region, shape.out, model, flat=choice.flat)
@@ -69,11 +68,10 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     )
     expression = epilogue.expression
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
-    whole = choice.columns == (shape.out_height * shape.out_width if choice.flat else shape.out_width)
+    whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
+    whole = whole and shape.out_width % pixels_of_step(model) == 0
     loop = schedule(sch, choice, model, whole=whole)
     if choice.flat:
-        reader = next(name for name in ("dp", CACHED_SOURCE, "conv_update") if find_block(sch, name) is not None)
-        unflatten(sch, shape.out_width, ["source"], reader)
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     sch.tensorize(loop, channels(model, block, shape.strides[1]))
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
@@ -139,10 +137,14 @@ def _reduction(
     height = (out_height - 1) * sh + (rows - 1) * dh + 1
     # Pixels that an instruction brings together by a shuffle are loaded with all that lies between and behind them.
     width = (choice.columns - 1) * sw + (columns - 1) * dw + 1 + (sw - 1) * (pixels_of_step(model) > 1)
-    if any(p > 0 for p in shape.padding) or width > int(source.shape[3]) or height > int(source.shape[2]):
-        extents = (*[int(extent) for extent in source.shape[:2]], height, width, in_block)
+    # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
+    pixels = (1, shape.height * shape.width) if choice.flat else (shape.height, shape.width)
+    if any(p > 0 for p in shape.padding) or width > pixels[1] or height > pixels[0]:
+        lead = [int(extent) for extent in source.shape[:2]]
         filling = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
-        source = padded_stage(source, extents, (0, 0, *shape.padding[:2], 0), filling)
+        before = (0, 0, *shape.padding[:2], 0)
+        given = (*lead, *pixels, in_block)
+        source = padded_stage(source, (*lead, height, width, in_block), before, filling, extents=given)
     rc = te.reduce_axis((0, int(weights.shape[1])), "rc")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     ro, ri = te.reduce_axis((0, step // DEPTH), "ro"), te.reduce_axis((0, DEPTH), "ri")
@@ -194,8 +196,6 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     sch.parallel(task)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     store_tile(sch, out, step if whole else 1)
-    if choice.flat and pad is None and step > 1:
-        _load_tile(sch, conv, ro, step)
     for loop in (wi, ki):
         sch.unroll(loop)
     if pad is not None:
@@ -207,13 +207,6 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
             sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
     vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
     return wp if step > 1 else b
-
-
-def _load_tile(sch: Schedule, conv: Any, at: Any, pixels: int) -> None:
-    """Copy the input of a step, which an instruction takes by several pixels, where rows are seen as one."""
-    cached = sch.cache_read(conv, 0, "global")
-    sch.compute_at(cached, at, preserve_unit_loops=True)
-    store_tile(sch, cached, pixels)
 
 
 def store_tile(sch: Schedule, out: Any, pixels: int) -> None:

@@ -112,7 +112,7 @@ def reduction_step(channels: int, block: int) -> int:
 
 
 def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
-    """Return int8 [K, C, R, S] as [K/(vectors*block), C/step, R, S, step/4, vectors, block, 4], channels zero-filled."""
+    """Return int8 [K, C, R, S] as [K/(vectors*block), C/step, R, S, step/4, vectors, block, 4], zeros added."""
     out, cin, rows, columns = weights.shape
     tiles, depth = ceil_div(out, vectors * block), ceil_div(cin, step)
     full = np.zeros((tiles * vectors * block, depth * step, rows, columns), np.int8)
