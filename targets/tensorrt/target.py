@@ -19,6 +19,7 @@ from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
 from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
+from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.calibration import cache_text
 from edgec.targets.tensorrt.check import check
 from edgec.targets.tensorrt.dla import with_devices
@@ -49,6 +50,7 @@ class TensorRTTarget:
             channel_multiple=8 if tensor_cores else 2,
             max_opset=limits_for(tensorrt_of(board)).max_opset,
             quantization_style="tensorrt",
+            dynamic_batch=True,
             estimate=estimate_for(board),
         )
 
@@ -71,13 +73,16 @@ class TensorRTTarget:
         board, version = context.board, tensorrt_of(context.board)
         limits = limits_for(version)
         ready = prepare(model, context, limits, version)
-        refuse_too_large(board, ready.model)
+        batch = context.options.batch
+        refuse_too_large(board, ready.model, batch[1] // batch[0] if batch else 1)
         path = context.folder / MODEL
-        save(ready.model, path)
+        feeds = {ready.names[name]: array for name, array in context.golden_inputs.items()}
+        save(open_batch(ready.model, batch, feeds) if batch else ready.model, path)
         onnx.checker.check_model(str(path))
         if ready.ranges:
             (context.folder / CACHE).write_text(cache_text(ready.ranges, version), encoding="ascii")
         write_scripts(context.folder)
+        _write_runner(context.folder)
         return Lowered(
             {
                 "model": MODEL,
@@ -88,6 +93,7 @@ class TensorRTTarget:
                 "precision": context.options.precision,
                 "fp32_layers": [pin.where for pin in ready.half.pins],
                 "calibration_cache": CACHE if ready.ranges else None,
+                "profiles": profiles(ready.model, batch, ready.names) if batch else {},
                 "workspace_mib": workspace_mib(board),
                 "needed_mib": needed_mib(board, ready.model),
                 "estimate": _estimate(ready, board, context.options.precision),
@@ -155,6 +161,10 @@ def write_scripts(folder: Path, at_top: Collection[str] = AT_TOP) -> None:
             shutil.copyfile(path, place / entry.name)
     for name in at_top:
         (folder / name).chmod(0o755)
+
+
+def _write_runner(folder: Path) -> None:
+    """Write the C++ runner's sources into `folder`."""
     (folder / CPP).mkdir()
     for entry in resources.files("edgec.targets.tensorrt.cpp").iterdir():
         if entry.name.endswith((".cc", ".hpp", ".txt")):

@@ -13,6 +13,7 @@ static int sm(void) {
 }
 const char *cudaGetErrorString(int code) { return code == 2 ? "out of memory" : "unknown error"; }
 int cudaStreamCreate(void **stream) { *stream = (void *)1; return fails("cudaStreamCreate"); }
+int cudaStreamDestroy(void *stream) { return fails("cudaStreamDestroy"); }
 int cudaStreamSynchronize(void *stream) { return fails("cudaStreamSynchronize"); }
 int cudaDeviceGetAttribute(int *value, int attribute, int device) {
   *value = attribute == 75 ? sm() / 10 : attribute == 76 ? sm() % 10 : 0;

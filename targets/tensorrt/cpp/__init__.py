@@ -1,0 +1,1 @@
+"""The C++ runner's sources, copied into every artefact for a TensorRT board."""

@@ -1,0 +1,108 @@
+// edgec-detect: an artefact's engine on pictures or a camera; prints, draws, shows and writes what it detects.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+
+#include "draw.hpp"
+#include "engine.hpp"
+#include "settings.hpp"
+#include "source.hpp"
+
+namespace edgec {
+namespace {
+
+void make_folder(const std::string& path) {
+  if (!path.empty() && mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) throw Error("cannot make the folder " + path);
+}
+
+void write_floats(const std::string& path, const std::vector<float>& values) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(values.data()), std::streamsize(values.size() * sizeof(float)));
+  if (!file) throw Error("cannot write " + path);
+}
+
+// The outputs FOLDER/NAME.0.f32 ... of one picture.
+std::vector<Tensor> read_outputs(const std::string& folder, const std::string& name, const std::vector<Port>& ports) {
+  std::vector<Tensor> outputs;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    Tensor tensor{ports[i].name, ports[i].shape, {}};
+    size_t count = 1;
+    for (const int64_t size : ports[i].shape) count *= size_t(size);
+    tensor.values.resize(count);
+    const std::string path = folder + "/" + name + "." + std::to_string(i) + ".f32";
+    std::ifstream file(path, std::ios::binary);
+    file.read(reinterpret_cast<char*>(tensor.values.data()), std::streamsize(count * sizeof(float)));
+    if (!file) throw Error(path + ": missing or too short");
+    outputs.push_back(std::move(tensor));
+  }
+  return outputs;
+}
+
+void print(const std::string& name, const std::vector<Box>& boxes, const std::vector<std::string>& classes) {
+  for (const Box& box : boxes)
+    std::printf("%s: %s  %.3f %.3f %.3f %.3f\n", name.c_str(), label_of(box, classes).c_str(), double(box.x0),
+                double(box.y0), double(box.x1), double(box.y1));
+}
+
+void print(const std::string& name, const std::vector<Tensor>& outputs) {
+  for (const Tensor& output : outputs) {
+    float low = output.values.empty() ? 0 : output.values[0], high = low;
+    for (const float value : output.values) low = std::min(low, value), high = std::max(high, value);
+    std::printf("%s: %s  min %g  max %g\n", name.c_str(), output.name.c_str(), double(low), double(high));
+  }
+}
+
+int run(const Settings& settings) {
+  make_folder(settings.inputs_to);
+  make_folder(settings.output);
+  const std::unique_ptr<Source> source = open_source(settings.source);
+  std::unique_ptr<Engine> engine;
+  if (settings.inputs_to.empty() && settings.outputs_from.empty()) engine.reset(new Engine(settings));
+
+  Image image;
+  std::string name;
+  double seconds = 0;
+  int pictures = 0;
+  while (source->next(image, name)) {
+    const auto started = std::chrono::steady_clock::now();
+    Placement placement;
+    const std::vector<float> input = preprocess(image, settings.inputs[0].shape, settings.preprocessing, placement);
+    if (!settings.inputs_to.empty()) {
+      write_floats(settings.inputs_to + "/" + name + ".f32", input);
+      continue;
+    }
+    const std::vector<Tensor> outputs =
+        engine ? engine->run(input) : read_outputs(settings.outputs_from, name, settings.outputs);
+    if (settings.decoder.kind.empty()) {
+      print(name, outputs);
+      continue;
+    }
+    const std::vector<Box> boxes = decode(outputs, settings.decoder, placement);
+    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    ++pictures;
+    print(name, boxes, settings.decoder.classes);
+    if (settings.output.empty() && !settings.show) continue;
+    draw(image, boxes, settings.decoder.classes);
+    if (!settings.output.empty()) write_image(settings.output + "/" + name + ".png", image);
+    if (settings.show && !show(image, settings.source.compare(0, 7, "camera:") != 0)) break;
+  }
+  if (engine && pictures) std::fprintf(stderr, "%d pictures, %.1f ms each\n", pictures, 1e3 * seconds / pictures);
+  return 0;
+}
+
+}  // namespace
+}  // namespace edgec
+
+int main(int count, char** values) {
+  try {
+    return edgec::run(edgec::read_settings(count, values));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "edgec-detect: %s\n", error.what());
+    return 2;
+  }
+}

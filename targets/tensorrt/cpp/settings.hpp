@@ -1,0 +1,36 @@
+// What to run on what: the artefact's manifest, a YAML file, and flags, the later ones first.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "detections.hpp"
+#include "preprocess.hpp"
+
+namespace edgec {
+
+// One input or output: `name` in the network, `bound` in the engine.
+struct Port {
+  std::string name, bound, dtype;
+  std::vector<int64_t> shape;
+};
+
+struct Settings {
+  std::string artefact = ".";
+  std::string source;           // a picture, a folder, or camera:0
+  std::string output;           // folder for drawn pictures
+  std::string inputs_to;        // folder for preprocessed inputs; nothing is run then
+  std::string outputs_from;     // folder with outputs to decode; nothing is run then
+  bool show = false;            // in a window
+  Decoder decoder;
+  // Of the manifest:
+  Preprocessing preprocessing;
+  std::vector<Port> inputs, outputs;
+  std::string tensorrt;  // version the engine was built with, of engine.json; empty where there is no engine
+  int sm = 0;            // compute capability it was built for
+};
+
+// Reads flags, the YAML file they name and the artefact; prints the usage and ends the program for --help.
+Settings read_settings(int count, char** values);
+
+}  // namespace edgec

@@ -1,0 +1,20 @@
+// Where pictures come from: a file, a folder, or a camera.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "image.hpp"
+
+namespace edgec {
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  // The next picture and its name, without folder and suffix; false at the end.
+  virtual bool next(Image& image, std::string& name) = 0;
+};
+
+std::unique_ptr<Source> open_source(const std::string& given);
+
+}  // namespace edgec

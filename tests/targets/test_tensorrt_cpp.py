@@ -1,0 +1,272 @@
+"""The C++ runner on the board does what edgec does on the host: the same inputs to the bit, the same boxes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgec
+from edgec.data.decoders.detections import Detections
+from edgec.data.decoders.read import DECODERS, read_decoder
+from edgec.data.preprocess import place_picture
+from edgec.data.samples import Sample
+from edgec.model.signature import TensorSpec
+from edgec.preprocessing import Preprocessing
+from tests.support.cpp_runner import ROOT, VERSION_OF, Run, detect
+
+SIZE = (48, 32)  # of the network's input, width and height
+PICTURES = {"wide": (97, 31), "tall": (20, 71), "same": SIZE, "small": (5, 3), "large": (301, 222)}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for name, (width, height) in PICTURES.items():
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def write_manifest(folder: Path, how: Preprocessing, outputs: dict[str, tuple[int, ...]], **options: Any) -> TensorSpec:
+    channels = 1 if how.colour == "grey" else 3
+    shape = (1, channels, *SIZE[::-1]) if how.layout == "NCHW" else (1, *SIZE[::-1], channels)
+    port = {"name": "im age", "dtype": "float32", "shape": shape}
+    manifest = {
+        "options": {"preprocess": how.model_dump(mode="json"), "decoder": None, **options},
+        "inputs": [port],
+        "outputs": [{"name": name, "dtype": "float32", "shape": size} for name, size in outputs.items()],
+        "runtime": {"names": {"im age": "im_age"} | {name: f"{name}_bound" for name in outputs}},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    return TensorSpec(name="im age", shape=shape, dtype="float32")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Preprocessing(),
+        Preprocessing(resize="letterbox", colour="bgr", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        Preprocessing(resize="letterbox", layout="NHWC", scale=1.0),
+        Preprocessing(resize="crop", mean=(0.5,), std=(0.5,)),
+        Preprocessing(resize="crop", crop_fraction=1.0, colour="grey"),
+        Preprocessing(resize="line", mean=(0.5,), std=(0.5,)),
+        Preprocessing(resize="line", colour="grey", layout="NHWC"),
+    ],
+    ids=lambda how: f"{how.resize}-{how.colour}-{how.layout}",
+)
+def test_inputs_are_the_same_to_the_bit(pictures: Path, tmp_path: Path, how: Preprocessing) -> None:
+    spec = write_manifest(tmp_path, how, {})
+    done = detect(pictures, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+    assert (done.code, done.stderr) == (0, "")
+    for name in PICTURES:
+        found = np.fromfile(tmp_path / f"inputs/{name}.f32", np.float32).reshape(spec.shape)
+        expected, _ = place_picture(Image.open(pictures / f"{name}.png"), spec, how)
+        # Pillow 13 resizes a tall picture's columns first, which rounds differently in between: by one of 255.
+        step = how.scale / min(how.std) * 1.001 if name == "tall" else 0
+        np.testing.assert_allclose(found, expected, rtol=0, atol=step, err_msg=name)
+
+
+def random_outputs(kind: str, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
+    """Return outputs of a network as `kind` reads them: boxes of all sizes, some outside of the input, some alike."""
+    scores = rng.uniform(0, 1, (60, 3))
+    centred = np.concatenate([rng.uniform(-5, 50, (60, 2)), rng.uniform(1, 40, (60, 2))], axis=1)
+    object_and_class = np.concatenate([rng.uniform(0.3, 1, (60, 1)), scores], axis=1)
+    outputs: dict[str, Any] = {
+        "boxes": lambda: [
+            np.concatenate([centred[:, :2], centred[:, :2] + centred[:, 2:], scores[:, :1], [[2.0]] * 60], 1)
+        ],
+        "centernet": lambda: [
+            rng.normal(0, 1, (1, 3, 8, 12)),
+            rng.uniform(1, 6, (1, 2, 8, 12)),
+            rng.uniform(0, 1, (1, 2, 8, 12)),
+        ],
+        "ssd": lambda: [rng.normal(0, 1, (1, 60, 4)), rng.normal(0, 2, (1, 60, 4)), rng.uniform(0.1, 0.9, (1, 60, 4))],
+        "yolov3": lambda: [rng.normal(0, 1, (1, 16, 2, 3)), rng.normal(0, 1, (1, 8, 4, 6))],
+        "yolov5": lambda: [np.concatenate([centred, object_and_class], axis=1)[None]],
+        "yolov8": lambda: [np.concatenate([centred, scores], axis=1).T[None]],
+        "yolox": lambda: [np.concatenate([rng.normal(0, 1, (1, 30, 4)), rng.uniform(0.3, 1, (1, 30, 4))], axis=2)],
+    }
+    return {f"out{index}": np.float32(array) for index, array in enumerate(outputs[kind]())}
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "boxes": {},
+    "centernet": {"logits": True, "classes": ["ring", "cross", "star"]},
+    "ssd": {"logits": True, "max_overlap": 0.3},
+    "yolov3": {
+        "outputs": [
+            {"name": "out1", "stride": 8, "anchors": [[10, 13]]},
+            {"name": "out0", "stride": 16, "anchors": [[30, 20], [7.5, 40]]},
+        ]
+    },
+    "yolov5": {"max_detections": 7},
+    "yolov8": {"max_overlap": 1.0},
+    "yolox": {"strides": [8, 16]},
+}
+
+
+def test_every_decoder_of_boxes_is_there() -> None:
+    """Text regions (dbnet) are polygons at first, and of no class: not for this program."""
+    assert set(SETTINGS) == {name for name, decoder in DECODERS.items() if decoder.kind == "detections"} - {"dbnet"}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_boxes_are_the_same(pictures: Path, tmp_path: Path, kind: str) -> None:
+    outputs = random_outputs(kind, np.random.default_rng(7))
+    spec = write_manifest(tmp_path, Preprocessing(resize="letterbox"), {name: a.shape for name, a in outputs.items()})
+    record = {"decoder": kind, "min_score": 0.3, **SETTINGS[kind]}
+    (tmp_path / "decoder.json").write_text(json.dumps(record))
+    for index, array in enumerate(outputs.values()):
+        array.tofile(tmp_path / f"large.{index}.f32")
+    picture = pictures / "large.png"
+    done = detect(picture, "--artefact", tmp_path, "--settings", tmp_path / "decoder.json", "--outputs_from", tmp_path)
+    assert (done.code, done.stderr) == (0, "")
+    _, placement = place_picture(Image.open(picture), spec, Preprocessing(resize="letterbox"))
+    sample = Sample("large", {}, None, placement)
+    assert_same(done, read_decoder(str(tmp_path / "decoder.json"))(outputs, sample), record.get("classes", []))
+
+
+def assert_same(run: Run, expected: Detections, classes: list[str]) -> None:
+    found = [re.fullmatch(r"\S+: (\S+) (\S+)  (\S+) (\S+) (\S+) (\S+)", line) for line in run.stdout.splitlines()]
+    assert len(found) == len(expected.boxes) > 0
+    labels = [classes[label] if classes else str(label) for label in expected.labels]
+    assert [match and match[1] for match in found] == labels
+    np.testing.assert_allclose([float(match[2]) for match in found if match], expected.scores, atol=0.006)
+    boxes = [[float(match[corner]) for corner in (3, 4, 5, 6)] for match in found if match]
+    np.testing.assert_allclose(boxes, expected.boxes, atol=2e-3)
+
+
+# With an engine
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's detector as compiled for a TX2, with an "engine" for the stub."""
+    example = ROOT / "examples/detector"
+    folder = tmp_path_factory.mktemp("detector") / "detector.tx2"
+    edgec.compile(example / "detector.onnx", target="jetson-tx2", output=folder)
+    return folder
+
+
+def built(artefact: Path, generation: int) -> None:
+    manifest = json.loads((artefact / "manifest.json").read_text())
+    lines = []
+    for kind in ("input", "output"):
+        for port in manifest[f"{kind}s"]:
+            lines.append(" ".join([kind, manifest["runtime"]["names"][port["name"]], *map(str, port["shape"])]))
+    (artefact / "model.engine").write_text("\n".join(lines) + "\n")
+    facts = {"tensorrt": VERSION_OF[generation], "sm": 62}
+    (artefact / "engine.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("generation", [8, 10])
+def test_a_picture_goes_through_the_engine_and_is_drawn(
+    detector: Path, pictures: Path, tmp_path: Path, generation: int
+) -> None:
+    built(detector, generation)
+    artefact = edgec.Artefact.open(detector)
+    record = ROOT / "examples/detector/detector.json"
+    for index, array in enumerate(artefact.golden_outputs().values()):
+        array.tofile(tmp_path / f"output.{index}.f32")
+    done = detect(
+        pictures / "large.png", "--artefact", detector, "--settings", record, "--min_score", "0.01",
+        "--output", tmp_path / "drawn", generation=generation, STUB_FOLDER=str(tmp_path),
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    spec, how = artefact.manifest.inputs[0].spec, artefact.manifest.options.preprocess
+    picture = Image.open(pictures / "large.png")
+    given, placement = place_picture(picture, spec, how)
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "input.f32", np.float32), given.ravel())
+    decoder = read_decoder(str(record)).model_copy(update={"min_score": 0.01})
+    assert_same(done, decoder(artefact.golden_outputs(), Sample("large", {}, None, placement)), list(decoder.classes))
+    drawn = Image.open(tmp_path / "drawn/large.png")
+    assert drawn.size == picture.size
+    assert (np.asarray(drawn) != np.asarray(picture)).any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"STUB_VERSION": "8203"}, "built by TensorRT 8.2.1.8, here is version 8203: run ./build.sh again"),
+        ({"STAND_IN_SM": "53"}, "built for sm_62, this GPU is sm_53"),
+        ({"STAND_IN_CUDA_FAULT": "cudaMalloc"}, "cudaMalloc: out of memory"),
+        ({"STUB_FOLDER": "/nowhere"}, "could not start the inference"),
+    ],
+)
+def test_what_does_not_fit_the_board_is_one_message(
+    detector: Path, pictures: Path, changed: dict[str, str], said: str
+) -> None:
+    built(detector, 8)
+    done = detect(pictures / "small.png", "--artefact", detector, **changed)
+    assert done.code == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_engine_says_how_to_build_it(pictures: Path, tmp_path: Path) -> None:
+    write_manifest(tmp_path, Preprocessing(), {"out0": (1, 2)})
+    done = detect(pictures, "--artefact", tmp_path)
+    assert (done.code, "run ./build.sh there first" in done.stderr) == (2, True)
+
+
+def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_path: Path) -> None:
+    """The later win: the artefact's decoder, then the YAML file's, then flags."""
+    outputs = random_outputs("yolov8", np.random.default_rng(1))
+    write_manifest(
+        tmp_path, Preprocessing(), {"out0": outputs["out0"].shape}, decoder="yolov8,max_overlap=1,min_score=0.5"
+    )
+    outputs["out0"].tofile(tmp_path / "small.0.f32")
+    (tmp_path / "run.yaml").write_text(
+        f"# settings of a run\nartefact: {tmp_path}\nsource: {pictures / 'small.png'}\noutputs_from: {tmp_path}\n"
+        "min_score: 0.9\nclasses: [ring, cross, star]\n"
+    )
+    strict = detect("--settings", tmp_path / "run.yaml")
+    loose = detect("--settings", tmp_path / "run.yaml", "--min_score", "0.8")
+    scores = outputs["out0"][0, 4:]
+    assert len(strict.stdout.splitlines()) == (scores >= 0.9).sum()
+    assert len(loose.stdout.splitlines()) == (scores >= 0.8).sum()
+    assert {line.split()[1] for line in loose.stdout.splitlines()} <= {"ring", "cross", "star"}
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("colour: red", (), "colour is no setting"),
+        ("[1, 2", (), "run.yaml"),
+        ("min_score: high", (), "bad conversion"),
+        ("", ("--nonsense", "1"), "unknown option --nonsense"),
+        ("", ("--output",), "--output needs a value"),
+        ("", ("--decoder", "yolov99", "--outputs_from", "."), "missing or too short"),
+        ("source: nowhere.png", (), "nowhere.png: no such picture or folder"),
+        ("source: camera:0", (), "no camera"),
+        ("artefact: nowhere", (), "nowhere/manifest.json"),
+    ],
+)
+def test_wrong_settings_are_one_message(pictures: Path, tmp_path: Path, text: str, arguments: Any, said: str) -> None:
+    write_manifest(tmp_path, Preprocessing(), {"out0": (1, 2)})
+    preset = {"artefact": str(tmp_path), "source": str(pictures / "small.png")}
+    kept = "".join(f"{key}: {value}\n" for key, value in preset.items() if not text.startswith(key))
+    (tmp_path / "run.yaml").write_text(kept + text)
+    done = detect("--settings", tmp_path / "run.yaml", *arguments)
+    assert done.code == 2
+    assert said in done.stderr
+    assert done.stderr.startswith("edgec-detect: ")
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    write_manifest(tmp_path, Preprocessing(), {})
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    done = detect(tmp_path / "broken.png", "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+    assert done.code == 2
+    assert "broken.png" in done.stderr
+
+
+def test_it_is_shipped_in_the_artefact(detector: Path) -> None:
+    shipped = {path.name for path in (detector / "cpp").iterdir()}
+    assert {"CMakeLists.txt", "main.cc", "engine.cc", "engine.hpp"} <= shipped
+    assert not [name for name in shipped if name.endswith(".py")]
