@@ -275,6 +275,12 @@ def test_python_callables(code: Path) -> None:
     assert opened(f"{code}:inputs")[0].inputs["image"].shape == (1, 3, 8, 8)
 
 
+def test_python_callables_travel_to_processes_that_have_not_imported_them(code: Path) -> None:
+    packed = pickle.dumps(opened(f"{code}:classified"))
+    del sys.modules[f"edgec_data_{code.stem}"]
+    assert [s.label for s in pickle.loads(packed)] == [ClassLabel(1), Text("text")]
+
+
 def test_a_module_in_the_working_directory(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(code.parent)
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -50,6 +50,10 @@ class ObjectSamples(Samples):
         if len(self._items) == 0:
             raise BadOption(f"{name} gives no samples")
 
+    def __reduce__(self) -> tuple[type[ObjectSamples], tuple[object, ...]]:
+        """Travel to other processes by name: there the user's module was not imported yet."""
+        return ObjectSamples, (self._name, self._inputs, self._preprocessing)
+
     def __len__(self) -> int:
         return len(self._items)
 
