@@ -116,6 +116,10 @@ def command(
         stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
         if estimate := artefact.manifest.runtime.get("estimate"):
             stdout.print(f"{estimate['ms']} ms ({estimate['remark']})", highlight=False)
+        left = len(artefact.manifest.refusals)
+        if left:
+            what = "1 thing" if left == 1 else f"{left} things"
+            stdout.print(f"{what} left as before; why: edgec inspect {artefact.folder}", highlight=False, markup=False)
     if verification:
         verification.check()
     if address:

@@ -1,4 +1,4 @@
-"""`edgec inspect`: what is in a model."""
+"""`edgec inspect`: what is in a model or an artefact."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ import typer
 from rich.table import Table
 
 from edgec.cli.console import Json, parse_shapes, print_json, stdout
+from edgec.cli.inspect_artefact import show_artefact
 
 if TYPE_CHECKING:
     from edgec.model.cost import LayerCost
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx|ARTEFACT", help="ONNX model, or artefact.")],
     shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
     target: Annotated[str | None, typer.Option("--target", "-t", help="Board to estimate the times of.")] = None,
     precision: Annotated[str, typer.Option(help="Precision to estimate them in.")] = "fp32",
     json: Json = False,
 ) -> None:
-    """Show inputs, outputs and, per layer, operator, shape, MACs and parameters; for a board its estimate too."""
+    """Show a model's inputs, outputs and layers (shape, MACs, parameters), or what is in an artefact.
+
+    With a board, its estimate of the layers' times too. Of an artefact: inputs, outputs, what its loader knows, and
+    all that was left as it was, with the reason.
+    """
+    if model.is_dir():
+        show_artefact(model, json=json)
+        return
     from edgec.model.cost import layer_costs
     from edgec.model.load import load
     from edgec.model.shapes import fix_shapes

@@ -17,6 +17,7 @@ from tvm import relax, tirx
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target
 from edgec.targets.tvm.executable import memory_planned
+from edgec.targets.tvm.memory import allocated
 from edgec.targets.tvm.offsets import PIPELINE
 
 PARTS = 8
@@ -36,6 +37,8 @@ class Built:
     """Kernels, for the board's CPU."""
     blob: Path
     """The executor's bytecode and the weights, as TVM serializes them."""
+    activation_bytes: int
+    """What the executor allocates for a run: values and outputs."""
 
 
 def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
@@ -47,7 +50,7 @@ def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
     network = {name: function for name, function in module.functions_items() if name not in kernels}
     objects = _compile_kernels(list(kernels.items()), target, folder)
     executable = relax.build(tvm.IRModule(network, attrs=module.attrs), target, relax_pipeline=None)
-    built = Built(objects, folder / "blob.bin")
+    built = Built(objects, folder / "blob.bin", allocated(module))
     with _native_stderr_swallowed():  # one warning per weight, "Scope Saving", that means nothing
         blob = tvm.get_global_func("runtime.ModulePackImportsToTensor")(executable.mod)
     blob.numpy().tofile(built.blob)

@@ -13,11 +13,12 @@ from edgec.options import Precision
 from edgec.record import Record
 from edgec.targets.board import Board
 from edgec.targets.tvm.build import build
-from edgec.targets.tvm.cpu import needed_flags, resolve
+from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.link import link
-from edgec.targets.tvm.pipeline import lower_relax
+from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.runtime_libs import CALLS_EXTRA
+from edgec.targets.tvm.target_model import target_model
 
 
 def compile_library(
@@ -26,7 +27,8 @@ def compile_library(
     """Compile `model` for `board` into the file `library`.
 
     Returns:
-        What a loader needs to know: the CPU, the instruction sets used, whether the sorting kernels are called.
+        What a loader needs to know (the CPU, the instruction sets used, whether the sorting kernels are called), and
+        what a user may ask: memory for a run, kernels by the rule that made them, what no rule made.
 
     Raises:
         UnsupportedModel: An operator cannot be imported; names it and its nodes.
@@ -40,10 +42,10 @@ def compile_library(
     with record.stage("import into TVM"):
         module = to_relax(model)
     with record.stage("lower"):
-        module = lower_relax(module, board, precision)
+        lowered = lower_with_report(module, target_model(board).at_precision(precision), llvm_target(resolved))
     with tempfile.TemporaryDirectory(prefix="edgec-") as scratch:
         with record.stage("generate code"):
-            built = build(module, resolved, Path(scratch))
+            built = build(lowered.module, resolved, Path(scratch))
         with record.stage("link"):
             link(built, resolved, library)
         sorts = any(CALLS_EXTRA in path.read_bytes() for path in built.object_files)
@@ -52,4 +54,7 @@ def compile_library(
         "cpu_features": list(resolved.features),
         "cpu_flags": flags,
         "sorts": sorts,
+        "activation_bytes": built.activation_bytes,
+        "kernels": lowered.report.counts(),
+        "left_out": lowered.report.left_out(),
     }

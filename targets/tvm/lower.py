@@ -17,6 +17,8 @@ from edgec.targets.tvm.runtime_libs import install_runtime, runtime_folder
 from edgec.targets.tvm.wheels import installed_versions
 
 LIBRARY = "model.so"
+STEP = "schedule"
+"""Step of the refusals that the lowering notes."""
 
 
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
@@ -39,13 +41,15 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
     shutil.copy(build_runner(board, runtime, record), context.folder / "edgec-run")
     install_example(context.folder / "cpp")
+    for where, reason in facts["left_out"]:
+        record.refuse(STEP, where, reason)
     versions = installed_versions()
-    loader = {"cpu": facts["cpu"], "cpu_features": facts["cpu_features"], "cpu_flags": facts["cpu_flags"]}
+    told = {key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels")}
     return Lowered(
         {
             "library": LIBRARY,
             "architecture": board.architecture,
-            **loader,
+            **told,
             "tvm": versions.tvm,
             "tvm_ffi": versions.ffi,
         }

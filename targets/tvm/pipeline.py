@@ -69,6 +69,7 @@ def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.
             prepared = Emitter(prepared, prepared["main"], graph, model, report).emit(regions)
         fused = tvm.transform.Sequential(
             [
+                relax.backend.DispatchSortScan(),
                 relax.transform.LegalizeOps(),
                 relax.transform.AnnotateTIROpPattern(),
                 relax.transform.FoldConstant(),

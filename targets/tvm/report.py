@@ -15,7 +15,8 @@ class LoweringReport:
     rules: dict[str, str] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
-    refusals: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, str]] = field(default_factory=list)
+    """Where a rule failed, and the last line of why."""
 
     def add(self, function: str, rule: str, detail: str = "") -> None:
         """Note one use of `function`, made by `rule`."""
@@ -27,11 +28,15 @@ class LoweringReport:
     def refuse(self, rule: str, operator: str, shape: tuple[int, ...] | None, reason: str) -> None:
         """Note that `rule` took an operator and then failed on it; the last line of the reason is kept."""
         lines = reason.strip().splitlines()
-        self.refusals.append(f"{rule}: {operator} {shape}: {lines[-1] if lines else ''}")
+        self.refusals.append((f"{operator} {shape}", f"{rule}: {lines[-1] if lines else ''}"))
 
     def fallbacks(self) -> list[str]:
         """Return the functions that only the generic schedule took."""
         return sorted(name for name, rule in self.rules.items() if rule == FALLBACK)
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """Return where the network runs code that no schedule made, and why: the functions, then the refusals."""
+        return [(name, "no schedule takes it: TVM's unscheduled code") for name in self.fallbacks()] + self.refusals
 
     def counts(self) -> dict[str, int]:
         """Return the number of functions a rule."""

@@ -161,6 +161,11 @@ def test_inspect(run: Run, model: Path) -> None:
     assert "Conv" in run("inspect", model).stdout
 
 
+def test_inspect_of_an_artefact(run: Run, artefact: Path) -> None:
+    assert json.loads(run("inspect", artefact, "--json").stdout)["source"]["name"] == "small"
+    assert "output y" in run("inspect", artefact).stdout
+
+
 def test_targets_and_doctor_in_json(run: Run) -> None:
     boards = {board["name"]: board for board in json.loads(run("targets", "--json").stdout)}
     assert boards["jetson-tx2"]["backend"] == "tensorrt"

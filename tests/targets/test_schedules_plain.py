@@ -125,3 +125,28 @@ def test_shape_known_only_at_run_time_is_left_to_tvm():
         builder.emit_func_output(result)
     lowered = lower_with_report(builder.finalize(), MODEL, llvm_target(resolve(HOST)))
     assert lowered.report.refusals and not lowered.report.rules
+
+
+def layer_norm_over_channels(x, rng):
+    emit = rng.emit
+    centred = emit(OPS.subtract(x, emit(OPS.mean(x, [1], keepdims=True))))
+    variance = emit(OPS.mean(emit(OPS.square(centred)), [1], keepdims=True))
+    deviation = emit(OPS.sqrt(emit(OPS.add(variance, relax.const(1e-5, "float32")))))
+    scale = relax.const(rng.standard_normal((1, 120, 1)).astype("float32"))
+    return OPS.add(emit(OPS.multiply(emit(OPS.divide(centred, deviation)), scale)), x)
+
+
+COLUMNS = {
+    "layer norm over channels, and a residual": (layer_norm_over_channels, (2, 120, 40)),
+    "softmax over channels": (lambda x, rng: OPS.nn.softmax(x, axis=1), (2, 5, 6, 12)),
+    "odd columns": (lambda x, rng: OPS.max(x, [1], keepdims=True), (2, 5, 7)),
+    "two axes": (lambda x, rng: OPS.sum(x, [1, 2], keepdims=True), (2, 5, 6, 24)),
+}
+
+
+@pytest.mark.parametrize("model", SMALL_MODELS[::2], ids=lambda model: model.isa)
+@pytest.mark.parametrize("case", COLUMNS.values(), ids=COLUMNS.keys())
+def test_work_along_an_axis_before_the_last(case, model):
+    build, shape = case
+    report = check(build, [shape], model)
+    assert report.counts() == {"columns": 1} and not report.left_out()

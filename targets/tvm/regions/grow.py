@@ -13,7 +13,7 @@ from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
-PLAIN_RULES = frozenset({"bytes", "dense_int8", "matmul", "plain", "rows"})
+PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "rows"})
 """Workloads that read and write plain tensors."""
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 
@@ -70,7 +70,7 @@ def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits
 
     # Rows first to last: the first reduction of a spelled-out layer norm takes in the second.
     for node in graph.nodes:
-        if rules.get(id(node)) == "rows" and id(node) not in taken:
+        if rules.get(id(node)) in ("rows", "columns") and id(node) not in taken:
             take(node)
     # Later anchors first: a residual add goes to the later of its producers, whose other operand is then ready.
     for node in reversed(graph.nodes):

@@ -10,6 +10,7 @@ from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.plain import is_plain_elementwise, matrix_of
 from edgec.targets.tvm.schedules import (
     bytes_plain,
+    columns,
     conv,
     conv_int8,
     dense_int8,
@@ -51,6 +52,7 @@ RULES = (
     Rule("interleave", lambda node, _: injective.match_interleave(node), injective.lower_interleave),
     Rule("matmul", lambda node, _: matmul.match(node), matmul.lower),
     Rule("rows", lambda node, _: rows.match(node), rows.lower),
+    Rule("columns", lambda node, _: columns.match(node), columns.lower),
     Rule("plain", lambda node, _: plain.match(node), plain.lower),
     Rule("elementwise", lambda node, _: False, injective.lower_elementwise),
 )
@@ -65,10 +67,12 @@ def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
     """Whether `node` may join the region of `anchor`, whose rule works on plain tensors."""
     if rule in ("bytes", "dense_int8", "matmul", "plain"):
         return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
-    whole, columns = matrix_of(anchor.args[0].shape)
+    if rule == "columns":
+        return columns.fits(anchor, node)
+    whole, width = matrix_of(anchor.args[0].shape)
     if rows.reduces_rows(node):
-        return not node.packed and matrix_of(node.args[0].shape or ()) == (whole, columns)
-    return is_plain_elementwise(node, whole, columns) or is_plain_elementwise(node, whole, 1)
+        return not node.packed and matrix_of(node.args[0].shape or ()) == (whole, width)
+    return is_plain_elementwise(node, whole, width) or is_plain_elementwise(node, whole, 1)
 
 
 def lower_region(region: Region, model: TargetModel) -> Kernel:
