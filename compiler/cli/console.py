@@ -15,8 +15,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edgec.errors import BadOption
 
-COUNTED = re.compile(r"(.*) \d+/\d+")
+COUNTED = re.compile(r"(.*) \d+(/\d+)?")
 """A stage that tells how far it is: it goes on in the line that it has."""
+
+RANGE = re.compile(r"^(\d+)\.\.(\d+)([,x]|$)")
+"""First dimension of a shape whose batch may vary."""
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -74,7 +77,7 @@ def pairs(items: list[str], option: str) -> dict[str, str]:
 
 
 def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
-    """Parse `name=1,3,640,640` items.
+    """Parse `name=1,3,640,640` items; of a range (`name=1..8,3,640,640`, see `parse_batch`) the smallest counts.
 
     Raises:
         BadOption: An item is malformed.
@@ -82,12 +85,31 @@ def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for name, value in pairs(items, "--shape").items():
         try:
-            shapes[name] = tuple(int(part) for part in value.replace("x", ",").split(","))
+            shapes[name] = tuple(int(part) for part in RANGE.sub(r"\1\3", value).replace("x", ",").split(","))
         except ValueError:
             raise BadOption(
-                f"--shape {name}={value}: dimensions are whole numbers", remedy="E.g. x=1,3,640,640."
+                f"--shape {name}={value}: dimensions are whole numbers, the first perhaps a range",
+                remedy="E.g. x=1,3,640,640 or x=1..8,3,640,640.",
             ) from None
     return shapes
+
+
+def parse_batch(items: list[str]) -> tuple[int, int] | None:
+    """Return the batch of `name=1..8,3,640,640` items, smallest and largest; None if there is no range.
+
+    Raises:
+        BadOption: The range is empty, or inputs have different ones.
+    """
+    ranges = {}
+    for name, value in pairs(items, "--shape").items():
+        if match := RANGE.match(value):
+            low, high = int(match[1]), int(match[2])
+            if not 1 <= low < high:
+                raise BadOption(f"--shape {name}={value}: {low}..{high} is no range of a batch", remedy="E.g. 1..8.")
+            ranges[name] = (low, high)
+    if len(set(ranges.values())) > 1:
+        raise BadOption(f"--shape: inputs {', '.join(ranges)} have different ranges", remedy="Give one for all.")
+    return next(iter(ranges.values()), None)
 
 
 def mebibytes(size: int) -> str:

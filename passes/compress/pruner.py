@@ -55,6 +55,7 @@ class Pruner:
         self._record = record
         self._journal = journal
         self._measure = Measure(trial.decide, trial.metric, trial.context)
+        self._candidates = 0
 
     def prune(self, aim: float | None) -> Pruned:
         """Return the network pruned for the goal of the settings, or where they have none, within a loss of `aim`."""
@@ -69,8 +70,13 @@ class Pruner:
             sensitivity=None if options.goal[0] == "ratio" else self.sensitivity,
             measure=self._measure,
             estimate=self._estimate,
-            progress=lambda what: self._record.listener(f"prune: {what}"),
+            progress=self._tell,
         )
+
+    def _tell(self, what: str) -> None:
+        if what == "measure":
+            self._candidates += 1
+            self._record.listener(f"prune: candidate {self._candidates}")
 
     @cached_property
     def _study(self) -> Study:
