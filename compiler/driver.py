@@ -75,6 +75,8 @@ def compile(
     profile = back_end.profile(board)
     settings = wanted(settings, profile)
     _check_precision(settings.precision, board, profile)
+    if settings.batch is not None and not profile.dynamic_batch:
+        raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
     record = Record(listener or (lambda stage: None))
 
     with record.stage("load"):

@@ -30,6 +30,9 @@ class CompileOptions(BaseModel):
     shapes: dict[str, tuple[int, ...]] = Field(
         default_factory=dict, description="Shape of each input whose dimensions the model leaves open."
     )
+    batch: tuple[int, int] | None = Field(
+        default=None, description="Smallest and largest batch, where it may vary; shapes then hold the smallest."
+    )
     precision: Precision = Field(default="fp32", description="Number format of weights and activations.")
     threads: int | None = Field(default=None, ge=1, description="Threads on the board; default: the board record's.")
     extra_passes: tuple[str, ...] = Field(

@@ -38,5 +38,7 @@ class Profile:
     """Newest ONNX opset the back end takes; None: any."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
+    dynamic_batch: bool = False
+    """Whether the batch may vary from inference to inference."""
     estimate: Estimate | None = None
     """Time of each layer; None: nothing is known, multiply-accumulates are counted instead."""

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from edgec.cli.console import Json, Quiet, mebibytes, pairs, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.console import (
+    Json,
+    Quiet,
+    mebibytes,
+    pairs,
+    parse_batch,
+    parse_shapes,
+    print_json,
+    progress,
+    stderr,
+    stdout,
+)
 from edgec.cli.deploy import deploy_and_show
 from edgec.errors import CannotRunHere
 from edgec.options import CompileOptions, read_config
@@ -68,6 +79,7 @@ def command(
     given = {
         "target": target,
         "shapes": parse_shapes(shape) or None,
+        "batch": parse_batch(shape),
         "precision": precision,
         "threads": threads,
         "extra_passes": tuple(extra_pass) or None,

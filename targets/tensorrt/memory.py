@@ -27,10 +27,16 @@ def workspace_mib(board: Board) -> int:
     return max(256, min(2048, board.memory_mib // 8))
 
 
-def needed_mib(board: Board, model: ir.Model) -> int:
-    """Return about how much free memory a build wants, in MiB: libraries, workspace, weights, activations."""
+def needed_mib(board: Board, model: ir.Model, batches: int = 1) -> int:
+    """Return about how much free memory a build wants, in MiB: libraries, workspace, weights, activations.
+
+    Args:
+        board: Its memory decides on the workspace.
+        model: Static.
+        batches: How many times the model's own batch it is built for.
+    """
     weights = WEIGHT_COPIES * (weight_bytes(model) >> 20)
-    return workspace_mib(board) + LIBRARIES_MIB + weights + (activation_bytes(model) >> 20)
+    return workspace_mib(board) + LIBRARIES_MIB + weights + (batches * activation_bytes(model) >> 20)
 
 
 def activation_bytes(model: ir.Model) -> int:
@@ -50,17 +56,17 @@ def activation_bytes(model: ir.Model) -> int:
     return most
 
 
-def refuse_too_large(board: Board, model: ir.Model) -> None:
-    """Check that the network can be built in the board's memory.
+def refuse_too_large(board: Board, model: ir.Model, batches: int = 1) -> None:
+    """Check that the network can be built in the board's memory; see `needed_mib`.
 
     Raises:
         UnsupportedModel: It cannot; says what takes how much.
     """
     free = round(board.memory_mib * (1 - SYSTEM_SHARE))
-    needed = needed_mib(board, model)
+    needed = needed_mib(board, model, batches)
     if needed <= free:
         return
-    weights, activations = weight_bytes(model) >> 20, activation_bytes(model) >> 20
+    weights, activations = weight_bytes(model) >> 20, batches * activation_bytes(model) >> 20
     raise UnsupportedModel(
         f"building takes about {needed} MiB ({weights} MiB of weights {WEIGHT_COPIES} times, {activations} MiB of "
         f"activations, workspace, libraries); {board.name} has about {free} MiB free",
