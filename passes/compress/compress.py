@@ -195,6 +195,8 @@ def _finished(
     elif options.max_loss is not None and "int8" not in profile.precisions:
         reason = profile.refused.get("int8", "the board's record does not offer int8")
         record.refuse("quantize", "network", reason)
+    if options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
+        record.refuse("compress", "network", "what fp16 loses is not measured here; --precision fp16 asks for it")
     held_out = done.trial.held_out
     record.compression = Compression(
         metric=done.trial.metric,
