@@ -120,14 +120,10 @@ def import_result(artefact: Artefact, path: Path) -> BoardResult:
         remedy = "Copy this artefact to the board and run ./build.sh there."
         raise BadArtefact(f"{path} was measured on another artefact than {artefact.folder}", remedy=remedy)
     keep(artefact.folder, "verification", verification(artefact, result))
-    parts = {name: times.model_dump() for name, times in result.latency_ms.items()}
-    keep(
-        artefact.folder,
-        "board",
-        OnBoard(
-            result.where, result.engine.bytes, result.machine, result.warnings, dict(parts), result.throughput_per_s
-        ),
-    )
+    parts: dict[str, dict[str, float]] = {name: times.model_dump() for name, times in result.latency_ms.items()}
+    engine, throughput = result.engine, result.throughput_per_s
+    measured = OnBoard(result.where, engine.bytes, result.machine, result.warnings, parts, throughput)
+    keep(artefact.folder, "board", measured)
     whole = result.latency_ms.get("end_to_end")
     if whole is not None:
         keep(artefact.folder, "latency", Latency(result.where, 1, result.runs, whole.median, whole.p90, whole.min))

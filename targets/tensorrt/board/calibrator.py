@@ -5,7 +5,7 @@ from typing import Any, List
 import tensorrt as trt
 
 
-class CacheOnly(trt.IInt8EntropyCalibrator2):
+class CacheOnly(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]  # untyped where TensorRT is absent
     """Gives TensorRT the scales of a calibration cache, and no pictures; `refused` if it asks for some."""
 
     def __init__(self, cache: bytes) -> None:

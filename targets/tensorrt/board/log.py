@@ -5,7 +5,7 @@ from typing import List
 import tensorrt as trt
 
 
-class Logger(trt.ILogger):
+class Logger(trt.ILogger):  # type: ignore[misc]  # untyped where TensorRT is absent
     """Keeps errors in `errors` and warnings in `warnings`; prints nothing."""
 
     def __init__(self) -> None:
