@@ -63,7 +63,8 @@ def resolve(board: Board) -> Board:
         board = board.model_copy(update={"cpu": name})
         present = machine_flags()
         # Virtual machines hide instruction sets that LLVM infers from the CPU's name.
-        hidden = [feature for feature in features(board) if CPU_FLAGS.get(feature, "") not in present | {""}]
+        inferred = features(llvm_target(board))
+        hidden = [feature for feature in inferred if CPU_FLAGS.get(feature, "") not in present | {""}]
         board = board.model_copy(update={"features": (*board.features, *(f"-{feature}" for feature in hidden))})
     if not tvm.get_global_func("target.llvm_is_valid_cpu")(board.cpu, board.triple):
         remedy = f"Name one that `llc -mtriple={board.triple} -mcpu=help` lists."
@@ -79,14 +80,15 @@ def llvm_target(board: Board) -> tvm.target.Target:
     return tvm.target.Target(description)
 
 
-def features(board: Board) -> frozenset[str]:
-    """Return LLVM's names of the features code for the (resolved) board may use."""
-    names = frozenset(map(str, tvm.get_global_func("target.llvm_get_cpu_features")(llvm_target(board))))
-    removed = {name[1:] for name in board.features if name.startswith("-")}
-    added = {name[1:] for name in board.features if name.startswith("+")}
+def features(target: tvm.target.Target) -> frozenset[str]:
+    """Return LLVM's names of the features code for `target` may use."""
+    names = frozenset(map(str, tvm.get_global_func("target.llvm_get_cpu_features")(target)))
+    given = [str(name) for name in target.attrs.get("mattr", ())]
+    removed = {name[1:] for name in given if name.startswith("-")}
+    added = {name[1:] for name in given if name.startswith("+")}
     return (names | added) - removed
 
 
 def needed_flags(board: Board) -> list[str]:
     """Return the /proc/cpuinfo names of the instruction sets that code for the (resolved) board may use, sorted."""
-    return sorted({CPU_FLAGS[name] for name in features(board) if name in CPU_FLAGS})
+    return sorted({CPU_FLAGS[name] for name in features(llvm_target(board)) if name in CPU_FLAGS})

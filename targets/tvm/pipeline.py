@@ -20,7 +20,7 @@ from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.generic import schedule_function
 from edgec.targets.tvm.schedules.rules import fits_plain, rule_of
 from edgec.targets.tvm.schedules.winograd import weigh
-from edgec.targets.tvm.target_model import TargetModel, target_model
+from edgec.targets.tvm.target_model import TargetModel, model_of_target, target_model
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,21 @@ def _schedule_rest(mod: tvm.IRModule, model: TargetModel, report: LoweringReport
     return mod
 
 
-def _pipeline(board: Board) -> tvm.transform.Pass:
-    """Return the lowering for `board` as one pass: `tvm.relax.get_pipeline("edgec", board=load_board(...))`."""
+def _pipeline(target: tvm.target.Target | None = None, precision: Precision = "fp32") -> tvm.transform.Pass:
+    """Return TVM's pipeline `edgec`: our lowering, then what `relax.build` needs.
+
+    `tvm.compile(module, target, relax_pipeline=tvm.relax.get_pipeline("edgec", target=target))`, after importing this.
+
+    Args:
+        target: A CPU, `num-cores` is the number of threads; default: the target in scope.
+        precision: See `TargetModel.at_precision`.
+    """
 
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        return lower_relax(mod, board)
+        cpu = target or tvm.target.Target.current(allow_none=False)
+        lowered = lower_with_report(mod, model_of_target(cpu).at_precision(precision), cpu).module
+        with cpu:
+            return relax.get_pipeline("default")(lowered)
 
     return tvm.transform.module_pass(run, opt_level=0, name="edgec")
 

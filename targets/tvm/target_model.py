@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import tvm
+
 from edgec.options import Precision
 from edgec.targets.board import Board
-from edgec.targets.tvm.cpu import features, resolve
+from edgec.targets.tvm.cpu import features, llvm_target, resolve
 
 Isa = Literal["avx512", "avx2", "sse", "neon"]
 DotProduct = Literal["none", "vnni", "sdot", "smmla"]
@@ -78,7 +80,15 @@ def target_model(board: Board) -> TargetModel:
     """Return the model of `board`'s CPU, from its record and LLVM's feature table of that CPU."""
     known = resolve(board)
     l1, l2 = _caches(board)
-    return model_of(features(known), cpu=known.cpu, l1=l1, l2=l2, cores=board.threads)
+    return model_of(features(llvm_target(known)), cpu=known.cpu, l1=l1, l2=l2, cores=board.threads)
+
+
+def model_of_target(target: tvm.target.Target) -> TargetModel:
+    """Return the model of TVM's `target`, an LLVM CPU; caches are this machine's where it has that CPU."""
+    cpu = str(target.attrs.get("mcpu", "generic"))
+    here = cpu == str(tvm.get_global_func("target.llvm_get_system_cpu")())
+    l1, l2 = (_host_cache(1, DEFAULT_L1), _host_cache(2, DEFAULT_L2)) if here else (DEFAULT_L1, DEFAULT_L2)
+    return model_of(features(target), cpu=cpu, l1=l1, l2=l2, cores=int(target.attrs.get("num-cores", 1)))
 
 
 def model_of(feature_names: AbstractSet[str], *, cpu: str, l1: int, l2: int, cores: int) -> TargetModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from tvm import relax
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.pipeline import lower_with_report
+from edgec.targets.tvm.target_model import model_of_target, target_model
 from tests.support.lowered import HOST, MODEL, SMALL_MODELS, build_module, check
 
 OPS = relax.op
@@ -109,10 +112,22 @@ def test_attention():
 
 
 def test_registered_pipeline():
-    board = load_board("host")
+    target = llvm_target(resolve(HOST))
     module = build_module(lambda x, rng: OPS.nn.softmax(x), [(4, 16)])
-    lowered = relax.get_pipeline("edgec", board=board)(module)
+    pipeline = relax.get_pipeline("edgec", target=target)
+    lowered = pipeline(module)
     assert any(function.attrs and "tirx.is_scheduled" in function.attrs for _, function in lowered.functions_items())
+    machine = relax.VirtualMachine(tvm.compile(module, target, relax_pipeline=pipeline), tvm.cpu())
+    x = np.random.default_rng(0).standard_normal((4, 16)).astype("float32")
+    expected = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(machine["main"](tvm.runtime.tensor(x)).numpy(), expected, rtol=1e-5)
+
+
+def test_the_target_says_what_a_board_says():
+    for name in ("host", "rpi5", "x86-64-v3"):
+        board = resolve(load_board(name))
+        model = target_model(load_board(name))
+        assert replace(model_of_target(llvm_target(board)), l1=model.l1, l2=model.l2) == model
 
 
 def test_shape_known_only_at_run_time_is_left_to_tvm():
