@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
@@ -28,6 +30,9 @@ from tests.support.models import model, random_weights
 STAND_IN = Path(__file__).with_name("tensorrt_stand_in")
 VERSION_OF = {"jetson-tx2": "8.2.1.8", "jetson-agx-xavier": "8.5.2", "jetson-agx-orin": "10.3.0"}
 SM_OF = {"jetson-tx2": 62, "jetson-agx-xavier": 72, "jetson-agx-orin": 87}
+
+RANGE = {"min": [1, 3, 4, 4], "opt": [1, 3, 8, 8], "max": [1, 3, 16, 16]}
+"""Shapes of the small network's input."""
 
 SMALL = """
 net (float[1, 3, 8, 8] image) => (float[1, 4, 8, 8] y, int64[1, 1, 8, 8] best)
@@ -70,6 +75,25 @@ def _golden(folder: Path, kind: str, specs: tuple[TensorSpec, ...], arrays: dict
         np.save(folder / path, arrays[spec.name])
         ports.append(spec.model_dump(mode="json") | {"golden": path})
     return ports
+
+
+def dynamic_artefact(folder: Path, board: str) -> None:
+    """Write the small network's artefact for shapes within `RANGE`, its sizes open in the lowered model."""
+    write_artefact(folder, small_model(), board=board, profiles={"image": RANGE})
+    network = onnx.load(folder / "model.onnx")
+    for value in (*network.graph.input, *network.graph.output):
+        for axis in (2, 3):
+            value.type.tensor_type.shape.dim[axis].dim_param = f"s{axis}"
+    del network.graph.value_info[:]
+    onnx.save(network, folder / "model.onnx")
+    set_runtime(folder, model_sha256=hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest())
+
+
+def set_runtime(folder: Path, **entries: object) -> None:
+    """Change entries of the manifest's `runtime`."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["runtime"].update(entries)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 @dataclass(frozen=True)

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
-import onnx
 import pytest
 
-from tests.support.tensorrt_board import Outcome, run_on_board, small_model, write_artefact
+from tests.support.tensorrt_board import (
+    RANGE,
+    Outcome,
+    dynamic_artefact,
+    run_on_board,
+    set_runtime,
+    small_model,
+    write_artefact,
+)
 
 QUICK = ("--runs", "2", "--warmup", "0")
-RANGE = {"min": [1, 3, 4, 4], "opt": [1, 3, 8, 8], "max": [1, 3, 16, 16]}
 SCALES = "image: 3c010204\ny: 3d2f1a77\n"
 
 
 def build(folder: Path, board: str = "jetson-agx-orin", **environment: str) -> Outcome:
     return run_on_board(folder, *QUICK, board=board, **environment)
-
-
-def dynamic_artefact(folder: Path, board: str) -> None:
-    """Open the sizes of the lowered model, as a compilation for a range of shapes leaves them."""
-    write_artefact(folder, small_model(), board=board, profiles={"image": RANGE})
-    network = onnx.load(folder / "model.onnx")
-    for value in (*network.graph.input, *network.graph.output):
-        for axis in (2, 3):
-            value.type.tensor_type.shape.dim[axis].dim_param = f"s{axis}"
-    del network.graph.value_info[:]
-    onnx.save(network, folder / "model.onnx")
-    set_runtime(folder, model_sha256=hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest())
-
-
-def set_runtime(folder: Path, **entries: object) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["runtime"].update(entries)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize("board", ["jetson-tx2", "jetson-agx-orin"])

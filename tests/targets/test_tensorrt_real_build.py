@@ -26,7 +26,14 @@ from edgec.targets.tensorrt.limits import Limits, limits_for
 from tests.support import tensorrt_cpu
 from tests.support.models import model
 from tests.support.real_models import REAL_MODELS
-from tests.support.tensorrt_board import cuda_stand_in, small_model, write_artefact
+from tests.support.tensorrt_board import (
+    RANGE,
+    cuda_stand_in,
+    dynamic_artefact,
+    set_runtime,
+    small_model,
+    write_artefact,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +153,16 @@ def test_the_boards_script_builds_a_real_engine(tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert (tmp_path / "a/model.engine").stat().st_size > 1000
     assert (tmp_path / "a/timing.cache").exists()
+
+
+def test_the_boards_script_builds_a_range_of_shapes(tmp_path: Path) -> None:
+    dynamic_artefact(tmp_path / "a", "jetson-agx-orin")
+    outcome = run_script(tmp_path / "a")
+    assert outcome.returncode == 0, outcome.stderr
+    set_runtime(tmp_path / "a", profiles={"image": {**RANGE, "min": [1, 3, 99, 99]}})
+    outcome = run_script(tmp_path / "a")
+    assert outcome.returncode == 2
+    assert "(1, 3, 99, 99)" in outcome.stderr
 
 
 def test_tensorrt_11_is_not_asked_for_fp16_in_silence(tmp_path: Path) -> None:
