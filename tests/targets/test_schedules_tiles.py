@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("tvm")
 from edgec.targets.board import load_board
-from edgec.targets.tvm.schedules.conv_plan import ConvShape, plan
+from edgec.targets.tvm.schedules.conv_plan import ConvShape, plan, weight_bytes
 from edgec.targets.tvm.schedules.tiles import (
     ConvTile,
     block_of,
@@ -91,6 +93,19 @@ def test_depthwise_pixels_prefer_no_waste():
 def test_pointwise_rows_are_fused():
     assert plan(shape_of(96, 26, 96, 1), AVX512).flat
     assert not plan(shape_of(96, 26, 96, 1, stride=2), AVX512).flat
+
+
+def test_weights_beyond_the_cache_are_read_once():
+    one_core = dataclasses.replace(AVX512, cores=1)
+    large, small = shape_of(512, 14, 512, 3, stride=2), shape_of(64, 112, 64, 3, stride=2)
+    assert plan(large, one_core).rows == large.out_height and plan(large, AVX512).rows is None
+    assert plan(small, one_core).rows not in (None, small.out_height)
+    assert weight_bytes(large, plan(large, AVX512).tile.vectors * 16) < AVX512.l2
+
+
+def test_a_layer_says_what_it_is():
+    assert str(shape_of(96, 26, 192, 3, stride=2)) == "96x26x26 > 192x13x13, 3x3 /2x2"
+    assert str(shape_of(64, 7, 64, 1, groups=4)) == "64x7x7 > 64x7x7, 1x1 groups 4"
 
 
 def test_winograd_pays_on_wide_layers_only():

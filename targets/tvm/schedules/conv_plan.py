@@ -21,6 +21,8 @@ from edgec.targets.tvm.schedules.tiles import (
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
+MOST_OF_L2, LARGE_TILE_COST = 0.625, 1.25
+"""Tiles whose weights take a larger share of L2 are read from beyond it for every row: what that costs more."""
 COPY_COST = 1.2
 """A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
 
@@ -114,7 +116,7 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     """Return the tiles for a convolution of `shape`."""
     block = block_of(shape.out, model)
     blocks = ceil_div(shape.out, block)
-    work = tuple(float(group_span(shape, vectors * block)) for vectors in range(1, MAX_VECTORS + 1))
+    work = tuple(_work(shape, vectors * block, model) for vectors in range(1, MAX_VECTORS + 1))
     rows_tile = conv_tile(blocks, shape.out_width, block, model, work=work)
     columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
     if shape.pointwise and not model.converts:  # converted rows are a copy
@@ -129,7 +131,33 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
         if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
             tile, columns = exact, shape.out_width
     row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * FLOAT_BYTES
-    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
+    rows = task_rows(shape.out_height, row_bytes, model)
+    if rows is not None and _weights_stay(shape, tile.vectors * block, rows, model):
+        rows = shape.out_height if model.cores == 1 else None
+    return ConvPlan(tile, flat=False, columns=columns, rows=rows)
+
+
+def _work(shape: ConvShape, channels: int, model: TargetModel) -> float:
+    """Return the relative work of tiles of `channels` output channels: groups touched, weights too large for L2."""
+    span = group_span(shape, channels)
+    large = weight_bytes(shape, channels) * span > MOST_OF_L2 * model.l2
+    return span * (LARGE_TILE_COST if large else 1.0)
+
+
+def weight_bytes(shape: ConvShape, channels: int) -> int:
+    """Return the size of the weights of `channels` output channels."""
+    return channels * shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1] * FLOAT_BYTES
+
+
+def _weights_stay(shape: ConvShape, channels: int, rows: int, model: TargetModel) -> bool:
+    """Whether to go through all rows with the weights of one tile rather than through all weights with few rows.
+
+    Weights beyond L2 are else fetched anew for each `rows` rows; this way the input is, for each tile of channels.
+    """
+    weights = weight_bytes(shape, shape.out)
+    inputs = shape.cin * shape.height * shape.width * FLOAT_BYTES
+    tiles = ceil_div(shape.out, channels)
+    return weights > model.l2 // 2 and weights + tiles * inputs < weights * shape.out_height // rows
 
 
 def _cost(tile: ConvTile, block: int, model: TargetModel) -> float:
