@@ -23,7 +23,9 @@ class TvmTarget:
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know of `board`."""
         lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
-        return Profile(precisions=board.precisions, channel_multiple=lanes, estimate=CpuEstimate(board))
+        return Profile(
+            precisions=board.precisions, channel_multiple=lanes, dynamic_batch=True, estimate=CpuEstimate(board)
+        )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
         """Return one finding for every node: whether TVM's importer takes it.

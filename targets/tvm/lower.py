@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgec.targets.base import Lowered, LoweringContext
 from edgec.targets.tvm import compile_cache
+from edgec.targets.tvm.batch import check_batch
 from edgec.targets.tvm.half_range import check_range
 from edgec.targets.tvm.runner_build import build_runner, install_example
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_folder
@@ -26,6 +27,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     options, record, library = context.options, context.record, context.folder / LIBRARY
     # Tasks are shared out among as many threads as will run them.
     board = context.board.model_copy(update={"threads": options.threads or context.board.threads})
+    largest = check_batch(model, options.batch) if options.batch else 1
     if options.precision == "fp16":
         with record.stage("range of values"):
             check_range(model, context.golden_inputs)
@@ -49,6 +51,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         {
             "library": LIBRARY,
             "architecture": board.architecture,
+            "batch": largest,
             **told,
             "tvm": versions.tvm,
             "tvm_ffi": versions.ffi,

@@ -14,6 +14,7 @@ from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec
 from edgec.targets.base import Runner
 from edgec.targets.board import Board
+from edgec.targets.tvm.batch import BatchRunner
 from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.run_process import ProcessRunner
 
@@ -30,7 +31,19 @@ def open_artefact(
     threads: int,
 ) -> Runner:
     """Load the artefact in `folder`; see `edgec.targets.base.Target.open`."""
-    folder = folder.resolve()
+    runner = _open_single(folder.resolve(), board, inputs, outputs, runtime, threads)
+    largest = runtime.get("batch", 1)
+    return BatchRunner(runner, largest) if largest > 1 else runner
+
+
+def _open_single(
+    folder: Path,
+    board: Board,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    runtime: Mapping[str, Any],
+    threads: int,
+) -> Runner:
     architecture = runtime["architecture"]
     present = machine_flags()
     lacking = [flag for flag in runtime["cpu_flags"] if present and flag not in present]

@@ -2,6 +2,7 @@
 //
 //   edgec::Model model("path/of/artefact");            // threads: as compiled; or edgec::Model(folder, 2)
 //   model.run({input.data()}, {output.data()});        // order as in model.inputs(), model.outputs()
+//   model.run({input.data()}, {output.data()}, 4);     // four items, one behind the other; see model.batch()
 //
 // Link with libtvm_runtime.so and libtvm_ffi.so of the artefact's lib folder. Uses only the C interface of tvm_ffi, so any
 // compiler and C++ library will do. Errors are thrown as edgec::Error.
@@ -26,6 +27,7 @@ class Model {
     tolerance_ = field(manifest, "tolerance").number();
     threads_ = threads > 0 ? threads : static_cast<int>(field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
+    batch_ = static_cast<int>(field(runtime, "batch").integer());
     for (const Value& flag : items(field(runtime, "cpu_flags")))
       if (!cpu_has(flag.text()))
         throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
@@ -44,11 +46,23 @@ class Model {
   const std::vector<Port>& inputs() const { return inputs_; }
   const std::vector<Port>& outputs() const { return outputs_; }
   int threads() const { return threads_; }
+  // Largest batch of run(); shapes are those of one item.
+  int batch() const { return batch_; }
   // Accepted error of an output against its golden data, relative to the latter's range.
   double tolerance() const { return tolerance_; }
 
   // One inference: pointers to the inputs' elements (row-major), and to where the outputs' elements go.
   // An input whose address is a multiple of 64 is used in place, others are copied.
+  void run(std::vector<const void*> inputs, std::vector<void*> outputs, int batch) {
+    if (batch < 1 || batch > batch_)
+      throw Error("a batch of " + std::to_string(batch) + ": the model takes 1 to " + std::to_string(batch_));
+    for (int item = 0; item < batch; ++item) {
+      run(inputs, outputs);
+      for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<const char*>(inputs[i]) + inputs_[i].bytes();
+      for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = static_cast<char*>(outputs[i]) + outputs_[i].bytes();
+    }
+  }
+
   void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
     using namespace detail;
     if (inputs.size() != inputs_.size() || outputs.size() != outputs_.size())
@@ -103,7 +117,7 @@ class Model {
   std::vector<Port> inputs_, outputs_;
   std::vector<std::unique_ptr<void, detail::Free>> buffers_;
   detail::Value machine_, main_;
-  int threads_ = 1;
+  int threads_ = 1, batch_ = 1;
   double tolerance_ = 0;
 };
 

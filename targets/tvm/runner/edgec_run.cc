@@ -94,7 +94,7 @@ std::vector<npy::Array> load_inputs(const edgec::Model& model, const Options& op
     const auto given = options.inputs.find(port.name);
     if (given == options.inputs.end() && !options.inputs.empty()) throw edgec::Error("input " + port.name + " was not given");
     const bool golden = options.inputs.empty();
-    arrays.push_back(npy::read(golden ? options.artefact + "/" + port.golden : given->second, port));
+    arrays.push_back(npy::read(golden ? options.artefact + "/" + port.golden : given->second, port, model.batch()));
   }
   return arrays;
 }
@@ -172,16 +172,20 @@ int run(const Options& options) {
   std::vector<const void*> inputs;
   std::vector<std::vector<char>> results;
   std::vector<void*> outputs;
-  for (const npy::Array& array : arrays) inputs.push_back(array.data.data());
-  for (const edgec::Port& port : model.outputs()) results.emplace_back(port.bytes());
+  const int batch = model.batch() > 1 ? static_cast<int>(arrays.front().shape[0]) : 1;
+  for (const npy::Array& array : arrays) {
+    if (model.batch() > 1 && array.shape[0] != batch) throw edgec::Error("the inputs' batches differ");
+    inputs.push_back(array.data.data());
+  }
+  for (const edgec::Port& port : model.outputs()) results.emplace_back(port.bytes() * static_cast<size_t>(batch));
   for (std::vector<char>& result : results) outputs.push_back(result.data());
 
-  for (int i = 0; i < options.warmup; ++i) model.run(inputs, outputs);
+  for (int i = 0; i < options.warmup; ++i) model.run(inputs, outputs, batch);
   std::vector<double> times;
   for (int i = 0; i < options.runs; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     if (options.mark) EDGEC_MARK_START();
-    model.run(inputs, outputs);
+    model.run(inputs, outputs, batch);
     if (options.mark) EDGEC_MARK_STOP();
     times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
   }
@@ -196,7 +200,9 @@ int run(const Options& options) {
     json += (i ? ", {" : "{") + std::string("\"name\": ") + quoted(port.name);
     if (!options.output_dir.empty()) {
       const std::string file = file_name(i, port.name);
-      npy::write(options.output_dir + "/" + file, port, results[i].data());
+      edgec::Port whole = port;
+      if (model.batch() > 1) whole.shape[0] = batch;
+      npy::write(options.output_dir + "/" + file, whole, results[i].data());
       json += ", \"file\": " + quoted(file);
     }
     if (options.self_test) {

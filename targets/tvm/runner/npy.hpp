@@ -75,8 +75,8 @@ inline std::vector<int64_t> parse_shape(const std::string& text, const std::stri
 
 }  // namespace detail
 
-// Read an array that must have this name's shape and dtype.
-inline Array read(const std::string& path, const edgec::Port& port) {
+// Read an array that must have the port's shape and dtype; its first extent may be up to `batch` where the port's is 1.
+inline Array read(const std::string& path, const edgec::Port& port, int batch = 1) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw edgec::Error("cannot read " + path);
   unsigned char start[12] = {};
@@ -101,10 +101,12 @@ inline Array read(const std::string& path, const edgec::Port& port) {
   if (detail::value_of(header, "fortran_order", path).compare(0, 5, "False") != 0)
     throw edgec::Error(path + ": Fortran order; save numpy.ascontiguousarray(array)");
   array.shape = detail::parse_shape(detail::value_of(header, "shape", path), path);
-  if (array.dtype != port.dtype || array.shape != port.shape)
+  std::vector<int64_t> item = array.shape;
+  if (batch > 1 && !item.empty() && item[0] >= 1 && item[0] <= batch) item[0] = 1;
+  if (array.dtype != port.dtype || item != port.shape)
     throw edgec::Error(path + " holds " + array.dtype + shape_text(array.shape) + ", but " + port.name + " is " +
                        port.dtype + shape_text(port.shape));
-  array.data.resize(port.bytes());
+  array.data.resize(port.bytes() * (batch > 1 ? static_cast<size_t>(array.shape[0]) : 1));
   stream.read(array.data.data(), static_cast<std::streamsize>(array.data.size()));
   if (!stream) throw edgec::Error(path + ": truncated, fewer bytes than its shape needs");
   if (stream.peek() != std::ifstream::traits_type::eof()) throw edgec::Error(path + ": more bytes than its shape needs");
