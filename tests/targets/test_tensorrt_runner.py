@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 
 import edgec
+from tests.support.models import model, random_weights
 from tests.support.tensorrt_board import board_environment, small_model
 
 PROGRAM = """
@@ -33,18 +34,48 @@ except edgec.EdgecError as error:
 """
 
 
+def run_here(program: str, folder: Path, board: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.run(command, env=board_environment(board), capture_output=True, text=True, check=False)
+
+
+BATCHES = """
+import platform, sys
+platform.machine = lambda: "aarch64"
+import numpy as np
+import edgec
+
+artefact = edgec.Artefact.open(sys.argv[1])
+runner, golden = edgec.load(sys.argv[1]), artefact.golden_inputs()["image"]
+alone = runner.run({"image": golden})["y"]
+for batch in (3, 1, 4):
+    outputs = runner.run({"image": np.concatenate([golden] * batch)})["y"]
+    print(outputs.shape[0], np.abs(outputs - alone).max() < 1e-5)
+try:
+    runner.run({"image": np.concatenate([golden] * 5)})
+except edgec.EdgecError as error:
+    print(error.problem)
+"""
+
+
+@pytest.mark.parametrize("board", ["jetson-tx2", "jetson-agx-orin"])
+def test_a_batch_of_the_range_is_run(tmp_path: Path, board: str) -> None:
+    network = "net (float[1, 3, 8, 8] image) => (float[1, 4, 8, 8] y) { c = Conv (image, w)  y = Relu (c) }"
+    proto = ir.to_proto(model(network, random_weights(w=(4, 3, 1, 1))))
+    edgec.compile(proto, target=board, output=tmp_path / "a", batch=(1, 4))
+    done = run_here(BATCHES, tmp_path / "a", board)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("warning")]
+    assert lines[:3] == ["3 True", "1 True", "4 True"]
+    assert "image" in lines[3]
+
+
 @pytest.mark.parametrize(
     ("board", "where"), [("jetson-tx2", "8.2.1.8 on sm_62"), ("jetson-agx-orin", "10.3.0 on sm_87")]
 )
 def test_the_engine_is_loaded_and_run_like_any_artefact(tmp_path: Path, board: str, where: str) -> None:
     edgec.compile(ir.to_proto(small_model()), target=board, output=tmp_path / "a")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "a")],
-        env=board_environment(board),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_here(PROGRAM, tmp_path / "a", board)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if not line.startswith("warning")]
     assert lines[0] == f"TensorRT {where}"

@@ -25,6 +25,7 @@ class Runner:
             build_in_child(folder)
         self.facts = board.facts
         self.inputs, self.outputs = settings.inputs, settings.outputs
+        self.ranges = {tensor.name: settings.profiles.get(tensor.bound) for tensor in settings.inputs}
         self.session = Session(board.cuda, settings)
 
     def run(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
