@@ -115,7 +115,7 @@ def compile(
             options=settings,
             board=board,
             threads=settings.threads or board.threads,
-            tolerance=TOLERANCE[settings.precision],
+            tolerance=max(TOLERANCE[settings.precision], lowered.least_tolerance),
             inputs=ports[0],
             outputs=ports[1],
             passes=tuple(record.passes),

@@ -35,9 +35,14 @@ class LoweringContext:
 
 @dataclass(frozen=True)
 class Lowered:
-    """Result of a lowering: what the back end's own `open` needs to know, as JSON values; kept in the manifest."""
+    """Result of a lowering: what the back end's own `open` needs to know, as JSON values; kept in the manifest.
+
+    `least_tolerance` is an error of the outputs, relative to their range, that the precision itself brings about in
+    this network, where that is known: no tighter one is asked of the artefact.
+    """
 
     runtime: Mapping[str, Any] = field(default_factory=dict)
+    least_tolerance: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ class HalfPlan:
     loss: float
     loss_unpinned: float
 
+    @property
+    def expected_error(self) -> float:
+        """Error that kernels may show by rounding alone: they sum in another order than the emulation."""
+        return min(2 * self.loss, 1.0)
+
 
 @dataclass(frozen=True)
 class _Measured:

@@ -85,7 +85,8 @@ class RtxTarget:
                 "layers": built["layers"],
                 "workspace_mib": workspace_mib(board),
                 "needed_mib": needed_mib(board, ready.model),
-            }
+            },
+            ready.half.expected_error,
         )
 
     def open(

@@ -97,7 +97,8 @@ class TensorRTTarget:
                 "workspace_mib": workspace_mib(board),
                 "needed_mib": needed_mib(board, ready.model),
                 "estimate": _estimate(ready, board, context.options.precision),
-            }
+            },
+            ready.half.expected_error,
         )
 
     def open(

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+import edgec
 from edgec.model.signature import inputs_of
 from edgec.reference.golden import random_inputs
 from edgec.targets.tensorrt.half import HalfPlan, plan_half
@@ -89,6 +90,15 @@ def test_the_artefact_names_the_pinned_layers(tmp_path: Path) -> None:
     nodes = {node.name: node.op_type for node in ir.load(tmp_path / "model.onnx").graph}
     assert [nodes[name] for name in runtime["fp32_layers"]] == ["Mul", "Div"]
     assert [refusal.step for refusal in record.refusals] == ["tensorrt.fp16"] * 2
+
+
+def test_the_tolerance_allows_for_what_fp16_itself_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A steep sigmoid turns rounding into steps: nothing is wrong with an engine that shows as much."""
+    monkeypatch.setattr("edgec.targets.tensorrt.prepare.plan_half", lambda model, samples: HalfPlan((), 0.03, 0.03))
+    made = network("y = Sigmoid (c)")
+    artefact = edgec.compile(made, target="jetson-tx2", precision="fp16", output=tmp_path / "a")
+    assert artefact.manifest.tolerance == 0.06
+    assert edgec.compile(made, target="jetson-tx2", output=tmp_path / "b").manifest.tolerance == 1e-4
 
 
 def test_fp32_is_not_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
