@@ -36,6 +36,7 @@ def checks() -> list[Check]:
         Check("qemu-aarch64", shutil.which("qemu-aarch64"), "running ARM artefacts here", cross),
         Check("ARM libraries", sysroot, "running ARM artefacts here", cross),
         Check("tensorrt", _package("tensorrt"), "Jetson targets: only on the board itself", None),
+        Check("asyncssh", _package("asyncssh"), "edgec deploy: boards over SSH", "pip install 'edgec[ssh]'"),
         Check("cmake", shutil.which("cmake"), "building the C++ example", "apt-get install cmake g++"),
     ]
 
