@@ -101,6 +101,15 @@ CASES = {
     "arg max": picture("{ y = ArgMax <axis = 1> (x) }", "int64[1, 1, 9, 9]"),
     "softmax": picture("{ y = Softmax <axis = 1> (x) }"),
     "hard swish": picture("{ y = HardSwish (x) }"),
+    # Each repeats its operand: in one expression they would be 10^8 terms.
+    "activations in a row": picture(
+        "{ a = MaxPool <kernel_shape = [1, 1]> (x)  b = HardSwish (a)  c = Mish (b)  d = Elu (c)  e = Erf (d)"
+        " f = Mish (e)  y = HardSwish (f) }"
+    ),
+    "hyperbolic": picture("{ a = Sinh (x)  b = Cosh (a)  y = Atan (b) }"),
+    "integers beyond 32 bits": picture(
+        "<int64[1] c = {4000000000}> { i = Cast <to = 7> (x)  y = Mul (i, c) }", "int64[1, 4, 9, 9]"
+    ),
     "mish": picture("{ y = Mish (x) }"),
     "elu": picture("{ n = Neg (x)  y = Elu <alpha = 1.5> (n) }"),
     "erf": picture("{ y = Erf (x) }"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgec.targets.tvm.regions.elementwise import BINARY, UNARY
+from edgec.targets.tvm.regions.elementwise import BINARY, COSTLY, UNARY
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
@@ -15,6 +15,11 @@ LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
 PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "rows"})
 """Workloads that read and write plain tensors."""
+LARGEST_EXPRESSION = 2000
+"""Terms of a region's expression. TVM's passes expand shared parts into copies, and exponentials repeat their operand:
+two in a row make ten thousand terms, three take hours."""
+REPEATS = dict.fromkeys(COSTLY, 100) | dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
+"""How often the expression of an operator holds its operand, where more than once."""
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 
 
@@ -103,6 +108,15 @@ def _readable(arg: object, shape: tuple[int, ...]) -> bool:
     return all(mine in (1, whole) for mine, whole in zip(arg.shape, shape, strict=True))
 
 
+def _terms(members: list[Node]) -> int:
+    """Return how many terms the expression of the last of `members` has, written out."""
+    sizes: dict[int, int] = {}
+    for member in members:
+        operands = sum(sizes.get(id(arg), 1) for arg in member.args)
+        sizes[id(member)] = 1 + REPEATS.get(member.op, 1) * operands
+    return sizes[id(members[-1])]
+
+
 def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int], fits: Fits) -> list[Node]:
     """Return the largest closed region from `anchor`: closed means that only its last member is read outside."""
     if id(anchor) not in rules:
@@ -120,7 +134,7 @@ def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int], fi
             joins = rules.get(id(nearest)) == "elementwise" and nearest.shape == anchor.shape
         else:
             joins = fits(rules[id(anchor)], anchor, nearest)
-        if not joins:
+        if not joins or _terms([*members, nearest]) > LARGEST_EXPRESSION:
             break
         members = [*members, nearest]
         inside.add(id(nearest))
