@@ -105,6 +105,26 @@ def _scatter(node: ir.Node, limits: Limits) -> str | None:
     return None if reduction == "none" else f"reduction {reduction} is ignored: the result would be wrong"
 
 
+def _slice(node: ir.Node, limits: Limits) -> str | None:
+    if len(node.inputs) < 4 or node.inputs[3] is None:
+        return None
+    return None if limits.has_int64 or constant(node.inputs[3]) is not None else "its axes must be constant"
+
+
+def _seeded(node: ir.Node, limits: Limits) -> str | None:
+    return "its seed is not read: the numbers would be others" if "seed" in node.attributes else None
+
+
+def _even_pads(node: ir.Node, limits: Limits) -> str | None:
+    pads = attribute(node, "pads", ())
+    half = len(pads) // 2
+    return None if pads[:half] == pads[half:] else f"pads {list(pads)}: both ends must be padded alike"
+
+
+def _trilu_rank(node: ir.Node, limits: Limits) -> str | None:
+    return _rank(2, 3)(node, limits) if limits.version == "8.5" else None
+
+
 def _top_k(node: ir.Node, limits: Limits) -> str | None:
     k = constant(node.inputs[1])
     if k is None:
@@ -199,6 +219,7 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "ConvTranspose": (_computed_weights, _conv_transpose, _rank(3, 4, 5)),
     "CumSum": (_needs_constant(1),),
     "DepthToSpace": (_rank(4),),
+    "DeformConv": (_even_pads,),
     "DequantizeLinear": (refuse_quantize,),
     "Dropout": (_needs_constant(2), _training_dropout),
     "Einsum": (_einsum,),
@@ -216,14 +237,18 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     "Pad": (_pad_mode,),
     "QuantizeLinear": (refuse_quantize,),
     "RNN": (_recurrent,),
+    **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), (_seeded,)),
     "Range": (_float_range,),
     "Resize": (refuse_resize,),
     "ScatterElements": (_scatter,),
     "ScatterND": (_scatter,),
+    "Slice": (_slice,),
     "SpaceToDepth": (_rank(4),),
     "Squeeze": (_needs_constant(1),),
     "TopK": (_top_k,),
+    "Trilu": (_trilu_rank,),
     "Unsqueeze": (_needs_constant(1),),
+    "Upsample": (_needs_constant(1),),
     "Where": (_where,),
     **dict.fromkeys(REDUCTIONS, (_needs_constant(1),)),
 }

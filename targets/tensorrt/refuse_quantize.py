@@ -20,15 +20,27 @@ def refuse_quantize(node: ir.Node, limits: Limits) -> str | None:
         return "every scale must be positive"
     if scale.size > 1 and "axis" not in node.attributes:
         return "without axis the parser takes axis 0, ONNX 1"
+    if scale.size > 1 and not _is_weight(node):
+        return "scales for each channel are for weights only"
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     if zero is None:
         return None if limits.has_int64 else "it has no zero point"
-    return _refuse_zero_point(constant(zero))
+    return _refuse_zero_point(constant(zero), scale.size)
 
 
-def _refuse_zero_point(values: np.ndarray[Any, Any] | None) -> str | None:
+def _is_weight(node: ir.Node) -> bool:
+    source = node.inputs[0]
+    producer = source.producer() if source is not None else None
+    if producer is not None and producer.op_type == "QuantizeLinear":
+        source = producer.inputs[0]
+    return constant(source) is not None
+
+
+def _refuse_zero_point(values: np.ndarray[Any, Any] | None, scales: int) -> str | None:
     if values is None:
         return "its zero point must be constant"
+    if values.size != scales:
+        return f"{values.size} zero points for {scales} scales"
     if values.any():
         return f"zero point {values[values != 0].reshape(-1)[0]}: TensorRT takes symmetric quantization only"
     if values.dtype == np.uint8:

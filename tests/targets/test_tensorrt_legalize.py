@@ -87,6 +87,20 @@ def test_activation_that_the_version_has_stays() -> None:
     assert ops(legal(network, version="8.2.1")) == ["HardSigmoid", "Mul"]
 
 
+@pytest.mark.parametrize("bounds", ["(x, l, h)", "(x, l)", "(x, , h)"])
+@examples
+@given(shape=SHAPES, seed=SEEDS)
+def test_clip_of_half_floats(bounds: str, shape: tuple[int, ...], seed: int) -> None:
+    """8.2 reads the bounds as the bits of FP32: without an error, and wrong."""
+    limits = {"l": np.array(-1, np.float16), "h": np.array(2, np.float16)}
+    used = {name: value for name, value in limits.items() if name in bounds}
+    text = f"net (float16[{dims(shape)}] x) => (float16[{dims(shape)}] y) {{ y = Clip {bounds} }}"
+    network = model(text, used, opset=13)
+    feeds = {"x": normal(shape, seed).astype(np.float16)}
+    assert "Clip" not in ops(legal(network, feeds))
+    assert ops(legal(network, feeds, version="8.5.2")) == ["Clip"]
+
+
 # Normalizations
 
 

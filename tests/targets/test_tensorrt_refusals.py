@@ -182,6 +182,20 @@ REFUSED = {
             z=np.zeros(2, np.int8),
         ), "takes axis 0",
     ),
+    "channel scales on an activation": (
+        one_node(
+            "y = QuantizeLinear <axis = 0> (x, s, z)", "int8[2, 2] y", "float[2, 2] x", s=np.full(2, 0.1, np.float32),
+            z=np.zeros(2, np.int8),
+        ), "weights only",
+    ),
+    "fewer zero points than scales": (
+        one_node("y = QuantizeLinear <axis = 0> (w, s, z)", "int8[2, 2] y", "float[1] x", w=np.ones((2, 2), np.float32),
+                 s=np.full(2, 0.1, np.float32), z=np.zeros(1, np.int8)), "1 zero points for 2 scales",
+    ),
+    "computed axes of Slice": (
+        one_node("y = Slice (x, k, k, a)", "float[4] y", "float[4] x, int64[1] a", k=np.array([1])), "axes must be",
+    ),
+    "seed": (one_node("y = RandomUniform <shape = [2], seed = 1.0> ()", "float[2] y", "float[1] x"), "seed"),
 }  # fmt: skip
 
 
@@ -210,6 +224,12 @@ def test_layer_normalization_with_its_mean_is_refused() -> None:
 def test_float_mod_needs_fmod() -> None:
     network = ir.from_proto(proto("net (float[2] x) => (float[2] y) { y = Mod (x, x) }", opset=13))
     assert "fmod=1" in reason(network, "8.5.2")
+
+
+def test_trilu_of_four_axes_on_8_5() -> None:
+    network = one_node("y = Trilu (x)", "float[1, 1, 2, 2] y", "float[1, 1, 2, 2] x", opset=14)
+    assert "2 or 3" in reason(network, "8.5.2")
+    assert reason(network, "8.6.2") == ""
 
 
 def test_newer_versions_take_more() -> None:

@@ -27,6 +27,7 @@ Rule = Callable[[ir.Node, Limits], str | None]
 
 OPERATOR_RULES: dict[str, tuple[Rule, ...]] = {
     "CastLike": (indexing.cast_like,),
+    "Clip": (activations.half_clip,),
     "DequantizeLinear": (
         quantize.bias,
         quantize.stored_middle_to_zero,

@@ -61,6 +61,20 @@ def gelu(node: ir.Node, limits: Limits) -> str | None:
     return "Gelu written with Erf or Tanh"
 
 
+def half_clip(node: ir.Node, limits: Limits) -> str | None:
+    """Write Clip of FP16 as Min and Max: 8.2 reads its constant bounds as FP32 bits, and says nothing."""
+    if limits.version != "8.2" or dtype_of(node.inputs[0]) != np.float16:
+        return None
+    make, value = Rewriter(node), _input(node)
+    for op_type, bound in zip(("Max", "Min"), node.inputs[1:], strict=False):
+        if bound is not None:
+            value = make.op(op_type, [value, bound])
+    if value is node.inputs[0]:
+        value = make.op("Identity", [value])
+    make.finish(value)
+    return "Clip of FP16 written with Max and Min"
+
+
 def shrink(node: ir.Node, limits: Limits) -> str | None:
     """Write 0 where |x| <= lambd, otherwise x moved by bias towards 0."""
     dtype = dtype_of(node.inputs[0])
