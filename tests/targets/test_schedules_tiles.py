@@ -15,6 +15,7 @@ from edgec.targets.tvm.schedules.tiles import (
     conv_tile,
     depthwise_pixels,
     fits_registers,
+    loads_fit,
     reduction_step,
     task_rows,
 )
@@ -122,6 +123,11 @@ def test_winograd_may_enlarge_the_weights_only_for_time():
     network = Network(cycles=50 * direct_cycles(late, AVX512), weight_bytes=20_000_000)
     assert pays(early, AVX512, network), "1 % of the time for 5 % more weights"
     assert not pays(late, AVX512, network), "1 % of the time for 20 % more weights"
+
+
+def test_loads_of_four_registers_need_room():
+    assert loads_fit(ConvTile(2, 7), NEON) and loads_fit(ConvTile(1, 13), NEON)
+    assert not loads_fit(ConvTile(3, 7), NEON), "21 sums, 7 pixels and 4 weights leave nothing"
 
 
 def test_model_from_features():

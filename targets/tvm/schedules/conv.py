@@ -28,8 +28,10 @@ from edgec.targets.tvm.schedules.conv_plan import (
     window_weights,
 )
 from edgec.targets.tvm.schedules.kernel import (
+    F32,
     Kernel,
     Operand,
+    copy_rows,
     find_block,
     finish,
     floordiv,
@@ -37,7 +39,15 @@ from edgec.targets.tvm.schedules.kernel import (
     padded_stage,
     widened,
 )
-from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of, ceil_div, divisors, reduction_step
+from edgec.targets.tvm.schedules.rewrite import MERGE, START
+from edgec.targets.tvm.schedules.tiles import (
+    TASKS_PER_CORE,
+    block_of,
+    ceil_div,
+    divisors,
+    loads_fit,
+    reduction_step,
+)
 from edgec.targets.tvm.target_model import TargetModel
 
 CACHED_SOURCE = "source_global"
@@ -58,7 +68,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
     step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
     packed = pack_weights(weights, step, block, choice.tile.vectors).astype(model.storage)
-    bias = pack_bias(node.facts["bias"], block)
+    bias = pack_bias(node.facts["bias"], block, choice.tile.vectors)
 
     source = _source_tensor(shape, choice, model)
     weight_tensor = te.placeholder(packed.shape, model.storage, name="weights")
@@ -67,7 +77,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     expression = PackedExpression(region.members, model, flat=choice.flat)
     out = te.compute(
         packed_shape(expression.shape, block, flat=choice.flat),
-        lambda *i: expression.at(i, widened(conv(*i)) + bias_tensor[i[1], i[4]]),
+        lambda *i: expression.at(i, widened(conv(*i))),
         name="out",
     )
     function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
@@ -172,8 +182,10 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     if pad is not None:
         _schedule_pad(sch, pad, task if choice.rows is not None else None)
     if model.multiplies_by_lane and vector_loads:
-        load_vectors(sch, conv, s, rb)
-    sch.decompose_reduction(conv, rc)
+        # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
+        merged = choice.flat and model.storage == F32 and loads_fit(choice.tile, model)
+        load_vectors(sch, conv, s, rb, merged=merged)
+    sch.annotate(sch.decompose_reduction(conv, rc), START, "bias")
     return sch
 
 
@@ -189,15 +201,13 @@ def _schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
     if task is not None:
         sch.compute_at(pad, task, preserve_unit_loops=True)
     loops = sch.get_loops(pad)
-    lane = loops[-1]
-    if len(sch.get(pad).iter_vars) == 5:
-        sch.vectorize(lane)
+    copy_rows(sch, pad)
     if task is None:
         lead = loops[: len(loops) - 2]
         sch.parallel(sch.fuse(*lead))
 
 
-def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any) -> None:
+def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any, *, merged: bool = False) -> None:
     """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
 
     The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
@@ -207,14 +217,18 @@ def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any) -> None:
         block: The reduction; its first operand is copied.
         at: Loop in which to copy.
         lane: Loop over the reduced lanes.
+        merged: Whether one instruction loads several vectors, of the second operand too; both must be contiguous.
     """
-    cached = sch.cache_read(block, 0, "global")
-    sch.compute_at(cached, at, preserve_unit_loops=True)
-    rank = len(sch.get(cached).iter_vars)
-    *inner, vector = sch.get_loops(cached)[-rank:]
-    sch.vectorize(vector)
-    for loop in inner:
-        sch.unroll(loop)
+    for operand in range(2 if merged else 1):
+        cached = sch.cache_read(block, operand, "global")
+        sch.compute_at(cached, at, preserve_unit_loops=True)
+        rank = len(sch.get(cached).iter_vars)
+        *inner, vector = sch.get_loops(cached)[-rank:]
+        sch.vectorize(vector)
+        for loop in inner:
+            sch.unroll(loop)
+        if merged:
+            sch.annotate(cached, MERGE, 1)
     sch.unroll(lane)
 
 

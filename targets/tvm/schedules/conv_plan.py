@@ -186,9 +186,9 @@ def pack_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
     return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
 
-def pack_bias(bias: Array, block: int) -> Array:
-    """Return [K] as [K/block, block], filled up with zeros."""
-    blocks = ceil_div(len(bias), block)
+def pack_bias(bias: Array, block: int, vectors: int = 1) -> Array:
+    """Return [K] as [K/block, block], filled up with zeros to whole tiles of `vectors` blocks."""
+    blocks = ceil_div(len(bias), block * vectors) * vectors
     padded = np.zeros(blocks * block, np.float32)
     padded[: len(bias)] = bias
     return padded.reshape(blocks, block)

@@ -11,10 +11,13 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.schedules.rewrite import rewrite
 
 F32 = "float32"
 OPAQUE = 8
 """TVM's operator pattern that keeps its own fusion passes away from a function."""
+PACKED_RANK = 5
+"""Axes of a packed tensor: N, C/b, H, W, b."""
 PARALLEL_THRESHOLD = 16384
 """Elements below which waking another thread costs more than it saves."""
 
@@ -44,7 +47,7 @@ def finish(schedule: Schedule) -> Any:
 
     The name has to go: the block builder gives it one, and a kept one clashes.
     """
-    function = schedule.mod["main"].without_attr("global_symbol")
+    function = rewrite(schedule.mod["main"].without_attr("global_symbol"))
     return function.with_attr("tirx.is_scheduled", True).with_attr("op_pattern", OPAQUE)
 
 
@@ -77,6 +80,15 @@ def floordiv(value: Any, divisor: int) -> Any:
 def floormod(value: Any, divisor: int) -> Any:
     """Return value % divisor on index expressions."""
     return tirx.floormod(value, divisor)
+
+
+def copy_rows(sch: Schedule, stage: Any) -> None:
+    """Schedule the columns of a padded stage, and its lanes where it is packed: no conditions but at a row's ends."""
+    packed = len(sch.get(stage).iter_vars) == PACKED_RANK
+    columns = sch.get_loops(stage)[-2 if packed else -1]
+    if packed:
+        sch.vectorize(sch.get_loops(stage)[-1])
+    sch.annotate(columns, "pragma_loop_partition_hint", 1)
 
 
 def padded_stage(

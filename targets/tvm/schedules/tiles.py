@@ -13,6 +13,8 @@ LOAD_WEIGHT = 0.25
 MANY_VECTORS_PENALTY = 0.02
 NEON_TILE_REGISTERS = 28
 """Above this LLVM spills NEON accumulators: 0.62 instructions a multiply-add instead of 0.29, measured."""
+WIDEST_LOAD = 4
+"""Registers that one load of NEON fills."""
 UNEVEN_LIMIT = 1.04
 """Parallel loops are split statically, so tasks must divide nearly evenly over the cores: 13 on 2 lose 7 %."""
 TASKS_PER_CORE = 4
@@ -82,6 +84,11 @@ def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> floa
     else:
         loads = (vectors + pixels) / accumulators
     return max(1.0, latency) + LOAD_WEIGHT * loads + (MANY_VECTORS_PENALTY if vectors > 4 else 0.0)
+
+
+def loads_fit(tile: ConvTile, model: TargetModel) -> bool:
+    """Whether loads of four consecutive registers at once leave room for a register tile."""
+    return tile.vectors * tile.pixels + tile.pixels + WIDEST_LOAD < model.registers
 
 
 @cache

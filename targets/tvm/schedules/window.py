@@ -17,6 +17,7 @@ from edgec.targets.tvm.schedules.conv_plan import pack_bias
 from edgec.targets.tvm.schedules.kernel import (
     Kernel,
     Operand,
+    copy_rows,
     f32,
     find_block,
     finish,
@@ -25,11 +26,12 @@ from edgec.targets.tvm.schedules.kernel import (
     padded_stage,
     widened,
 )
+from edgec.targets.tvm.schedules.rewrite import START
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, depthwise_pixels, divisors
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
-LOWEST = {"float32": -3.4028234663852886e38, "float16": -65504.0}
+LOWEST = {"float32": -3.4028234663852886e38, "float16": -65504.0, "int8": -128.0, "uint8": 0.0}
 FEW_ROWS = 4
 MAX_UNROLLED_TAPS = 64
 
@@ -76,12 +78,13 @@ def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
     expression = PackedExpression(region.members, model)
     out = te.compute(
         packed_shape(expression.shape, block),
-        lambda *i: expression.at(i, widened(conv(*i)) + bias_tensor[i[1], i[4]]),
+        lambda *i: expression.at(i, widened(conv(*i))),
         name="out",
     )
     tensors = [window.source, weight_tensor, bias_tensor, *expression.tensors, out]
     operands = [Operand(node.args[0], packed=True), Operand(packed), Operand(bias)]
     sch = schedule(Schedule(te.create_prim_func(tensors)), window.pixels, model)
+    sch.annotate(sch.get_sblock("conv_init"), START, bias_tensor.name)
     return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="depthwise")
 
 
@@ -90,7 +93,8 @@ def lower_pool(region: Region, model: TargetModel) -> Kernel:
     node = region.anchor
     maximum = node.op == "edgec.max_pool"
     size = node.facts["window"]
-    window = _Window(node, model, LOWEST[model.storage] if maximum else 0.0, size, node.facts["strides"], (1, 1))
+    filling = LOWEST[model.stored(node.dtype)] if maximum else 0.0
+    window = _Window(node, model, filling, size, node.facts["strides"], (1, 1))
     r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
     reduce = te.max if maximum else te.sum
     conv = te.compute(
@@ -158,7 +162,7 @@ class _Window:
         columns = ceil_div(out_width, self.pixels) * self.pixels
         height = (out_height - 1) * strides[0] + (window[0] - 1) * dilation[0] + 1
         width = (columns - 1) * strides[1] + (window[1] - 1) * dilation[1] + 1
-        self.source = te.placeholder(packed_shape(plain, block), model.storage, name="source")
+        self.source = te.placeholder(packed_shape(plain, block), model.stored(node.args[0].dtype), name="source")
         self.stage = self.source
         read = self.source
         if "shuffle" in node.facts:
@@ -210,7 +214,7 @@ def schedule(sch: Schedule, pixels: int, model: TargetModel) -> Schedule:
         sch.unroll(s)
     if pad is not None:
         sch.compute_at(pad, task, preserve_unit_loops=True)
-        sch.vectorize(sch.get_loops(pad)[-1])
+        copy_rows(sch, pad)
     init = sch.decompose_reduction(conv, r)
     for loop in sch.get_loops(init)[-2:-1]:
         sch.unroll(loop)

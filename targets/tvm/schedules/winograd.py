@@ -19,7 +19,7 @@ from edgec.targets.tvm.regions.graph import Array, Graph, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.conv import load_vectors
 from edgec.targets.tvm.schedules.conv_plan import ConvShape, conv_shape, pack_bias
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, f32, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, copy_rows, f32, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, reduction_step
 from edgec.targets.tvm.schedules.winograd_plan import (
     OUT,
@@ -238,7 +238,7 @@ def schedule(sch: Schedule, choice: WinogradPlan, *, by_lane: bool) -> Schedule:
     sch.compute_at(pad, c, preserve_unit_loops=True)
     for block in (image, input_half):
         _unroll_tile(sch, block)
-    sch.vectorize(sch.get_loops(pad)[-1])
+    copy_rows(sch, pad)
     sch.decompose_reduction(product, rc)
     return sch
 
