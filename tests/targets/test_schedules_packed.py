@@ -43,6 +43,32 @@ def test_pool(pool, channels, model):
     assert not report.refusals and not report.fallbacks()
 
 
+RESIZES = {
+    "linear, twice": ("linear", "half_pixel", (10, 14)),
+    "linear, by 3/2 and 3/7": ("linear", "pytorch_half_pixel", (15, 3)),
+    "linear, corners aligned": ("linear", "align_corners", (9, 13)),
+    "linear, asymmetric, to one row": ("linear", "asymmetric", (1, 28)),
+    "nearest, rounding down": ("nearest_neighbor", "asymmetric", (7, 5)),
+}
+
+
+@pytest.mark.parametrize("model", SMALL_MODELS[::2], ids=lambda model: model.isa)
+@pytest.mark.parametrize("case", RESIZES.values(), ids=RESIZES.keys())
+def test_resizing_stays_packed(case, model):
+    method, mode, size = case
+
+    def build(x, rng):
+        x = pointwise(x, rng, 21)
+        resized = OPS.image.resize2d(
+            x, size, method=method, coordinate_transformation_mode=mode, rounding_method="floor", layout="NCHW"
+        )
+        return pointwise(OPS.nn.relu(resized), rng, 16)
+
+    report = check(build, [(2, 16, 5, 7)], model)
+    assert "resize" in report.rules.values() and not report.left_out()
+    assert report.counts().get("pack", 0) + report.counts().get("unpack", 0) <= 2, "at the ends only"
+
+
 @pytest.mark.parametrize("widths", [(16, 32), (8, 24), (5, 7, 9), (16, 3), (3, 16), (12, 12, 12), (1, 16, 1)])
 @pytest.mark.parametrize("model", SMALL_MODELS, ids=lambda model: model.isa)
 def test_concat_of_any_widths(widths, model):

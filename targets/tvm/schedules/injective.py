@@ -51,7 +51,7 @@ def match_interleave(node: Node) -> bool:
 def lower_elementwise(region: Region, model: TargetModel) -> Kernel:
     """Return the kernel of a region without anchor."""
     expression = PackedExpression(region.members, model)
-    return _kernel(expression, [], [], lambda *i: expression.at(i, None), None, "elementwise", model)
+    return injective_kernel(expression, [], [], lambda *i: expression.at(i, None), None, "elementwise", model)
 
 
 def lower_upsample(region: Region, model: TargetModel) -> Kernel:
@@ -64,7 +64,7 @@ def lower_upsample(region: Region, model: TargetModel) -> Kernel:
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         return expression.at((n, c, h, w, b), source[n, c, floordiv(h, high), floordiv(w, wide), b])
 
-    return _kernel(expression, [source], [Operand(node.args[0], packed=True)], value, None, "upsample", model)
+    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, None, "upsample", model)
 
 
 def lower_concat(region: Region, model: TargetModel) -> Kernel:
@@ -101,7 +101,7 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
         value = _guard_tail(value, first, block, model)
-    kernel = _kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
+    kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
     pixels = math.prod(expression.shape[2:])
     joins = len(region.members) == 1 and expression.shape[0] == 1
     if joins and all(part_block == block and start % block == 0 for _, start, part_block in parts):
@@ -139,7 +139,7 @@ def lower_interleave(region: Region, model: TargetModel) -> Kernel:
             item = source[n, floordiv(channel, phase_block), row, column, floormod(channel, phase_block)]
         return expression.at((n, c, h, w, b), item)
 
-    return _kernel(
+    return injective_kernel(
         expression, [source], [Operand(node.args[0], packed=True)], value, block if whole else 1, "interleave", model
     )
 
@@ -169,7 +169,7 @@ def pack_function(shape: tuple[int, ...], model: TargetModel, dtype: str = F32) 
     return finish(schedule(Schedule(te.create_prim_func([source, out])), model, run=1))
 
 
-def _kernel(
+def injective_kernel(
     expression: PackedExpression,
     tensors: list[te.Tensor],
     operands: list[Operand],
@@ -178,6 +178,17 @@ def _kernel(
     rule: str,
     model: TargetModel,
 ) -> Kernel:
+    """Return the kernel of a region that computes `value` at each packed index.
+
+    Args:
+        expression: The elementwise part; its operands come last.
+        tensors: Placeholders that `value` reads.
+        operands: What to call the kernel with for them.
+        value: Element of the result at (n, c, h, w, b).
+        run: See `schedule`.
+        rule: Name of the workload.
+        model: The CPU.
+    """
     out = te.compute(packed_shape(expression.shape, expression.block), value, name="out")
     sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), model, run=run)
     return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule=rule)
