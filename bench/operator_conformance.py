@@ -22,9 +22,10 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -42,6 +43,17 @@ ATOL = 1e-5
 """Absolute tolerance; `onnx` states 1e-7, below the rounding of a float32 sum. The relative one is the test's own."""
 ULPS = 4
 PATIENCE_S = 180
+REFUSALS = {
+    "an input or output is a sequence, an optional or holds strings": r"is a (sequence|optional)|holds strings",
+    "the size of an output depends on the data": r"NonMaxSuppression|NonZero|Unique|Compress|no static shape",
+    "the element type is narrower than a byte, an 8-bit float or complex": r"on (float[48]|u?int[24]\b|complex)",
+    "a use that TVM gets wrong": r" in training mode| with (the outputs|mode)|by computed scales|on uint64",
+    "TVM's importer lacks the operator": r"back end cannot run",
+    "TVM's importer refuses this use": r"cannot be imported into TVM",
+    "a size is 0": r"sizes must be 1 or more",
+    "an operator set before 7, or none": r"uses opset|which ONNX opset",
+}
+"""What is common to refusals, by a pattern of the message; the first that matches counts."""
 Arrays = dict[str, np.ndarray]
 Compiled = Callable[[Arrays], list[np.ndarray]]
 
@@ -231,21 +243,29 @@ def main() -> None:
 
 def report(known: dict[str, dict[str, str]], chosen: int) -> None:
     """Print each test that fails or is lost, the refusals by reason, and the counts."""
-    refusals: dict[str, list[str]] = defaultdict(list)
+    refusals: Counter[str] = Counter()
     for name, verdict in known.items():
         lost = verdict.get("tvm") == "passes"
         if verdict["verdict"] == "failed" or lost:
             print(f"{verdict['verdict']}{', lost' if lost else ''}: {name}: {verdict['reason']}")
-        elif verdict["verdict"] == "refused":
-            refusals[verdict["reason"].split(" (")[0]].append(name)
-    print("\n| refused because | tests |\n| --- | --- |")
-    for reason, names in sorted(refusals.items(), key=lambda item: -len(item[1])):
-        print(f"| {reason} | {len(names)} |")
+        if verdict["verdict"] == "refused":
+            refusals[kind_of_refusal(verdict["reason"])] += 1
+    print("\n| refused | tests |\n| --- | --- |")
+    for reason, tests in refusals.most_common():
+        print(f"| {reason} | {tests} |")
     counts = Counter(verdict["verdict"] for verdict in known.values())
     lost = sum(verdict.get("tvm") == "passes" for verdict in known.values())
     kinds = ("passed", "as ONNX Runtime", "refused", "failed")
     print(f"\n| tests | {' | '.join(kinds)} | lost |\n{'| --- ' * 6}|")
     print(f"| {len(known)} of {chosen} | {' | '.join(str(counts[kind]) for kind in kinds)} | {lost} |")
+
+
+def kind_of_refusal(reason: str) -> str:
+    """Return what refusals have in common: the reason without names of models, nodes and values."""
+    for kind, pattern in REFUSALS.items():
+        if re.search(pattern, reason):
+            return kind
+    return re.sub(r"'[^']*'", "...", reason)[:80]
 
 
 if __name__ == "__main__":

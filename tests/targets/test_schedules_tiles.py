@@ -104,6 +104,11 @@ def test_weights_beyond_the_cache_are_read_once():
     assert weight_bytes(large, plan(large, AVX512).tile.vectors * 16) < AVX512.l2
 
 
+def test_tiles_of_groups_that_are_no_multiple_of_a_vector_are_narrow():
+    # 68 channels a group: of the 17 single vectors 3 lie in two groups, of tiles of three vectors all do.
+    assert plan(shape_of(272, 14, 272, 1, groups=4), AVX512).tile.vectors == 1
+
+
 def test_a_layer_says_what_it_is():
     assert str(shape_of(96, 26, 192, 3, stride=2)) == "96x26x26 > 192x13x13, 3x3 /2x2"
     assert str(shape_of(64, 7, 64, 1, groups=4)) == "64x7x7 > 64x7x7, 1x1 groups 4"

@@ -27,6 +27,7 @@ from edgec.targets.tvm.schedules.conv_plan import (
     plan,
     window_weights,
 )
+from edgec.targets.tvm.schedules.grouped import skip_foreign_groups
 from edgec.targets.tvm.schedules.kernel import (
     F32,
     Kernel,
@@ -81,14 +82,16 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         name="out",
     )
     function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
-    sch = schedule(Schedule(function), choice, model, vector_loads=shape.packed_input and step % model.lanes == 0)
+    by_vectors, channels = shape.packed_input and step % model.lanes == 0, choice.tile.vectors * block
+    sch = schedule(Schedule(function), choice, model, vector_loads=by_vectors, span=group_span(shape, channels))
     if choice.flat:
         reader = "conv_update" if find_block(sch, CACHED_SOURCE) is None else CACHED_SOURCE
         unflatten(sch, shape.out_width, ["source"], reader)
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
     detail = f"{shape}: {choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
-    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv", detail=detail)
+    function = skip_foreign_groups(finish(sch), shape, choice.tile.vectors, channels)
+    return Kernel(function, operands, expression.shape, packed=True, rule="conv", detail=detail)
 
 
 def _source_tensor(shape: ConvShape, choice: ConvPlan, model: TargetModel) -> te.Tensor:
@@ -151,24 +154,25 @@ def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, model: Ta
     return padded_stage(source, [int(extent) for extent in extents], before, 0.0, read, source.shape)
 
 
-def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool) -> Schedule:
-    """Apply the template to the stages dp (optional), conv and out."""
+def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool, span: int) -> Schedule:
+    """Apply the template to the stages dp (optional), conv and out; `span` groups are in a tile's window."""
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
+    reduction = [*(sch.split(rc, [span, None]) if span > 1 else [rc]), r, s, rb]
     ko, ki = sch.split(k, [None, choice.tile.vectors])
     wo, wi = sch.split(w, [None, choice.tile.pixels])
     if choice.flat:
         chunks = _flat_chunks(sch, n, ko, wo, model)
         wc, wo = sch.split(wo, [chunks, None])
-        sch.reorder(n, ko, wc, h, wo, rc, r, s, rb, wi, ki, b)
+        sch.reorder(n, ko, wc, h, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ko, wc)
     elif choice.rows is not None:
         ho, hi = sch.split(h, [None, choice.rows])
-        sch.reorder(n, ho, ko, hi, wo, rc, r, s, rb, wi, ki, b)
+        sch.reorder(n, ho, ko, hi, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ho)
     else:
         # The weights of one tile of channels stay hot over the rows.
-        sch.reorder(n, ko, h, wo, rc, r, s, rb, wi, ki, b)
+        sch.reorder(n, ko, h, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ko, h)
     sch.parallel(task)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
@@ -185,7 +189,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
         # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
         merged = choice.flat and model.storage == F32 and loads_fit(choice.tile, model)
         load_vectors(sch, conv, s, rb, merged=merged)
-    sch.annotate(sch.decompose_reduction(conv, rc), START, "bias")
+    sch.annotate(sch.decompose_reduction(conv, reduction[0]), START, "bias")
     return sch
 
 

@@ -139,9 +139,11 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
 
 def _work(shape: ConvShape, channels: int, model: TargetModel) -> float:
     """Return the relative work of tiles of `channels` output channels: groups touched, weights too large for L2."""
-    span = group_span(shape, channels)
-    large = weight_bytes(shape, channels) * span > MOST_OF_L2 * model.l2
-    return span * (LARGE_TILE_COST if large else 1.0)
+    each = shape.out // shape.groups
+    firsts = range(0, shape.out, channels)
+    groups = sum((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts) / len(firsts)
+    large = weight_bytes(shape, channels) * group_span(shape, channels) > MOST_OF_L2 * model.l2
+    return groups * (LARGE_TILE_COST if large else 1.0)
 
 
 def weight_bytes(shape: ConvShape, channels: int) -> int:
