@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +94,26 @@ def test_a_broken_connection_is_told_and_the_next_call_goes_on(board: SshBoard, 
     assert not [step for step in steps if step.startswith("copy")]
 
 
+def test_an_interrupt_ends_the_builder_on_the_board_too(homes: tuple[Path, Path], artefact: Artefact) -> None:
+    log = homes[0] / "calls"
+
+    def interrupt(step: str) -> None:
+        if not step.startswith("building the engine"):
+            return
+        while not (log.exists() and "hang" in log.read_text()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with sshd_board(*homes, STAND_IN_FAULT="hang", STAND_IN_LOG=str(log)) as board:
+        with pytest.raises(KeyboardInterrupt):
+            deploy(artefact, parse_device(board.url), interrupt)
+        builder = int(re.findall(r'"hang", (\d+)', log.read_text())[0])
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{builder}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not Path(f"/proc/{builder}").exists()
+
+
 def test_a_failure_on_the_board_comes_back_in_its_words(board: SshBoard, artefact: Artefact) -> None:
     board.environment["STAND_IN_FAULT"] = "parser"
     with pytest.raises(CannotRunHere, match=r"on the board: TensorRT 8\.2\.1\.8 cannot parse the model"):
@@ -108,10 +130,12 @@ def test_a_result_of_an_earlier_run_is_not_taken_for_this_one(board: SshBoard, a
     assert "build.sh" in str(caught.value)
 
 
+@pytest.mark.parametrize("known", ["", None], ids=["unknown", "no file"])
 def test_an_unknown_host_is_refused_before_anything_is_sent(
-    homes: tuple[Path, Path], board: SshBoard, artefact: Artefact
+    homes: tuple[Path, Path], board: SshBoard, artefact: Artefact, known: str | None
 ) -> None:
-    (homes[1] / ".ssh/known_hosts").write_text("")
+    path = homes[1] / ".ssh/known_hosts"
+    path.unlink() if known is None else path.write_text(known)
     with pytest.raises(CannotRunHere, match="host key is not known") as caught:
         deploy(artefact, parse_device(board.url))
     assert f"ssh -p {board.port} " in str(caught.value.remedy)

@@ -110,15 +110,18 @@ def asyncssh_board(home: Path, client_home: Path) -> Iterator[SshBoard]:
 
 
 @contextmanager
-def sshd_board(home: Path, client_home: Path) -> Iterator[SshBoard]:
-    """Yield a board served by OpenSSH's sshd, as this user; skip the test where it is not installed."""
+def sshd_board(home: Path, client_home: Path, **environment: str) -> Iterator[SshBoard]:
+    """Yield a board served by OpenSSH's sshd, as this user; skip the test where it is not installed.
+
+    `environment` is for the stand-ins, and cannot be changed later.
+    """
     sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if sshd is None or not SFTP_SERVER.exists():
         pytest.skip("no sshd here: apt-get install openssh-server")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # it insists, as root
     host_key = asyncssh.generate_private_key("ssh-ed25519")
-    board = SshBoard(home, _free_port(), _environment(home))
+    board = SshBoard(home, _free_port(), _environment(home) | environment)
     client_key = keys_for(client_home, host_key, board.port)
     settings = home.parent / "sshd"
     settings.mkdir()

@@ -1,7 +1,7 @@
-"""A recording stand-in for TensorRT's Python module: the API of 8.2 or of 10.3, and ONNX Runtime behind it.
+"""A recording stand-in for TensorRT's Python module: the API of 8.2, 8.5 or 10.3, and ONNX Runtime behind it.
 
 Engines run the model, so that verification verifies something. What a version does not have, its stand-in does not
-have either. Set by the environment: STAND_IN_VERSION (8.2.1.8 or 10.3.0), STAND_IN_LOG (file that every call is
+have either. Set by the environment: STAND_IN_VERSION (8.2.1.8, 8.5.2 or 10.3.0), STAND_IN_LOG (file that every call is
 written to, one JSON list a line), STAND_IN_FAULT (one of the names that `fault` is asked for below) and
 STAND_IN_LAYERS (names of the parsed network's layers, comma between). Runs on Python 3.6, as on the board.
 """
@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 __version__ = os.environ.get("STAND_IN_VERSION", "8.2.1.8")
-NEW = int(__version__.split(".")[0]) >= 10
+VERSION = tuple(map(int, __version__.split(".")[:3]))
+NEW = VERSION >= (10,)
+BY_NAME = VERSION >= (8, 5)  # 8.5 and 8.6 have both ways to run an engine
 MAGIC = b"STANDIN1"
 
 
@@ -70,7 +72,11 @@ if NEW:
     DataType = enum.Enum("DataType", "FLOAT HALF INT8 INT32 INT64 BOOL UINT8")
 else:
     DataType = enum.Enum("DataType", "FLOAT HALF INT8 INT32 BOOL")
-    del TensorIOMode, MemoryPoolType
+
+if not BY_NAME:
+    del TensorIOMode
+if VERSION < (8, 4):
+    del MemoryPoolType
 
 TYPES = {"float32": "FLOAT", "float16": "HALF", "int8": "INT8", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 
@@ -162,7 +168,7 @@ class IInt8EntropyCalibrator2:
             os.kill(os.getpid(), signal.SIGSEGV)  # as TensorRT does
         header, _, scales = bytes(self.read_calibration_cache()).decode().partition("\n")
         record("calibration_cache", header, scales)
-        major, minor, patch = map(int, __version__.split(".")[:3])
+        major, minor, patch = VERSION
         number = major * (10000 if NEW else 1000) + minor * 100 + patch
         if fault("cache refused") or header != f"TRT-{number}-EntropyCalibration2":
             record("get_batch", self.get_batch(["image"]))
@@ -195,9 +201,9 @@ class IBuilderConfig:
         return True
 
 
-if NEW:
+if VERSION >= (8, 4):
     IBuilderConfig.set_memory_pool_limit = lambda self, pool, size: record("workspace", size >> 20)
-else:
+if not NEW:
     IBuilderConfig.max_workspace_size = property(lambda self: 0, lambda self, size: record("workspace", size >> 20))
 
 
@@ -228,6 +234,9 @@ class Builder:
             config.int8_calibrator.ask()
         if fault("unscaled"):
             self._logger.log(ILogger.WARNING, "Missing scale and zero-point for tensor y, expect fall back to non-int8")
+        if fault("hang"):
+            record("hang", os.getpid())
+            signal.pause()
         if fault("interrupted"):
             os.kill(0, signal.SIGINT)  # Ctrl-C: to all processes of the group
         if fault("killed"):
@@ -282,7 +291,7 @@ class ICudaEngine:
         return next(index for index, port in enumerate(self._ports) if port[0].name == name)
 
 
-if NEW:
+if BY_NAME:
     ICudaEngine.num_io_tensors = property(lambda self: len(self._ports))
     ICudaEngine.get_tensor_name = lambda self, index: self._ports[index][0].name
     ICudaEngine.get_tensor_mode = lambda self, name: (
@@ -290,7 +299,7 @@ if NEW:
     )
     ICudaEngine.get_tensor_shape = lambda self, name: _declared(self._ports[self._index(name)][0])
     ICudaEngine.get_tensor_dtype = lambda self, name: self._type(self._index(name))
-else:
+if not NEW:
     ICudaEngine.num_bindings = property(lambda self: len(self._ports))
     ICudaEngine.get_binding_name = lambda self, index: self._ports[index][0].name
     ICudaEngine.binding_is_input = lambda self, index: self._ports[index][1]
@@ -338,14 +347,14 @@ class IExecutionContext:
         return True
 
 
-if NEW:
+if BY_NAME:
     IExecutionContext.set_input_shape = IExecutionContext._set_shape
     IExecutionContext.get_tensor_shape = IExecutionContext._shape
     IExecutionContext.set_tensor_address = lambda self, name, address: self._addresses.update({name: address})
     IExecutionContext.execute_async_v3 = lambda self, stream: self._run(
         [self._addresses[port[0].name] for port in self._engine._ports]
     )
-else:
+if not NEW:
     IExecutionContext.set_binding_shape = lambda self, index, shape: self._set_shape(
         self._engine._ports[index][0].name, shape
     )
