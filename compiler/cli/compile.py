@@ -151,7 +151,8 @@ def _print_compression(compression: Compression) -> None:
         macs, loss = f"{step.macs / 1e6:,.1f} M", "" if step.loss is None else f"{step.loss:.4f}"
         table.add_row(step.name, macs, mebibytes(step.weight_bytes), time, loss)
     stdout.print(table)
-    stdout.print("* of the original's, as edgec estimates it for the board", highlight=False)
+    known = "of the original's, as edgec estimates it for the board" if first.seconds else "no estimate for this board"
+    stdout.print(f"* {known}", highlight=False)
     if compression.loss is not None and compression.before is not None and compression.after is not None:
         change = f"{compression.before:.4f} to {compression.after:.4f}, a loss of {compression.loss:.4f}"
         where = f"on {compression.held_out} held-out samples ({compression.decided_on} were decided on)"
