@@ -16,11 +16,13 @@ from edgec.targets.tvm.schedules.kernel import Kernel, Operand, finish
 from edgec.targets.tvm.schedules.tiles import block_of
 from edgec.targets.tvm.target_model import TargetModel
 
+PACKED = frozenset({CONV, "edgec.max_pool", "edgec.upsample", "relax.concat"})
+
 
 def match_pack(node: Node) -> bool:
-    """Whether `node` quantizes a plain NCHW tensor that integer convolutions read."""
+    """Whether `node` quantizes a plain NCHW tensor that operators on packed tensors read."""
     plain = node.op == QUANTIZE and not node.args[0].packed and len(node.shape or ()) == 4
-    return plain and any(user.op == CONV for user in node.users)
+    return plain and any(user.op in PACKED for user in node.users)
 
 
 def match(node: Node) -> bool:

@@ -24,17 +24,21 @@ from edgec.targets.tvm.schedules.kernel import (
     finish,
     floordiv,
     floormod,
+    type_of,
 )
 from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of
 from edgec.targets.tvm.target_model import TargetModel
 
+MOVED = ("float32", "int8", "uint8")
+"""Elements of tensors that are moved without a look at them."""
+
 
 def match_concat(node: Node) -> bool:
     """Whether `node` joins channels of NCHW tensors, at least one of them packed."""
-    if node.op != "relax.concat" or node.shape is None or len(node.shape) != 4 or node.dtype != "float32":
+    if node.op != "relax.concat" or node.shape is None or len(node.shape) != 4 or node.dtype not in MOVED:
         return False
     parts = node.args[0]
-    whole = all(isinstance(part, Node) and part.shape is not None and part.dtype == "float32" for part in parts)
+    whole = all(isinstance(part, Node) and part.shape is not None and part.dtype == node.dtype for part in parts)
     return whole and int(node.attrs.axis) in (1, -3) and any(part.packed for part in parts)
 
 
@@ -59,7 +63,8 @@ def lower_upsample(region: Region, model: TargetModel) -> Kernel:
     node = region.anchor
     high, wide = node.facts["factors"]
     expression = PackedExpression(region.members, model)
-    source = te.placeholder(packed_shape(node.args[0].shape, expression.block), model.storage, name="source")
+    stored = model.stored(node.args[0].dtype)
+    source = te.placeholder(packed_shape(node.args[0].shape, expression.block), stored, name="source")
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         return expression.at((n, c, h, w, b), source[n, c, floordiv(h, high), floordiv(w, wide), b])
@@ -73,10 +78,11 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
     block = expression.block
     parts: list[tuple[te.Tensor, int, int]] = []
     operands, first, run = [], 0, block
+    stored = model.stored(region.anchor.dtype)
     for index, part in enumerate(region.anchor.args[0]):
         part_block = block_of(part.shape[1], model)
         run = math.gcd(run, math.gcd(part_block, first))
-        tensor = te.placeholder(packed_shape(part.shape, part_block), model.storage, name=f"part{index}")
+        tensor = te.placeholder(packed_shape(part.shape, part_block), stored, name=f"part{index}")
         parts.append((tensor, first, part_block))
         operands.append(Operand(part, packed=True))
         first += part.shape[1]
@@ -100,21 +106,22 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
     last, start, part_block = parts[-1]
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
-        value = _guard_tail(value, first, block, model)
+        value = _guard_tail(value, first, block)
     kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
     pixels = math.prod(expression.shape[2:])
     joins = len(region.members) == 1 and expression.shape[0] == 1
     if joins and all(part_block == block and start % block == 0 for _, start, part_block in parts):
-        offsets = [start * pixels * np.dtype(model.storage).itemsize for _, start, _ in parts]
+        offsets = [start * pixels * np.dtype(stored).itemsize for _, start, _ in parts]
         return replace(kernel, function=kernel.function.with_attr(JOINS, offsets))
     return kernel
 
 
-def _guard_tail(value: Callable[..., Any], channels: int, block: int, model: TargetModel) -> Callable[..., Any]:
+def _guard_tail(value: Callable[..., Any], channels: int, block: int) -> Callable[..., Any]:
     """Return `value` with zeros past the last channel, where reading on would leave the last operand."""
 
     def guarded(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
-        return tirx.if_then_else(c * block + b < channels, value(n, c, h, w, b), tirx.const(0.0, model.storage))
+        item = value(n, c, h, w, b)
+        return tirx.if_then_else(c * block + b < channels, item, tirx.const(0, type_of(item)))
 
     return guarded
 

@@ -1,0 +1,175 @@
+"""Integer layers by this machine's dot product, against ONNX Runtime on the same Q/DQ network: at most a step apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("tvm")
+
+from edgec.targets.board import load_board
+from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.target_model import TargetModel, target_model
+from tests.support.lowered import HOST, MODEL, execute
+from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
+
+OUT = Pair(scale=0.05, zero_point=93)
+needs_dot_product = pytest.mark.skipif(MODEL.byte_type is None, reason="this CPU has no dot product of bytes")
+
+
+def check(network: QuantizedNetwork, output: str, *rules: str, step: float = OUT.scale) -> None:
+    """Run `network` up to `output`; `rules` have to be among those that made its kernels, fallbacks are not allowed."""
+    model, target = network.model(output), llvm_target(resolve(HOST))
+    module, report = lowered(model, MODEL, target)
+    rng = np.random.default_rng(1)
+    feeds = [rng.normal(0, 1, tuple(value.shape.numpy())).astype(np.float32) for value in model.graph.inputs]
+    (got,) = execute(module, target, feeds)
+    expected = reference(model, feeds)
+    difference = np.abs(got.astype(np.float64) - expected)
+    assert got.shape == expected.shape
+    assert difference.max() <= step * 1.001
+    assert np.mean(difference > step / 2) < 0.001  # steps apart are ties within a float's rounding, and rare
+    assert set(rules) <= set(report.counts()), report.counts()
+    assert not report.fallbacks()
+
+
+CONVOLUTIONS: dict[str, tuple[tuple[int, ...], int, tuple[int, int], dict[str, Any]]] = {
+    "3x3": ((1, 16, 13, 13), 32, (3, 3), {"pads": [1, 1, 1, 1]}),
+    "three channels, stride 2": ((1, 3, 17, 20), 24, (3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    "tile does not divide": ((1, 32, 5, 29), 64, (3, 3), {"pads": [1, 1, 1, 1]}),
+    "asymmetric padding": ((1, 16, 9, 11), 16, (3, 3), {"pads": [0, 1, 2, 3]}),
+    "1x5, dilated": ((1, 8, 9, 19), 12, (1, 5), {"dilations": [1, 2]}),
+    "1x1": ((1, 24, 14, 14), 48, (1, 1), {}),
+    "1x1, stride 2": ((1, 32, 15, 13), 40, (1, 1), {"strides": [2, 2]}),
+    "1x1 on one pixel": ((1, 64, 1, 1), 10, (1, 1), {}),
+    "odd channels, batch 2": ((2, 19, 6, 7), 21, (3, 3), {"pads": [1, 1, 1, 1]}),
+    "groups": ((1, 32, 7, 9), 48, (3, 3), {"pads": [1, 1, 1, 1], "group": 4}),
+    "groups of three": ((1, 12, 7, 9), 12, (3, 3), {"group": 4}),
+}
+
+
+@needs_dot_product
+@pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS.keys())
+def test_convolution(case: tuple[Any, ...]) -> None:
+    shape, out, kernel, attributes = case
+    network = QuantizedNetwork()
+    result = network.conv(network.input(shape), shape[1], out, kernel, **attributes)
+    integers = shape[1] // attributes.get("group", 1) % 4 == 0 or "group" not in attributes
+    check(network, network.pair(result, OUT), *(["conv_int8"] if integers else []))
+
+
+@needs_dot_product
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (7, 2)])
+def test_depthwise(kernel: int, stride: int) -> None:
+    network, pad = QuantizedNetwork(), kernel // 2
+    result = network.conv(
+        network.input((1, 40, 13, 18)), 40, 40, (kernel, kernel), group=40, pads=[pad] * 4, strides=[stride] * 2
+    )
+    check(network, network.pair(network.node("Relu", [result]), OUT), "depthwise_int8")
+
+
+@needs_dot_product
+@settings(max_examples=8, deadline=None)
+@given(
+    channels=st.integers(1, 36),
+    out=st.integers(1, 40),
+    size=st.tuples(st.integers(3, 12), st.integers(3, 12)),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.integers(1, 3),
+    pads=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    zero_points=st.tuples(st.integers(0, 255), st.integers(0, 255)),
+)
+def test_any_convolution(channels, out, size, kernel, stride, pads, zero_points) -> None:  # type: ignore[no-untyped-def]
+    network = QuantizedNetwork()
+    source = network.input((1, channels, *size), Pair(0.03, zero_points[0]))
+    result = network.conv(source, channels, out, kernel, strides=[stride, stride], pads=pads)
+    check(network, network.pair(result, Pair(OUT.scale, zero_points[1])))
+
+
+@needs_dot_product
+@pytest.mark.parametrize("activation", ["Relu", "HardSwish", "Sigmoid", "LeakyRelu"])
+def test_activations_stay_in_the_accumulator(activation: str) -> None:
+    network = QuantizedNetwork()
+    result = network.node(activation, [network.conv(network.input((1, 16, 6, 6)), 16, 16, (1, 1))])
+    check(network, network.pair(result, OUT), "conv_int8")
+
+
+@needs_dot_product
+def test_the_other_operand_of_a_residual_add_is_read_as_bytes() -> None:
+    network = QuantizedNetwork()
+    source = network.input((1, 16, 6, 6))
+    total = network.node("Add", [network.conv(source, 16, 16, (3, 3), pads=[1, 1, 1, 1]), source])
+    check(network, network.pair(network.node("Relu", [total]), OUT), "conv_int8", "pack_bytes")
+
+
+@needs_dot_product
+def test_signed_activations_are_shifted_to_unsigned_ones() -> None:
+    network = QuantizedNetwork()
+    result = network.conv(network.input((1, 16, 6, 6), Pair(0.02, -5, "int8")), 16, 16, (3, 3))
+    check(network, network.pair(result, Pair(0.05, 3, "int8")), "conv_int8")
+
+
+@needs_dot_product
+def test_power_of_two_scales_round_ties_to_even() -> None:
+    network = QuantizedNetwork()
+    source = network.input((1, 8, 5, 5), Pair(2.0**-4, 0, "int8"))
+    integers = np.eye(8, dtype=np.int8)[:, :, None, None]
+    weights = network.node(
+        "DequantizeLinear", [network.constant(integers), network.constant(np.full(8, 1.0, np.float32))], axis=0
+    )
+    halved = Pair(2.0**-3, 0, "int8")  # every odd input is a tie
+    check(network, network.pair(network.node("Conv", [source, weights]), halved), "conv_int8", step=0.0)
+
+
+@needs_dot_product
+@pytest.mark.parametrize("shape", [(1, 37), (5, 64), (2, 7, 30)])
+def test_dense(shape: tuple[int, ...]) -> None:
+    network = QuantizedNetwork()
+    product = network.node("MatMul", [network.input(shape), network.weights((shape[-1], 21), 1)])
+    total = network.node("Add", [product, network.constant(np.linspace(-1, 1, 21, dtype=np.float32))])
+    check(network, network.pair(network.node("Relu", [total]), OUT), "dense_int8")
+
+
+@needs_dot_product
+def test_bytes_are_moved_as_bytes() -> None:
+    network = QuantizedNetwork()
+    source = network.input((1, 16, 8, 8))
+    same = Pair()
+    pooled = network.pair(
+        network.node("MaxPool", [source], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]), same
+    )
+    sizes = network.constant(np.array([1, 1, 2, 2], np.float32))
+    grown = network.node(
+        "Resize",
+        [pooled, "", sizes],
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    joined = network.pair(network.node("Concat", [network.pair(grown, same), source], axis=1), same)
+    check(network, network.pair(network.conv(joined, 32, 16, (1, 1)), OUT), "conv_int8", "pool", "upsample", "concat")
+
+
+@pytest.mark.parametrize("board", ["rpi5", "graviton3"])
+def test_arm_boards_take_the_same_layers(board: str) -> None:
+    record = load_board(board)
+    for shape, out, kernel, attributes in CONVOLUTIONS.values():
+        network = QuantizedNetwork()
+        result = network.conv(network.input(shape), shape[1], out, kernel, **attributes)
+        _, report = lowered(
+            network.model(network.pair(result, OUT)), target_model(record), llvm_target(resolve(record))
+        )
+        assert ("conv_int8" in report.counts()) == (attributes.get("group") != 4 or shape[1] == 32)
+
+
+def test_a_cpu_without_kernels_for_bytes_computes_in_floats() -> None:
+    network = QuantizedNetwork()
+    result = network.pair(network.conv(network.input((1, 16, 6, 6)), 16, 16, (3, 3)), OUT)
+    model = TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=2)
+    _, report = lowered(network.model(result), model, llvm_target(resolve(HOST)))
+    assert "conv_int8" not in report.counts()
+    assert not report.fallbacks()
