@@ -34,7 +34,7 @@ class NativeRunner:
         self._inputs = inputs
         self._outputs = outputs
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgec-run")
-        self._function = self._on_thread(lambda: load_function(library, threads))
+        self._function = self._on_thread(lambda: _load(library, threads))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -79,7 +79,7 @@ class NativeRunner:
         return self._thread.submit(task).result()
 
 
-def load_function(library: Path, threads: int) -> Any:
+def _load(library: Path, threads: int) -> Any:
     """Return the network in `library`; gives the calling thread, which must be new to TVM, its `threads` workers."""
     before = os.sched_getaffinity(0)
     cpus = _cpus_by_speed()

@@ -15,9 +15,11 @@ from edgec.targets.tvm.schedules.tiles import (
     conv_tile,
     depthwise_pixels,
     fits_registers,
+    flat_chunks,
     loads_fit,
     reduction_step,
     task_rows,
+    unevenness,
 )
 from edgec.targets.tvm.schedules.winograd_plan import Network, direct_cycles, pays, winograd_cycles
 from edgec.targets.tvm.schedules.winograd_plan import plan as winograd_plan
@@ -131,8 +133,9 @@ def test_winograd_may_enlarge_the_weights_only_for_time():
 
 
 def test_loads_of_four_registers_need_room():
-    assert loads_fit(ConvTile(2, 7), NEON) and loads_fit(ConvTile(1, 13), NEON)
-    assert not loads_fit(ConvTile(3, 7), NEON), "21 sums, 7 pixels and 4 weights leave nothing"
+    assert loads_fit(ConvTile(2, 8), NEON), "16 sums, 8 pixels and 8 weights are all there is"
+    assert not loads_fit(ConvTile(4, 5), NEON)
+    assert not loads_fit(ConvTile(3, 5), NEON), "three vectors of weights a channel"
 
 
 def test_model_from_features():
@@ -145,3 +148,13 @@ def test_model_from_features():
 def test_model_of_a_board():
     model = target_model(load_board("rpi4"))
     assert (model.isa, model.lanes, model.l1, model.l2) == ("neon", 4, 32 << 10, 256 << 10)
+
+
+def test_chunks_of_pixels_divide_evenly_over_the_cores():
+    two, one = (dataclasses.replace(AVX512, cores=cores) for cores in (2, 1))
+    assert flat_chunks(11, 7, one) == 1
+    assert flat_chunks(12, 7, two) == 1  # enough, and even
+    assert flat_chunks(11, 7, two) == 7  # 11 would leave one core idle for a task: 77
+    assert flat_chunks(1, 8, two) == 8
+    assert flat_chunks(1, 5, two) == 5  # as even as it gets
+    assert unevenness(13, two) == 14 / 13

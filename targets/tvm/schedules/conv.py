@@ -42,10 +42,9 @@ from edgec.targets.tvm.schedules.kernel import (
 )
 from edgec.targets.tvm.schedules.rewrite import MERGE, START
 from edgec.targets.tvm.schedules.tiles import (
-    TASKS_PER_CORE,
     block_of,
     ceil_div,
-    divisors,
+    flat_chunks,
     loads_fit,
     reduction_step,
 )
@@ -194,11 +193,8 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
 
 
 def _flat_chunks(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
-    """Return into how many chunks to split the pixels so that every core has its tasks."""
-    tasks = int(sch.get(n).extent) * int(sch.get(ko).extent)
-    wanted = 1 if model.cores == 1 else ceil_div(TASKS_PER_CORE * model.cores, tasks)
-    choices = divisors(int(sch.get(wo).extent))
-    return next((count for count in choices if count >= wanted), choices[-1])
+    """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
+    return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), model)
 
 
 def _schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:

@@ -87,8 +87,12 @@ def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> floa
 
 
 def loads_fit(tile: ConvTile, model: TargetModel) -> bool:
-    """Whether loads of four consecutive registers at once leave room for a register tile."""
-    return tile.vectors * tile.pixels + tile.pixels + WIDEST_LOAD < model.registers
+    """Whether loads of four consecutive registers, two of weights ahead, leave room for a register tile.
+
+    A load must not hold the weights of one channel and part of another's: LLVM keeps both, and spills.
+    """
+    taken = tile.vectors * tile.pixels + tile.pixels + 2 * WIDEST_LOAD
+    return WIDEST_LOAD % tile.vectors == 0 and taken <= model.registers
 
 
 @cache
@@ -132,11 +136,30 @@ def task_rows(rows: int, row_bytes: int, model: TargetModel) -> int | None:
     best = None
     for count in divisors(rows):
         tasks = rows // count
-        uneven = ceil_div(tasks, model.cores) * model.cores / tasks
-        enough = model.cores == 1 or (tasks >= TASKS_PER_CORE * model.cores and uneven <= UNEVEN_LIMIT)
+        even = unevenness(tasks, model) <= UNEVEN_LIMIT
+        enough = model.cores == 1 or (tasks >= TASKS_PER_CORE * model.cores and even)
         if enough and (count + 2) * row_bytes <= model.l2 // 2:
             best = count
     return best
+
+
+def unevenness(tasks: int, model: TargetModel) -> float:
+    """Return how much longer the core with most of `tasks` equal tasks works than with an even share."""
+    return ceil_div(tasks, model.cores) * model.cores / tasks
+
+
+@cache
+def flat_chunks(tasks: int, tiles: int, model: TargetModel) -> int:
+    """Return into how many chunks, each a task, to split `tiles` tiles of pixels of each of `tasks` tasks.
+
+    The fewest with enough tasks that divide nearly evenly over the cores, else those that divide most evenly.
+    """
+    if model.cores == 1:
+        return 1
+    wanted = ceil_div(TASKS_PER_CORE * model.cores, tasks)
+    choices = [count for count in divisors(tiles) if count >= wanted] or [tiles]
+    even = (count for count in choices if unevenness(tasks * count, model) <= UNEVEN_LIMIT)
+    return next(even, min(choices, key=lambda count: unevenness(tasks * count, model)))
 
 
 @cache
