@@ -103,7 +103,7 @@ def settings_of(node: ir.Node) -> NmsSettings:
         (scalar(node.inputs[index]) if node.inputs[index] is not None else default)
         if index < len(node.inputs)
         else default
-        for index, default in ((2, 0.0), (3, 0.0), (4, float(np.finfo(np.float32).min)))
+        for index, default in ((2, 0.0), (3, 0.0), (4, 0.0))
     )
     shape = shape_of(node.inputs[1])
     if limit is None or iou is None or score is None or shape is None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -19,10 +20,9 @@ def import_builder() -> Any:
         ImportError: Neither is installed.
     """
     try:
-        import tensorrt_rtx as trt  # noqa: PLC0415
+        return importlib.import_module("tensorrt_rtx")
     except ImportError:
-        import tensorrt as trt  # noqa: PLC0415
-    return trt
+        return importlib.import_module("tensorrt")
 
 
 def build(trt: Any, model: Path, engine: Path, workspace_mib: int) -> dict[str, Any]:

@@ -48,9 +48,9 @@ class _Converter:
         for node in nodes:
             convertible = node.name not in kept and node.op_type not in QUANTIZED and not _holds_graph(node)
             inputs, outputs = self._formals(node) if convertible else (set(), set())
-            for index, value in enumerate(node.inputs):
-                if value is not None and value.dtype in (FLOAT, HALF) and value not in native:
-                    node.replace_input_with(index, self._cast(node, value, HALF if index in inputs else FLOAT))
+            for index, read in enumerate(node.inputs):
+                if read is not None and read.dtype in (FLOAT, HALF) and read not in native:
+                    node.replace_input_with(index, self._cast(node, read, HALF if index in inputs else FLOAT))
             for index in outputs:
                 node.outputs[index].type = ir.TensorType(HALF)
 
