@@ -174,29 +174,47 @@ def _read_call(callee: Any, call: relax.Call, step: int, survey: _Survey) -> Non
 def _in_place(survey: _Survey, alignment: int) -> set[int]:
     """Make children of as many views as possible, the largest first; return the steps of the calls this saves.
 
-    A view is refused where it would raise the peak: the whole lives from its first part on.
+    A whole lives from its first part to the last reader of any: where that raises the peak, views are given up, first
+    those whose loss lowers it most.
     """
     blocks = list({id(block): block for block in survey.blocks.values()}.values())
-    peak = _peak(blocks)
-    saved = set()
-    for view in sorted(survey.views, key=lambda view: -sum(child.size for child in view.children)):
+    limit, taken = _peak(blocks), []
+    for view in sorted(survey.views, key=_saved, reverse=True):
+        root = view.parent.root()[0]
         free = all(child.parent is None and not child.pinned for child in view.children)
-        distinct = len({id(block) for block in (*view.children, view.parent.root()[0])}) == len(view.children) + 1
-        if not free or not distinct or view.parent.root()[0].pinned or any(at % alignment for at in view.offsets):
-            continue
-        for child, offset in zip(view.children, view.offsets, strict=True):
-            child.parent, child.offset = view.parent, offset
-        with_view = _peak(blocks)
-        if with_view > peak:
-            for child in view.children:
-                child.parent = None
-            continue
-        peak = with_view
-        saved.add(view.step)
+        distinct = len({id(block) for block in (*view.children, root)}) == len(view.children) + 1
+        if free and distinct and not root.pinned and not any(at % alignment for at in view.offsets):
+            _attach(view)
+            taken.append(view)
+    while _peak(blocks) > limit:
+        worst = min(taken, key=lambda view: (_peak_without(view, blocks), _saved(view)))
+        _detach(worst)
+        taken.remove(worst)
     for block in blocks:
         root = block.root()[0]
         root.first, root.last = _union(root, block)
-    return saved
+    return {view.step for view in taken}
+
+
+def _saved(view: _View) -> int:
+    return sum(child.size for child in view.children)
+
+
+def _attach(view: _View) -> None:
+    for child, offset in zip(view.children, view.offsets, strict=True):
+        child.parent, child.offset = view.parent, offset
+
+
+def _detach(view: _View) -> None:
+    for child in view.children:
+        child.parent = None
+
+
+def _peak_without(view: _View, blocks: list[_Block]) -> int:
+    _detach(view)
+    peak = _peak(blocks)
+    _attach(view)
+    return peak
 
 
 def _union(one: _Block, other: _Block) -> tuple[int, int]:

@@ -43,6 +43,17 @@ def test_pool(pool, channels, model):
     assert not report.refusals and not report.fallbacks()
 
 
+@pytest.mark.parametrize("model", SMALL_MODELS, ids=lambda model: model.isa)
+@pytest.mark.parametrize(("begin", "end"), [(0, 16), (16, 32), (3, 24), (24, 29), (-8, 40)])
+def test_channels_are_taken_in_packed_layout(begin, end, model):
+    def build(x, rng):
+        part = rng.emit(OPS.strided_slice(pointwise(x, rng, 40), axes=[1], begin=[begin], end=[end]))
+        return pointwise(OPS.nn.relu(part), rng, 8)
+
+    report = check(build, [(2, 16, 5, 7)], model)
+    assert report.counts().get("channels") == 1 and not report.left_out()
+
+
 RESIZES = {
     "linear, twice": ("linear", "half_pixel", (10, 14)),
     "linear, by 3/2 and 3/7": ("linear", "pytorch_half_pixel", (15, 3)),

@@ -91,6 +91,18 @@ def test_joins_of_joins_share_one_place_as_in_densenet() -> None:
     assert error < 1e-5
 
 
+def test_halves_of_a_split_are_read_where_they_are() -> None:
+    def network(x: Any, rng: Any) -> Any:
+        halves = rng.emit(relax.op.split(conv(x, rng, 2 * CHANNELS, 3, 3), 2, axis=1))
+        first, second = (rng.emit(relax.TupleGetItem(halves, at)) for at in range(2))
+        joined = relax.op.concat([conv(first, rng, CHANNELS, CHANNELS, 3), conv(second, rng, CHANNELS, CHANNELS)], 1)
+        return conv(rng.emit(joined), rng, CHANNELS, 2 * CHANNELS)
+
+    names, error = planned(network, (1, 3, 9, 7))
+    assert not [name for name in names if name.startswith(("channels", "concat", "split"))]
+    assert error < 1e-5
+
+
 def test_a_join_is_copied_where_its_parts_are_not_next_to_each_other() -> None:
     def network(x: Any, rng: Any) -> Any:
         stem = conv(x, rng, CHANNELS, 3)

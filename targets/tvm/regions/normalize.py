@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
+from edgec.targets.tvm.regions.slices import name_slices
 
 AFFINE = frozenset({"relax.add", "relax.subtract", "relax.multiply", "relax.divide"})
 LARGE_POOL = 5
@@ -24,6 +25,7 @@ def normalize(graph: Graph) -> None:
         _fold_affine,
         _pools,
         _resize,
+        name_slices,
     ):
         rewrite(graph)
         graph.relink()

@@ -10,6 +10,7 @@ from tvm import relax
 
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.quantized import CONV, DEQUANTIZE, MATMUL, QUANTIZE, scaling_of
+from edgec.targets.tvm.regions.slices import CHANNELS
 
 REWRITTEN = {"relax.add": relax.op.add, "relax.square": relax.op.square, "relax.sqrt": relax.op.sqrt}
 """Operators that normalization puts in place of others."""
@@ -30,6 +31,9 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
         return _pair(node, expression(node.args[0]))
     if node.op in (CONV, MATMUL):
         return _integer_layer(node, expression(node.args[0]))
+    if node.op == CHANNELS:
+        start, count = node.facts["start"], node.shape[1]  # type: ignore[index]
+        return relax.op.strided_slice(expression(node.args[0]), axes=[1], begin=[start], end=[start + count])
     if "weights" in node.facts:
         return _convolution(node, expression)
     if node.op == "edgec.max_pool":

@@ -10,6 +10,7 @@ from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.plain import is_plain_elementwise, matrix_of
 from edgec.targets.tvm.schedules import (
     bytes_plain,
+    channels,
     columns,
     conv,
     conv_int8,
@@ -50,6 +51,7 @@ RULES = (
     Rule("global_pool", lambda node, _: global_pool.match(node), global_pool.lower),
     Rule("concat", lambda node, _: injective.match_concat(node), injective.lower_concat),
     Rule("upsample", lambda node, _: injective.match_upsample(node), injective.lower_upsample),
+    Rule("channels", lambda node, _: channels.match(node), channels.lower),
     Rule("resize", lambda node, _: resize.match(node), resize.lower),
     Rule("interleave", lambda node, _: injective.match_interleave(node), injective.lower_interleave),
     Rule("matmul", lambda node, _: matmul.match(node), matmul.lower),
