@@ -31,7 +31,8 @@ from edgec.targets.tensorrt.target import MODEL, tensorrt_of, write_scripts
 from edgec.targets.tensorrt.typed import to_half
 
 ENGINE, PROGRAM = "model.engine", "run_engine.py"
-BUILD = "edgec.targets.tensorrt.rtx_build"
+BUILD = Path(__file__).with_name("rtx_build.py")
+"""Run by its path: as a module it would load all of edgec first."""
 
 
 class RtxTarget:
@@ -123,7 +124,7 @@ def build_engine(model: Path, engine: Path, workspace: int) -> dict[str, Any]:
         MissingDependency, UnsupportedModel: See `RtxTarget.lower`.
         InternalError: The process died.
     """
-    command = [sys.executable, "-m", BUILD, str(model), str(engine), str(workspace)]
+    command = [sys.executable, str(BUILD), str(model), str(engine), str(workspace)]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in process.stdout.splitlines() if line.startswith("{")]
     if not lines:

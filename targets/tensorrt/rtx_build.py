@@ -1,6 +1,6 @@
 """Parses and builds one ONNX file with TensorRT for RTX, no GPU needed; run in a process of its own.
 
-`python -m edgec.targets.tensorrt.rtx_build MODEL.onnx ENGINE WORKSPACE_MIB` prints one line of JSON: `version`,
+`python rtx_build.py MODEL.onnx ENGINE WORKSPACE_MIB` prints one line of JSON: `version`,
 `layers` and `bytes`, or `errors`. A crash inside TensorRT is the process's, not the compiler's.
 """
 
