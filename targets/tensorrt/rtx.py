@@ -21,6 +21,7 @@ from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
 from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
 from edgec.targets.board import Board
+from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.check import check
 from edgec.targets.tensorrt.limits import limits_for
 from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspace_mib
@@ -45,6 +46,7 @@ class RtxTarget:
             channel_multiple=8,
             max_opset=limits_for(tensorrt_of(board)).max_opset,
             quantization_style="tensorrt",
+            dynamic_batch=True,
         )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
@@ -62,14 +64,20 @@ class RtxTarget:
         """
         board, version = context.board, tensorrt_of(context.board)
         ready = prepare(model, context, limits_for(version), version)
-        refuse_too_large(board, ready.model)
+        batch = context.options.batch
+        refuse_too_large(board, ready.model, batch[1] // batch[0] if batch else 1)
         pinned = [pin.where for pin in ready.half.pins]
         final = to_half(ready.model, pinned) if context.options.precision == "fp16" else ready.model
+        shapes = profiles(final, batch, ready.names) if batch else {}
+        if batch:
+            feeds = {ready.names[name]: array for name, array in context.golden_inputs.items()}
+            final = open_batch(final, batch, feeds)
         path = context.folder / MODEL
         save(final, path)
         onnx.checker.check_model(str(path))
         with context.record.stage("build engine"):
-            built = build_engine(path, context.folder / ENGINE, workspace_mib(board))
+            by_bound_name = {ready.names[name]: profile for name, profile in shapes.items()}
+            built = build_engine(path, context.folder / ENGINE, workspace_mib(board), by_bound_name)
         write_scripts(context.folder, ())
         with resources.as_file(resources.files("edgec.targets.tensorrt") / "rtx_run.py") as script:
             shutil.copyfile(script, context.folder / PROGRAM)
@@ -84,6 +92,7 @@ class RtxTarget:
                 "precision": context.options.precision,
                 "fp32_layers": pinned,
                 "layers": built["layers"],
+                "profiles": shapes,
                 "workspace_mib": workspace_mib(board),
                 "needed_mib": needed_mib(board, ready.model),
             },
@@ -112,19 +121,22 @@ class RtxTarget:
         return TensorRTRunner(engine, inputs, outputs, f"TensorRT {runtime['tensorrt']}")
 
 
-def build_engine(model: Path, engine: Path, workspace: int) -> dict[str, Any]:
+def build_engine(
+    model: Path, engine: Path, workspace: int, profiles: Mapping[str, Mapping[str, list[int]]] | None = None
+) -> dict[str, Any]:
     """Build the ONNX file `model` into `engine`, in another process; return `version`, `layers`, `bytes`.
 
     Args:
         model: Path of the file.
         engine: Path to write.
         workspace: MiB that the builder may use.
+        profiles: Of inputs whose batch varies: name in the model -> min, opt, max.
 
     Raises:
         MissingDependency, UnsupportedModel: See `RtxTarget.lower`.
         InternalError: The process died.
     """
-    command = [sys.executable, str(BUILD), str(model), str(engine), str(workspace)]
+    command = [sys.executable, str(BUILD), str(model), str(engine), str(workspace), json.dumps(profiles or {})]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in process.stdout.splitlines() if line.startswith("{")]
     if not lines:

@@ -1,6 +1,6 @@
 """Parses and builds one ONNX file with TensorRT for RTX, no GPU needed; run in a process of its own.
 
-`python rtx_build.py MODEL.onnx ENGINE WORKSPACE_MIB` prints one line of JSON: `version`,
+`python rtx_build.py MODEL.onnx ENGINE WORKSPACE_MIB PROFILES` (JSON) prints one line of JSON: `version`,
 `layers` and `bytes`, or `errors`. A crash inside TensorRT is the process's, not the compiler's.
 """
 
@@ -25,8 +25,10 @@ def import_builder() -> Any:
         return importlib.import_module("tensorrt")
 
 
-def build(trt: Any, model: Path, engine: Path, workspace_mib: int) -> dict[str, Any]:
-    """Build `model` into the file `engine`; return what `main` prints."""
+def build(
+    trt: Any, model: Path, engine: Path, workspace_mib: int, profiles: dict[str, dict[str, list[int]]]
+) -> dict[str, Any]:
+    """Build `model` into the file `engine`; `profiles`: input -> min, opt, max. Return what `main` prints."""
     errors: list[str] = []
 
     class Logger(trt.ILogger):  # type: ignore[misc]
@@ -47,6 +49,11 @@ def build(trt: Any, model: Path, engine: Path, workspace_mib: int) -> dict[str, 
         return {"errors": [f"{each.node_operator()} node {each.node_name()!r}: {each.desc()}" for each in found]}
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
+    if profiles:
+        profile = builder.create_optimization_profile()
+        for name, shapes in profiles.items():
+            profile.set_shape(name, shapes["min"], shapes["opt"], shapes["max"])
+        config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         return {"errors": errors[-3:] or ["the builder returned nothing"]}
@@ -57,13 +64,13 @@ def build(trt: Any, model: Path, engine: Path, workspace_mib: int) -> dict[str, 
 
 def main() -> None:
     """Build what the arguments name."""
-    model, engine, workspace_mib = sys.argv[1:]
+    model, engine, workspace_mib, profiles = sys.argv[1:]
     try:
         trt = import_builder()
     except (ImportError, OSError) as error:
         print(json.dumps({"missing": str(error)}))
         return
-    print(json.dumps(build(trt, Path(model), Path(engine), int(workspace_mib))))
+    print(json.dumps(build(trt, Path(model), Path(engine), int(workspace_mib), json.loads(profiles))))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from edgec.cli.console import parse_batch, parse_shapes
 from edgec.errors import BadOption, UnsupportedModel
 from edgec.model.serialize import save
 from edgec.model.signature import inputs_of
+from edgec.profile import Profile
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
 from edgec.targets.tensorrt.batch import open_batch
@@ -94,6 +95,7 @@ def test_the_artefact_holds_the_profile(tmp_path: Path) -> None:
     assert onnx.load(tmp_path / "a/model.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
-def test_boards_that_are_built_for_one_size_say_so(tmp_path: Path) -> None:
+def test_back_ends_that_build_for_one_size_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgec.targets.tensorrt.TensorRTTarget.profile", lambda self, board: Profile())
     with pytest.raises(BadOption, match="it is built for one size"):
-        edgec.compile(network("y = Relu (c)", "1, 4, 8, 8"), target="rtx", batch=(1, 8), output=tmp_path / "a")
+        edgec.compile(network("y = Relu (c)", "1, 4, 8, 8"), target="jetson-tx2", batch=(1, 8), output=tmp_path / "a")

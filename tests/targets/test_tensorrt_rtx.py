@@ -68,6 +68,13 @@ def test_layers_that_overflow_stay_fp32_in_the_engine(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tensorrt")
+def test_an_engine_whose_batch_varies(tmp_path: Path) -> None:
+    artefact = edgec.compile(network(), target="rtx", precision="fp16", batch=(1, 4), output=tmp_path / "a")
+    assert artefact.manifest.runtime["profiles"]["x"]["max"] == [4, 3, 8, 8]
+    assert (tmp_path / "a/model.engine").stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("tensorrt")
 def test_the_parser_refuses_in_one_message(tmp_path: Path) -> None:
     proto = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 13]> g (float[2] x) => (float[2] y) { y = Relu (x) }'
