@@ -206,7 +206,7 @@ def _layers(layers: tuple[Layer, ...]) -> list[Row]:
     longest = max((max(layer.seconds) for layer in layers if layer.seconds), default=0.0) or 1.0
     return [
         {
-            "name": layer.name,
+            "name": Markup("/<wbr>").join(layer.name.split("/")),  # names break there on a phone
             "op": layer.op,
             "shape": "×".join(map(str, layer.shape)),
             "macs": _millions(layer.macs[1])
