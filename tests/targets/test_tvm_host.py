@@ -16,6 +16,7 @@ import pytest
 from edgec.artefact.artefact import Artefact
 from edgec.errors import UnsupportedModel
 from edgec.targets.tvm import run as run_module
+from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.run_process import ProcessRunner
 from tests.support.models import model
 from tests.support.tvm_artefact import compiled, edgec_run
@@ -30,6 +31,13 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
 
 def test_it_gives_the_results_of_the_reference(artefact: Artefact) -> None:
     verification = artefact.verify()
+    assert verification.where == "native"
+    assert verification.comparison.within(TOLERANCE), str(verification.comparison)
+
+
+@pytest.mark.skipif("avx2" not in machine_flags(), reason="this CPU has no AVX2")
+def test_code_for_avx2_gives_them_too(tmp_path: Path) -> None:
+    verification = compiled(tmp_path / "artefact", "x86-64-v3").verify()
     assert verification.where == "native"
     assert verification.comparison.within(TOLERANCE), str(verification.comparison)
 
