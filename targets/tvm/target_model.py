@@ -54,9 +54,9 @@ class TargetModel:
     @property
     def byte_type(self) -> Literal["uint8", "int8"] | None:
         """Type of the activations that integer kernels multiply with int8 weights; None: there are no such kernels."""
-        if self.dot_product == "none":
-            return None
-        return "int8" if self.isa == "neon" else "uint8"
+        if self.isa == "neon":
+            return "int8"
+        return None if self.dot_product == "none" else "uint8"
 
     @property
     def converts(self) -> bool:

@@ -9,9 +9,11 @@ import pytest
 
 from edgec.artefact.artefact import Artefact
 from edgec.errors import CannotRunHere
+from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.targets.board import load_board
 from edgec.targets.tvm import run as run_module
 from edgec.targets.tvm import run_process
+from tests.passes.quantize_support import Arrays, small
 from tests.support.tvm_artefact import compiled, edgec_run, require_emulator
 
 TOLERANCE = 1e-5
@@ -94,3 +96,15 @@ def test_inputs_keep_their_values(rpi4: Artefact) -> None:
     scores = rpi4.runner().run(feeds)["scores"]
     assert scores.sum() == pytest.approx(1, rel=1e-6)
     assert not np.allclose(scores, rpi4.golden_outputs()["scores"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("board", ["rpi5", "rpi4"])
+def test_integers_give_the_results_of_the_quantized_network(board: str, tmp_path: Path) -> None:
+    """Convolution, depthwise, residual add, pool, concat and dense layer, calibrated on noise."""
+    require_emulator()
+    rng = np.random.default_rng(0)
+    samples = Arrays([rng.standard_normal((1, 3, 16, 16)).astype(np.float32) for _ in range(4)])
+    network = quantize_model(small(), samples, QuantizeSettings(repair=False)).quantized.model
+    verification = compiled(tmp_path / "artefact", board, network).verify()
+    # A step of the last quantization is 1/255 of a range; sums of such steps reach the outputs.
+    assert verification.comparison.within(2e-2), str(verification.comparison)

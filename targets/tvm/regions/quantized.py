@@ -25,6 +25,8 @@ BYTE_MOVERS = frozenset(
     }
 )
 """Operators that give elements they read, so that they work on integers as on floats."""
+NEON_STRIDE = 2
+"""NEON's kernels take four pixels at once, from two registers at most."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
         graph.relink()
         for node in list(graph.nodes):
             if node.op == "relax.nn.conv2d":
-                _read_convolution(node, model.byte_type)
-            elif node.op == "relax.matmul":
+                _read_convolution(node, model)
+            elif node.op == "relax.matmul" and model.dot_product != "none":
                 _read_product(node, model.byte_type)
     for node in pairs:
         if node.op == "relax.dequantize" and isinstance(node.args[0], np.ndarray):
@@ -101,10 +103,11 @@ def _one_type(graph: Graph, byte_type: str) -> None:
             each.facts["scaling"] = Scaling(scaling.scale, scaling.zero_point + shift)
 
 
-def _read_convolution(node: Node, byte_type: str) -> None:
-    source, weights = node.args[:2]
-    shape = node.shape
+def _read_convolution(node: Node, model: TargetModel) -> None:
+    (source, weights), shape, byte_type = node.args[:2], node.shape, model.byte_type or ""
     if shape is None or len(shape) != 4 or node.dtype != "float32" or not _dequantized_activation(source, byte_type):
+        return
+    if model.isa == "neon" and node.ints("strides")[1] > NEON_STRIDE:
         return
     read = _integer_weights(weights, axis=0)
     if read is None:
@@ -114,7 +117,7 @@ def _read_convolution(node: Node, byte_type: str) -> None:
     depthwise = integers.shape[:2] == (groups, 1) and source.shape[1] == groups
     if groups > 1 and not depthwise and integers.shape[1] % 4:
         return  # a group of channels would not begin with a group of four
-    if depthwise and node.ints("dilation") != [1, 1]:
+    if depthwise and (node.ints("dilation") != [1, 1] or model.dot_product == "none"):
         return
     node.op = CONV
     node.args = [source.args[0]]

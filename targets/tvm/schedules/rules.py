@@ -14,6 +14,7 @@ from edgec.targets.tvm.schedules import (
     columns,
     conv,
     conv_int8,
+    conv_widening,
     dense_int8,
     depthwise_int8,
     global_pool,
@@ -39,6 +40,7 @@ class Rule:
 
 
 RULES = (
+    Rule("conv_widening", conv_widening.match, conv_widening.lower),
     Rule("conv_int8", lambda node, _: conv_int8.match(node), conv_int8.lower),
     Rule("depthwise_int8", lambda node, _: depthwise_int8.match(node), depthwise_int8.lower),
     Rule("dense_int8", lambda node, _: dense_int8.match(node), dense_int8.lower),

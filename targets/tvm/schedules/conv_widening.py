@@ -1,0 +1,175 @@
+"""Integer convolution on NEON without a dot product; tiles and loops are those of `conv_int8`.
+
+The sums of an output pixel and channel are kept in two halves (`part`), which the stage `conv` adds up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.expression import packed_shape
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.schedules import conv_int8
+from edgec.targets.tvm.schedules.conv import unflatten
+from edgec.targets.tvm.schedules.conv_int8 import Epilogue, store_tile, vectorize_tile
+from edgec.targets.tvm.schedules.conv_int8_plan import int8_shape
+from edgec.targets.tvm.schedules.conv_plan import (
+    ConvPlan,
+    ConvShape,
+    first_group,
+    group_span,
+    window_weights,
+)
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, padded_stage
+from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, task_rows
+from edgec.targets.tvm.schedules.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
+from edgec.targets.tvm.target_model import TargetModel
+
+WIDE_TILE = 8
+"""Pixels of a tile of four output channels: 16 registers of sums, and room for operands and int16 products."""
+
+
+def match(node: Node, model: TargetModel) -> bool:
+    """Whether `node` is an integer convolution for a CPU of this kind."""
+    return model.isa == "neon" and model.dot_product == "none" and conv_int8.match(node)
+
+
+def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+    """Return the tiles for a convolution of `shape`: one vector of output channels times four or eight pixels."""
+    width = shape.out_height * shape.out_width if shape.pointwise else shape.out_width
+    pixels = min((WIDE_TILE, PIXELS), key=lambda count: (ceil_div(width, count) * count, -count))
+    columns = ceil_div(width, pixels) * pixels
+    tile = ConvTile(1, pixels)
+    if shape.pointwise:
+        return ConvPlan(tile, flat=True, columns=columns, rows=None)
+    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin
+    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
+
+
+def pack_weights(weights: Array, quads: int) -> Array:
+    """Return int8 [K, C, R, S] as [K/4, C/(4 quads), R, S, 4 (of K), quads, 4], filled up with zeros."""
+    out, cin, rows, columns = weights.shape
+    tiles, depth = ceil_div(out, QUAD), ceil_div(cin, QUAD * quads)
+    full = np.zeros((tiles * QUAD, depth * quads * QUAD, rows, columns), np.int8)
+    full[:out, :cin] = weights
+    split = full.reshape(tiles, QUAD, depth, quads, QUAD, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 2, 5, 6, 1, 3, 4))
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of an integer convolution region."""
+    node = region.anchor
+    shape = int8_shape(node)
+    choice = plan(shape, model)
+    weights = node.facts["integers"]
+    even = ceil_div(shape.cin // shape.groups, QUAD) % 2 == 0
+    quads = 2 if even and weights.min(initial=0) >= LEAST_WEIGHT else 1
+    if shape.groups > 1:
+        weights = window_weights(weights, shape, QUAD).astype(np.int8)
+    packed = pack_weights(weights, quads)
+
+    plain = (shape.batch, shape.cin, shape.height, shape.width)
+    source = te.placeholder(packed_shape(plain, QUAD), model.byte_type, name="source")
+    weight_tensor = te.placeholder(packed.shape, "int8", name="weights")
+    part = _reduction(source, weight_tensor, shape, choice, quads, node)
+    batch, groups, _, height, columns, _ = (int(extent) for extent in part.shape)
+    j = te.reduce_axis((0, HALVES), "j")
+    conv = te.compute(
+        (batch, groups, height, columns, QUAD),
+        lambda n, k, h, w, b: te.sum(part[n, k, b, h, w, j], axis=j),
+        name="conv",
+    )
+    epilogue = Epilogue(region, shape.out, model, flat=choice.flat)
+    expression = epilogue.expression
+    out = te.compute(
+        packed_shape(expression.shape, block_of(shape.out, model), flat=choice.flat),
+        lambda *i: epilogue.at(i, conv(*i)),
+        name="out",
+    )
+    sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
+    whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
+    loops = schedule(sch, choice, whole=whole and shape.out_width % PIXELS == 0)
+    if choice.flat:
+        unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
+    sch.tensorize(loops[0], products(quads, shape.strides[1]))
+    sch.tensorize(loops[1], gather())
+    operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
+    detail = f"1x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
+
+
+def _reduction(
+    source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, quads: int, node: Node
+) -> te.Tensor:
+    """Return the stage `part` [N, K/4, 4, H, W, 2], with a stage `dp` in front where padding or the tile needs one."""
+    (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
+    span, group_quads = group_span(shape, QUAD), ceil_div(shape.cin // shape.groups, QUAD)
+    out_height = 1 if choice.flat else shape.out_height
+    height = (out_height - 1) * sh + (rows - 1) * dh + 1
+    width = (choice.columns - 1) * sw + (columns - 1) * dw + sw
+    # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
+    pixels = (1, shape.height * shape.width) if choice.flat else (shape.height, shape.width)
+    if any(p > 0 for p in shape.padding) or width > pixels[1] or height > pixels[0]:
+        lead = [int(extent) for extent in source.shape[:2]]
+        zero = tirx.const(node.facts["scaling"].zero_point, "int8")
+        before = (0, 0, *shape.padding[:2], 0)
+        source = padded_stage(source, (*lead, height, width, QUAD), before, zero, extents=(*lead, *pixels, QUAD))
+    rc, q = te.reduce_axis((0, int(weights.shape[1])), "rc"), te.reduce_axis((0, quads), "q")
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+    t = te.reduce_axis((0, HALVES), "t")
+
+    def first(k: Any) -> Any:
+        return 0 if shape.groups == 1 else first_group(k, QUAD, span, shape) * group_quads
+
+    return te.compute(
+        (shape.batch, int(weights.shape[0]), QUAD, out_height, choice.columns, HALVES),
+        lambda n, k, b, h, w, j: te.sum(
+            source[n, first(k) + rc * quads + q, h * sh + r * dh, w * sw + s * dw, j * HALVES + t].astype("int32")
+            * weights[k, rc, r, s, b, q, j * HALVES + t].astype("int32"),
+            axis=[rc, r, s, q, t],
+        ),
+        name="part",
+    )
+
+
+def schedule(sch: Schedule, choice: ConvPlan, *, whole: bool) -> tuple[Any, Any]:
+    """Apply the template to the stages dp (optional), part, conv and out; return the loops to tensorize."""
+    part, conv, out, pad = (
+        sch.get_sblock("part"),
+        sch.get_sblock("conv"),
+        sch.get_sblock("out"),
+        find_block(sch, "dp"),
+    )
+    n, ko, ki, h, w, j, rc, r, s, q, t = sch.get_loops(part)
+    wo, wi, wp = sch.split(w, [None, choice.tile.pixels // PIXELS, PIXELS])
+    inner = (rc, r, s, ki, wi, wp, j, q, t)
+    if choice.rows is not None:
+        ho, hi = sch.split(h, [None, choice.rows])
+        sch.reorder(n, ho, ko, hi, wo, *inner)
+        task = sch.fuse(n, ho)
+    else:
+        sch.reorder(n, ko, h, wo, *inner)
+        task = sch.fuse(n, ko, h)
+    sch.parallel(task)
+    sch.reverse_compute_at(conv, wo, preserve_unit_loops=True)
+    sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
+    store_tile(sch, out, PIXELS if whole else 1)
+    *unit, wide, _, _ = sch.get_loops(conv)[-6:]
+    groups, four = sch.split(wide, [None, PIXELS])
+    for loop in (ki, wi, groups, *unit):
+        sch.unroll(loop)
+    vectorize_tile(sch, sch.decompose_reduction(conv, groups), 3)
+    if pad is not None:
+        if choice.rows is not None:
+            sch.compute_at(pad, task, preserve_unit_loops=True)
+        loops = sch.get_loops(pad)
+        sch.vectorize(loops[-1])
+        if choice.rows is None:
+            sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
+    vectorize_tile(sch, sch.decompose_reduction(part, rc), 4)
+    return wp, four
