@@ -161,10 +161,11 @@ def _read_call(callee: Any, call: relax.Call, step: int, survey: _Survey) -> Non
     for block in blocks:
         if block is not None:
             block.touch(step)
-    *sources, out = blocks
+    known = [block for block in blocks if block is not None]
     attrs = callee.attrs or {}
-    if out is None or any(source is None for source in sources):
+    if not known or len(known) < len(blocks):
         return
+    *sources, out = known
     if JOINS in attrs:
         survey.views.append(_View(step, out, tuple(sources), tuple(int(at) for at in attrs[JOINS])))
     if SLICES in attrs:
@@ -248,4 +249,4 @@ def _bytes(call: relax.Call) -> int | None:
         return None
     bits = tvm.DataType(str(call.args[1].value)).bits
     size = math.prod(int(extent) for extent in extents) * max(bits, 8) // 8
-    return -(-size // ARENA_ALIGNMENT) * ARENA_ALIGNMENT
+    return int(-(-size // ARENA_ALIGNMENT) * ARENA_ALIGNMENT)

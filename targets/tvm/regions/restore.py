@@ -27,18 +27,10 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
     call = node.call
     if node.op == "tuple_get":
         return relax.TupleGetItem(expression(node.args[0]), call.index)
-    if node.op in (QUANTIZE, DEQUANTIZE):
-        return _pair(node, expression(node.args[0]))
-    if node.op in (CONV, MATMUL):
-        return _integer_layer(node, expression(node.args[0]))
-    if node.op == CHANNELS:
-        start, count = node.facts["start"], node.shape[1]  # type: ignore[index]
-        return relax.op.strided_slice(expression(node.args[0]), axes=[1], begin=[start], end=[start + count])
+    if node.op in INVENTED:
+        return INVENTED[node.op](node, expression(node.args[0]))
     if "weights" in node.facts:
         return _convolution(node, expression)
-    if node.op == "edgec.max_pool":
-        facts = node.facts
-        return relax.op.nn.max_pool2d(expression(node.args[0]), facts["window"], facts["strides"], facts["padding"])
     arguments = [expression(arg) for arg in node.args]
     if call.op.name == "relax.call_tir":
         return relax.call_tir(carry(call.args[0]), arguments, out_ty=call.ty_args[0])
@@ -92,3 +84,24 @@ def _integer_layer(node: Node, source: Any) -> Any:
         groups=facts["groups"],
     )
     return relax.op.add(conv, relax.const(facts["bias"].astype(np.float32).reshape(1, -1, 1, 1)))
+
+
+def _max_pool(node: Node, source: Any) -> Any:
+    return relax.op.nn.max_pool2d(source, node.facts["window"], node.facts["strides"], node.facts["padding"])
+
+
+def _channels(node: Node, source: Any) -> Any:
+    start = node.facts["start"]
+    assert node.shape is not None
+    return relax.op.strided_slice(source, axes=[1], begin=[start], end=[start + node.shape[1]])
+
+
+INVENTED: dict[str, Callable[[Node, Any], Any]] = {
+    QUANTIZE: _pair,
+    DEQUANTIZE: _pair,
+    CONV: _integer_layer,
+    MATMUL: _integer_layer,
+    CHANNELS: _channels,
+    "edgec.max_pool": _max_pool,
+}
+"""Operators that are ours, of one operand."""

@@ -5,6 +5,7 @@ Each output row lies between two input rows, each column between two columns; wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from edgec.targets.tvm.schedules.injective import injective_kernel
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, widened
 from edgec.targets.tvm.target_model import TargetModel
 
-COORDINATES = {
+COORDINATES: dict[str, Callable[[Array, int, int], Array]] = {
     "half_pixel": lambda at, size, resized: (at + 0.5) * size / resized - 0.5,
     "pytorch_half_pixel": lambda at, size, resized: (at + 0.5) * size / resized - 0.5 if resized > 1 else at * 0.0,
     "align_corners": lambda at, size, resized: at * (size - 1) / max(resized - 1, 1),
@@ -47,7 +48,7 @@ def neighbours(size: int, resized: int, mode: str, *, linear: bool) -> tuple[Arr
         nearest = (at * size // resized).astype(np.int32)
         return nearest, nearest, np.zeros(resized, np.float32)
     where = np.clip(COORDINATES[mode](at.astype(np.float64), size, resized), 0, size - 1)
-    first = np.floor(where).astype(np.int32)
+    first: Array = np.floor(where).astype(np.int32)
     return first, np.minimum(first + 1, size - 1).astype(np.int32), (where - first).astype(np.float32)
 
 
