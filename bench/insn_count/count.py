@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -35,38 +35,52 @@ def plugin() -> Path:
     return cache
 
 
-def count(
-    command: Sequence[str | Path], *, cpu: str = "cortex-a72", marked: bool = True, top: int = 0
-) -> tuple[dict[str, int], str]:
-    """Run an AArch64 `command` under qemu-user and count.
+def run(
+    command: Sequence[str | Path],
+    *,
+    cpu: str = "cortex-a72",
+    marked: bool = True,
+    top: int = 0,
+    disassemble: bool = False,
+    sysroot: str | Path = SYSROOT,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run an AArch64 `command` under qemu-user and return the report: one region a report marker, or the one at exit.
 
     Args:
         command: Program and arguments.
         cpu: qemu's CPU model.
         marked: Count only between the start and stop markers (`edgec-run --mark` sets them around one inference).
-        top: How many of the hottest blocks the report lists, disassembled.
-
-    Returns:
-        Instructions by class with `total`, and the whole report as text.
+        top: How many of the hottest blocks the report lists, with their instructions.
+        disassemble: Whether those are also written as assembly.
+        sysroot: Folder that the program's absolute paths are looked up in first.
+        environment: Variables that the program is given besides this process's.
 
     Raises:
-        subprocess.CalledProcessError: The program failed.
-        ValueError: Nothing was counted, e.g. no marker was met.
+        ValueError: The program failed, or nothing was counted, e.g. no marker was met.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
-        options = f"{plugin()},out={report}" + (",start=off" if marked else "") + (f",top={top},dis=on" if top else "")
-        emulator = ["qemu-aarch64", "-cpu", CPU_MODELS.get(cpu, cpu), "-L", SYSROOT, "-plugin", options]
-        subprocess.run([*emulator, *map(str, command)], check=True, capture_output=True)
+        options = f"{plugin()},out={report}" + (",start=off" if marked else "") + (f",top={top}" if top else "")
+        options += ",dis=on" if disassemble else ""
+        emulator = ["qemu-aarch64", "-cpu", CPU_MODELS.get(cpu, cpu), "-L", str(sysroot), "-plugin", options]
+        for name, value in (environment or {}).items():
+            emulator += ["-E", f"{name}={value}"]
+        done = subprocess.run([*emulator, *map(str, command)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ValueError(f"{command[0]} failed: {done.stderr.strip() or done.returncode}")
         if not report.exists():
             raise ValueError(f"nothing was counted: {command[0]} set no marker")
-        text = report.read_text()
-    region = text.split("== insn_count region")[1]
-    counts = {}
-    for line in region.split("-- hot")[0].splitlines()[1:]:
-        name, number = line.split()[:2]
-        counts[name] = int(number)
-    return counts, text
+        return report.read_text()
+
+
+def regions(report: str) -> list[dict[str, int]]:
+    """Return the instructions by class, with `total`, of every region of a report."""
+    found = []
+    for region in report.split("== insn_count region")[1:]:
+        lines = region.split("-- hot")[0].splitlines()[1:]
+        found.append({name: int(number) for name, number, *_ in map(str.split, lines)})
+    return found
 
 
 def main() -> None:
@@ -77,7 +91,8 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=0, help="also list the hottest blocks")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    print(count(options.command, cpu=options.cpu, marked=options.marked, top=options.top)[1])
+    top = {"top": options.top, "disassemble": True}
+    print(run(options.command, cpu=options.cpu, marked=options.marked, **top))
 
 
 if __name__ == "__main__":
