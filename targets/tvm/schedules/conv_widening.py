@@ -30,8 +30,11 @@ from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, task
 from edgec.targets.tvm.schedules.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
 from edgec.targets.tvm.target_model import TargetModel
 
-WIDE_TILE = 8
-"""Pixels of a tile of four output channels: 16 registers of sums, and room for operands and int16 products."""
+TILES = {8: 0.25, 4: 0.33}
+"""Pixels of a tile of four output channels, with the instructions a multiply-accumulate takes in its inner loop.
+
+More pixels would leave no registers for operands and int16 products.
+"""
 
 
 def match(node: Node, model: TargetModel) -> bool:
@@ -42,7 +45,7 @@ def match(node: Node, model: TargetModel) -> bool:
 def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     """Return the tiles for a convolution of `shape`: one vector of output channels times four or eight pixels."""
     width = shape.out_height * shape.out_width if shape.pointwise else shape.out_width
-    pixels = min((WIDE_TILE, PIXELS), key=lambda count: (ceil_div(width, count) * count, -count))
+    pixels = min(TILES, key=lambda count: ceil_div(width, count) * count * TILES[count])
     columns = ceil_div(width, pixels) * pixels
     tile = ConvTile(1, pixels)
     if shape.pointwise:
@@ -139,12 +142,8 @@ def _reduction(
 
 def schedule(sch: Schedule, choice: ConvPlan, *, whole: bool) -> tuple[Any, Any]:
     """Apply the template to the stages dp (optional), part, conv and out; return the loops to tensorize."""
-    part, conv, out, pad = (
-        sch.get_sblock("part"),
-        sch.get_sblock("conv"),
-        sch.get_sblock("out"),
-        find_block(sch, "dp"),
-    )
+    part, conv, out = (sch.get_sblock(name) for name in ("part", "conv", "out"))
+    pad = find_block(sch, "dp")
     n, ko, ki, h, w, j, rc, r, s, q, t = sch.get_loops(part)
     wo, wi, wp = sch.split(w, [None, choice.tile.pixels // PIXELS, PIXELS])
     inner = (rc, r, s, ki, wi, wp, j, q, t)

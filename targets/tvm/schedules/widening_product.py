@@ -66,11 +66,14 @@ def products(quads: int, stride: int) -> str:
         for quad in range(quads):
             pixels = buffer_a.vload([quad, 0, 2 * which, 0], "int8x8")
             if stride > 1:
-                words = [
-                    tirx.reinterpret("int32x4", buffer_a.vload([quad, 0, 4 * i, 0], "int8x16")) for i in range(stride)
-                ]
+                loads = [buffer_a.vload([quad, 0, 4 * i, 0], "int8x16") for i in range(stride)]
+                words = [tirx.reinterpret("int32x4", load) for load in loads]
                 pixels = tirx.reinterpret("int8x8", tirx.Shuffle(words, order[2 * which : 2 * which + 2]))
-            weights = tirx.Broadcast(tirx.reinterpret("int32", buffer_w.vload([quad, 0], "int8x4")), 2)
+            # Loaded together, then taken from lanes: loads that replicate have no offsets in their addresses.
+            words = tirx.reinterpret(
+                f"int32x{quads}" if quads > 1 else "int32", buffer_w.vload([0, 0], f"int8x{4 * quads}")
+            )
+            weights = tirx.Broadcast(tirx.Shuffle([words], [quad]) if quads > 1 else words, 2)
             product = tirx.call_llvm_pure_intrin("int16x8", SMULL, pixels, tirx.reinterpret("int8x8", weights))
             total = product if total is None else total + product
         return tirx.call_llvm_pure_intrin("int32x4", SADDLP, total)
