@@ -1,12 +1,12 @@
-"""Instructions a multiply-add on an ARM CPU, ours and ncnn's, by exact count under qemu-user: the table of docs/performance.md.
+"""Instructions a multiply-add on an ARM CPU, ours and ncnn's: prints the table of docs/performance.md.
 
 `python bench/arm_instructions.py [MODEL ...] [--layers]`
 
 Needs qemu-user and libc6-arm64-cross libstdc++6-arm64-cross; ncnn's wheel and a Python for it are fetched on first use
 from PyPI and from Debian or Ubuntu (see ncnn_aarch64/peer.py). One thread, one inference after a warm-up, fp32, the
-same picture into both; errors are the largest difference to ONNX Runtime, relative to the output's range. MACs are
-those of the ONNX model, whatever algorithm computes it. Counts are no times: caches and latencies do not enter.
-Where ours is behind, or with --layers, a second table tells the share of each kind of layer.
+same picture into both, counted exactly; errors are the largest difference to ONNX Runtime, relative to the output's
+range. MACs are those of the ONNX model, whatever algorithm computes it. Counts are no times: caches and latencies do
+not enter. Where ours is behind, or with --layers, a second table tells the share of each kind of layer.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ from edgec.targets.tvm import library, link
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
 
-BENCH = Path(__file__).parent
-sys.path += [str(BENCH.parent), str(BENCH / "insn_count"), str(BENCH / "ncnn_aarch64")]
+sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parent / "insn_count"))
+sys.path.append(str(Path(__file__).parent / "ncnn_aarch64"))
 import peer
 from count import regions, run
 from focus import merge_focus
@@ -202,9 +203,8 @@ def main() -> None:
                 continue
         cells = [f"{value / network.macs:.4f}" for value in (mine, other)]
         errors = [f"{value:.1e}" for value in (mine_error, other_error)]
-        print(
-            f"| {' | '.join([name, f'{network.macs / 1e6:.0f}', *cells, f'{mine / other:.3f}', *errors])} |", flush=True
-        )
+        columns = [name, f"{network.macs / 1e6:.0f}", *cells, f"{mine / other:.3f}", *errors]
+        print(f"| {' | '.join(columns)} |", flush=True)
         if options.layers or mine > other:
             details.append((name, network.macs, mine_kinds, other_kinds))
     if details:

@@ -1,4 +1,4 @@
-"""YOLOX's Focus for programs without strided slices: with the convolution behind it, it equals one of twice the size."""
+"""YOLOX's Focus for programs without strided slices: with its convolution it equals one of twice the size."""
 
 from __future__ import annotations
 

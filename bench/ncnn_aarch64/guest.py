@@ -8,6 +8,7 @@ import array
 import ctypes
 import json
 import sys
+from pathlib import Path
 
 import ncnn
 
@@ -16,8 +17,7 @@ OFF = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_st
 
 
 def main():
-    with open(sys.argv[1]) as file:
-        job = json.load(file)
+    job = json.loads(Path(sys.argv[1]).read_text())
     net = ncnn.Net()
     net.opt.num_threads = 1
     for name in OFF:
@@ -40,8 +40,7 @@ def main():
 
     results = infer()
     for blob, path in job["outputs"].items():
-        with open(path, "wb") as file:
-            file.write(memoryview(results[blob]).tobytes())
+        Path(path).write_bytes(memoryview(results[blob]).tobytes())
     if not job["layers"]:
         marks.mark_start()
         infer()
@@ -59,8 +58,7 @@ def main():
 
 def _mat(path, shape):
     values = array.array("f")
-    with open(path, "rb") as file:
-        values.frombytes(file.read())
+    values.frombytes(Path(path).read_bytes())
     return ncnn.Mat(memoryview(values).cast("B").cast("f", shape)).clone()
 
 

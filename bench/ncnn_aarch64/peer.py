@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "insn_count"))
+sys.path.append(str(Path(__file__).parents[1] / "insn_count"))
 from count import SYSROOT, regions, run
 
+HERE = Path(__file__).parent
 NCNN, PNNX = "1.0.20261020", "20261020"
 PACKAGES = ("python{0}-minimal", "libpython{0}-minimal", "libpython{0}-stdlib", "libexpat1", "zlib1g", "libffi8")
 CACHES = (("Data", 1, "32K", "{0}"), ("Instruction", 1, "48K", "{0}"), ("Unified", 2, "1024K", "0-3"))
