@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from PIL import Image
 
 import edgec
 from edgec.model.signature import inputs_of
 from edgec.reference.golden import random_inputs
 from edgec.targets.tensorrt.half import HalfPlan, plan_half
 from edgec.targets.tensorrt.legalize.names import plain_names
+from edgec.targets.tensorrt.prepare import PICTURES
 from tests.support.models import model, random_weights
 from tests.support.tensorrt_board import write_artefact
 
@@ -99,6 +102,25 @@ def test_the_tolerance_allows_for_what_fp16_itself_does(tmp_path: Path, monkeypa
     artefact = edgec.compile(made, target="jetson-tx2", precision="fp16", output=tmp_path / "a")
     assert artefact.manifest.tolerance == 0.06
     assert edgec.compile(made, target="jetson-tx2", output=tmp_path / "b").manifest.tolerance == 1e-4
+
+
+def test_the_users_pictures_are_emulated_on_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray[Any, Any]] = []
+
+    def watch(model: ir.Model, samples: Iterable[dict[str, np.ndarray[Any, Any]]]) -> HalfPlan:
+        seen.extend(sample["x"] for sample in samples)
+        return plan_half(model, [{"x": array} for array in seen])
+
+    monkeypatch.setattr("edgec.targets.tensorrt.prepare.plan_half", watch)
+    (tmp_path / "pictures").mkdir()
+    for index in range(10):
+        Image.fromarray(np.full((8, 8, 3), 20 * index, np.uint8)).save(tmp_path / f"pictures/{index}.png")
+    edgec.compile(
+        network("y = Relu (c)"), target="jetson-tx2", precision="fp16", data=str(tmp_path / "pictures"),
+        output=tmp_path / "a",
+    )  # fmt: skip
+    assert len(seen) == 1 + PICTURES
+    assert {array.shape for array in seen} == {(1, 3, 8, 8)}
 
 
 def test_fp32_is_not_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

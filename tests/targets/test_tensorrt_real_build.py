@@ -106,6 +106,18 @@ def test_real_networks_are_compiled_parsed_and_built(name: str, board: str, tmp_
     assert (result["stage"], result["errors"]) == ("built", [])
 
 
+@pytest.mark.parametrize("name", ["detector", "ppocr_cls"])
+def test_real_networks_in_fp16_for_rtx(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("PYTHONPATH", "LD_LIBRARY_PATH"):
+        monkeypatch.setenv(variable, tensorrt_cpu.environment()[variable])
+    network = REAL_MODELS[name]
+    artefact = edgec.compile(
+        network.require(), target="rtx", precision="fp16", output=tmp_path / "artefact", shapes=network.shapes
+    )
+    assert artefact.manifest.runtime["fp32_layers"] == []
+    assert (tmp_path / "artefact/model.engine").stat().st_size > 1e6
+
+
 QUANTIZED = """
 net (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) {
   q = QuantizeLinear (x, xs, z)  d = DequantizeLinear (q, xs, z)
