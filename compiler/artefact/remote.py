@@ -85,7 +85,7 @@ def deploy(artefact: Artefact, device: Device, listener: Listener | None = None,
         MissingDependency: asyncssh is not installed.
     """
     if not (artefact.folder / SCRIPT).is_file():
-        remedy = "Copy the folder to the board and run ./edgec-run --self-test there."
+        remedy = "Copy the folder to the board, it runs there as it is."
         raise BadOption(f"{artefact.folder} has no {SCRIPT}: nothing is to be built on the board", remedy=remedy)
     try:
         import asyncssh  # noqa: F401, PLC0415  # optional
