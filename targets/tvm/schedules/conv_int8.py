@@ -38,6 +38,9 @@ from edgec.targets.tvm.schedules.requantize import quantize
 from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of, ceil_div, divisors
 from edgec.targets.tvm.target_model import TargetModel
 
+UNROLLED_DOTS = 72
+"""Dot products of an unrolled loop body on NEON, whose cores are narrow: counter and branch are one of eight else."""
+
 
 def match(node: Node) -> bool:
     """Whether `node` is an integer convolution that is not depthwise."""
@@ -180,7 +183,9 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     ko, ki = sch.split(k, [None, choice.tile.vectors])
     step = pixels_of_step(model)
     wo, wi, wp = sch.split(w, [None, choice.tile.pixels // step, step])
-    inner = (rc, r, s, ro, wi, ki, wp, b, ri)
+    dots = choice.tile.vectors * choice.tile.pixels
+    rc, near = sch.split(rc, [None, _unrolled_blocks(sch, (rc, r, s, ro), dots, model)])
+    inner = (rc, near, r, s, ro, wi, ki, wp, b, ri)
     if choice.flat:
         chunks = _flat_chunks(sch, n, ko, wo, model)
         wc, wo = sch.split(wo, [chunks, None])
@@ -196,7 +201,8 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     sch.parallel(task)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     store_tile(sch, out, step if whole else 1)
-    for loop in (wi, ki):
+    few_taps = model.isa == "neon" and int(sch.get(s).extent) * dots <= UNROLLED_DOTS
+    for loop in (wi, ki, near, *((s,) if few_taps else ())):
         sch.unroll(loop)
     if pad is not None:
         if choice.rows is not None:
@@ -207,6 +213,14 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
             sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
     vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
     return wp if step > 1 else b
+
+
+def _unrolled_blocks(sch: Schedule, reduction: tuple[Any, ...], dots: int, model: TargetModel) -> int:
+    """Return how many blocks of input channels one pass of the innermost loop reduces, where it has nothing else."""
+    blocks, *others = (int(sch.get(loop).extent) for loop in reduction)
+    if model.isa != "neon" or any(extent > 1 for extent in others):
+        return 1
+    return max(count for count in divisors(blocks) if count * dots <= UNROLLED_DOTS or count == 1)
 
 
 def store_tile(sch: Schedule, out: Any, pixels: int) -> None:
