@@ -32,6 +32,7 @@ from networks import NETWORKS, network
 from tvm import s_tir, tirx
 
 import edgec
+from edgec.artefact.artefact import Artefact
 from edgec.model.signature import inputs_of
 from edgec.options import CompileOptions
 from edgec.passes import pipeline
@@ -128,11 +129,12 @@ def run_onnx_runtime(model: ir.Model, options: onnxruntime.SessionOptions) -> in
 
 def run_ours(folder: Path) -> int:
     """Run the artefact in `folder` three times; return by how many bytes the peak of resident memory rose."""
-    artefact = edgec.load(folder, threads=1)
+    artefact = Artefact.open(folder)
+    runner = artefact.runner(threads=1)
     feeds = {port.name: np.load(folder / port.golden) for port in artefact.manifest.inputs}
     before = resident(reset=True)
     for _ in range(RUNS):
-        artefact.run(feeds)
+        runner.run(feeds)
     return resident() - before
 
 
