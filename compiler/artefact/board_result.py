@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.artefact.artefact import Artefact, Latency, Verification
-from edgec.artefact.evidence import keep
+from edgec.artefact.evidence import drop, keep
 from edgec.errors import BadArtefact, CannotRunHere
 from edgec.reference.compare import Comparison, OutputComparison
 
@@ -125,7 +125,9 @@ def import_result(artefact: Artefact, path: Path) -> BoardResult:
     measured = OnBoard(result.where, engine.bytes, result.machine, result.warnings, parts, throughput)
     keep(artefact.folder, "board", measured)
     whole = result.latency_ms.get("end_to_end")
-    if whole is not None:
+    if whole is None:  # one of an earlier engine would be shown beside wrong outputs
+        drop(artefact.folder, "latency")
+    else:
         keep(artefact.folder, "latency", Latency(result.where, 1, result.runs, whole.median, whole.p90, whole.min))
     return result
 

@@ -15,7 +15,17 @@ FILE_NAME = "evidence.json"
 
 def keep(folder: Path, key: str, measured: DataclassInstance) -> None:
     """Store `measured` under `key` in the artefact's evidence, replacing an older measurement of that kind."""
-    evidence = read(folder) | {key: asdict(measured)}
+    _write(folder, read(folder) | {key: asdict(measured)})
+
+
+def drop(folder: Path, key: str) -> None:
+    """Take `key` out of the artefact's evidence: it holds no longer."""
+    evidence = read(folder)
+    if evidence.pop(key, None) is not None:
+        _write(folder, evidence)
+
+
+def _write(folder: Path, evidence: dict[str, Any]) -> None:
     temporary = folder / f".{FILE_NAME}.tmp"
     temporary.write_text(json.dumps(evidence, indent=1) + "\n", encoding="utf-8")
     temporary.replace(folder / FILE_NAME)

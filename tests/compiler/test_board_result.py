@@ -46,6 +46,8 @@ def test_what_was_measured_is_kept(artefact: Artefact) -> None:
 def test_wrong_outputs_are_kept_and_told(artefact: Artefact, capsys: pytest.CaptureFixture[str]) -> None:
     from edgec.cli.import_result import show
 
+    run_on_board(artefact.folder, *QUICK)
+    import_result(artefact, artefact.folder / "result.json")
     run_on_board(artefact.folder, *QUICK, STAND_IN_FAULT="wrong outputs")
     result = import_result(artefact, artefact.folder / "result.json")
     assert "latency" not in evidence.read(artefact.folder)
