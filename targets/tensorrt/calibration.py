@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.errors import UnsupportedModel
-from edgec.model.graph import attribute, constant, replace_uses
+from edgec.model.graph import attribute, constant, replace_uses, single_consumer
 from edgec.targets.tensorrt.legalize.rewriter import Rewriter
 
 Array = np.ndarray[Any, Any]
@@ -20,13 +20,15 @@ STEPS = 127
 """A scale is the largest magnitude of the range divided by this."""
 KEEP_RANGE = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators whose output holds no other values than their input: its range is theirs too."""
+CLAMPS = frozenset({"Clip", "Relu"})
+"""Activations that saturate: their input may have the range of their output, what it cuts off they cut off too."""
 
 
 def strip_pairs(model: ir.Model) -> dict[str, float]:
     """Remove every QuantizeLinear and DequantizeLinear of `model` in place; return value name -> largest magnitude.
 
     Weights stay as their pairs made them. The ranges are those of the pairs on activations, +-`STEPS` times the scale,
-    and of values that only move such values about.
+    of values that only move such values about, and of what is clamped to them: between a layer and its activation.
 
     Args:
         model: Pairs in the form that TensorRT takes: int8, zero points 0, activations with one scale.
@@ -60,6 +62,8 @@ def strip_pairs(model: ir.Model) -> dict[str, float]:
         before, after = node.inputs[0] if node.inputs else None, node.outputs[0]
         if node.op_type in KEEP_RANGE and before in ranges:
             ranges.setdefault(after, ranges[before])
+        if node.op_type in CLAMPS and after in ranges and before is not None and single_consumer(before) is node:
+            ranges.setdefault(before, ranges[after])
     return {value.name or "": largest for value, largest in ranges.items()}
 
 

@@ -70,7 +70,7 @@ def test_pairs_become_ranges() -> None:
     network = quantized()
     ranges = strip_pairs(network)
     assert ops(network) == ["Conv", "Relu", "MaxPool"]
-    assert ranges == pytest.approx({"x": 127 * 0.02, "y": 127 * 0.05})
+    assert ranges == pytest.approx({"x": 127 * 0.02, "y": 127 * 0.05})  # y is the name of what MaxPool writes now
     assert network.graph.outputs[0].name == "y"
 
 
@@ -89,6 +89,15 @@ def test_ranges_follow_values_that_are_only_moved() -> None:
     }"""
     network = model(text, {"s": np.array(0.5, np.float32), "z": np.array(0, np.int8), "to": np.array([2, 2])}, opset=13)
     assert strip_pairs(network) == pytest.approx({"x": 63.5, "r": 63.5, "y": 63.5})
+
+
+def test_a_layer_has_the_range_of_the_activation_behind_it() -> None:
+    """TensorRT fuses the two; without a range for the value between them it might leave both in float."""
+    text = """net (float[1, 4] x) => (float[1, 4] y) {
+      n = Neg (x)  r = Relu (n)  q = QuantizeLinear (r, s, z)  d = DequantizeLinear (q, s, z)  y = Tanh (d)
+    }"""
+    network = model(text, {"s": np.array(0.5, np.float32), "z": np.array(0, np.int8)}, opset=13)
+    assert strip_pairs(network) == pytest.approx({"n": 63.5, "r": 63.5})
 
 
 def test_channel_scales_on_activations_are_refused() -> None:
