@@ -178,7 +178,8 @@ def _scaled_filters(node: ir.Node, weights: Array, scale: Array) -> Array:
 
 def _fits(array: Array | None, dtype: np.dtype[Any]) -> bool:
     """Return whether every element is finite and within the range of `dtype`."""
-    return array is None or bool((np.abs(array) <= ml_dtypes.finfo(dtype).max).all())
+    largest = ml_dtypes.finfo(dtype).max  # type: ignore[no-untyped-call]
+    return array is None or bool((np.abs(array) <= largest).all())
 
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:

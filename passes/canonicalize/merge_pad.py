@@ -101,7 +101,7 @@ def _max_refusal(node: ir.Node, pad: ir.Node, value: float) -> str | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return "the indices of the maxima are read"
     dtype = pad.inputs[0].dtype if pad.inputs[0] is not None else None
-    lowest = -np.inf if dtype is None else float(ml_dtypes.finfo(dtype.numpy()).min)
+    lowest = -np.inf if dtype is None else float(ml_dtypes.finfo(dtype.numpy()).min)  # type: ignore[no-untyped-call]
     if value <= lowest or (value == 0 and _never_negative(pad.inputs[0])):
         return None
     return f"it pads with {value:g}, MaxPool with -infinity"

@@ -27,7 +27,8 @@ def constant_sub_div(node: ir.Node) -> Outcome:
     else:
         with np.errstate(divide="ignore", over="ignore"):
             new, op_type = (1 / array.astype(np.float64)).astype(array.dtype), "Mul"
-        if not np.isfinite(new).all() or (np.abs(new) < ml_dtypes.finfo(array.dtype).tiny).any():
+        tiny = ml_dtypes.finfo(array.dtype).tiny  # type: ignore[no-untyped-call]
+        if not np.isfinite(new).all() or (np.abs(new) < tiny).any():
             return None
     done = f"{label(node)}: {node.op_type} by a constant written as {op_type}"
     stem = f"{operands.value.name}_{'negated' if op_type == 'Add' else 'reciprocal'}"

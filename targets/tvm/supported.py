@@ -42,7 +42,7 @@ def name_of(node: ir.Node) -> str:
 
 def _converters() -> set[str]:
     # Its Attention is ONNX Runtime's operator of that name.
-    return (onnx_frontend._get_convert_map().keys() | {"Constant", "If"}) - {"Attention"}
+    return {*onnx_frontend._get_convert_map(), "Constant", "If"} - {"Attention"}
 
 
 def _batch_normalization(node: ir.Node) -> str | None:
