@@ -60,7 +60,7 @@ class Graph:
         """Whether the shape of every tensor is known."""
         return all(node.shape is not None or not node.dtype for node in self.params + self.nodes)
 
-    def replace(self, old: Node, new: Node) -> None:
+    def replace(self, old: Node, new: Node | Array) -> None:
         """Make every reader of `old`, results included, read `new`; call `relink` afterwards."""
 
         def swap(value: Any) -> Any:
