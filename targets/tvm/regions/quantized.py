@@ -59,7 +59,7 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
                 _read_product(node, model.byte_type)
     for node in pairs:
         if node.op == "relax.dequantize" and isinstance(node.args[0], np.ndarray):
-            graph.replace(node, _dequantized(node))  # type: ignore[arg-type]
+            graph.replace(node, _dequantized(node))
     graph.relink()
     return True
 
