@@ -79,10 +79,10 @@ def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
     if options.data is None:
         raise BadOption("--max-loss needs pictures to measure the loss on", remedy="Give --data.")
     chosen = "precision" in options.model_fields_set
-    if options.prune is not None or (chosen and options.precision == "int8"):
+    if options.prune is None and chosen and options.precision == "int8":
         return options
     precision = options.precision if chosen else "int8" if "int8" in profile.precisions else "fp32"
-    return options.model_copy(update={"prune": PruneOptions(), "precision": precision})
+    return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
 
 
 def compress(

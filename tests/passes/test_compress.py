@@ -193,6 +193,7 @@ def test_an_interrupted_compilation_goes_on_where_it_was(
         ({"max_loss": 0.01, "data": "d", "precision": "fp32"}, "fp32", True),
         ({"max_loss": 0.01, "data": "d", "precision": "int8"}, "int8", False),
         ({"max_loss": 0.01, "data": "d", "precision": "int8", "prune": {}}, "int8", True),
+        ({"max_loss": 0.01, "data": "d", "prune": {"cap": 0.5}}, "int8", True),
         ({"precision": "int8", "data": "d"}, "int8", False),
         ({}, "fp32", False),
     ],
