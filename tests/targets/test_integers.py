@@ -173,3 +173,11 @@ def test_a_cpu_without_kernels_for_bytes_computes_in_floats() -> None:
     _, report = lowered(network.model(result), model, llvm_target(resolve(HOST)))
     assert "conv_int8" not in report.counts()
     assert not report.fallbacks()
+
+
+@needs_dot_product
+def test_relu6_as_a_clip_with_operands_costs_nothing() -> None:
+    network = QuantizedNetwork()
+    bounds = [network.constant(np.array(bound, np.float32)) for bound in (0, 6)]
+    clipped = network.node("Clip", [network.conv(network.input((1, 16, 6, 6)), 16, 16, (1, 1)), *bounds])
+    check(network, network.pair(clipped, Pair(6 / 255, 0)), "conv_int8", step=6 / 255)

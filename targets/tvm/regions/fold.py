@@ -15,6 +15,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "relax.negative": np.negative,
     "relax.exp": np.exp,
     "relax.abs": np.abs,
+    "relax.isnan": np.isnan,
 }
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "relax.add": np.add,
@@ -60,6 +61,8 @@ def _value(node: Node) -> Array | None:
     floating = first.dtype.kind == "f"
     if floating and node.op in UNARY:
         return UNARY[node.op](first)
+    if node.op == "relax.where" and all(isinstance(arg, np.ndarray) for arg in node.args):
+        return np.where(*node.args)
     second = node.args[1] if floating and node.op in BINARY else None
     if isinstance(second, np.ndarray) and second.dtype == first.dtype:
         return BINARY[node.op](first, second)
