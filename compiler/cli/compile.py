@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,12 +20,17 @@ from edgec.cli.console import (
     stderr,
     stdout,
 )
-from edgec.cli.deploy import deploy_and_show
+from edgec.cli.deploy import deploy_with_progress
+from edgec.cli.import_result import show
 from edgec.errors import CannotRunHere
 from edgec.options import CompileOptions, read_config
 from edgec.preprocessing import parse_preprocessing
 from edgec.pruning import parse_pruning
 from edgec.record import Compression
+
+if TYPE_CHECKING:
+    from edgec.artefact.artefact import Artefact, Verification
+    from edgec.artefact.board_result import BoardResult
 
 
 def _help(field: str) -> str:
@@ -69,6 +74,7 @@ def command(
     json: Json = False,
 ) -> None:
     """Compile MODEL.onnx for a board into an artefact folder."""
+    from edgec.artefact.board_result import verification as verification_there
     from edgec.artefact.evidence import keep
     from edgec.artefact.remote import parse_device
     from edgec.driver import compile as edgec_compile
@@ -115,27 +121,46 @@ def command(
                 if verify:
                     raise
                 stderr.print(f"not verified: {error.problem}", highlight=False)
-    board = artefact.manifest.board
+    if not json:
+        _print_summary(artefact, verification)
+    deployed = None
+    if address and (verification is None or verification.ok):
+        deployed = deploy_with_progress(artefact, address, silent=quiet or json)
     if json:
-        worst = verification.worst if verification else None
-        said = {"artefact": str(artefact.folder), "target": board.name, "bytes": artefact.size, "error": worst}
-        compression = artefact.manifest.compression
-        print_json(said if compression is None else said | {"compression": asdict(compression)})
-    else:
-        checked = f", error {verification.worst:.1e} of the range" if verification else ""
-        if artefact.manifest.compression is not None:
-            _print_compression(artefact.manifest.compression)
-        stdout.print(f"{artefact.folder}: {board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
-        if estimate := artefact.manifest.runtime.get("estimate"):
-            stdout.print(f"{estimate['ms']} ms ({estimate['remark']})", highlight=False)
-        left = len(artefact.manifest.refusals)
-        if left:
-            what = "1 thing" if left == 1 else f"{left} things"
-            stdout.print(f"{what} left as before; why: edgec inspect {artefact.folder}", highlight=False, markup=False)
+        print_json(_said(artefact, verification, deployed))
+    elif deployed:
+        show(artefact, deployed, json=False)
     if verification:
         verification.check()
-    if address:
-        deploy_and_show(artefact, address, quiet=quiet, json=json)
+    if deployed:
+        verification_there(artefact, deployed).check()
+
+
+def _said(artefact: Artefact, verification: Verification | None, deployed: BoardResult | None) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    manifest = artefact.manifest
+    said = {
+        "artefact": str(artefact.folder),
+        "target": manifest.board.name,
+        "bytes": artefact.size,
+        "error": verification.worst if verification else None,
+        "compression": asdict(manifest.compression) if manifest.compression else None,
+        "board": deployed.model_dump(mode="json") if deployed else None,
+    }
+    return {key: value for key, value in said.items() if value is not None or key == "error"}
+
+
+def _print_summary(artefact: Artefact, verification: Verification | None) -> None:
+    manifest = artefact.manifest
+    if manifest.compression is not None:
+        _print_compression(manifest.compression)
+    checked = f", error {verification.worst:.1e} of the range" if verification else ""
+    stdout.print(f"{artefact.folder}: {manifest.board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
+    if estimate := manifest.runtime.get("estimate"):
+        stdout.print(f"{estimate['ms']} ms ({estimate['remark']})", highlight=False)
+    if left := len(manifest.refusals):
+        what = "1 thing" if left == 1 else f"{left} things"
+        stdout.print(f"{what} left as before; why: edgec inspect {artefact.folder}", highlight=False, markup=False)
 
 
 def _print_compression(compression: Compression) -> None:

@@ -12,6 +12,7 @@ from edgec.cli.import_result import show
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
+    from edgec.artefact.board_result import BoardResult
     from edgec.artefact.remote import Device
 
 
@@ -30,17 +31,17 @@ def command(
     from edgec.artefact.remote import parse_device
 
     board = parse_device(device)
-    deploy_and_show(Artefact.open(artefact), board, runs=runs, quiet=quiet, json=json)
+    opened = Artefact.open(artefact)
+    show(opened, deploy_with_progress(opened, board, runs=runs, silent=quiet or json), json=json)
 
 
-def deploy_and_show(artefact: Artefact, device: Device, *, quiet: bool, json: bool, runs: int = 100) -> None:
-    """Deploy `artefact` to `device` and print what was measured there.
+def deploy_with_progress(artefact: Artefact, device: Device, *, silent: bool, runs: int = 100) -> BoardResult:
+    """Deploy `artefact` to `device`, with a progress line; return what was measured there.
 
     Raises:
-        EdgecError: As `edgec.artefact.remote.deploy`; or the outputs differ from the golden ones.
+        EdgecError: As `edgec.artefact.remote.deploy`.
     """
     from edgec.artefact.remote import deploy
 
-    with progress(silent=quiet or json) as listener:
-        result = deploy(artefact, device, lambda step: listener(escape(step)), runs=runs)
-    show(artefact, result, json=json)
+    with progress(silent=silent) as listener:
+        return deploy(artefact, device, lambda step: listener(escape(step)), runs=runs)

@@ -200,6 +200,9 @@ def test_compile_may_deploy_at_once(board: SshBoard, tmp_path: Path, capsys: pyt
     app(["compile", str(tmp_path / "small.onnx"), *options], standalone_mode=False)
     assert "the board, TensorRT 8.2.1.8 on sm_62" in capsys.readouterr().out
     assert "board" in evidence.read(tmp_path / "out")
+    app(["compile", str(tmp_path / "small.onnx"), *options, "--json"], standalone_mode=False)
+    said = json.loads(capsys.readouterr().out)
+    assert said["target"] == "jetson-tx2" and said["board"]["runs"] > 0
 
 
 def _result(board: SshBoard, artefact: Artefact) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,12 +59,16 @@ def _value(node: Node) -> Array | None:
         return first.reshape(node.shape)
     if node.op == "relax.permute_dims":
         return first.transpose(None if node.attrs.axes is None else node.ints("axes"))
-    floating = first.dtype.kind == "f"
-    if floating and node.op in UNARY:
-        return UNARY[node.op](first)
     if node.op == "relax.where" and all(isinstance(arg, np.ndarray) for arg in node.args):
-        return np.where(*node.args)
-    second = node.args[1] if floating and node.op in BINARY else None
+        condition, yes, no = node.args
+        return np.where(condition, yes, no)
+    return _arithmetic(node.op, first, node.args[1:]) if first.dtype.kind == "f" else None
+
+
+def _arithmetic(op: str, first: Array, rest: Sequence[Any]) -> Array | None:
+    if op in UNARY:
+        return UNARY[op](first)
+    second = rest[0] if op in BINARY else None
     if isinstance(second, np.ndarray) and second.dtype == first.dtype:
-        return BINARY[node.op](first, second)
+        return BINARY[op](first, second)
     return None
