@@ -60,8 +60,8 @@ def _value(node: Node) -> Array | None:
     if node.op == "relax.permute_dims":
         return first.transpose(None if node.attrs.axes is None else node.ints("axes"))
     if node.op == "relax.where" and all(isinstance(arg, np.ndarray) for arg in node.args):
-        condition, yes, no = node.args
-        return np.where(condition, yes, no)
+        chosen: Array = np.where(*node.args)
+        return chosen
     return _arithmetic(node.op, first, node.args[1:]) if first.dtype.kind == "f" else None
 
 
