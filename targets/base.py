@@ -82,6 +82,27 @@ class Runner(Protocol):
         """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """An artefact to load: its folder (hashes already checked) and what its manifest says.
+
+    Attributes:
+        folder: The artefact.
+        board: What it was compiled for.
+        inputs: Inputs in the model's order.
+        outputs: Outputs in the model's order.
+        runtime: What `Target.lower` wrote, see `Lowered`.
+        threads: Worker threads, at least 1.
+    """
+
+    folder: Path
+    board: Board
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    runtime: Mapping[str, Any]
+    threads: int
+
+
 class Target(Protocol):
     """A back end. Registered in the entry-point group `edgec.targets`; board records name it in `backend`."""
 
@@ -102,16 +123,8 @@ class Target(Protocol):
             MissingDependency: The back end's compiler is not installed.
         """
 
-    def open(
-        self,
-        folder: Path,
-        board: Board,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        runtime: Mapping[str, Any],
-        threads: int,
-    ) -> Runner:
-        """Load the artefact in `folder` (hashes already checked) for execution on this machine, emulated if need be.
+    def open(self, context: RunContext) -> Runner:
+        """Load an artefact for execution on this machine, emulated if need be.
 
         Raises:
             CannotRunHere: This machine cannot execute it.

@@ -14,7 +14,7 @@ from edgec.artefact.manifest import Manifest, Port, read_manifest
 from edgec.errors import BadArtefact, BadOption, VerificationFailed
 from edgec.model.signature import check_array
 from edgec.reference.compare import Comparison, compare
-from edgec.targets.base import Runner, Target
+from edgec.targets.base import RunContext, Runner, Target
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,15 @@ class Artefact:
         if threads is not None and threads < 1:
             raise BadOption(f"threads must be at least 1, got {threads}")
         target: Target = registry.load("targets", manifest.board.backend)()
-        return target.open(
-            self.folder,
-            manifest.board,
-            tuple(port.spec for port in manifest.inputs),
-            tuple(port.spec for port in manifest.outputs),
-            manifest.runtime,
-            threads or manifest.threads,
+        context = RunContext(
+            folder=self.folder,
+            board=manifest.board,
+            inputs=tuple(port.spec for port in manifest.inputs),
+            outputs=tuple(port.spec for port in manifest.outputs),
+            runtime=manifest.runtime,
+            threads=threads or manifest.threads,
         )
+        return target.open(context)
 
     def golden_inputs(self) -> dict[str, np.ndarray[Any, Any]]:
         """Return the inputs that were stored with it, by name."""

@@ -17,9 +17,8 @@ import onnx_ir as ir
 
 from edgec.errors import CannotRunHere, InternalError, MissingDependency, UnsupportedModel
 from edgec.model.serialize import save
-from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
-from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
+from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.check import check
@@ -99,26 +98,18 @@ class RtxTarget:
             ready.half.expected_error,
         )
 
-    def open(
-        self,
-        folder: Path,
-        board: Board,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        runtime: Mapping[str, Any],
-        threads: int,
-    ) -> Runner:
+    def open(self, context: RunContext) -> Runner:
         """Load the engine on this machine's RTX GPU; `threads` is not used.
 
         Raises:
             CannotRunHere: TensorRT, CUDA or the GPU is missing.
         """
         try:
-            engine = open_runner(str(folder), "edgec.targets.tensorrt.board")
+            engine = open_runner(str(context.folder), "edgec.targets.tensorrt.board")
         except Exception as error:  # TensorRT, CUDA and their loaders raise whatever they like
-            remedy = f"Copy {folder} to a machine with an RTX GPU and run ./{PROGRAM} there."
+            remedy = f"Copy {context.folder} to a machine with an RTX GPU and run ./{PROGRAM} there."
             raise CannotRunHere(f"no TensorRT engine can run here: {error}", remedy=remedy) from error
-        return TensorRTRunner(engine, inputs, outputs, f"TensorRT {runtime['tensorrt']}")
+        return TensorRTRunner(engine, context, f"TensorRT {context.runtime['tensorrt']}")
 
 
 def build_engine(

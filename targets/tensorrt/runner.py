@@ -5,14 +5,13 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
-from edgec.targets.board import Board
+from edgec.targets.base import RunContext
 from edgec.targets.tensorrt.board import facts
 from edgec.targets.tensorrt.board.failure import Failure
 
@@ -25,11 +24,9 @@ Array = np.ndarray[Any, Any]
 class TensorRTRunner:
     """A loaded engine: numpy in, numpy out."""
 
-    def __init__(
-        self, engine: EngineRunner, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], description: str
-    ) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
+    def __init__(self, engine: EngineRunner, context: RunContext, description: str) -> None:
+        self.inputs = context.inputs
+        self.outputs = context.outputs
         self.description = description
         self._engine = engine
 
@@ -69,14 +66,13 @@ class TensorRTRunner:
         return spec.model_copy(update={"shape": shape}) if fits else spec
 
 
-def open_engine(
-    folder: Path, board: Board, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
-) -> TensorRTRunner:
-    """Load the engine in `folder`, built first where there is none that fits this machine.
+def open_engine(context: RunContext) -> TensorRTRunner:
+    """Load the engine of an artefact, built first where there is none that fits this machine.
 
     Raises:
         CannotRunHere: This machine is not the board, or TensorRT fails on it.
     """
+    folder, board = context.folder, context.board
     remedy = f"Copy {folder} to the board and run ./build.sh there."
     if platform.machine() != board.architecture:
         raise CannotRunHere(f"{board.name} is {board.architecture}, this machine {platform.machine()}", remedy=remedy)
@@ -89,4 +85,4 @@ def open_engine(
     except Failure as failure:
         raise CannotRunHere(f"this machine is not {board.name}: {failure}", remedy=remedy) from failure
     where = f"TensorRT {engine.facts['tensorrt']} on sm_{engine.facts['sm']}"
-    return TensorRTRunner(engine, inputs, outputs, where)
+    return TensorRTRunner(engine, context, where)

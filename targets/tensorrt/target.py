@@ -15,9 +15,8 @@ import onnx_ir as ir
 from edgec.errors import BadOption
 from edgec.model.cost import layer_costs
 from edgec.model.serialize import save
-from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
-from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
+from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.calibration import cache_text
@@ -101,21 +100,13 @@ class TensorRTTarget:
             ready.half.expected_error,
         )
 
-    def open(
-        self,
-        folder: Path,
-        board: Board,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        runtime: Mapping[str, Any],
-        threads: int,
-    ) -> Runner:
-        """Load the engine in `folder`, built first if need be, if this machine is the board; `threads` is not used.
+    def open(self, context: RunContext) -> Runner:
+        """Load the engine, built first if need be, if this machine is the board; `threads` is not used.
 
         Raises:
             CannotRunHere: This machine is not the board, or its TensorRT fails; the message says why.
         """
-        return open_engine(folder, board, inputs, outputs)
+        return open_engine(context)
 
 
 def tensorrt_of(board: Board) -> str:

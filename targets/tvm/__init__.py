@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgec.profile import Profile
-from edgec.targets.base import Finding, Lowered, LoweringContext, Runner
+from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tvm.estimate import CpuEstimate
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-    from edgec.model.signature import TensorSpec
 
 
 class TvmTarget:
@@ -56,15 +52,7 @@ class TvmTarget:
 
         return lower(model, context)
 
-    def open(
-        self,
-        folder: Path,
-        board: Board,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        runtime: Mapping[str, Any],
-        threads: int,
-    ) -> Runner:
+    def open(self, context: RunContext) -> Runner:
         """Load the artefact: in this process, by its own `edgec-run`, or emulated.
 
         Raises:
@@ -72,4 +60,4 @@ class TvmTarget:
         """
         from edgec.targets.tvm.run import open_artefact  # noqa: PLC0415
 
-        return open_artefact(folder, board, inputs, outputs, runtime, threads)
+        return open_artefact(context)

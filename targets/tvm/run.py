@@ -6,13 +6,13 @@ import importlib.util
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edgec.errors import CannotRunHere
-from edgec.model.signature import TensorSpec
-from edgec.targets.base import Runner
+from edgec.targets.base import RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tvm.batch import BatchRunner
 from edgec.targets.tvm.cpu_flags import machine_flags
@@ -22,39 +22,24 @@ SYSROOTS = {"aarch64": (Path("/usr/aarch64-linux-gnu"), "qemu-user libc6-arm64-c
 """Per architecture: where Debian and Ubuntu put its C and C++ libraries, and the packages."""
 
 
-def open_artefact(
-    folder: Path,
-    board: Board,
-    inputs: tuple[TensorSpec, ...],
-    outputs: tuple[TensorSpec, ...],
-    runtime: Mapping[str, Any],
-    threads: int,
-) -> Runner:
-    """Load the artefact in `folder`; see `edgec.targets.base.Target.open`."""
-    runner = _open_single(folder.resolve(), board, inputs, outputs, runtime, threads)
-    largest = runtime.get("batch", 1)
+def open_artefact(context: RunContext) -> Runner:
+    """Load an artefact; see `edgec.targets.base.Target.open`."""
+    runner = _open_single(replace(context, folder=context.folder.resolve()))
+    largest = context.runtime.get("batch", 1)
     return BatchRunner(runner, largest) if largest > 1 else runner
 
 
-def _open_single(
-    folder: Path,
-    board: Board,
-    inputs: tuple[TensorSpec, ...],
-    outputs: tuple[TensorSpec, ...],
-    runtime: Mapping[str, Any],
-    threads: int,
-) -> Runner:
-    architecture = runtime["architecture"]
+def _open_single(context: RunContext) -> Runner:
+    runtime = context.runtime
     present = machine_flags()
     lacking = [flag for flag in runtime["cpu_flags"] if present and flag not in present]
-    if architecture != platform.machine() or lacking:
-        command = _emulator(board, architecture, lacking)
-        return ProcessRunner(folder, inputs, outputs, threads, command)
+    if runtime["architecture"] != platform.machine() or lacking:
+        return ProcessRunner(context, _emulator(context.board, runtime["architecture"], lacking))
     if _in_process(runtime):
         from edgec.targets.tvm.run_native import NativeRunner  # noqa: PLC0415
 
-        return NativeRunner(folder / runtime["library"], inputs, outputs, threads)
-    return ProcessRunner(folder, inputs, outputs, threads, ())
+        return NativeRunner(context)
+    return ProcessRunner(context)
 
 
 def _in_process(runtime: Mapping[str, Any]) -> bool:

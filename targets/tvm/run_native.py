@@ -14,6 +14,7 @@ import tvm
 from tvm import relax
 
 from edgec.model.signature import TensorSpec
+from edgec.targets.base import RunContext
 
 Array = np.ndarray[Any, Any]
 Result = TypeVar("Result")
@@ -28,13 +29,12 @@ class NativeRunner:
     runner has one thread of its own that makes all calls.
     """
 
-    def __init__(
-        self, library: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], threads: int
-    ) -> None:
-        self._inputs = inputs
-        self._outputs = outputs
+    def __init__(self, context: RunContext) -> None:
+        self._inputs = context.inputs
+        self._outputs = context.outputs
+        library = context.folder / context.runtime["library"]
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgec-run")
-        self._function = self._on_thread(lambda: _load(library, threads))
+        self._function = self._on_thread(lambda: _load(library, context.threads))
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

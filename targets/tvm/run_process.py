@@ -13,6 +13,7 @@ import numpy as np
 
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec
+from edgec.targets.base import RunContext
 
 Array = np.ndarray[Any, Any]
 
@@ -20,29 +21,19 @@ Array = np.ndarray[Any, Any]
 class ProcessRunner:
     """One process per call: slow to start, but needs neither TVM here nor this machine's CPU."""
 
-    def __init__(
-        self,
-        folder: Path,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        threads: int,
-        emulator: tuple[str, ...],
-    ) -> None:
-        self._folder = folder
-        self._inputs = inputs
-        self._outputs = outputs
-        self._threads = threads
+    def __init__(self, context: RunContext, emulator: tuple[str, ...] = ()) -> None:
+        self._context = context
         self._emulator = emulator
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Inputs in the model's order."""
-        return self._inputs
+        return self._context.inputs
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Outputs in the model's order."""
-        return self._outputs
+        return self._context.outputs
 
     @property
     def description(self) -> str:
@@ -64,14 +55,15 @@ class ProcessRunner:
         return [1e-3 * milliseconds for milliseconds in report["times_ms"]]
 
     def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:
-        command = [*self._emulator, str(self._folder / "edgec-run"), "--json", "--threads", str(self._threads)]
-        for index, spec in enumerate(self._inputs):
+        folder, threads = self._context.folder, self._context.threads
+        command = [*self._emulator, str(folder / "edgec-run"), "--json", "--threads", str(threads)]
+        for index, spec in enumerate(self._context.inputs):
             path = scratch / f"input{index}.npy"
             np.save(path, np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype).reshape(spec.shape))
             command += ["--input", f"{spec.name}={path}"]
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             what = done.stderr.strip() or f"exit code {done.returncode}"
-            raise CannotRunHere(f"{self._folder}: edgec-run failed ({self.description}): {what}")
+            raise CannotRunHere(f"{folder}: edgec-run failed ({self.description}): {what}")
         report: dict[str, Any] = json.loads(done.stdout)
         return report

@@ -22,7 +22,7 @@ from edgec.record import Record
 from edgec.reference.compare import compare
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
-from edgec.targets.base import LoweringContext
+from edgec.targets.base import LoweringContext, RunContext
 from edgec.targets.board import load_board
 from edgec.targets.tensorrt import TensorRTTarget
 from edgec.targets.tensorrt.board import cuda
@@ -182,7 +182,7 @@ def test_board_with_unknown_tensorrt_is_refused(version: str) -> None:
 
 def open_in(folder: Path, network: ir.Model, board: str = "jetson-tx2") -> TensorRTRunner:
     runner = TensorRTTarget().open(
-        folder, load_board(board), inputs_of(network), outputs_of(network), runtime={}, threads=1
+        RunContext(folder, load_board(board), inputs_of(network), outputs_of(network), runtime={}, threads=1)
     )
     assert isinstance(runner, TensorRTRunner)
     return runner

@@ -10,6 +10,7 @@ import pytest
 from edgec.artefact.artefact import Artefact
 from edgec.errors import CannotRunHere
 from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
+from edgec.targets.base import RunContext
 from edgec.targets.board import load_board
 from edgec.targets.tvm import run as run_module
 from edgec.targets.tvm import run_process
@@ -40,7 +41,8 @@ def test_the_board_can_check_itself(rpi4: Artefact) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes(rpi4: Artefact, tmp_path: Path) -> None:
-    assert compiled(tmp_path / "again", "rpi4", cache=False).manifest == rpi4.manifest
+    again = compiled(tmp_path / "again", "rpi4", cache=False)
+    assert again.manifest.model_dump_json() == rpi4.manifest.model_dump_json()
 
 
 def test_several_inferences_in_one_process(rpi4: Artefact) -> None:
@@ -87,8 +89,10 @@ def test_without_its_libraries_too(rpi4: Artefact, monkeypatch: pytest.MonkeyPat
 def test_a_failing_run_tells_what_the_runner_said(rpi4: Artefact) -> None:
     runner = rpi4.runner()
     assert isinstance(runner, run_process.ProcessRunner)
+    manifest = rpi4.manifest
+    context = RunContext(rpi4.folder, manifest.board, runner.inputs, runner.outputs, manifest.runtime, threads=-1)
     with pytest.raises(CannotRunHere, match=r"edgec-run failed .*--threads: a whole number"):
-        run_process.ProcessRunner(rpi4.folder, runner.inputs, runner.outputs, -1, EMULATOR).run(rpi4.golden_inputs())
+        run_process.ProcessRunner(context, EMULATOR).run(rpi4.golden_inputs())
 
 
 def test_inputs_keep_their_values(rpi4: Artefact) -> None:

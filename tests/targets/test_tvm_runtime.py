@@ -14,6 +14,7 @@ pytest.importorskip("tvm")
 
 from edgec.errors import BadOption, CannotRunHere, MissingDependency
 from edgec.record import Record
+from edgec.targets.base import RunContext
 from edgec.targets.board import Board, load_board
 from edgec.targets.tvm import cpu, run, runtime_libs, wheels, zig
 from edgec.targets.tvm.runtime_libs import install_runtime, needed_glibc, runtime_folder
@@ -204,7 +205,7 @@ def test_a_cpu_llvm_does_not_know_is_refused() -> None:
 def test_an_artefact_for_a_better_cpu_is_refused(tmp_path: Path) -> None:
     runtime = {"architecture": platform.machine(), "cpu_flags": ["quantum"]}
     with pytest.raises(CannotRunHere, match="its CPU lacks quantum"):
-        run.open_artefact(tmp_path, load_board("host"), (), (), runtime, 1)
+        run.open_artefact(RunContext(tmp_path, load_board("host"), (), (), runtime, threads=1))
 
 
 def _flat(action: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import onnxruntime
 
 from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
-from edgec.targets.base import Finding, Lowered, LoweringContext
+from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext
 from edgec.targets.board import Board
 
 Array = np.ndarray[Any, Any]
@@ -35,20 +34,13 @@ class OnnxCopyTarget:
         ir.save(model, context.folder / "model.onnx")
         return Lowered({"file": "model.onnx"})
 
-    def open(
-        self,
-        folder: Path,
-        board: Board,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        runtime: Mapping[str, Any],
-        threads: int,
-    ) -> OnnxRunner:
+    def open(self, context: RunContext) -> OnnxRunner:
         """Load it in ONNX Runtime."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(folder / runtime["file"], options, providers=["CPUExecutionProvider"])
-        return OnnxRunner(session, inputs, outputs)
+        options.intra_op_num_threads = context.threads
+        file = context.folder / context.runtime["file"]
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return OnnxRunner(session, context.inputs, context.outputs)
 
 
 class OnnxRunner:
