@@ -26,7 +26,7 @@ OVERFLOW = 1.25
 """What work costs more whose transformed input and products do not fit L2 together."""
 ADVANTAGE = 0.85
 """Winograd is taken where its estimate is below this share of the direct convolution's."""
-SIZE_FOR_TIME = 8.0
+SIZE_FOR_TIME = 24.0
 """Transformed filters are four times the size: a layer may add this share of the network's weights for each share of
 the network's time that it saves. Late layers, few pixels and many channels, fall to this; early ones never do."""
 
