@@ -23,7 +23,7 @@ TYPE_NAMES = {
     np.dtype(np.int64): "INT64",
     np.dtype(np.bool_): "BOOL",
 }
-"""numpy -> TensorRT; doubles are read as FP32."""
+"""numpy -> TensorRT; what is left of doubles gets its own refusal."""
 
 TYPE_ELSEWHERE = frozenset(
     {"Cast", "Constant", "ConstantOfShape", "EyeLike", "If", "Loop", "OneHot", "Range", "Scan", "Where"}
@@ -82,11 +82,15 @@ REMEDIES = {
 }
 """What to do about a refused operator, where there is more to say than to do without it."""
 
+FP64_REMEDY = "Export the model in float32 (model.float() before torch.onnx.export); no TensorRT has float64."
+
 
 def _remedy(node: ir.Node, model: ir.Model, limits: Limits) -> str:
     for newer in known_limits():
         if newer > limits and why_refused(node, opset(model), newer) is None:
             return f"TensorRT {newer.version} takes it: choose a board that has it."
+    if any(dtype_of(value) == np.float64 for value in (*node.inputs, *node.outputs)):
+        return FP64_REMEDY
     return REMEDIES.get(node.op_type, "Export the model without it, or with the operators it is made of.")
 
 

@@ -19,9 +19,9 @@ from edgec.reference.session import Reference
 from edgec.targets.base import Finding, LoweringContext
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.calibration import strip_pairs
-from edgec.targets.tensorrt.check import refusals
+from edgec.targets.tensorrt.check import FP64_REMEDY, refusals
 from edgec.targets.tensorrt.half import Feeds, HalfPlan, plan_half
-from edgec.targets.tensorrt.legalize import Rewrite, legalize
+from edgec.targets.tensorrt.legalize import Rewrite, fp64, legalize
 from edgec.targets.tensorrt.legalize.int64 import narrowed
 from edgec.targets.tensorrt.legalize.names import plain_names
 from edgec.targets.tensorrt.limits import Limits
@@ -65,7 +65,7 @@ def prepare(model: ir.Model, context: LoweringContext, limits: Limits, tensorrt:
     renamed = plain_names(legal)
     after = [value.name or "" for value in (*legal.graph.inputs, *legal.graph.outputs)]
     names = dict(zip(before, after, strict=True))
-    _check_equal(model, legal, names, context)
+    _check_equal(model, legal, names, context, narrowed_floats=any(rewrite.done == fp64.DONE for rewrite in rewrites))
     _note_rewrites(context.record, legal, limits, rewrites, renamed)
     ranges = strip_pairs(legal) if precision == "int8" and not limits.has_explicit_int8 else {}
     half = HalfPlan((), 0.0, 0.0)
@@ -104,10 +104,16 @@ def _refuse_illegal(model: ir.Model, limits: Limits, where: str) -> None:
     raise UnsupportedModel(f"{where} cannot take {listed}{more}", remedy=refused[0].remedy)
 
 
-def _check_equal(model: ir.Model, legal: ir.Model, names: dict[str, str], context: LoweringContext) -> None:
+def _check_equal(
+    model: ir.Model, legal: ir.Model, names: dict[str, str], context: LoweringContext, *, narrowed_floats: bool
+) -> None:
     """Compare the legalized model with the one given, by ONNX Runtime.
 
     Integer and boolean outputs are left out: an index flips where two scores differ by a rounding step.
+
+    Raises:
+        UnsupportedModel: They differ, and FP64 was written as FP32: the model needs FP64.
+        InternalError: They differ, though nothing but their form was to change.
     """
     feeds = context.golden_inputs
     expected = Reference(model).run(feeds)
@@ -115,6 +121,10 @@ def _check_equal(model: ir.Model, legal: ir.Model, names: dict[str, str], contex
     floats = {name: array for name, array in expected.items() if array.dtype.kind == "f"}
     comparison = compare(floats, {name: actual[names[name]] for name in floats})
     if not comparison.within(SAME):
+        if narrowed_floats:
+            raise UnsupportedModel(
+                f"the model needs float64; in FP32 it is off: {comparison.worst}", remedy=FP64_REMEDY
+            )
         raise InternalError(f"making the model legal for TensorRT changed it: {comparison.worst}")
 
 

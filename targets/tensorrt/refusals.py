@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import REDUCTIONS, attribute, constant
+from edgec.targets.tensorrt.legalize.fp64 import survives
 from edgec.targets.tensorrt.legalize.int64 import fits
 from edgec.targets.tensorrt.legalize.rewriter import dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
@@ -201,8 +202,21 @@ def _int64_constants(node: ir.Node, limits: Limits) -> str | None:
     return None
 
 
+def _fp64(node: ir.Node, limits: Limits) -> str | None:
+    """Name the constant for which `legalize` left FP64 in the graph."""
+    if all(dtype_of(value) != np.float64 for value in (*node.inputs, *node.outputs)):
+        return None
+    nearby = node.graph.initializers.values() if isinstance(node.graph, ir.Graph) else ()
+    for value in (*node.inputs, *nearby):
+        array = constant(value)
+        if array is not None and array.dtype == np.float64 and not survives(array):
+            name = value.name if value else ""
+            return f"it computes in float64, which would be read as FP32; {name!r} does not fit that"
+    return None
+
+
 def _foreign_type(node: ir.Node, limits: Limits) -> str | None:
-    taken = {"bool", "int8", "int32", "int64", "float16", "float32", "float64"}
+    taken = {"bool", "int8", "int32", "int64", "float16", "float32"}
     taken |= {"uint8"} if limits.has_uint8 else set()
     taken |= {"bfloat16"} if limits.has_int64 else set()
     for value in (*node.inputs, *node.outputs):
@@ -253,4 +267,4 @@ REFUSALS: dict[str, tuple[Refusal, ...]] = {
     **dict.fromkeys(REDUCTIONS, (_needs_constant(1),)),
 }
 
-ANY_NODE: tuple[Refusal, ...] = (_int64_constants, _foreign_type)
+ANY_NODE: tuple[Refusal, ...] = (_int64_constants, _fp64, _foreign_type)

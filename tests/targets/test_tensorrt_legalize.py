@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -11,46 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgec.model.signature import inputs_of
+from edgec.model.graph import constant
 from edgec.reference.compare import compare
-from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
 from edgec.targets.tensorrt.check import refusals
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import limits_for
+from tests.support.legal_nodes import SEEDS, SHAPES, SIZES, dims, examples, legal, normal
 from tests.support.models import model, ops, proto
-
-examples = settings(max_examples=8, deadline=None, derandomize=True)
-
-SIZES = st.integers(1, 5)
-SHAPES = st.lists(SIZES, min_size=1, max_size=4).map(tuple)
-SEEDS = st.integers(0, 1000)
-
-Feeds = dict[str, np.ndarray[Any, Any]]
-
-
-def dims(shape: tuple[int, ...]) -> str:
-    return ", ".join(map(str, shape))
-
-
-def legal(
-    network: ir.Model, feeds: Feeds | None = None, *, version: str = "8.2.1", tolerance: float = 1e-5
-) -> ir.Model:
-    """Return the legalized copy of `network`, after checking that TensorRT takes it and that it computes the same."""
-    limits, copy = limits_for(version), network.clone()
-    feeds = feeds if feeds is not None else random_inputs(inputs_of(network), 0)
-    legalize(copy, limits)
-    assert refusals(copy, limits) == ()
-    assert copy.opset_imports[""] <= limits.max_opset
-    onnx.checker.check_model(ir.to_proto(copy), full_check=True)
-    comparison = compare(Reference(network).run(feeds), Reference(copy).run(feeds))
-    assert comparison.within(tolerance), str(comparison)
-    return copy
-
-
-def normal(shape: tuple[int, ...], seed: int, scale: float = 3.0) -> np.ndarray[Any, Any]:
-    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
-
 
 # Activations
 
@@ -184,28 +150,31 @@ def test_mod(dtype: str, fmod: int, a: list[int], b: list[int]) -> None:
     legal(network, {"a": np.array([x for x, _ in pairs], dtype), "b": np.array([y for _, y in pairs], dtype)})
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
 @examples
 @given(shape=st.lists(SIZES, min_size=1, max_size=3).map(tuple), depth=st.integers(1, 6), data=st.data(), seed=SEEDS)
-def test_one_hot(shape: tuple[int, ...], depth: int, data: st.DataObject, seed: int) -> None:
+def test_one_hot(dtype: str, shape: tuple[int, ...], depth: int, data: st.DataObject, seed: int) -> None:
     axis = data.draw(st.integers(-len(shape) - 1, len(shape)))
     place = axis % (len(shape) + 1)
     result = (*shape[:place], depth, *shape[place:])
     network = model(
-        f"net (int64[{dims(shape)}] i) => (float[{dims(result)}] y) <int64 depth = {{{depth}}}, float[2] v = {{-1, 2}}>"
-        f"{{ y = OneHot <axis = {axis}> (i, depth, v) }}"
+        f"net ({dtype}[{dims(shape)}] i) => (float[{dims(result)}] y) "
+        f"<{dtype} depth = {{{depth}}}, float[2] v = {{-1, 2}}> {{ y = OneHot <axis = {axis}> (i, depth, v) }}"
     )
     indices = np.random.default_rng(seed).integers(-depth - 2, depth + 2, shape)  # outside: all off
-    legal(network, {"i": indices})
+    legal(network, {"i": indices.astype(dtype)})
 
 
+@pytest.mark.parametrize("dtype", ["float", "bool"])
 @examples
 @given(shape=st.lists(SIZES, min_size=2, max_size=4).map(tuple), k=st.integers(-6, 6), upper=st.booleans(), seed=SEEDS)
-def test_trilu(shape: tuple[int, ...], k: int, upper: bool, seed: int) -> None:
+def test_trilu(dtype: str, shape: tuple[int, ...], k: int, upper: bool, seed: int) -> None:
     network = model(
-        f"net (float[{dims(shape)}] x) => (float[{dims(shape)}] y) <int64 k = {{{k}}}>"
+        f"net ({dtype}[{dims(shape)}] x) => ({dtype}[{dims(shape)}] y) <int64 k = {{{k}}}>"
         f"{{ y = Trilu <upper = {int(upper)}> (x, k) }}"
     )
-    legal(network, {"x": normal(shape, seed)})
+    x = normal(shape, seed)
+    legal(network, {"x": x if dtype == "float" else x > 0})
 
 
 def test_trilu_keeps_nothing_of_a_nan_outside() -> None:
@@ -213,24 +182,40 @@ def test_trilu_keeps_nothing_of_a_nan_outside() -> None:
     legal(network, {"x": np.array([[1, 2], [np.nan, 3]], np.float32)})
 
 
-def test_xor() -> None:
-    network = model("net (bool[4] a, bool[4] b) => (bool[4] y) { y = Xor (a, b) }")
-    legal(network, {"a": np.array([0, 0, 1, 1], bool), "b": np.array([0, 1, 0, 1], bool)})
+@examples
+@given(shape=SHAPES, data=st.data(), seed=SEEDS)
+def test_xor(shape: tuple[int, ...], data: st.DataObject, seed: int) -> None:
+    other = tuple(data.draw(st.sampled_from([1, size])) for size in shape)  # broadcast
+    network = model(
+        f"net (bool[{dims(shape)}] a, bool[{dims(other)}] b) => (bool[{dims(shape)}] y) {{ y = Xor (a, b) }}"
+    )
+    legal(network, {"a": normal(shape, seed) > 0, "b": normal(other, seed + 1) > 0})
 
 
 @pytest.mark.parametrize("flags", ["", "<detect_negative = 0>", "<detect_positive = 0>"])
-def test_is_inf(flags: str) -> None:
-    network = model(f"net (float[4] x) => (bool[4] y) {{ y = IsInf {flags} (x) }}")
-    legal(network, {"x": np.array([np.inf, -np.inf, np.nan, 1], np.float32)})
+@examples
+@given(values=st.lists(st.sampled_from([np.inf, -np.inf, np.nan, 0, 1, -3e38]), min_size=1, max_size=12))
+def test_is_inf(flags: str, values: list[float]) -> None:
+    network = model(f"net (float[{len(values)}] x) => (bool[{len(values)}] y) {{ y = IsInf {flags} (x) }}")
+    legal(network, {"x": np.array(values, np.float32)})
 
 
-def test_cast_like() -> None:
-    network = model("net (float[3] x, int32[1] like) => (int32[3] y) { y = CastLike (x, like) }")
-    legal(network, {"x": np.array([1.5, -2.5, 3], np.float32), "like": np.zeros(1, np.int32)})
+@examples
+@given(to=st.sampled_from(["int32", "float16", "bool"]), shape=SHAPES, seed=SEEDS)
+def test_cast_like(to: str, shape: tuple[int, ...], seed: int) -> None:
+    network = model(
+        f"net (float[{dims(shape)}] x, {to}[1] like) => ({to}[{dims(shape)}] y) {{ y = CastLike (x, like) }}"
+    )
+    legal(network, {"x": normal(shape, seed), "like": np.zeros(1, to)})
 
 
-def test_part_of_a_shape() -> None:
-    network = model("net (float[2, 3, 4] x) => (int64[2] y) { y = Shape <start = 1> (x) }")
+@examples
+@given(shape=SHAPES, start=st.integers(-5, 5), end=st.none() | st.integers(-5, 5))
+def test_part_of_a_shape(shape: tuple[int, ...], start: int, end: int | None) -> None:
+    flags = f"start = {start}" + ("" if end is None else f", end = {end}")
+    network = model(
+        f"net (float[{dims(shape)}] x) => (int64[{len(shape[start:end])}] y) {{ y = Shape <{flags}> (x) }}", opset=15
+    )
     assert ops(legal(network)) == ["Identity"]
 
 
@@ -260,9 +245,19 @@ def test_reduction_axes(op_type: str, shape: tuple[int, ...], data: st.DataObjec
         assert len(node.inputs) == 1
 
 
-def test_reduction_over_no_axes_is_none() -> None:
-    network = model("net (float[2, 3] x) => (float[2, 3] y) { y = ReduceMax <noop_with_empty_axes = 1> (x) }", opset=18)
-    assert ops(legal(network)) == ["Identity"]
+@settings(examples, max_examples=40)
+@given(op_type=st.sampled_from((*REDUCTIONS, "ReduceLogSum")), shape=SHAPES, noop=st.booleans(), seed=SEEDS)
+def test_reduction_over_no_axes(op_type: str, shape: tuple[int, ...], noop: bool, seed: int) -> None:
+    """None or all, says an attribute that TensorRT does not read; none still leaves |x| of a norm, log x of a sum."""
+    result = shape if noop else (1,) * len(shape)
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(result)}] y) "
+        f"{{ y = {op_type} <noop_with_empty_axes = {int(noop)}> (x) }}",
+        opset=18,
+    )
+    x = normal(shape, seed)
+    copy = legal(network, {"x": np.abs(x) + 0.1 if op_type == "ReduceLogSum" else x})
+    assert (op_type in ops(copy)) != noop
 
 
 def test_reduction_over_computed_axes_is_refused() -> None:
@@ -305,6 +300,21 @@ def test_split_into_a_number_of_parts(size: int, parts: int, seed: int) -> None:
 
 
 RESHAPE = "net (float[2, 3] x) => (float[3, 2] y) <int64[2] s = {3, 2}> { y = Reshape %s (x, s) }"
+
+
+@examples
+@given(shape=SHAPES, flag=st.sampled_from(["", "<allowzero = 0>", "<allowzero = 1>"]), data=st.data(), seed=SEEDS)
+def test_reshape(shape: tuple[int, ...], flag: str, data: st.DataObject, seed: int) -> None:
+    """To an order of the same sizes, one of them left open."""
+    to = data.draw(st.permutations(shape))
+    given = [-1 if index == 0 else size for index, size in enumerate(to)]
+    network = model(
+        f"net (float[{dims(shape)}] x) => (float[{dims(tuple(to))}] y) {{ y = Reshape {flag} (x, s) }}",
+        {"s": np.array(given)},
+        opset=14,
+    )
+    for version in ("8.2.1", "8.5.2"):
+        legal(network, {"x": normal(shape, seed)}, version=version)
 
 
 @pytest.mark.parametrize("flag", ["", "<allowzero = 0>", "<allowzero = 1>"])
@@ -365,13 +375,27 @@ def test_resize_to_computed_sizes_gets_a_constant() -> None:
     assert resized.inputs[3].is_initializer()
 
 
-def test_inert_attributes_go() -> None:
+INERT = {
+    "BatchNormalization <training_mode = 0> (x, c, c, c, c)": 14,
+    "MaxPool <kernel_shape = [1, 1], dilations = [1, 1]> (x)": 12,
+    "Cast <to = 10, saturate = 1> (x)": 19,
+    "ArgMax <select_last_index = 0> (x)": 13,
+    "AveragePool <kernel_shape = [1, 1], dilations = [1, 1]> (x)": 19,
+}
+"""Calls with an attribute that says nothing: opset that has it."""
+
+
+@pytest.mark.parametrize("call", INERT)
+@examples
+@given(h=SIZES, w=SIZES, seed=SEEDS)
+def test_inert_attributes_go(call: str, h: int, w: int, seed: int) -> None:
+    first, kind = (1, "int64") if "ArgMax" in call else (2, "float16" if "Cast" in call else "float")
     network = model(
-        "net (float[1, 2, 4, 4] x) => (float[1, 2, 4, 4] y) <float[2] s = {1, 2}, float[2] b = {0, 1}, "
-        "float[2] m = {0, 1}, float[2] v = {1, 2}> { y = BatchNormalization <training_mode = 0> (x, s, b, m, v) }"
+        f"net (float[2, 2, {h}, {w}] x) => ({kind}[{first}, 2, {h}, {w}] y) <float[2] c = {{1, 2}}> {{ y = {call} }}",
+        opset=INERT[call],
     )
-    (node,) = legal(network).graph
-    assert "training_mode" not in node.attributes
+    (node,) = legal(network, {"x": normal((2, 2, h, w), seed)}).graph
+    assert not {"training_mode", "saturate"} & set(node.attributes)
 
 
 def test_training_mode_is_refused() -> None:
@@ -383,35 +407,39 @@ def test_training_mode_is_refused() -> None:
     assert "training_mode" in refusals(network, limits_for("8.2.1"))[0].reason
 
 
-def test_grid_sample_modes_have_older_names() -> None:
+@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
+@examples
+@given(h=SIZES, w=SIZES, seed=SEEDS)
+def test_grid_sample_modes_have_older_names(mode: str, h: int, w: int, seed: int) -> None:
     network = model(
-        "net (float[1, 2, 4, 4] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y) "
-        '{ y = GridSample <mode = "linear"> (x, g) }',
+        f"net (float[1, 2, {h}, {w}] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y) "
+        f'{{ y = GridSample <mode = "{mode}"> (x, g) }}',
         opset=20,
     )
-    copy = network.clone()
-    legalize(copy, limits_for("8.5.2"))
-    assert copy.graph.node(0).attributes["mode"].as_string() == "bilinear"
+    copy = legal(network, {"x": normal((1, 2, h, w), seed), "g": normal((1, 3, 3, 2), seed, 0.5)}, version="8.5.2")
+    assert copy.graph.node(0).attributes["mode"].as_string() == {"linear": "bilinear", "cubic": "bicubic"}.get(
+        mode, mode
+    )
 
 
 # Vectors
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "y"),
-    [
-        ((3,), (3,), ()),
-        ((3,), (3, 4), (4,)),
-        ((2, 3), (3,), (2,)),
-        ((3,), (2, 3, 4), (2, 4)),
-        ((2, 4, 3), (3,), (2, 4)),
-    ],
-)
-def test_matmul_of_a_vector(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> None:
-    result = f"float[{dims(y)}] y" if y else "float y"
-    network = model(f"net (float[{dims(a)}] a, float[{dims(b)}] b) => ({result}) {{ y = MatMul (a, b) }}")
-    product = next(node for node in legal(network).graph if node.op_type == "MatMul")
-    assert [len(value.shape) >= 2 for value in product.inputs if value is not None and value.shape] == [True, True]
+@examples
+@given(stack=st.lists(SIZES, max_size=2).map(tuple), rows=SIZES, depth=SIZES, left=st.booleans(), seed=SEEDS)
+def test_matmul_of_a_vector(stack: tuple[int, ...], rows: int, depth: int, left: bool, seed: int) -> None:
+    matrix = (*stack, depth, rows) if left else (*stack, rows, depth)
+    feeds = {"v": normal((depth,), seed), "m": normal(matrix, seed + 1)}
+    network = model(
+        f"net (float[{depth}] v, float[{dims(matrix)}] m) => (float[{dims((*stack, rows))}] y) "
+        f"{{ y = MatMul ({'v, m' if left else 'm, v'}) }}"
+    )
+    product = next(node for node in legal(network, feeds).graph if node.op_type == "MatMul")
+    assert all(value is not None and value.shape is not None and len(value.shape) >= 2 for value in product.inputs)
+
+
+def test_matmul_of_two_vectors() -> None:
+    legal(model("net (float[3] a, float[3] b) => (float y) { y = MatMul (a, b) }"))
 
 
 # GridSample
@@ -449,24 +477,21 @@ def test_grid_sample_of_another_kind_is_refused(what: str) -> None:
 LARGEST = np.iinfo(np.int64).max
 
 
-def test_slice_to_the_end_fits_int32() -> None:
-    network = model(
-        "net (float[5] x) => (float[4] y) { y = Slice (x, from, to) }",
-        {"from": np.array([1]), "to": np.array([LARGEST])},
-    )
-    (node,) = legal(network).graph
-    bound = node.inputs[2]
-    assert bound is not None
-    assert bound.const_value is not None
-    assert bound.const_value.numpy() == [np.iinfo(np.int32).max]
+HUGE = st.sampled_from([LARGEST, LARGEST - 1, 2**31, -LARGEST, -(2**31) - 1])
 
 
-def test_slice_backwards_to_the_beginning_fits_int32() -> None:
+@examples
+@given(size=SIZES, start=st.integers(-6, 6) | HUGE, end=HUGE, step=st.sampled_from([1, 2, -1, -2]), seed=SEEDS)
+def test_slice_bounds_fit_int32(size: int, start: int, end: int, step: int, seed: int) -> None:
+    """ "To the end" and "to the beginning" mean the same with the largest INT32."""
+    x = normal((size,), seed)
     network = model(
-        "net (float[5] x) => (float[5] y) { y = Slice (x, from, to, axes, steps) }",
-        {"from": np.array([LARGEST]), "to": np.array([-LARGEST]), "axes": np.array([0]), "steps": np.array([-1])},
+        f"net (float[{size}] x) => (float[{len(x[start:end:step])}] y) {{ y = Slice (x, from, to, axes, steps) }}",
+        {"from": np.array([start]), "to": np.array([end]), "axes": np.array([0]), "steps": np.array([step])},
     )
-    legal(network)
+    (node,) = legal(network, {"x": x}).graph
+    bounds = [constant(value) for value in node.inputs[1:3]]
+    assert all(bound is not None and abs(bound[0]) <= 2**31 for bound in bounds)
 
 
 def test_int64_that_does_not_fit_is_refused() -> None:

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from edgec.model.signature import inputs_of
-from edgec.reference.compare import compare
-from edgec.reference.golden import random_inputs
-from edgec.reference.session import Reference
 from edgec.targets.tensorrt.check import refusals
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import limits_for
+from tests.support import legal_nodes
+from tests.support.legal_nodes import SEEDS, examples
 from tests.support.models import model, ops
 
-examples = settings(max_examples=10, deadline=None, derandomize=True)
-SEEDS = st.integers(0, 1000)
 SCALES = st.floats(2**-7, 0.5, width=32)
-
-
-def legal(network: ir.Model, *, version: str = "8.2.1", tolerance: float = 0.0) -> ir.Model:
-    """Return the legalized copy, after checking that TensorRT takes it and that it computes exactly the same."""
-    copy, limits = network.clone(), limits_for(version)
-    legalize(copy, limits)
-    assert refusals(copy, limits) == ()
-    feeds = random_inputs(inputs_of(network), 0)
-    assert compare(Reference(network).run(feeds), Reference(copy).run(feeds)).within(tolerance)
-    return copy
+legal = partial(legal_nodes.legal, tolerance=0.0)
 
 
 def zero_points(network: ir.Model) -> list[Any]:
@@ -89,39 +77,67 @@ def test_stored_int8_weights_stay_for_tensorrt_10() -> None:
     assert ops(copy) == ["DequantizeLinear", "Conv"]
 
 
-def test_stored_uint8_weights_around_128_become_int8() -> None:
-    stored = np.arange(250, 256).astype(np.uint8).reshape(2, 3, 1, 1)
-    weights = {"q": stored, "s": np.array(0.1, np.float32), "z": np.array(128, np.uint8)}
+@examples
+@given(stored=st.lists(st.integers(0, 255), min_size=6, max_size=6), scale=SCALES)
+def test_stored_uint8_weights_around_128_become_int8(stored: list[int], scale: float) -> None:
+    weights = {
+        "q": np.array(stored, np.uint8).reshape(2, 3, 1, 1),
+        "s": np.array(scale, np.float32),
+        "z": np.array(128, np.uint8),
+    }
     assert zero_points(legal(model(WEIGHTS.format("", ", z"), weights, opset=13))) == [("int8", 0), ("int8", 0)]
 
 
-def test_missing_zero_point_is_written_out() -> None:
-    weights = {"q": np.ones((2, 3, 1, 1), np.int8), "s": np.array(0.1, np.float32)}
-    assert zero_points(legal(model(WEIGHTS.format("", ""), weights, opset=13))) == [("int8", 0), ("int8", 0)]
+@examples
+@given(seed=SEEDS, per_channel=st.booleans())
+def test_missing_zero_point_is_written_out(seed: int, per_channel: bool) -> None:
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.001, 0.1, (2,) if per_channel else ()).astype(np.float32)
+    weights = {"q": rng.integers(-128, 128, (2, 3, 1, 1)).astype(np.int8), "s": scale}
+    call = WEIGHTS.format("<axis = 0>" if per_channel else "", "")
+    assert zero_points(legal(model(call, weights, opset=13))) == [("int8", 0), ("int8", 0)]
 
 
-def test_missing_axis_is_written_out() -> None:
-    """ONNX takes axis 1, the parser would take 0: on a square weight nobody notices but the results."""
+@examples
+@given(scale=SCALES)
+def test_missing_zero_point_of_a_quantizer_is_written_out(scale: float) -> None:
+    """From opset 21 on `output_dtype` alone makes it int8."""
     network = model(
-        "net (float[3, 2] x) => (float[3, 2] y) { w = DequantizeLinear (q, s, z)  y = MatMul (x, w) }",
-        {
-            "q": np.array([[100, 50], [-3, 7]], np.int8),
-            "s": np.array([0.1, 0.3], np.float32),
-            "z": np.zeros(2, np.int8),
-        },
+        "net (float[4, 4] x) => (float[4, 4] y) "
+        "{ q = QuantizeLinear <output_dtype = 3> (x, s)  y = DequantizeLinear (q, s) }",
+        {"s": np.array(scale, np.float32)},
+        opset=21,
+    )
+    assert zero_points(legal(network)) == [("int8", 0), ("int8", 0)]
+
+
+@examples
+@given(size=st.integers(2, 4), seed=SEEDS)
+def test_missing_axis_is_written_out(size: int, seed: int) -> None:
+    """ONNX takes axis 1, the parser would take 0: on a square weight nobody notices but the results."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "q": rng.integers(-128, 128, (size, size)).astype(np.int8),
+        "s": rng.uniform(0.001, 0.1, size).astype(np.float32),
+        "z": np.zeros(size, np.int8),
+    }
+    network = model(
+        f"net (float[3, {size}] x) => (float[3, {size}] y) {{ w = DequantizeLinear (q, s, z)  y = MatMul (x, w) }}",
+        weights,
         opset=13,
     )
-    copy = legal(network)
-    axes = [node.attributes["axis"].as_int() for node in copy.graph if "axis" in node.attributes]
+    axes = [node.attributes["axis"].as_int() for node in legal(network).graph if "axis" in node.attributes]
     assert axes == [1, 1]
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_int32_bias_is_folded(per_channel: bool) -> None:
+@examples
+@given(stored=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=2, max_size=2))
+def test_int32_bias_is_folded(per_channel: bool, stored: list[int]) -> None:
     """The real parser refuses it: it takes INT8 only."""
     weights = {
         "w": np.ones((2, 3, 1, 1), np.float32),
-        "b": np.array([1000, -70000], np.int32),
+        "b": np.array(stored, np.int32),
         "s": np.array([0.001, 0.002] if per_channel else 0.001, np.float32),
         "z": np.zeros((2,) if per_channel else (), np.int32),
     }

@@ -158,6 +158,16 @@ def test_float64_input_is_refused(tmp_path: Path) -> None:
         lower(model("net (double[3] x) => (double[3] y) { y = Relu (x) }"), tmp_path)
 
 
+def test_model_that_needs_float64_is_refused(tmp_path: Path) -> None:
+    """(x + 1e9) - 1e9 is 0 in FP32: no constant is at fault, the comparison finds it."""
+    network = model(
+        "net (float[1, 3] x) => (float[1, 3] y) <double k = {1000000000}>"
+        "{ d = Cast <to = 11> (x)  a = Add (d, k)  b = Sub (a, k)  y = Cast <to = 1> (b) }"
+    )
+    with pytest.raises(UnsupportedModel, match="the model needs float64"):
+        lower(network, tmp_path)
+
+
 def test_uint8_input_needs_tensorrt_8_5(tmp_path: Path) -> None:
     network = model("net (uint8[3] x) => (float[3] y) { y = Cast <to = 1> (x) }")
     with pytest.raises(UnsupportedModel, match="input 'x': it is uint8"):

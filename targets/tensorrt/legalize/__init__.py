@@ -12,6 +12,7 @@ from edgec.model.graph import REDUCTIONS, opset
 from edgec.model.infer import infer_shapes
 from edgec.targets.tensorrt.legalize import (
     activations,
+    fp64,
     grid_sample,
     indexing,
     int64,
@@ -89,7 +90,10 @@ def legalize(model: ir.Model, limits: Limits) -> tuple[Rewrite, ...]:
     """
     for graph in model.graph.subgraphs():
         graph.opset_imports[""] = opset(model)  # rules ask a node's graph for it
-    done = _rewrite_operators(model, limits)
+    done = [Rewrite(_name(node), node.op_type, fp64.DONE) for node in fp64.single_precision(model)]
+    if done:
+        infer_shapes(model)
+    done += _rewrite_operators(model, limits)
     # Shapes are not inferred in between: half-way down, nodes are of two opsets.
     for node in list(model.graph.all_nodes()):
         done += _apply([OPSET_RULES.get(node.op_type), lower_opset.inert_attributes], node, limits)
@@ -119,7 +123,7 @@ def _rewrite_operators(model: ir.Model, limits: Limits) -> list[Rewrite]:
 def _apply(rules: Sequence[Rule | None], node: ir.Node, limits: Limits) -> list[Rewrite]:
     if node.domain not in ("", "ai.onnx"):
         return []
-    name, done = node.name or node.outputs[0].name or "", []
+    name, done = _name(node), []
     for rule in rules:
         if rule is None or node.graph is None:  # the rule before this one put others in its place
             continue
@@ -127,3 +131,7 @@ def _apply(rules: Sequence[Rule | None], node: ir.Node, limits: Limits) -> list[
         if sentence is not None:
             done.append(Rewrite(name, node.op_type, sentence))
     return done
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or node.outputs[0].name or ""

@@ -13,6 +13,9 @@ from edgec.targets.tensorrt.limits import Limits, schema
 AXES_AS_INPUT = 18
 """Opset from which reductions (other than ReduceSum) and Pad take their axes as an input."""
 
+OVER_NO_AXES = {"ReduceL1": "Abs", "ReduceL2": "Abs", "ReduceLogSum": "Log", "ReduceSumSquare": "Mul"}
+"""What a reduction does to each element by itself, where that is not to leave it."""
+
 
 def reduction(node: ir.Node, limits: Limits) -> str | None:
     """Axes as an attribute: parsers up to 8.6 ignore the input, and reduce ALL axes without an error."""
@@ -22,9 +25,10 @@ def reduction(node: ir.Node, limits: Limits) -> str | None:
     if axes is None:
         return None  # the check refuses axes that are computed
     if not axes.size and attribute(node, "noop_with_empty_axes", 0):
-        make = Rewriter(node)
-        make.finish(make.op("Identity", [node.inputs[0]]))
-        return f"{node.op_type} over no axes removed"
+        make, x = Rewriter(node), node.inputs[0]
+        op_type = OVER_NO_AXES.get(node.op_type, "Identity")
+        make.finish(make.op(op_type, [x, x] if op_type == "Mul" else [x]))
+        return f"{node.op_type} over no axes written as {op_type}"
     as_input = limits.max_opset >= AXES_AS_INPUT or node.op_type == "ReduceSum"
     if as_input and "noop_with_empty_axes" not in node.attributes:
         return None
