@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from edgec.targets.board import load_board
-from edgec.targets.tensorrt.dla import dla_report, why_not_on_dla
+from edgec.targets.tensorrt.dla import dla_report
+from edgec.targets.tensorrt.dla_layers import why_not_on_dla
 from tests.support.models import model, random_weights
 
 NX, ORIN = load_board("jetson-xavier-nx"), load_board("jetson-agx-orin")
 CONV = "c = Conv <pads = [1, 1, 1, 1]> (x, w)"
+
+UP = {"s": [1, 1, 2, 2]}
 
 
 def why(call: str, shape: str = "1, 4, 8, 8", sm: int = 72, **constants: Any) -> str:
@@ -50,6 +53,27 @@ def test_layers_that_the_dla_has(call: str) -> None:
         ("Clip (x, l, h)", "1, 4, 8, 8", {"l": -1, "h": 6}, "clip to 0"),
         ("PRelu (x, x)", "1, 4, 8, 8", {}, "slope must be constant"),
         ("Resize (x, , s)", "1, 4, 12, 12", {"s": [1, 1, 1.5, 1.5]}, "whole"),
+        (
+            'Resize <coordinate_transformation_mode = "asymmetric"> (x, , s)',
+            "1, 4, 16, 16",
+            UP,
+            "asymmetric round_prefer_floor",
+        ),
+        (
+            'Resize <mode = "linear", coordinate_transformation_mode = "align_corners"> (x, , s)',
+            "1, 4, 16, 16",
+            UP,
+            "align",
+        ),
+        ("Conv <pads = [1, 1, 1, 1]> (x, w)", "1, 4, 10, 10", {"w": np.ones((4, 4, 1, 1))}, "smaller than the kernel"),
+        (
+            "ConvTranspose <strides = [23, 23]> (x, w)",
+            "1, 4, 162, 162",
+            {"w": np.ones((4, 4, 1, 1))},
+            "left to the GPU",
+        ),
+        ("ConvTranspose (x, w)", "1, 4, 40, 8", {"w": np.ones((4, 4, 33, 1))}, "kernel 33 is over 32"),
+        ("ReduceMax <axes = [2, 3]> (x)", "1, 4, 1, 1", {}, "version 1"),
         ("LRN <size = 2> (x)", "1, 4, 8, 8", {}, "window must be"),
     ],
 )
@@ -57,8 +81,46 @@ def test_layers_that_it_lacks(call: str, shape: str, constants: dict[str, Any], 
     assert reason in why(call, shape, **constants)
 
 
-def test_orin_has_softmax() -> None:
-    assert why("Softmax (x)", sm=87) == ""
+@pytest.mark.parametrize(
+    ("call", "shape", "constants"),
+    [
+        ("Softmax (x)", "1, 4, 8, 8", {}),
+        ("ReduceMax <axes = [2, 3]> (x)", "1, 4, 1, 1", {}),
+        ("ConvTranspose (x, w)", "1, 4, 71, 8", {"w": np.ones((4, 4, 64, 1))}),
+        ("Resize (x, , s)", "1, 4, 16, 16", UP),
+        ('Resize <mode = "linear"> (x, , s)', "1, 4, 16, 16", UP),
+    ],
+)
+def test_what_orin_takes(call: str, shape: str, constants: dict[str, Any]) -> None:
+    assert why(call, shape, sm=87, **constants) == ""
+
+
+@pytest.mark.parametrize(
+    ("call", "shape", "reason"),
+    [
+        ("Softmax <axis = 3> (x)", "1, 4, 2, 1025", "axis of 1025 is over 1024"),
+        ("Softmax <axis = 1> (x)", "1, 2000, 1, 1", ""),
+        ("Softmax <axis = 0> (x)", "2, 4, 8, 8", "along channels"),
+        ("ReduceMax <axes = [0]> (x)", "1, 4, 8, 8", "the batch"),
+        ("Relu (x)", "4097, 1, 1, 1", "batch of 4097"),
+        ("Relu (x)", "1, 1, 1, 8193", "size of 8193"),
+    ],
+)
+def test_sizes(call: str, shape: str, reason: str) -> None:
+    network = model(f"net (float[{shape}] x) => (float[{shape}] y) {{ y = {call} }}", opset=13)
+    assert reason in (found := why_not_on_dla(network.graph.node(0), 87))
+    assert bool(found) == bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("axis", "to", "step", "reason"),
+    [(1, "1, 2, 8, 8", 1, ""), (1, "1, 1, 8, 8", 2, "steps"), (0, "0, 4, 8, 8", 1, "batch")],
+)
+def test_slices(axis: int, to: str, step: int, reason: str) -> None:
+    bounds = {"a": np.array([2 if axis else 1]), "b": np.array([4]), "c": np.array([axis]), "d": np.array([step])}
+    network = model(f"net (float[1, 4, 8, 8] x) => (float[{to}] y) {{ y = Slice (x, a, b, c, d) }}", bounds)
+    assert reason in (found := why_not_on_dla(network.graph.node(0), 72))
+    assert bool(found) == bool(reason)
 
 
 def test_no_dla_no_report() -> None:
