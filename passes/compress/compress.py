@@ -65,7 +65,7 @@ class Compressed:
 
 
 def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
-    """Return the settings with what an accepted loss implies: pruning, and integers if the board has them.
+    """Return the settings with what an accepted loss implies: pruning, and integers if they are faster on the board.
 
     An explicit precision stays; with int8 the loss is quantization's alone, unless pruning is asked for too.
 
@@ -81,8 +81,15 @@ def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
     chosen = "precision" in options.model_fields_set
     if options.prune is None and chosen and options.precision == "int8":
         return options
-    precision = options.precision if chosen else "int8" if "int8" in profile.precisions else "fp32"
+    precision = options.precision if chosen else "fp32" if _why_no_integers(profile) else "int8"
     return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
+
+
+def _why_no_integers(profile: Profile) -> str | None:
+    """Return why an accepted loss is not spent on integers; None if it is."""
+    if "int8" in profile.precisions:
+        return profile.slower.get("int8")
+    return profile.refused.get("int8", "the board's record does not offer int8")
 
 
 def compress(
@@ -192,8 +199,7 @@ def _finished(
         _note_pruning(done.pruned, record)
     if done.quantized is not None:
         _note_quantization(done.quantized, record, len(done.trial.decide))
-    elif options.max_loss is not None and "int8" not in profile.precisions:
-        reason = profile.refused.get("int8", "the board's record does not offer int8")
+    elif options.max_loss is not None and (reason := _why_no_integers(profile)):
         record.refuse("quantize", "network", reason)
     if options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
         record.refuse("compress", "network", "what fp16 loses is not measured here; --precision fp16 asks for it")

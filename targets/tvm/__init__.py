@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from edgec.profile import Profile
 from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
-from edgec.targets.tvm.estimate import CpuEstimate
+from edgec.targets.tvm.estimate import CpuEstimate, has_dot_product
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+NO_DOT_PRODUCT = "without a dot product of bytes int8 saves memory, not time; --precision int8 asks for it"
 
 
 class TvmTarget:
@@ -20,7 +23,11 @@ class TvmTarget:
         """Return what the passes should know of `board`."""
         lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
         return Profile(
-            precisions=board.precisions, channel_multiple=lanes, dynamic_batch=True, estimate=CpuEstimate(board)
+            precisions=board.precisions,
+            slower={} if has_dot_product(board) else {"int8": NO_DOT_PRODUCT},
+            channel_multiple=lanes,
+            dynamic_batch=True,
+            estimate=CpuEstimate(board),
         )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from edgec.model.cost import LayerCost
 from edgec.targets.board import Board
+from edgec.targets.tvm.cpu_flags import machine_flags
 
 MACS_PER_CYCLE = {
     "cortex-a53": 4,
@@ -17,9 +18,11 @@ MACS_PER_CYCLE = {
 }
 """Multiply-accumulates of fp32 that a core can do in a cycle: lanes of a vector times pipes."""
 OTHERS = {"aarch64": 4, "x86_64": 16}
-HAS_DOT_PRODUCT = frozenset({"cortex-a76", "neoverse-v1", "x86-64-v4"})
-INTEGER_GAIN = {True: 4.0, False: 4 / 3}
-"""Peak on int8 over that on fp32, with a dot product of four bytes and without (widening products, pairwise sums)."""
+HAS_DOT_PRODUCT = frozenset({"cortex-a76", "neoverse-v1"})
+DOT_PRODUCT_FLAGS = frozenset({"asimddp", "avx512_vnni"})
+INTEGER_GAIN = {True: 2.0, False: 0.5}
+"""Speed of whole networks on int8 over that on fp32, with a dot product of four bytes and without: about what
+bench/int8.py measures."""
 
 SHARE_OF_PEAK = 0.6
 BYTES_PER_CYCLE = 8.0
@@ -34,6 +37,11 @@ PASSES = frozenset(
 """Operators without multiply-accumulates that still go over their data; all others are joined to the layer before."""
 
 
+def has_dot_product(board: Board) -> bool:
+    """Whether the CPU multiplies and adds up four bytes at once."""
+    return bool(machine_flags() & DOT_PRODUCT_FLAGS) if board.cpu == "host" else board.cpu in HAS_DOT_PRODUCT
+
+
 class CpuEstimate:
     """`Estimate` of a board's CPU, all its threads busy."""
 
@@ -42,7 +50,7 @@ class CpuEstimate:
         peak = MACS_PER_CYCLE.get(board.cpu, OTHERS[board.architecture])
         self._macs = SHARE_OF_PEAK * peak * cycles
         self._bytes = BYTES_PER_CYCLE * cycles
-        self._gain = INTEGER_GAIN[board.cpu in HAS_DOT_PRODUCT]
+        self._gain = INTEGER_GAIN[has_dot_product(board)]
 
     def __call__(
         self, layers: Sequence[LayerCost], precision: str, in_float: Collection[str] = ()
