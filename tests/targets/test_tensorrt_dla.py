@@ -74,6 +74,8 @@ def test_layers_that_the_dla_has(call: str) -> None:
         ),
         ("ConvTranspose (x, w)", "1, 4, 40, 8", {"w": np.ones((4, 4, 33, 1))}, "kernel 33 is over 32"),
         ("ReduceMax <axes = [2, 3]> (x)", "1, 4, 1, 1", {}, "version 1"),
+        ("GlobalAveragePool (x)", "1, 4, 1, 1", {}, "read as a mean"),
+        ("GlobalMaxPool (x)", "1, 4, 1, 1", {}, "version 1"),
         ("LRN <size = 2> (x)", "1, 4, 8, 8", {}, "window must be"),
     ],
 )
@@ -86,6 +88,7 @@ def test_layers_that_it_lacks(call: str, shape: str, constants: dict[str, Any], 
     [
         ("Softmax (x)", "1, 4, 8, 8", {}),
         ("ReduceMax <axes = [2, 3]> (x)", "1, 4, 1, 1", {}),
+        ("GlobalMaxPool (x)", "1, 4, 1, 1", {}),
         ("ConvTranspose (x, w)", "1, 4, 71, 8", {"w": np.ones((4, 4, 64, 1))}),
         ("Resize (x, , s)", "1, 4, 16, 16", UP),
         ('Resize <mode = "linear"> (x, , s)', "1, 4, 16, 16", UP),
