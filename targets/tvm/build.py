@@ -27,6 +27,8 @@ SMALLEST_PART = 4
 # LLVM finds common subexpressions anyway; TVM's search takes half the time of all its passes. The checks of every
 # kernel's arguments are more than half of the code, and none can fail: the executor checks the network's inputs.
 SETTINGS = {"tirx.disable_cse_tir": True, "tirx.disable_assert": True}
+SKIPPED = ["tirx.RemoveNoOp", "tirx.StmtSimplify"]
+"""Passes over the unrolled loops, half of TVM's time, that LLVM repeats."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _compile_kernels(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Targ
 
     def compile_part(index: int) -> Path:
         path = folder / f"kernels{index}.o"
-        with tvm.transform.PassContext(opt_level=2, config=SETTINGS):
+        with tvm.transform.PassContext(opt_level=2, config=SETTINGS, disabled_pass=SKIPPED):
             library = tvm.tirx.build(tvm.IRModule(dict(parts[index])), target, pipeline=PIPELINE)
         library.write_to_file(str(path))
         return path
