@@ -61,6 +61,9 @@ LIGHT = (
 )
 """Networks in the `onnx` package's test data, their weights replaced by constants: real structure, flat results."""
 
+HUNDREDS_OF_MEGABYTES = frozenset({"light_bvlc_alexnet", "light_vgg19", "light_zfnet512"})
+"""Plain stacks of convolutions and dense layers: slow for their size, with nothing that the others lack."""
+
 REAL_MODELS: dict[str, RealModel] = {
     "detector": RealModel("", "examples/detector/detector.onnx"),
     "ppocr_det": RealModel("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", {"x": (1, 3, 640, 640)}),
