@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class EdgecError(Exception):
     """Something the user can mend; shown as one message without traceback.
@@ -51,3 +56,9 @@ class VerificationFailed(EdgecError):
 
 class InternalError(Exception):
     """A bug in edgec, never the user's fault; names the pass or step that broke its promise."""
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return which field of a record pydantic refuses first, and why."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, first_problem
 from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
@@ -179,9 +179,7 @@ class CalibrationTable(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise BadOption(f"calibration table {path}: {error}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise BadOption(f"calibration table {path}: {where}: {first['msg']}") from error
+            raise BadOption(f"calibration table {path}: {first_problem(error)}") from error
         for name, each in table.tensors.items():
             params = table.params(name)
             if each.scale is not None and not math.isclose(each.scale, params.scale[0], rel_tol=1e-6):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, first_problem
 from edgec.options import Precision
 from edgec.registry import suggest
 
@@ -113,9 +113,7 @@ def load_board(target: str) -> Board:
     try:
         return Board.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadOption(f"{source}: {key}: {first['msg']}", remedy="targets/boards/ has examples.") from error
+        raise BadOption(f"{source}: {first_problem(error)}", remedy="targets/boards/ has examples.") from error
 
 
 def is_this_machine(board: Board) -> bool:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.artefact.artefact import Artefact, Latency, Verification
 from edgec.artefact.evidence import drop, keep
-from edgec.errors import BadArtefact, CannotRunHere
+from edgec.errors import BadArtefact, CannotRunHere, first_problem
 from edgec.reference.compare import Comparison, OutputComparison
 
 SCHEMA = 1
@@ -103,9 +103,7 @@ def read_result(path: Path) -> BoardResult:
     try:
         return BoardResult.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadArtefact(f"{path}: {key}: {first['msg']}", remedy="Run ./build.sh on the board again.") from error
+        raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Run ./build.sh on the board again.") from error
 
 
 def import_result(artefact: Artefact, path: Path) -> BoardResult:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgec.errors import BadArtefact
+from edgec.errors import BadArtefact, first_problem
 from edgec.model.signature import TensorSpec
 from edgec.options import CompileOptions
 from edgec.record import Compression, PassEntry, Refusal
@@ -106,9 +106,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadArtefact(f"{path}: {key}: {first['msg']}", remedy="Compile again.") from error
+        raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Compile again.") from error
     for name in [entry.path for entry in manifest.files] + [port.golden for port in manifest.inputs + manifest.outputs]:
         _refuse_outside(name, folder)
     for entry in manifest.files:

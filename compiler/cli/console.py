@@ -7,13 +7,16 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edgec.errors import BadOption
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 COUNTED = re.compile(r"(.*) \d+(/\d+)?")
 """A stage that tells how far it is: it goes on in the line that it has."""
@@ -110,6 +113,13 @@ def parse_batch(items: list[str]) -> tuple[int, int] | None:
     if len(set(ranges.values())) > 1:
         raise BadOption(f"--shape: inputs {', '.join(ranges)} have different ranges", remedy="Give one for all.")
     return next(iter(ranges.values()), None)
+
+
+def refused_option(error: ValidationError) -> BadOption:
+    """Return the error that names the option behind the first field that pydantic refuses."""
+    first = error.errors()[0]
+    option = "--" + str(first["loc"][0]).replace("_", "-")
+    return BadOption(f"{option}: {first['msg']} (got {first['input']!r})")
 
 
 def mebibytes(size: int) -> str:

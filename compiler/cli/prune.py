@@ -9,8 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import sensitivity as shared
-from edgec.cli.console import Json, Quiet, print_json, progress, stdout
-from edgec.errors import BadOption
+from edgec.cli.console import Json, Quiet, print_json, progress, refused_option, stdout
 
 if TYPE_CHECKING:
     from edgec.passes.prune.prune import Pruned
@@ -77,9 +76,7 @@ def command(
     try:
         options = PruneOptions(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise BadOption(f"{option}: {first['msg']} (got {first['input']!r})") from error
+        raise refused_option(error) from error
     goal = "plan" if plan is not None else options.goal[0]
     report = None
     with progress(silent=silent) as listener:

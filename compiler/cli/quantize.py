@@ -9,8 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import calibrate as shared
-from edgec.cli.console import Json, Quiet, Threads, mebibytes, print_json, progress, stderr, stdout
-from edgec.errors import BadOption
+from edgec.cli.console import Json, Quiet, Threads, mebibytes, print_json, progress, refused_option, stderr, stdout
 
 if TYPE_CHECKING:
     from edgec.passes.quantize.workflow import QuantizeSettings, Result
@@ -104,9 +103,7 @@ def _settings(**given: Any) -> QuantizeSettings:
     try:
         return QuantizeSettings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise BadOption(f"{option}: {first['msg']} (got {first['input']!r})") from error
+        raise refused_option(error) from error
 
 
 def _summary(result: Result, before: Path, after: Path) -> dict[str, Any]:
