@@ -161,7 +161,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     ko, ki = sch.split(k, [None, choice.tile.vectors])
     wo, wi = sch.split(w, [None, choice.tile.pixels])
     if choice.flat:
-        chunks = _flat_chunks(sch, n, ko, wo, model)
+        chunks = chunks_of(sch, n, ko, wo, model)
         wc, wo = sch.split(wo, [chunks, None])
         sch.reorder(n, ko, wc, h, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ko, wc)
@@ -183,7 +183,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     # and spills (55 % of peak instead of 103 %).
     sch.vectorize(b)
     if pad is not None:
-        _schedule_pad(sch, pad, task if choice.rows is not None else None)
+        schedule_pad(sch, pad, task if choice.rows is not None else None)
     if model.multiplies_by_lane and vector_loads:
         # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
         merged = choice.flat and model.storage == F32 and loads_fit(choice.tile, model)
@@ -192,12 +192,13 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     return sch
 
 
-def _flat_chunks(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
+def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
     """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
     return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), model)
 
 
-def _schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
+def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
+    """Schedule the stage `dp`: a row at a time inside the loop `task`, or all of it ahead where there is none."""
     if task is not None:
         sch.compute_at(pad, task, preserve_unit_loops=True)
     loops = sch.get_loops(pad)

@@ -16,7 +16,7 @@ from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.quantized import CONV, QUANTIZE
-from edgec.targets.tvm.schedules.conv import unflatten
+from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad, unflatten
 from edgec.targets.tvm.schedules.conv_int8_plan import (
     int8_shape,
     pack_dot_weights,
@@ -35,7 +35,7 @@ from edgec.targets.tvm.schedules.conv_plan import (
 from edgec.targets.tvm.schedules.dot_product import DEPTH, channels, pixels_of_step
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.requantize import quantize
-from edgec.targets.tvm.schedules.tiles import TASKS_PER_CORE, block_of, ceil_div, divisors
+from edgec.targets.tvm.schedules.tiles import block_of, ceil_div, divisors
 from edgec.targets.tvm.target_model import TargetModel
 
 UNROLLED_DOTS = 72
@@ -187,7 +187,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     rc, near = sch.split(rc, [None, _unrolled_blocks(sch, (rc, r, s, ro), dots, model)])
     inner = (rc, near, r, s, ro, wi, ki, wp, b, ri)
     if choice.flat:
-        chunks = _flat_chunks(sch, n, ko, wo, model)
+        chunks = chunks_of(sch, n, ko, wo, model)
         wc, wo = sch.split(wo, [chunks, None])
         sch.reorder(n, ko, wc, h, wo, *inner)
         task = sch.fuse(n, ko, wc)
@@ -205,12 +205,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     for loop in (wi, ki, near, *((s,) if few_taps else ())):
         sch.unroll(loop)
     if pad is not None:
-        if choice.rows is not None:
-            sch.compute_at(pad, task, preserve_unit_loops=True)
-        loops = sch.get_loops(pad)
-        sch.vectorize(loops[-1])
-        if choice.rows is None:
-            sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
+        schedule_pad(sch, pad, task if choice.rows is not None else None)
     vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
     return wp if step > 1 else b
 
@@ -238,11 +233,3 @@ def vectorize_tile(sch: Schedule, block: Any, loops: int) -> None:
     sch.vectorize(lane)
     for loop in inner:
         sch.unroll(loop)
-
-
-def _flat_chunks(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
-    """Return into how many chunks to split the pixels so that every core has its tasks."""
-    tasks = int(sch.get(n).extent) * int(sch.get(ko).extent)
-    wanted = 1 if model.cores == 1 else ceil_div(TASKS_PER_CORE * model.cores, tasks)
-    choices = divisors(int(sch.get(wo).extent))
-    return next((count for count in choices if count >= wanted), choices[-1])

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.schedules.conv_plan import ConvPlan, ConvShape, group_span
+from edgec.targets.tvm.schedules.conv_plan import COPY_COST, ConvPlan, ConvShape, group_span, shape_with
 from edgec.targets.tvm.schedules.dot_product import DEPTH, pixels_of_step
 from edgec.targets.tvm.schedules.tiles import (
     MAX_ACCUMULATORS,
@@ -15,35 +15,18 @@ from edgec.targets.tvm.schedules.tiles import (
     ConvTile,
     block_of,
     ceil_div,
+    cheapest,
     task_rows,
 )
 from edgec.targets.tvm.target_model import TargetModel
 
 LOAD_WEIGHT = 0.4
 """Share of a load's cycle that the dot products do not hide; fits the kernel times measured on AVX512-VNNI."""
-COPY_COST = 1.2
-"""A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
 
 
 def int8_shape(node: Node) -> ConvShape:
     """Return the template's parameters for an integer convolution."""
-    facts, (batch, cin, height, width) = node.facts, node.args[0].shape
-    assert node.shape is not None
-    return ConvShape(
-        batch=batch,
-        cin=cin,
-        height=height,
-        width=width,
-        out=len(facts["integers"]),
-        out_height=node.shape[2],
-        out_width=node.shape[3],
-        kernel=facts["integers"].shape[2:],
-        strides=tuple(facts["strides"]),
-        dilation=tuple(facts["dilation"]),
-        padding=tuple(facts["padding"]),
-        groups=facts["groups"],
-        packed_input=True,
-    )
+    return shape_with(node, node.facts["integers"].shape, packed_input=True)
 
 
 def fits_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
@@ -72,19 +55,20 @@ def dot_tile(
     Arguments as for `conv_tile`; pixels are a multiple of what one instruction takes.
     """
     step = pixels_of_step(model)
-    best: tuple[float, int, ConvTile] | None = None
-    for vectors in range(1, min(blocks, MAX_VECTORS) + 1):
-        for pixels in range(step, min(ceil_div(width, step) * step, MAX_ACCUMULATORS) + 1, step):
-            if (exact and width % pixels) or not fits_registers(vectors, pixels, model):
-                continue
-            waste = ceil_div(width, pixels) * pixels / width * ceil_div(blocks, vectors) * vectors / blocks
-            cost = round(dot_cost(vectors, pixels, model) * waste * work[vectors - 1], 4)
-            key = (cost, -vectors * pixels, ConvTile(vectors, pixels))
-            if best is None or key[:2] < best[:2]:
-                best = key
+    fitting = (
+        ConvTile(vectors, pixels)
+        for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
+        for pixels in range(step, min(ceil_div(width, step) * step, MAX_ACCUMULATORS) + 1, step)
+        if not (exact and width % pixels) and fits_registers(vectors, pixels, model)
+    )
+
+    def cost(tile: ConvTile) -> float:
+        return dot_cost(tile.vectors, tile.pixels, model) * work[tile.vectors - 1]
+
+    best = cheapest(fitting, blocks, width, cost)
     if best is None:
         return dot_tile(blocks, width, model, work=work) if exact else ConvTile(1, step)
-    return best[2]
+    return best
 
 
 def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:

@@ -77,24 +77,28 @@ class ConvPlan:
 
 
 def conv_shape(node: Node) -> ConvShape:
-    """Return the template's parameters for `node`."""
-    facts, source = node.facts, node.args[0]
-    batch, cin, height, width = source.shape
+    """Return the template's parameters for a float convolution."""
+    return shape_with(node, node.facts["weights"].shape, packed_input=node.args[0].packed)
+
+
+def shape_with(node: Node, weights: tuple[int, ...], *, packed_input: bool) -> ConvShape:
+    """Return the template's parameters for a convolution whose weights have the shape `weights` (K, C, R, S)."""
+    facts, (batch, cin, height, width) = node.facts, node.args[0].shape
     assert node.shape is not None
     return ConvShape(
         batch=batch,
         cin=cin,
         height=height,
         width=width,
-        out=facts["weights"].shape[0],
+        out=weights[0],
         out_height=node.shape[2],
         out_width=node.shape[3],
-        kernel=facts["weights"].shape[2:],
+        kernel=weights[2:],
         strides=tuple(facts["strides"]),
         dilation=tuple(facts["dilation"]),
         padding=tuple(facts["padding"]),
         groups=facts["groups"],
-        packed_input=source.packed,
+        packed_input=packed_input,
     )
 
 

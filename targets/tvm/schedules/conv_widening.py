@@ -15,7 +15,7 @@ from edgec.targets.tvm.regions.expression import packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules import conv_int8
-from edgec.targets.tvm.schedules.conv import unflatten
+from edgec.targets.tvm.schedules.conv import schedule_pad, unflatten
 from edgec.targets.tvm.schedules.conv_int8 import Epilogue, store_tile, vectorize_tile
 from edgec.targets.tvm.schedules.conv_int8_plan import int8_shape
 from edgec.targets.tvm.schedules.conv_plan import (
@@ -164,11 +164,6 @@ def schedule(sch: Schedule, choice: ConvPlan, *, whole: bool) -> tuple[Any, Any]
         sch.unroll(loop)
     vectorize_tile(sch, sch.decompose_reduction(conv, groups), 3)
     if pad is not None:
-        if choice.rows is not None:
-            sch.compute_at(pad, task, preserve_unit_loops=True)
-        loops = sch.get_loops(pad)
-        sch.vectorize(loops[-1])
-        if choice.rows is None:
-            sch.parallel(sch.fuse(*loops[: len(loops) - 2]))
+        schedule_pad(sch, pad, task if choice.rows is not None else None)
     vectorize_tile(sch, sch.decompose_reduction(part, rc), 4)
     return wp, four

@@ -71,7 +71,7 @@ def _vnni_channels(block: int) -> str:
                 W.vload([0, 0], f"int8x{4 * block}"),
             )
 
-    return _register(f"edgec_vnni_channels_{block}", description, implementation)
+    return register(f"edgec_vnni_channels_{block}", description, implementation)
 
 
 @cache
@@ -106,7 +106,7 @@ def _sdot_channels(stride: int) -> str:
             C[2, T.ramp(T.int32(0), 1, 4)] = dot(C.vload([2, 0], "int32x4"), pixel(A, 2), W.vload([0, 0], "int8x16"))
             C[3, T.ramp(T.int32(0), 1, 4)] = dot(C.vload([3, 0], "int32x4"), pixel(A, 3), W.vload([0, 0], "int8x16"))
 
-    return _register(f"edgec_sdot_channels_{stride}", description, implementation)
+    return register(f"edgec_sdot_channels_{stride}", description, implementation)
 
 
 def _pixel_of(stride: int) -> Callable[[Any, int], Any]:
@@ -156,7 +156,7 @@ def _taps(neon: bool, block: int) -> str:
                 W.vload([0, 0], f"int8x{4 * block}"),
             )
 
-    return _register(f"edgec_{'sdot' if neon else 'vnni'}_taps_{block}", description, implementation)
+    return register(f"edgec_{'sdot' if neon else 'vnni'}_taps_{block}", description, implementation)
 
 
 def _dot(instruction: str, block: int) -> Callable[[Any, Any, Any], Any]:
@@ -172,6 +172,7 @@ def _dot(instruction: str, block: int) -> Callable[[Any, Any, Any], Any]:
     return dot
 
 
-def _register(name: str, description: Any, implementation: Any) -> str:
+def register(name: str, description: Any, implementation: Any) -> str:
+    """Register an intrinsic by what it computes and how; return its name."""
     TensorIntrin.register(name, description, implementation, override=True)
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -111,17 +112,27 @@ def conv_tile(
     waste; with `exact` only pixel counts that divide are looked at (where reading past the row is not possible).
     `work[v - 1]` is the relative work of tiles of v vectors, for grouped convolutions.
     """
-    best: tuple[float, int, ConvTile] | None = None
-    for vectors in range(1, min(blocks, MAX_VECTORS) + 1):
-        for pixels in range(1, min(width, MAX_ACCUMULATORS) + 1):
-            if (exact and width % pixels) or not fits_registers(vectors, pixels, model):
-                continue
-            waste = ceil_div(width, pixels) * pixels / width * ceil_div(blocks, vectors) * vectors / blocks
-            cost = round(tile_cost(vectors, pixels, block, model) * waste * work[vectors - 1], 4)
-            key = (cost, -vectors * pixels, ConvTile(vectors, pixels))
-            if best is None or key[:2] < best[:2]:
-                best = key
-    return ConvTile(1, 1) if best is None else best[2]
+    fitting = (
+        ConvTile(vectors, pixels)
+        for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
+        for pixels in range(1, min(width, MAX_ACCUMULATORS) + 1)
+        if not (exact and width % pixels) and fits_registers(vectors, pixels, model)
+    )
+
+    def cost(tile: ConvTile) -> float:
+        return tile_cost(tile.vectors, tile.pixels, block, model) * work[tile.vectors - 1]
+
+    return cheapest(fitting, blocks, width, cost) or ConvTile(1, 1)
+
+
+def cheapest(tiles: Iterable[ConvTile], blocks: int, width: int, cost: Callable[[ConvTile], float]) -> ConvTile | None:
+    """Return the tile of the least `cost`, waste in a plane of `blocks` x `width` included; the larger of equals."""
+
+    def with_waste(tile: ConvTile) -> tuple[float, int]:
+        columns, vectors = ceil_div(width, tile.pixels) * tile.pixels, ceil_div(blocks, tile.vectors) * tile.vectors
+        return round(cost(tile) * (columns / width * vectors / blocks), 4), -tile.vectors * tile.pixels
+
+    return min(tiles, key=with_waste, default=None)
 
 
 @cache

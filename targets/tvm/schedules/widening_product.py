@@ -11,8 +11,9 @@ from functools import cache
 from typing import Any
 
 from tvm import tirx
-from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812 (the name its parser expects)
+
+from edgec.targets.tvm.schedules.dot_product import register
 
 SMULL, SADDLP, ADDP = (f"llvm.aarch64.neon.{name}" for name in ("smull.v8i16", "saddlp.v4i32.v8i16", "addp.v4i32"))
 PIXELS, QUAD, HALVES = 4, 4, 2
@@ -89,7 +90,7 @@ def products(quads: int, stride: int) -> str:
             C[0, T.ramp(T.int32(0), 1, 4)] = C.vload([0, 0], "int32x4") + half(A, W, 0)
             C[2, T.ramp(T.int32(0), 1, 4)] = C.vload([2, 0], "int32x4") + half(A, W, 1)
 
-    return _register(f"edgec_smull_{quads}_{stride}", single if quads == 1 else description, implementation)
+    return register(f"edgec_smull_{quads}_{stride}", single if quads == 1 else description, implementation)
 
 
 @cache
@@ -129,9 +130,4 @@ def gather() -> str:
             C[2, T.ramp(T.int32(0), 1, 4)] = C.vload([2, 0], "int32x4") + pixel(A, 2)
             C[3, T.ramp(T.int32(0), 1, 4)] = C.vload([3, 0], "int32x4") + pixel(A, 3)
 
-    return _register("edgec_gather", description, implementation)
-
-
-def _register(name: str, description: Any, implementation: Any) -> str:
-    TensorIntrin.register(name, description, implementation, override=True)
-    return name
+    return register("edgec_gather", description, implementation)
