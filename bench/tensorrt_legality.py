@@ -15,10 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import onnx
 import onnx_ir as ir
-from onnx.backend.test.case.node import collect_testcases
 
 from edgec.errors import EdgecError
 from edgec.model.load import load
@@ -33,6 +30,7 @@ from edgec.targets.tensorrt.limits import Limits, known_limits
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.architectures import ARCHITECTURES
+from tests.support.conformance import static_models
 from tests.support.real_models import REAL_MODELS
 
 LIMITS = known_limits()
@@ -67,26 +65,8 @@ def networks() -> Iterator[tuple[str, ir.Model]]:
 
 def operators() -> Iterator[tuple[str, ir.Model]]:
     """Yield `operator/test` and its model."""
-    for case in collect_testcases(None):
-        if case.model is None or case.name.endswith("_expanded"):
-            continue
-        arrays = case.data_sets[0][0]
-        if not all(isinstance(array, np.ndarray) for array in arrays):
-            continue
-        proto = onnx.ModelProto()
-        proto.CopyFrom(case.model)
-        fixed = {value.name: array for value, array in zip(proto.graph.input, arrays, strict=True) if array.ndim < 2}
-        if proto.graph.input:
-            fixed.pop(proto.graph.input[0].name, None)
-        for index in reversed(range(len(proto.graph.input))):
-            if (name := proto.graph.input[index].name) in fixed:
-                proto.graph.initializer.append(onnx.numpy_helper.from_array(fixed[name], name))
-                del proto.graph.input[index]
-        try:
-            model = fix_shapes(load(proto).model, {})
-        except EdgecError:
-            continue  # strings, sequences, sizes that depend on the data
-        yield f"{proto.graph.node[0].op_type}/{case.name}", model
+    for case, model in static_models():
+        yield f"{case.model.graph.node[0].op_type}/{case.name}", model
 
 
 def verdicts(model: ir.Model) -> list[str]:

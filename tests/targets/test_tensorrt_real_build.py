@@ -13,17 +13,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx.backend.test.case.node import collect_testcases
 
 import edgec
-from edgec.errors import EdgecError
-from edgec.model.load import load
 from edgec.model.serialize import save
-from edgec.model.shapes import fix_shapes
 from edgec.targets.tensorrt.check import refusals
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import Limits, limits_for
 from tests.support import tensorrt_cpu
+from tests.support.conformance import static_models
 from tests.support.models import model
 from tests.support.real_models import HUNDREDS_OF_MEGABYTES, REAL_MODELS
 from tests.support.tensorrt_board import (
@@ -59,26 +56,13 @@ def build_all(paths: list[Path]) -> dict[str, dict[str, Any]]:
 
 def conformance_models(limits: Limits, folder: Path) -> list[Path]:
     """Save ONNX's own test models of the operators with rules, legalized; small inputs, such as axes, made constant."""
-    paths = []
-    for case in collect_testcases(None):
+
+    def has_rules(case: Any) -> bool:
         name = case.name.removeprefix("test_")
-        if case.model is None or not name.startswith(OPERATORS) or name.endswith("_expanded") or name in NOT_OURS:
-            continue
-        arrays = case.data_sets[0][0]
-        if not all(isinstance(array, np.ndarray) for array in arrays):
-            continue
-        proto = onnx.ModelProto()
-        proto.CopyFrom(case.model)
-        fixed = {value.name: array for value, array in zip(proto.graph.input, arrays, strict=True) if array.ndim < 2}
-        fixed.pop(proto.graph.input[0].name, None)
-        for index in reversed(range(len(proto.graph.input))):
-            if (value_name := proto.graph.input[index].name) in fixed:
-                proto.graph.initializer.append(onnx.numpy_helper.from_array(fixed[value_name], value_name))
-                del proto.graph.input[index]
-        try:
-            network = fix_shapes(load(proto).model, {})
-        except EdgecError:
-            continue
+        return name.startswith(OPERATORS) and name not in NOT_OURS
+
+    paths = []
+    for case, network in static_models(has_rules):
         legalize(network, limits)
         if not refusals(network, limits):
             paths.append(folder / f"{case.name}.onnx")

@@ -93,7 +93,7 @@ def shape_with(node: Node, weights: tuple[int, ...], *, packed_input: bool) -> C
         out=weights[0],
         out_height=node.shape[2],
         out_width=node.shape[3],
-        kernel=weights[2:],
+        kernel=(weights[2], weights[3]),
         strides=tuple(facts["strides"]),
         dilation=tuple(facts["dilation"]),
         padding=tuple(facts["padding"]),
