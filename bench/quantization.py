@@ -1,17 +1,20 @@
 """Accuracy of quantized networks, ours and others', on the same pictures: prints the tables of docs/quantization.md.
 
-`python bench/quantization.py [TASK ...] [--peers PYTHON] [--bits 8 4] [--calibration 128] [--test 500]`
-PYTHON is an interpreter that has nncf, onnxruntime and aimet-onnx.
+`python bench/quantization.py [TASK ...] [--peers PYTHON] [--only ROW ...] [--calibration 128] [--test 500]`
+PYTHON is an interpreter that has nncf, onnxruntime and aimet-onnx. Rows are appended to a file of results as they are
+measured; what it holds already is not measured again. `--print` prints its tables and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,86 +24,100 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from quantization_tasks import TASKS, Task
 
+from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.detections import DetectionDecoder
-from edgec.data.labels import Boxes, ClassLabel, Label, Text
+from edgec.data.labels import Boxes, ClassLabel, Text
+from edgec.data.metrics.base import MetricResult
 from edgec.data.samples import Sample
 from edgec.model.serialize import save
 from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.session import Reference
 
 Outputs = Mapping[str, Any]
-PEERS = ("nncf", "nncf-full", "ort-minmax-macs", "ort-entropy-macs", "ort-percentile-macs", "aimet")
+Row = dict[str, Any]
+Maker = Callable[[Path], None]
+RESULTS = Path(__file__).parents[1] / "build" / "quantization.jsonl"
+W4 = {"weight_bits": 4, "activations": False}
 OURS: dict[str, dict[str, Any]] = {
     "edgec": {},
-    "edgec minmax": {"calibrator": "minmax"},
-    "edgec minmax, no repair": {"calibrator": "minmax", "repair": False},
     "edgec fixed-point": {"calibrator": "fixed-point"},
-    "edgec fixed-point, no repair": {"calibrator": "fixed-point", "repair": False},
+    "edgec fixed-point, nearest, no equalization": {"calibrator": "fixed-point", "repair": False, "equalize": False},
+    "edgec W4": W4,
     "edgec W4A8": {"weight_bits": 4},
-    "edgec W4": {"weight_bits": 4, "activations": False},
-    "edgec W4, nearest": {"weight_bits": 4, "activations": False, "repair": False},
-    "edgec W3": {"weight_bits": 3, "activations": False},
-    "edgec W2": {"weight_bits": 2, "activations": False},
+    "edgec W4, nearest": {**W4, "repair": False},
+    "edgec W3": {**W4, "weight_bits": 3},
+    "edgec W2": {**W4, "weight_bits": 2},
+    "edgec kmeans 4": {**W4, "codec": "kmeans"},
+    "edgec kmeans 3": {**W4, "codec": "kmeans", "weight_bits": 3},
+    "edgec kmeans 2": {**W4, "codec": "kmeans", "weight_bits": 2},
+    "edgec log2 4": {**W4, "codec": "log2"},
+    "edgec binary": {**W4, "codec": "binary", "weight_bits": 1},
 }
+PEERS = ("nncf", "nncf-full", "ort-minmax", "ort-entropy", "ort-percentile", "aimet")
+SURE = 0.3
+"""Score from which a box of the float network counts as its answer."""
 
 
 def main() -> None:
-    """Print a table for each task, a row as soon as it is measured."""
+    """Measure the rows that are missing, then print a table for each task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--peers", help="Python interpreter with the peers; default: none are run")
-    parser.add_argument("--only", nargs="*", help="rows to measure")
+    parser.add_argument("--only", nargs="*", help="rows to measure; default: all")
     parser.add_argument("--calibration", type=int, default=128)
     parser.add_argument("--test", type=int, default=500)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--print", action="store_true", help="print the tables of all results, measure nothing")
     options = parser.parse_args()
-    for name in options.tasks:
-        table(name, options)
+    if not options.print:
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        for name in options.tasks:
+            measure(name, options)
+    tables(read(options.results), options.tasks)
 
 
-def table(name: str, options: argparse.Namespace) -> None:
-    task = TASKS[name]
-    test = list(task.samples("test", options.test))
-    original = task.load()
-    run = Reference(original, threads=options.threads, optimize=True).run
-    expected = [run(sample.inputs) for sample in test]
-    agreed = relabelled(task, test, expected)
-    print(f"\n### {name}: {options.calibration} calibration, {options.test} test pictures\n", flush=True)
-    print("| | metric | agreement | MB | s |\n| --- | --- | --- | --- | --- |", flush=True)
-    print(row("float", score(task, test, expected), 1.0, task.path.stat().st_size, 0.0), flush=True)
+def read(results: Path) -> list[Row]:
+    """Return all rows of the file, the last of each kind."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return list({key(row): row for row in map(json.loads, lines)}.values())
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    return row["task"], row["row"], row["calibration"], row["test"]
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """Append the rows of a task that are not in the file."""
+    task, common = TASKS[name], {"task": name, "calibration": options.calibration, "test": options.test}
+    done = {key(row) for row in read(options.results)}
     with tempfile.TemporaryDirectory() as folder:
-        makers: dict[str, Callable[[Path], None]] = {}
-        for variant, settings in OURS.items():
-            makers[variant] = ours(task, settings, options)
+        makers: dict[str, Maker] = {"float": lambda path: save(task.load(), path)}
+        makers |= {variant: ours(task, settings, options) for variant, settings in OURS.items()}
         if options.peers:
-            for peer in PEERS:
-                makers[peer] = theirs(task, peer, Path(folder), options)
-        for variant, make in makers.items():
-            if options.only and variant not in options.only:
-                continue
+            makers |= {peer: theirs(task, peer, Path(folder), options) for peer in PEERS}
+        chosen = {variant: {**common, "row": variant} for variant in options.only or makers}
+        left = {variant: row for variant, row in chosen.items() if key(row) not in done}
+        if not left:
+            return
+        test = list(task.samples("test", options.test))
+        agreed = relabelled(task, test, Reference(task.load(), threads=options.threads, optimize=True))
+        for variant, row in left.items():
             path, start = Path(folder) / "quantized.onnx", time.perf_counter()
             try:
-                make(path)
+                makers[variant](path)
             except subprocess.CalledProcessError as error:
-                last = (error.stderr or "").strip().splitlines()[-1:] or ["?"]
-                print(f"| {variant} | failed: {last[0][:100]} | | | |", flush=True)
-                continue
-            seconds = time.perf_counter() - start
-            result = Reference(path.read_bytes(), threads=options.threads, optimize=True).run
-            got = [result(sample.inputs) for sample in test]
-            print(
-                row(
-                    variant,
-                    score(task, test, got),
-                    score(task, agreed, got, agreement=True),
-                    path.stat().st_size,
-                    seconds,
-                ),
-                flush=True,
-            )
+                row["failure"] = ((error.stderr or "").strip().splitlines()[-1:] or ["?"])[0]
+            else:
+                row.update({"s": time.perf_counter() - start, "MB": path.stat().st_size / 1e6})
+                made = Reference(path.read_bytes(), threads=options.threads, optimize=True)
+                row.update(judged(task, test, agreed, made))
+            with options.results.open("a") as file:
+                print(json.dumps(row), file=file, flush=True)
+            print(json.dumps(row), flush=True)
 
 
-def ours(task: Task, settings: dict[str, Any], options: argparse.Namespace) -> Callable[[Path], None]:
+def ours(task: Task, settings: dict[str, Any], options: argparse.Namespace) -> Maker:
     def make(path: Path) -> None:
         samples = task.samples("calibration", options.calibration)
         result = quantize_model(task.canonical(), samples, QuantizeSettings(**settings), threads=options.threads)
@@ -109,7 +126,7 @@ def ours(task: Task, settings: dict[str, Any], options: argparse.Namespace) -> C
     return make
 
 
-def theirs(task: Task, peer: str, folder: Path, options: argparse.Namespace) -> Callable[[Path], None]:
+def theirs(task: Task, peer: str, folder: Path, options: argparse.Namespace) -> Maker:
     def make(path: Path) -> None:
         data, model = folder / "calibration.npz", folder / "float.onnx"
         if not data.exists():
@@ -118,41 +135,66 @@ def theirs(task: Task, peer: str, folder: Path, options: argparse.Namespace) -> 
             save(task.load(), model)
         script = Path(__file__).with_name("quantization_peers.py")
         command = [options.peers, str(script), peer, str(model), str(data), str(path)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+        subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
 
     return make
 
 
-def score(task: Task, samples: list[Sample], outputs: list[Outputs], *, agreement: bool = False) -> float:
-    """Return exact match for texts, top-1, or average precision; against other labels, the agreement."""
+def judged(task: Task, test: list[Sample], agreed: list[Sample], network: Reference) -> Row:
+    """Return the metric against the labels and, as agreement, against what the float network finds."""
     boxes = {"map": "map50"}
-    metric = replace(task, metric=boxes.get(task.metric, task.metric)).make() if agreement else task.make()
-    for sample, each in zip(samples, outputs, strict=True):
-        metric.update(each, sample)
-    result = metric.result()
+    own, same = task.make(), replace(task, metric=boxes.get(task.metric, task.metric)).make()
+    for sample, expected in zip(test, agreed, strict=True):
+        outputs = network.run(sample.inputs)
+        own.update(outputs, sample)
+        same.update(outputs, expected)
+    result = own.result()
+    row = {"metric": _first(result), "agreement": _first(same.result())}
+    similarity = result.details.get("edit-distance")
+    return row if similarity is None else {**row, "similarity": float(similarity)}
+
+
+def _first(result: MetricResult) -> float:
+    """Return exact match for texts; else the metric itself."""
     return float(result.details.get("exact-match", result.value))
 
 
-def relabelled(task: Task, samples: list[Sample], outputs: list[Outputs]) -> list[Sample]:
-    """Return the samples with what the float model finds as their labels."""
+def relabelled(task: Task, samples: Iterable[Sample], network: Reference) -> list[Sample]:
+    """Return the samples with what the float network finds as their labels."""
     decoder = task.read()
-    result = []
-    for sample, each in zip(samples, outputs, strict=True):
-        label: Label
-        if isinstance(decoder, DetectionDecoder):
-            found = decoder(each, sample)
-            sure = found.scores >= 0.3
-            label = Boxes.of(found.boxes[sure], found.labels[sure])
-        elif decoder is not None:
-            label = Text(decoder(each, sample))
-        else:
-            label = ClassLabel(int(next(iter(each.values())).argmax()))
-        result.append(replace(sample, label=label))
-    return result
+    return [replace(sample, label=_found(decoder, network.run(sample.inputs), sample)) for sample in samples]
 
 
-def row(name: str, metric: float, agreement: float, size: int, seconds: float) -> str:
-    return f"| {name} | {metric:.3f} | {agreement:.3f} | {size / 1e6:.2f} | {seconds:.0f} |"
+def _found(decoder: Decoder | None, outputs: Outputs, sample: Sample) -> Boxes | Text | ClassLabel:
+    if decoder is None:
+        return ClassLabel(int(next(iter(outputs.values())).argmax()))
+    if not isinstance(decoder, DetectionDecoder):
+        return Text(decoder(outputs, sample))
+    found = decoder(outputs, sample)
+    sure = found.scores >= SURE
+    return Boxes.of(found.boxes[sure], found.labels[sure])
+
+
+def tables(rows: Iterable[Row], tasks: Iterable[str]) -> None:
+    """Print a table for each task, its rows in the order of `OURS` and `PEERS`."""
+    order = ["float", *OURS, *PEERS]
+    for task in tasks:
+        found = sorted((row for row in rows if row["task"] == task), key=lambda row: order.index(row["row"]))
+        if not found:
+            continue
+        texts = any("similarity" in row for row in found)
+        heads = ["", "metric", *(["edit similarity"] if texts else []), "agreement", "MB", "s", "pictures"]
+        print(f"\n### {task}\n\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+        for row in found:
+            cells = [row["row"], *(_figures(row, texts) if "metric" in row else [f"failed: {row['failure'][:100]}"])]
+            cells += [""] * (len(heads) - 1 - len(cells))
+            print(f"| {' | '.join(cells)} | {row['calibration']} / {row['test']} |")
+
+
+def _figures(row: Row, texts: bool) -> list[str]:
+    middle = [f"{row['similarity']:.3f}"] if texts else []
+    return [f"{row['metric']:.3f}", *middle, f"{row['agreement']:.3f}", f"{row['MB']:.2f}", f"{row['s']:.0f}"]
 
 
 if __name__ == "__main__":

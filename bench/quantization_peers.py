@@ -15,6 +15,8 @@ import onnx
 
 OPSET = 18
 MAC_LAYERS = ["Conv", "Gemm", "MatMul"]
+AT_ONCE = 8
+"""Samples whose activations ONNX Runtime's calibration holds together; their number is a multiple of it."""
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def nncf(variant: str, model: str, name: str, samples: np.ndarray, output: str) 
 
 
 def onnxruntime(variant: str, model: str, name: str, samples: np.ndarray, output: str) -> None:
-    """Static QDQ quantization, u8s8, per channel; everything it can or, as `-macs`, the MAC layers alone."""
+    """Static QDQ quantization of the MAC layers, u8s8, per channel; the data goes in a few samples at a time."""
     from onnxruntime import quantization as library  # noqa: PLC0415
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
 
@@ -47,21 +49,26 @@ def onnxruntime(variant: str, model: str, name: str, samples: np.ndarray, output
         def __init__(self) -> None:
             self._left = iter(samples)
 
+        def __len__(self) -> int:
+            return len(samples)
+
+        def set_range(self, start_index: int, end_index: int) -> None:
+            self._left = iter(samples[start_index:end_index])
+
         def get_next(self) -> Any:
             sample = next(self._left, None)
             return None if sample is None else {name: sample[None]}
 
-    method, _, which = variant.partition("-")
     with tempfile.TemporaryDirectory() as folder:
         newer, prepared = str(Path(folder) / "newer.onnx"), str(Path(folder) / "prepared.onnx")
         onnx.save(onnx.version_converter.convert_version(onnx.load(model), OPSET), newer)
-        quant_pre_process(newer, prepared)
+        quant_pre_process(newer, prepared, skip_symbolic_shape=True)  # shapes are fixed, ONNX finds them
         library.quantize_static(
             prepared,
             output,
             Reader(),
             quant_format=library.QuantFormat.QDQ,
-            op_types_to_quantize=MAC_LAYERS if which == "macs" else None,
+            op_types_to_quantize=MAC_LAYERS,
             per_channel=True,
             activation_type=library.QuantType.QUInt8,
             weight_type=library.QuantType.QInt8,
@@ -69,7 +76,8 @@ def onnxruntime(variant: str, model: str, name: str, samples: np.ndarray, output
                 "minmax": library.CalibrationMethod.MinMax,
                 "entropy": library.CalibrationMethod.Entropy,
                 "percentile": library.CalibrationMethod.Percentile,
-            }[method],
+            }[variant],
+            extra_options={"CalibStridedMinMax": AT_ONCE},
         )
 
 

@@ -101,10 +101,12 @@ def text_line(rng: np.random.Generator) -> tuple[Image.Image, Label]:
 
 
 def turned_line(rng: np.random.Generator) -> tuple[Image.Image, Label]:
-    """A line upright (0) or upside down (1)."""
+    """4 to 12 characters upright (0) or upside down (1), half of them blurred."""
     words, turned = text(rng), int(rng.integers(2))
-    start = int(rng.integers(max(1, len(words) - 5)))
-    picture = blurred(rng, line(rng, words[start : start + int(rng.integers(2, 6))].strip() or "Aa"))
+    start = int(rng.integers(max(1, len(words) - 12)))
+    picture = line(rng, words[start : start + int(rng.integers(4, 13))].strip() or "Aa")
+    if rng.integers(2):
+        picture = blurred(rng, picture)
     return picture.rotate(180 * turned, expand=True), ClassLabel(turned)
 
 
