@@ -13,12 +13,14 @@ from typing import Any
 
 import tvm
 from tvm import relax, tirx
+from tvm.ir.instrument import pass_instrument
 
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target
 from edgec.targets.tvm.executable import memory_planned
 from edgec.targets.tvm.memory import allocated
 from edgec.targets.tvm.offsets import PIPELINE
+from edgec.targets.tvm.schedules.kernel import SIMPLIFIED
 
 PARTS = 8
 """Object files the kernels are spread over: a constant, so that every machine makes the same ones."""
@@ -27,9 +29,23 @@ SMALLEST_PART = 4
 # LLVM finds common subexpressions anyway; TVM's search takes half the time of all its passes. The checks of every
 # kernel's arguments are more than half of the code, and none can fail: the executor checks the network's inputs.
 SETTINGS = {"tirx.disable_cse_tir": True, "tirx.disable_assert": True}
-SKIPPED = ["tirx.RemoveNoOp"]
-"""LLVM repeats it, and the code is the same. Not so the simplification beside it: without it the indices of grouped
-convolutions stay complicated, 15 % more instructions in shufflenet."""
+UNROLL = "tirx.UnrollLoop"
+REPEATED = {"tirx.StmtSimplify", "tirx.RemoveNoOp"}
+
+
+@pass_instrument
+class LeftToLlvm:
+    """Skips, after unrolling, what LLVM repeats, half of TVM's time; not where a kernel is marked with `SIMPLIFIED`."""
+
+    def __init__(self) -> None:
+        self._unrolled = False
+
+    def should_run(self, module: tvm.IRModule, info: tvm.transform.PassInfo) -> bool:
+        """Tell whether the pass runs; called by TVM before each."""
+        self._unrolled |= info.name == UNROLL
+        if not self._unrolled or info.name not in REPEATED:
+            return True
+        return any(SIMPLIFIED in (function.attrs or {}) for function in module.functions.values())
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,7 @@ def _compile_kernels(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Targ
 
     def compile_part(index: int) -> Path:
         path = folder / f"kernels{index}.o"
-        with tvm.transform.PassContext(opt_level=2, config=SETTINGS, disabled_pass=SKIPPED):
+        with tvm.transform.PassContext(opt_level=2, config=SETTINGS, instruments=[LeftToLlvm()]):
             library = tvm.tirx.build(tvm.IRModule(dict(parts[index])), target, pipeline=PIPELINE)
         library.write_to_file(str(path))
         return path

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tvm
-from tvm import relax
+from tvm import relax, tirx
 
 from edgec.targets.tvm.build import PARTS, SMALLEST_PART, build
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
+from edgec.targets.tvm.schedules.kernel import SIMPLIFIED
 from tests.support.lowered import HOST, MODEL, build_module
 
 
@@ -34,6 +35,17 @@ def test_kernels_are_spread_over_parts_of_a_least_size(layers: int, parts: int, 
     board = resolve(HOST)
     lowered = lower_with_report(chain(layers), MODEL, llvm_target(board))
     assert len(build(lowered.module, board, tmp_path).object_files) == min(PARTS, parts)
+
+
+@pytest.mark.parametrize(("groups", "simplified"), [(1, 0), (2, 1)])
+def test_tvm_simplifies_unrolled_loops_of_grouped_convolutions_only(groups: int, simplified: int) -> None:
+    def network(x: relax.Var, rng: np.random.Generator) -> relax.Expr:
+        weights = rng.standard_normal((32, 32 // groups, 1, 1)).astype("float32")
+        return relax.op.nn.conv2d(x, relax.const(weights), groups=groups)
+
+    lowered = lower_with_report(build_module(network, [(1, 32, 4, 4)]), MODEL, llvm_target(resolve(HOST)))
+    kernels = [function for function in lowered.module.functions.values() if isinstance(function, tirx.PrimFunc)]
+    assert sum(SIMPLIFIED in kernel.attrs for kernel in kernels) == simplified
 
 
 def folded(build: object) -> tuple[bool, list[str]]:

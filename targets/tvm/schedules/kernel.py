@@ -18,6 +18,8 @@ OPAQUE = 8
 """TVM's operator pattern that keeps its own fusion passes away from a function."""
 PACKED_RANK = 5
 """Axes of a packed tensor: N, C/b, H, W, b."""
+SIMPLIFIED = "edgec.simplified"
+"""Attribute of a function whose loops TVM has to simplify once they are unrolled; others are left to LLVM."""
 PARALLEL_THRESHOLD = 16384
 """Elements below which waking another thread costs more than it saves."""
 
