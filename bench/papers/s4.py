@@ -1,42 +1,141 @@
-"""S4, adaptive KL and a local search against trying everything: `python bench/papers/s4.py --samples 16 --test 200`.
+"""S4, adaptive KL and a local search against trying everything: `python bench/papers/s4.py --samples 64 --test 500`.
 
-PP-OCRv4 rec on rendered text lines, every scale a power of two. The first column of figures is the metric that was
-searched on, before the weights are refitted to the ranges found; evaluations are runs of the whole network over all
-samples that it was searched on.
+PP-OCRv4 rec on rendered text lines, every scale a power of two; the metric: 0.5 * exact match + 0.5 * edit similarity.
+Weights are refitted to float activations before the search, so that they do not speak for the ranges it starts from;
+the last column of the metric has them refitted once more, to the ranges found. Runs: of the whole network over all
+samples searched on, by MACs; both searches run only what lies behind the tensor. Rows are appended to a file of
+results as they are measured; what it holds already is not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS
-from refine import run
 
+from edgec.data.metrics.base import MetricContext
+from edgec.passes.quantize.equalize import apply_scales
+from edgec.passes.quantize.insert_pairs import QUANTIZED, insert_pairs
+from edgec.passes.quantize.judge import Judge
+from edgec.passes.quantize.placement import Placement, place
+from edgec.passes.quantize.quantize import QuantizeOptions, quantize
+from edgec.passes.quantize.refine import refine
+from edgec.passes.quantize.rest import Rest
+from edgec.passes.quantize.workflow import calibrate_model
+from edgec.quantization import CalibrationTable, Scheme, TensorRange
+
+POWER_OF_TWO = Scheme(kind="power-of-two")
+RESULTS = Path(__file__).parents[2] / "build" / "s4.jsonl"
+WAYS = (("kl", ""), ("adaptive-kl", ""), ("kl", "refine"), ("adaptive-kl", "refine"), ("adaptive-kl", "exhaustive"))
+POSITIONS = (-4, -3, -2, -1, 1, 2, 3)
+"""All other fraction lengths of 8 bits, from the middle."""
 PUBLISHED = """
 Published, licence plates, 20 convolution blocks, 1000 pictures: exhaustive search 95.88 % in 7 days; adaptive KL and
 the search by accuracy 95.34 % in 4 hours, by edit distance 95.88 % in 4 hours: 42 times faster at no loss."""
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure the rows that are missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument("--test", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--test", type=int, default=500)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    task = TASKS["rec"]
-    print("| | metric, searched on | metric, test | evaluations | s |\n| --- | --- | --- | --- | --- |")
-    for calibrator, search, everything in (
-        ("kl", False, False),
-        ("adaptive-kl", False, False),
-        ("kl", True, False),
-        ("adaptive-kl", True, False),
-        ("adaptive-kl", True, True),
-    ):
-        run(task, calibrator, options, search=search, exhaustively=everything)
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for calibrator, search in WAYS:
+        key = {"calibrator": calibrator, "search": search, "samples": options.samples, "test": options.test}
+        lines = options.results.read_text().splitlines() if options.results.exists() else []
+        found = next((row for row in map(json.loads, lines) if row.items() >= key.items()), None)
+        if found is None:
+            found = {**key, **run(calibrator, search, options.samples, options.test)}
+            with options.results.open("a") as file:
+                print(json.dumps(found), file=file)
+        rows.append(found)
+    print("| | metric, searched on | metric, test | metric, test, refitted | metrics | runs | s |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        name = f"{row['calibrator']}, {row['search']}" if row["search"] else row["calibrator"]
+        cost = f"{row['evaluations']} | {row['runs']:.1f} | {row['s']:.0f}" if row["search"] else "| |"
+        print(f"| {name} | {row['searched']:.4f} | {row['tested']:.4f} | {row['refitted']:.4f} | {cost} |")
     print(PUBLISHED)
+
+
+def run(calibrator: str, search: str, samples: int, test: int) -> dict[str, float]:
+    """Calibrate, search if asked to, and judge."""
+    task = TASKS["rec"]
+    original, data = task.canonical(), task.samples("calibration", samples)
+    table = calibrate_model(original, data, calibrator=calibrator, scheme=POWER_OF_TWO, threads=1)
+    model = apply_scales(original, table.equalized)
+    feeds = [sample.inputs for sample in data]
+    placement = place(model)
+    changed = quantize(model, table, feeds, QuantizeOptions(activations=False), threads=1).simulated
+    insert_pairs(changed, placement, table)
+    context = MetricContext(task.read())
+    judge = Judge(model, data, task.metric, context, threads=1)
+    start, evaluations, runs = time.perf_counter(), 0, 0.0
+    if search == "refine":
+        refined = refine(changed, placement, table, judge, threads=1)
+        table, evaluations, runs = refined.table, refined.evaluations, refined.work
+    elif search == "exhaustive":
+        table, rest = exhaustive(changed, placement, table, judge)
+        evaluations, runs = rest.evaluations, rest.work
+    seconds = time.perf_counter() - start
+    refitted = quantize(model, table, feeds, QuantizeOptions(), threads=1).simulated
+    unseen = Judge(model, task.samples("test", test), task.metric, context, threads=1)
+    return {
+        "searched": judge.run(changed)[0].value,
+        "tested": unseen.run(changed)[0].value,
+        "refitted": unseen.run(refitted)[0].value,
+        "evaluations": evaluations,
+        "runs": runs,
+        "s": seconds,
+    }
+
+
+def exhaustive(
+    model: ir.Model, placement: Placement, table: CalibrationTable, judge: Judge
+) -> tuple[CalibrationTable, Rest]:
+    """Try all fraction lengths of each tensor in turn by the metric over all samples; keep the best, in `model` too."""
+    pairs = {node.name: node for node in model.graph if node.op_type == "QuantizeLinear"}
+    order = {node: place for place, node in enumerate(model.graph)}
+    groups = [{name: pairs[name + QUANTIZED] for name in group} for group in placement.members()]
+    groups.sort(key=lambda group: min(order[node] for node in group.values()))
+    rest = Rest(model, judge, threads=1)
+    best = judge.run(model)[0]
+    for group in groups:
+        low = min(table.tensors[name].low for name in group)
+        high = max(table.tensors[name].high for name in group)
+        constants = [value for node in group.values() for value in node.inputs[1:3]]
+        rest.cut(min(group.values(), key=order.__getitem__), constants)
+        kept = 0
+        for position in POSITIONS:
+            result = rest.judge(_constants(group.values(), low * 2.0**position, high * 2.0**position))
+            if result.loss_against(best) < 0:
+                kept, best = position, result
+        low, high = low * 2.0**kept, high * 2.0**kept
+        for name, array in _constants(group.values(), low, high).items():
+            model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+        table = table.with_ranges({name: TensorRange(low=low, high=high) for name in group})
+    return table.filled(), rest
+
+
+def _constants(nodes: Any, low: float, high: float) -> dict[str, Any]:
+    params = POWER_OF_TWO.params(low, high)
+    result: dict[str, Any] = {}
+    for node in nodes:
+        result[node.inputs[1].name] = np.array(params.scale[0], np.float32)
+        result[node.inputs[2].name] = np.array(params.zero_point, params.dtype)
+    return result
 
 
 if __name__ == "__main__":

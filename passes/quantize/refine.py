@@ -11,17 +11,17 @@ import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
 from edgec.passes.quantize.insert_pairs import QUANTIZED
-from edgec.passes.quantize.judge import Judge, Progress
+from edgec.passes.quantize.judge import Judge, Outputs, Progress
 from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.rest import Rest
 from edgec.quantization import CalibrationTable, QuantParams, TensorRange
 
 Array = np.ndarray[Any, Any]
 
-SCREEN = 8
-"""Samples on which a move is tried before the metric is asked."""
+SCREENS = (2, 8)
+"""Samples on which a move is tried before the metric is asked: most are seen to be bad on very few."""
 PAYS = 0.01
-"""Share of the outputs' error that a move has to gain there."""
+"""Share of the outputs' error that a move has to gain on each of these."""
 FINE_STEP = 2**0.25
 """Factor between two positions of a range whose scale need not be a power of two."""
 MOST_POSITIONS = 7
@@ -59,9 +59,10 @@ def refine(
     """Move ranges one tensor after the other, in the order of the graph.
 
     Each is halved and doubled (its fraction length moved by one; by a fourth of that where scales are no powers of
-    two), on a few samples: where neither lowers the error of the outputs against the float network's, the tensor is
-    left alone. Else the metric decides over all samples, and the search goes on in that direction as long as the error
-    falls and the metric does not get worse. Only what lies behind the tensor is run again.
+    two), on very few samples, then on a few: where neither lowers the error of the outputs against the float
+    network's, the tensor is left alone. Else the metric decides over all samples, and the search goes on in that
+    direction as long as the error falls and the metric does not get worse. Only what lies behind the tensor is run
+    again.
 
     Args:
         quantized: With pairs on its activations, as `quantize` made it from `table`; its scales are altered in place.
@@ -77,7 +78,7 @@ def refine(
     groups.sort(key=lambda nodes: min(order[node] for node in nodes))
     names = {node: (name or "").removesuffix(QUANTIZED) for name, node in pairs.items()}
     before, outputs = judge.run(quantized)
-    state = _State(before, judge.error(outputs[:SCREEN]))
+    state = _State(before, tuple(judge.error(outputs[:count]) for count in SCREENS))
     rest = Rest(quantized, judge, threads=threads)
     for nodes in groups:
         members = [names[node] for node in nodes]
@@ -110,7 +111,7 @@ class _State:
     """Where the search is: the metric over all samples, and the error of the outputs over the first ones."""
 
     metric: MetricResult
-    error: float
+    errors: tuple[float, ...]
 
 
 def _search(
@@ -127,21 +128,32 @@ def _search(
     def constants(position: int) -> Mapping[str, Array]:
         return _constants(nodes, table.scheme.params(whole.low * step**position, whole.high * step**position))
 
-    def screened(position: int) -> float:
-        return judge.error(rest.outputs(constants(position), SCREEN))
+    def screened(position: int) -> tuple[float, ...] | None:
+        """Return the errors over the first samples; None as soon as they gain too little."""
+        outputs: list[Outputs] = []
+        errors: list[float] = []
+        for count, before in zip(SCREENS, state.errors, strict=True):
+            outputs += rest.outputs(constants(position), len(outputs), count)
+            errors.append(judge.error(outputs))
+            if errors[-1] >= (1 - PAYS) * before:
+                return None
+        return tuple(errors)
 
-    tried = {position: screened(position) for position in (-1, 1)}
-    direction = min(tried, key=tried.__getitem__)
-    position, error, kept = direction, tried[direction], 0
-    while error < (1 - PAYS) * state.error:
+    tried = {position: errors for position in (-1, 1) if (errors := screened(position)) is not None}
+    if not tried:
+        return 1.0, state
+    direction = min(tried, key=lambda position: tried[position][-1])
+    position, kept = direction, 0
+    errors: tuple[float, ...] | None = tried[direction]
+    while errors is not None:
         metric = rest.judge(constants(position))
         if metric.loss_against(state.metric) > 0:
             break
-        kept, state = position, _State(metric, error)
+        kept, state = position, _State(metric, errors)
         if abs(position) == MOST_POSITIONS:
             break
         position += direction
-        error = screened(position)
+        errors = screened(position)
     return step**kept, state
 
 

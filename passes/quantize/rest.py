@@ -72,13 +72,13 @@ class Rest:
         self.evaluations += 1
         return self._judge.of(self.outputs(constants))
 
-    def outputs(self, constants: Mapping[str, Array], count: int | None = None) -> list[Outputs]:
-        """Return the outputs for the first `count` samples (None: for all) with these values of the constants."""
+    def outputs(self, constants: Mapping[str, Array], start: int = 0, stop: int | None = None) -> list[Outputs]:
+        """Return the outputs for samples [start, stop) (None: to the last) with these values of the constants."""
         if self._reference is None:
             raise ValueError("cut first")
         outputs: list[Outputs] = []
         total = len(self._judge.samples)
-        for number in range(total if count is None else min(count, total)):
+        for number in range(total)[start:stop]:
             feeds = {value.name or "": self._frontier.value(value, number) for value in self._live}
             early = {value.name or "": self._frontier.value(value, number) for value in self._done}
             outputs.append({**early, **self._reference.run({**feeds, **constants})})
