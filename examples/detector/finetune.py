@@ -1,4 +1,9 @@
-"""Train a pruned detector further and write it back: `python finetune.py pruned.onnx --output tuned.onnx`."""
+"""Train a pruned or a fixed-point detector further and write it back: `python finetune.py pruned.onnx`.
+
+With `--fixed-point BITS N_W N_X` it trains as it will run: weights clipped to +-2^N_W and rounded to BITS, what
+convolutions read likewise to +-2^N_X; gradients pass the rounding as if it were not there. Weights are written as they
+were trained, not rounded.
+"""
 
 import argparse
 from pathlib import Path
@@ -19,10 +24,12 @@ class OnnxNetwork(nn.Module):
 
     Args:
         graph: As `edgec prune` writes it: batch normalization is folded, so there is none to train.
+        fixed_point: Bits, and the exponents of two at which weights and the inputs of convolutions are clipped.
     """
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, fixed_point: tuple[int, int, int] | None = None) -> None:
         super().__init__()
+        self._fixed_point = fixed_point
         self._nodes = [(node, _attributes(node)) for node in graph.node]
         self._input = graph.input[0].name
         self._outputs = [output.name for output in graph.output]
@@ -41,6 +48,11 @@ class OnnxNetwork(nn.Module):
         values[self._input] = image
         for node, attributes in self._nodes:
             inputs = [values[name] if name else None for name in node.input]
+            if self._fixed_point is not None and node.op_type == WEIGHTED:
+                bits, n_w, n_x = self._fixed_point
+                with torch.no_grad():  # a weight that was outside has to learn again
+                    inputs[1].clamp_(-(2.0**n_w), 2.0**n_w - 2.0 ** (n_w + 1 - bits))
+                inputs[:2] = rounded(inputs[0], n_x, bits), rounded(inputs[1], n_w, bits)
             values[node.output[0]] = OPERATORS[node.op_type](inputs, attributes)
         return tuple(values[name] for name in self._outputs)
 
@@ -49,6 +61,16 @@ class OnnxNetwork(nn.Module):
         for tensor in graph.initializer:
             array = getattr(self, self._keys[tensor.name]).detach().numpy()
             tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def rounded(x: Tensor, n: int, bits: int) -> Tensor:
+    """Return x in `bits` bits, n of them before the binary point: q = round(x 2^k), k = bits - 1 - n.
+
+    Its gradient is that of clipping alone ("straight through", Bengio et al., 2013).
+    """
+    scale = 2.0 ** (bits - 1 - n)
+    clipped = torch.clamp(x, -(2.0**n), 2.0**n - 1 / scale)
+    return clipped + (torch.round(clipped * scale) / scale - clipped).detach()
 
 
 def _conv(inputs: list[Tensor | None], attributes: dict) -> Tensor:
@@ -95,7 +117,7 @@ def main() -> None:
     """Fine-tune, resuming from the checkpoint next to the output where there is one, and write the ONNX file."""
     options = _parse()
     model = onnx.load(options.model)
-    network = OnnxNetwork(model.graph)
+    network = OnnxNetwork(model.graph, options.fixed_point)
     samples = split("train", options.pictures, processes=options.threads)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -109,6 +131,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("model", type=Path, help="ONNX file that `edgec prune` wrote")
     parser.add_argument("--output", type=Path, default=Path("tuned.onnx"), help="ONNX file; a .pt lies next to it")
+    parser.add_argument("--fixed-point", type=int, nargs=3, metavar=("BITS", "N_W", "N_X"), help="train as that")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=32)
