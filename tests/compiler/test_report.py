@@ -21,21 +21,12 @@ from edgec.errors import BadArtefact
 from edgec.findings import FILE_NAME, Answer, Box, Curve, RangeHistogram
 from edgec.report import charts
 from edgec.report.page import render, write
+from tests.support.copy_board import copy_board
 from tests.support.models import model as parse
 from tests.support.models import random_weights, saved
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-BOARD = """
-name = "integers"
-title = "Board <script>alert(1)</script> & more"
-backend = "onnx-copy"
-triple = "x86_64-linux-gnu"
-cpu = "generic"
-cores = 1
-threads = 1
-memory_mib = 1024
-precisions = ["fp32", "int8"]
-"""
+TITLE = "Board <script>alert(1)</script> & more"
 CLASSIFIER = """
 net (float[1, 3, 16, 16] image) => (float[1, 4] scores)
 {
@@ -54,7 +45,7 @@ net (float[1, 3, 16, 16] image) => (float[1, 4] scores)
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
     """Return a network compressed on labelled pictures, so that every section of the page has something to show."""
     folder = tmp_path_factory.mktemp("report")
-    (folder / "board.toml").write_text(BOARD)
+    board = copy_board(folder / "board.toml", TITLE)
     weights = random_weights(0, wa=(16, 3, 3, 3), wc=(16, 16, 3, 3), wf=(16, 4))
     path = saved(parse(CLASSIFIER, weights, opset=18), folder / "net.onnx")
     rng = np.random.default_rng(0)
@@ -63,7 +54,7 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 24, 3), np.uint8)).save(place / f"{index}.png")
     made = edgec.compile(
-        path, target=str(folder / "board.toml"), output=folder / "out", data=str(folder / "pictures"),
+        path, target=board, output=folder / "out", data=str(folder / "pictures"),
         metric="top1", max_loss=0.5, precision="int8", prune={},
     )  # fmt: skip
     keep(made.folder, "verification", made.verify())
@@ -99,10 +90,9 @@ def test_it_says_what_was_measured(artefact: Artefact, page: Path) -> None:
 
 
 def test_an_artefact_that_was_not_compressed_has_a_report_too(artefact: Artefact, tmp_path: Path) -> None:
-    board = tmp_path / "board.toml"
-    board.write_text(BOARD)
+    board = copy_board(tmp_path / "board.toml", TITLE)
     source = saved(parse("n (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }", {}, opset=18), tmp_path / "n.onnx")
-    text = render(edgec.compile(source, target=str(board), output=tmp_path / "out"))
+    text = render(edgec.compile(source, target=board, output=tmp_path / "out"))
     assert re.findall(r'<section id="(\w+)">', text) == ["layers", "passes", "settings"]
 
 

@@ -27,20 +27,10 @@ from edgec.profile import Profile
 from edgec.pruning import PruneOptions, parse_pruning
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import pictures, small
+from tests.support.copy_board import copy_board
 from tests.support.models import saved
 
 DETECTOR = Path(__file__).parents[2] / "examples" / "detector"
-BOARD = """
-name = "integers"
-title = "ONNX Runtime"
-backend = "onnx-copy"
-triple = "x86_64-linux-gnu"
-cpu = "generic"
-cores = 1
-threads = 1
-memory_mib = 1024
-precisions = ["fp32", "int8"]
-"""
 RENDERED = """
 import sys
 sys.path.insert(0, {folder!r})
@@ -57,10 +47,8 @@ def unseen():
 @pytest.fixture
 def board(tmp_path: Path) -> str:
     """Return a board whose back end takes quantized networks and needs no compiler."""
-    path = tmp_path / "board.toml"
-    path.write_text(BOARD)
-    path.with_name("floats.toml").write_text(BOARD.replace(', "int8"', ""))
-    return str(path)
+    copy_board(tmp_path / "floats.toml", precisions=("fp32",))
+    return copy_board(tmp_path / "board.toml")
 
 
 @pytest.fixture
