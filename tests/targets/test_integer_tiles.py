@@ -51,7 +51,7 @@ def test_pointwise_convolutions_see_rows_as_one() -> None:
     for choice in (plan(POINTWISE, VNNI), plan(POINTWISE, A76), widening_plan(POINTWISE, A72)):
         assert choice.flat
         assert choice.columns >= 196
-    assert widening_plan(POINTWISE, A72).tile == ConvTile(1, 8)
+    assert widening_plan(POINTWISE, A72).tile == ConvTile(4, 2)
 
 
 def test_weights_lie_in_the_order_they_are_read() -> None:
@@ -61,9 +61,9 @@ def test_weights_lie_in_the_order_they_are_read() -> None:
     for k, c, r, s in np.ndindex(weights.shape):
         assert packed[0, 0, r, s, c // 4, k // 4, k % 4, c % 4] == weights[k, c, r, s]
     assert packed.astype(int).sum() == weights.astype(int).sum()
-    halves = pack_weights(weights, 2)
-    assert halves.shape == (2, 1, 2, 2, 4, 2, 4)
-    assert halves[1, 0, 1, 0, 0, 1, 1] == weights[4, 5, 1, 0]
+    halves = pack_weights(weights, quads=2, vectors=1)
+    assert halves.shape == (2, 1, 2, 2, 1, 2, 2, 2, 4)
+    assert halves[1, 0, 1, 0, 0, 0, 1, 0, 1] == weights[4, 5, 1, 0]
     taps = pack_taps(weights[:, :1], 4)
     assert taps.shape == (2, 2, 1, 4, 4)
     assert taps[1, 1, 0, 0].tolist() == [*weights[4, 0, 1], 0, 0]

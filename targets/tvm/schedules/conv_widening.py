@@ -15,7 +15,7 @@ from edgec.targets.tvm.regions.expression import packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules import conv_int8
-from edgec.targets.tvm.schedules.conv import schedule_pad, unflatten
+from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad, unflatten
 from edgec.targets.tvm.schedules.conv_int8 import Epilogue, store_tile, vectorize_tile
 from edgec.targets.tvm.schedules.conv_int8_plan import int8_shape
 from edgec.targets.tvm.schedules.conv_plan import (
@@ -25,16 +25,15 @@ from edgec.targets.tvm.schedules.conv_plan import (
     group_span,
     window_weights,
 )
-from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, padded_stage
-from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, task_rows
+from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, cheapest, divisors, task_rows
 from edgec.targets.tvm.schedules.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
 from edgec.targets.tvm.target_model import TargetModel
 
-TILES = {8: 0.25, 4: 0.33}
-"""Pixels of a tile of four output channels, with the instructions a multiply-accumulate takes in its inner loop.
-
-More pixels would leave no registers for operands and int16 products.
-"""
+MAX_TILE_VECTORS = 4
+"""With more, LLVM copies registers to and fro: 106 instructions for 5x2 instead of 73."""
+UNROLLED_SUMS = 24
+"""Sums of four channels, each of six or eight products, in an unrolled loop body."""
 
 
 def match(node: Node, model: TargetModel) -> bool:
@@ -42,26 +41,42 @@ def match(node: Node, model: TargetModel) -> bool:
     return model.isa == "neon" and model.dot_product == "none" and conv_int8.match(node)
 
 
+def tile_cost(vectors: int, pixels: int) -> float:
+    """Return the instructions of a tile for eight input channels a multiply-accumulate."""
+    products, loads, spreads = 6 * vectors * pixels, vectors + pixels, 2 * pixels
+    return (products + loads + spreads) / (32 * vectors * pixels)
+
+
 def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
-    """Return the tiles for a convolution of `shape`: one vector of output channels times four or eight pixels."""
+    """Return the tiles for a convolution of `shape`: few pixels, as their bytes have to be spread, many channels."""
+    blocks = ceil_div(shape.out, QUAD)
     width = shape.out_height * shape.out_width if shape.pointwise else shape.out_width
-    pixels = min(TILES, key=lambda count: ceil_div(width, count) * count * TILES[count])
-    columns = ceil_div(width, pixels) * pixels
-    tile = ConvTile(1, pixels)
+    tiles = [
+        ConvTile(vectors, pixels)
+        for vectors in range(1, min(blocks, MAX_TILE_VECTORS) + 1)
+        for pixels in range(PIXELS, ceil_div(width, PIXELS) * PIXELS + 1, PIXELS)
+        if vectors * pixels <= MAX_TILE_VECTORS * PIXELS
+    ]
+
+    def cost(tile: ConvTile) -> float:
+        return tile_cost(tile.vectors, tile.pixels) * group_span(shape, tile.vectors * QUAD)
+
+    tile = cheapest(tiles, blocks, width, cost) or ConvTile(1, PIXELS)
+    columns = ceil_div(width, tile.pixels) * tile.pixels
     if shape.pointwise:
         return ConvPlan(tile, flat=True, columns=columns, rows=None)
     row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin
     return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
 
 
-def pack_weights(weights: Array, quads: int) -> Array:
-    """Return int8 [K, C, R, S] as [K/4, C/(4 quads), R, S, 4 (of K), quads, 4], filled up with zeros."""
+def pack_weights(weights: Array, quads: int, vectors: int) -> Array:
+    """Return int8 [K, C, R, S] as [K/(4 vectors), C/(4 quads), R, S, vectors, 2, quads, 2 (of K), 4], zeros added."""
     out, cin, rows, columns = weights.shape
-    tiles, depth = ceil_div(out, QUAD), ceil_div(cin, QUAD * quads)
-    full = np.zeros((tiles * QUAD, depth * quads * QUAD, rows, columns), np.int8)
+    tiles, depth = ceil_div(out, QUAD * vectors), ceil_div(cin, QUAD * quads)
+    full = np.zeros((tiles * vectors * QUAD, depth * quads * QUAD, rows, columns), np.int8)
     full[:out, :cin] = weights
-    split = full.reshape(tiles, QUAD, depth, quads, QUAD, rows, columns)
-    return np.ascontiguousarray(split.transpose(0, 2, 5, 6, 1, 3, 4))
+    split = full.reshape(tiles, vectors, 2, 2, depth, quads, QUAD, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 4, 7, 8, 1, 2, 5, 3, 6))
 
 
 def lower(region: Region, model: TargetModel) -> Kernel:
@@ -73,20 +88,15 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     even = ceil_div(shape.cin // shape.groups, QUAD) % 2 == 0
     quads = 2 if even and weights.min(initial=0) >= LEAST_WEIGHT else 1
     if shape.groups > 1:
-        weights = window_weights(weights, shape, QUAD).astype(np.int8)
-    packed = pack_weights(weights, quads)
+        weights = window_weights(weights, shape, choice.tile.vectors * QUAD).astype(np.int8)
+    packed = pack_weights(weights, quads, choice.tile.vectors)
 
     plain = (shape.batch, shape.cin, shape.height, shape.width)
     source = te.placeholder(packed_shape(plain, QUAD), model.byte_type, name="source")
     weight_tensor = te.placeholder(packed.shape, "int8", name="weights")
-    part = _reduction(source, weight_tensor, shape, choice, quads, node)
-    batch, groups, _, height, columns, _ = (int(extent) for extent in part.shape)
+    part = _reduction(source, weight_tensor, shape, choice, node)
     j = te.reduce_axis((0, HALVES), "j")
-    conv = te.compute(
-        (batch, groups, height, columns, QUAD),
-        lambda n, k, h, w, b: te.sum(part[n, k, b, h, w, j], axis=j),
-        name="conv",
-    )
+    conv = te.compute(part.shape[:-1], lambda n, k, h, w, b: te.sum(part[n, k, h, w, b, j], axis=j), name="conv")
     epilogue = Epilogue(region, shape.out, model, flat=choice.flat)
     expression = epilogue.expression
     out = te.compute(
@@ -96,22 +106,21 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     )
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
     whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
-    loops = schedule(sch, choice, whole=whole and shape.out_width % PIXELS == 0)
+    loops = schedule(sch, choice, model, whole=whole and shape.out_width % choice.tile.pixels == 0)
     if choice.flat:
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     sch.tensorize(loops[0], products(quads, shape.strides[1]))
     sch.tensorize(loops[1], gather())
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
-    detail = f"1x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
 
 
-def _reduction(
-    source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, quads: int, node: Node
-) -> te.Tensor:
-    """Return the stage `part` [N, K/4, 4, H, W, 2], with a stage `dp` in front where padding or the tile needs one."""
+def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:
+    """Return the stage `part` [N, K/4, H, W, 4, 2], with a stage `dp` in front where padding or the tile needs one."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
-    span, group_quads = group_span(shape, QUAD), ceil_div(shape.cin // shape.groups, QUAD)
+    tiles, depth, _, _, vectors, _, quads, *_ = (int(extent) for extent in weights.shape)
+    span, group_quads = group_span(shape, vectors * QUAD), ceil_div(shape.cin // shape.groups, QUAD)
     out_height = 1 if choice.flat else shape.out_height
     height = (out_height - 1) * sh + (rows - 1) * dh + 1
     width = (choice.columns - 1) * sw + (columns - 1) * dw + sw
@@ -122,32 +131,42 @@ def _reduction(
         zero = tirx.const(node.facts["scaling"].zero_point, "int8")
         before = (0, 0, *shape.padding[:2], 0)
         source = padded_stage(source, (*lead, height, width, QUAD), before, zero, extents=(*lead, *pixels, QUAD))
-    rc, q = te.reduce_axis((0, int(weights.shape[1])), "rc"), te.reduce_axis((0, quads), "q")
+    rc, q = te.reduce_axis((0, depth), "rc"), te.reduce_axis((0, quads), "q")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     t = te.reduce_axis((0, HALVES), "t")
 
     def first(k: Any) -> Any:
-        return 0 if shape.groups == 1 else first_group(k, QUAD, span, shape) * group_quads
+        if shape.groups == 1:
+            return 0
+        return first_group(floordiv(k, vectors), vectors * QUAD, span, shape) * group_quads
 
     return te.compute(
-        (shape.batch, int(weights.shape[0]), QUAD, out_height, choice.columns, HALVES),
-        lambda n, k, b, h, w, j: te.sum(
+        (shape.batch, tiles * vectors, out_height, choice.columns, QUAD, HALVES),
+        lambda n, k, h, w, b, j: te.sum(
             source[n, first(k) + rc * quads + q, h * sh + r * dh, w * sw + s * dw, j * HALVES + t].astype("int32")
-            * weights[k, rc, r, s, b, q, j * HALVES + t].astype("int32"),
+            * weights[
+                floordiv(k, vectors), rc, r, s, floormod(k, vectors), floordiv(b, 2), q, floormod(b, 2), j * HALVES + t
+            ].astype("int32"),
             axis=[rc, r, s, q, t],
         ),
         name="part",
     )
 
 
-def schedule(sch: Schedule, choice: ConvPlan, *, whole: bool) -> tuple[Any, Any]:
+def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool) -> tuple[Any, Any]:
     """Apply the template to the stages dp (optional), part, conv and out; return the loops to tensorize."""
     part, conv, out = (sch.get_sblock(name) for name in ("part", "conv", "out"))
     pad = find_block(sch, "dp")
-    n, ko, ki, h, w, j, rc, r, s, q, t = sch.get_loops(part)
+    n, k, h, w, b, j, rc, r, s, q, t = sch.get_loops(part)
+    ko, ki = sch.split(k, [None, choice.tile.vectors])
     wo, wi, wp = sch.split(w, [None, choice.tile.pixels // PIXELS, PIXELS])
-    inner = (rc, r, s, ki, wi, wp, j, q, t)
-    if choice.rows is not None:
+    rc, near = sch.split(rc, [None, _unrolled(sch, (rc, r, s), choice.tile)])
+    inner = (rc, near, r, s, ki, wi, wp, b, j, q, t)
+    if choice.flat:
+        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, model), None])
+        sch.reorder(n, ko, wc, h, wo, *inner)
+        task = sch.fuse(n, ko, wc)
+    elif choice.rows is not None:
         ho, hi = sch.split(h, [None, choice.rows])
         sch.reorder(n, ho, ko, hi, wo, *inner)
         task = sch.fuse(n, ho)
@@ -157,13 +176,23 @@ def schedule(sch: Schedule, choice: ConvPlan, *, whole: bool) -> tuple[Any, Any]
     sch.parallel(task)
     sch.reverse_compute_at(conv, wo, preserve_unit_loops=True)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
-    store_tile(sch, out, PIXELS if whole else 1)
-    *unit, wide, _, _ = sch.get_loops(conv)[-6:]
-    groups, four = sch.split(wide, [None, PIXELS])
-    for loop in (ki, wi, groups, *unit):
+    store_tile(sch, out, choice.tile.pixels if whole else 1)
+    lane = sch.get_loops(conv)[-2]
+    few_taps = int(sch.get(s).extent) * choice.tile.vectors * choice.tile.pixels <= UNROLLED_SUMS
+    for loop in (ki, wi, near, *((s,) if few_taps else ()), *sch.get_loops(conv)[-6:-2]):
         sch.unroll(loop)
-    vectorize_tile(sch, sch.decompose_reduction(conv, groups), 3)
     if pad is not None:
         schedule_pad(sch, pad, task if choice.rows is not None else None)
-    vectorize_tile(sch, sch.decompose_reduction(part, rc), 4)
-    return wp, four
+    vectorize_tile(sch, sch.decompose_reduction(conv, lane), 5)
+    start = sch.decompose_reduction(part, rc)
+    sch.fuse(*sch.get_loops(start)[-2:])
+    vectorize_tile(sch, start, 4)
+    return wp, sch.get_loops(conv)[-2]
+
+
+def _unrolled(sch: Schedule, reduction: tuple[Any, ...], tile: ConvTile) -> int:
+    """Return how many steps of input channels one pass of the innermost loop reduces, where it has nothing else."""
+    steps, *others = (int(sch.get(loop).extent) for loop in reduction)
+    if any(extent > 1 for extent in others):
+        return 1
+    return max(count for count in divisors(steps) if count * tile.vectors * tile.pixels <= UNROLLED_SUMS or count == 1)
