@@ -59,7 +59,7 @@ SURE = 0.3
 
 
 def main() -> None:
-    """Measure the rows that are missing, then print a table for each task."""
+    """Measure the rows that are missing, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--peers", help="Python interpreter with the peers; default: none are run")
@@ -74,7 +74,7 @@ def main() -> None:
         options.results.parent.mkdir(parents=True, exist_ok=True)
         for name in options.tasks:
             measure(name, options)
-    tables(read(options.results), options.tasks)
+    tables(read(options.results), options.tasks, (options.calibration, options.test))
 
 
 def read(results: Path) -> list[Row]:
@@ -176,25 +176,37 @@ def _found(decoder: Decoder | None, outputs: Outputs, sample: Sample) -> Boxes |
     return Boxes.of(found.boxes[sure], found.labels[sure])
 
 
-def tables(rows: Iterable[Row], tasks: Iterable[str]) -> None:
-    """Print a table for each task, its rows in the order of `OURS` and `PEERS`."""
-    order = ["float", *OURS, *PEERS]
-    for task in tasks:
-        found = sorted((row for row in rows if row["task"] == task), key=lambda row: order.index(row["row"]))
-        if not found:
-            continue
-        texts = any("similarity" in row for row in found)
-        heads = ["", "metric", *(["edit similarity"] if texts else []), "agreement", "MB", "s", "pictures"]
-        print(f"\n### {task}\n\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
-        for row in found:
-            cells = [row["row"], *(_figures(row, texts) if "metric" in row else [f"failed: {row['failure'][:100]}"])]
-            cells += [""] * (len(heads) - 1 - len(cells))
-            print(f"| {' | '.join(cells)} | {row['calibration']} / {row['test']} |")
+def tables(rows: list[Row], tasks: Iterable[str], counts: tuple[int, int]) -> None:
+    """Print a table for each figure: ways down, tasks across; numbers of pictures where they are not `counts`."""
+    present = [task for task in tasks if any(row["task"] == task for row in rows)]
+    ways = [way for way in ("float", *OURS, *PEERS) if any(row["row"] == way for row in rows)]
+    for figure, digits, chosen in (
+        ("metric", 3, present),
+        (
+            "similarity",
+            3,
+            [task for task in present if any(row["task"] == task and "similarity" in row for row in rows)],
+        ),
+        ("agreement", 3, present),
+        ("MB", 2, present),
+    ):
+        print(f"\n| {figure} | {' | '.join(chosen)} |\n|{' --- |' * (len(chosen) + 1)}")
+        for way in ways:
+            cells = [
+                _cell([row for row in rows if (row["task"], row["row"]) == (task, way)], figure, digits, counts)
+                for task in chosen
+            ]
+            print(f"| {way} | {' | '.join(cells)} |")
 
 
-def _figures(row: Row, texts: bool) -> list[str]:
-    middle = [f"{row['similarity']:.3f}"] if texts else []
-    return [f"{row['metric']:.3f}", *middle, f"{row['agreement']:.3f}", f"{row['MB']:.2f}", f"{row['s']:.0f}"]
+def _cell(rows: list[Row], figure: str, digits: int, counts: tuple[int, int]) -> str:
+    """Return the figure on the most pictures."""
+    if not rows:
+        return ""
+    row = max(rows, key=lambda row: (row["test"], row["calibration"]))
+    text = f"{row[figure]:.{digits}f}" if figure in row else "failed"
+    pictures = row["calibration"], row["test"]
+    return text if pictures == counts else f"{text} ({pictures[0]} / {pictures[1]})"
 
 
 if __name__ == "__main__":
