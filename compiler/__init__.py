@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, load
     from edgec.driver import compile
     from edgec.errors import EdgecError
+    from edgec.tuning import tune
 
 _HOMES = {
     "Artefact": "edgec.artefact.artefact",
     "EdgecError": "edgec.errors",
     "compile": "edgec.driver",
     "load": "edgec.artefact.artefact",
+    "tune": "edgec.tuning",
 }
 
-__all__ = ["Artefact", "EdgecError", "compile", "load"]
+__all__ = ["Artefact", "EdgecError", "compile", "load", "tune"]
 
 
 def __getattr__(name: str) -> Any:

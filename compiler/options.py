@@ -60,6 +60,7 @@ class CompileOptions(BaseModel):
     )
     calibrator: str = Field(default="mse", description="How int8 ranges are found (entry point or module:Class).")
     scales: Path | None = Field(default=None, description="Table of `edgec calibrate`, instead of calibrating.")
+    tuned: Path | None = Field(default=None, description="Database of `edgec tune`: what was measured is used.")
     seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
     cache: bool = Field(
         default=True,

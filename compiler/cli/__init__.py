@@ -11,6 +11,7 @@ import typer
 
 from edgec.cli import (
     bench,
+    board,
     calibrate,
     check,
     compile,
@@ -25,6 +26,7 @@ from edgec.cli import (
     run,
     sensitivity,
     targets,
+    tune,
     verify,
 )
 from edgec.cli.console import stderr
@@ -52,6 +54,8 @@ for module in (
     report,
     deploy,
     import_result,
+    tune,
+    board,
     doctor,
 ):
     app.command()(module.command)

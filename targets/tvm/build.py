@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,25 +67,34 @@ def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
         module = memory_planned(target)(module)
     kernels = {name: function for name, function in module.functions_items() if isinstance(function, tirx.PrimFunc)}
     network = {name: function for name, function in module.functions_items() if name not in kernels}
-    objects = _compile_kernels(list(kernels.items()), target, folder)
-    executable = relax.build(tvm.IRModule(network, attrs=module.attrs), target, relax_pipeline=None)
-    built = Built(objects, folder / "blob.bin", allocated(module))
+    objects = _compile_parts(list(kernels.items()), target, folder)
+    pack_network(tvm.IRModule(network, attrs=module.attrs), target, folder / "blob.bin")
+    return Built(objects, folder / "blob.bin", allocated(module))
+
+
+def pack_network(network: tvm.IRModule, target: tvm.target.Target, blob: Path) -> None:
+    """Write the bytecode and weights of `network`, whose kernels are compiled elsewhere, into the file `blob`."""
+    executable = relax.build(network, target, relax_pipeline=None)
     with _native_stderr_swallowed():  # one warning per weight, "Scope Saving", that means nothing
-        blob = tvm.get_global_func("runtime.ModulePackImportsToTensor")(executable.mod)
-    blob.numpy().tofile(built.blob)
-    return built
+        content = tvm.get_global_func("runtime.ModulePackImportsToTensor")(executable.mod)
+    content.numpy().tofile(blob)
 
 
-def _compile_kernels(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Target, folder: Path) -> tuple[Path, ...]:
+def compile_kernels(kernels: Mapping[Any, Any], target: tvm.target.Target, path: Path) -> None:
+    """Compile `kernels`, functions by name, into the object file `path`."""
+    with tvm.transform.PassContext(opt_level=2, config=SETTINGS, instruments=[LeftToLlvm()]):
+        library = tirx.build(tvm.IRModule(dict(kernels)), target, pipeline=PIPELINE)
+    library.write_to_file(str(path))
+
+
+def _compile_parts(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Target, folder: Path) -> tuple[Path, ...]:
     """Compile each part of `kernels` into an object file; TVM and LLVM leave Python's lock to the other threads."""
     count = max(1, min(PARTS, len(kernels) // SMALLEST_PART))
     parts = [kernels[index::count] for index in range(count)]
 
     def compile_part(index: int) -> Path:
         path = folder / f"kernels{index}.o"
-        with tvm.transform.PassContext(opt_level=2, config=SETTINGS, instruments=[LeftToLlvm()]):
-            library = tvm.tirx.build(tvm.IRModule(dict(parts[index])), target, pipeline=PIPELINE)
-        library.write_to_file(str(path))
+        compile_kernels(dict(parts[index]), target, path)
         return path
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

@@ -26,6 +26,8 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cpu_flags import machine_identity
 from edgec.targets.tvm.zig import cache_folder
 
+Tuned = Mapping[str, Mapping[str, Any]]
+
 LIMIT_BYTES = 2 << 30
 """Size of the cache; beyond it the entries used longest ago go."""
 CHUNK_BYTES = 1 << 20
@@ -35,16 +37,18 @@ SOURCES = ("edgec.targets.tvm", "edgec.model")
 """Packages that decide what is generated: their code is part of the key."""
 
 
-def key_of(model: ir.Model, board: Board, options: CompileOptions) -> str:
+def key_of(model: ir.Model, board: Board, options: CompileOptions, tuned: Tuned | None = None) -> str:
     """Return the key of compiling canonical `model` for `board`: equal only where the library would be.
 
     Of `options`, those that the lowering reads count; a board called `host` stands for this machine.
+    `tuned` are the choices of a tuning run.
     """
     parts = {
         "model": sha256(model),
         "board": board.model_dump(mode="json", exclude={"title", "notes"}),
         "machine": machine_identity() if board.cpu == "host" else "",
         "precision": options.precision,
+        "tuned": dict(tuned or {}),
         "compilers": {name: version(name) for name in COMPILERS},
         "sources": _sources_hash(),
     }

@@ -13,6 +13,7 @@ from edgec.options import Precision
 from edgec.record import Record
 from edgec.targets.board import Board
 from edgec.targets.tvm.build import build
+from edgec.targets.tvm.compile_cache import Tuned
 from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.link import link
@@ -22,9 +23,9 @@ from edgec.targets.tvm.target_model import target_model
 
 
 def compile_library(
-    model: ir.Model, board: Board, precision: Precision, record: Record, library: Path
+    model: ir.Model, board: Board, precision: Precision, record: Record, library: Path, tuned: Tuned | None = None
 ) -> dict[str, Any]:
-    """Compile `model` for `board` into the file `library`.
+    """Compile `model` for `board` into the file `library`, with the choices `tuned` (by workload) where it has them.
 
     Returns:
         What a loader needs to know (the CPU, the instruction sets used, whether the sorting kernels are called), and
@@ -42,7 +43,8 @@ def compile_library(
     with record.stage("import into TVM"):
         module = to_relax(model)
     with record.stage("lower"):
-        lowered = lower_with_report(module, target_model(board).at_precision(precision), llvm_target(resolved))
+        cpu = target_model(board).at_precision(precision)
+        lowered = lower_with_report(module, cpu, llvm_target(resolved), tuned)
     with tempfile.TemporaryDirectory(prefix="edgec-") as scratch:
         with record.stage("generate code"):
             built = build(lowered.module, resolved, Path(scratch))
@@ -57,4 +59,5 @@ def compile_library(
         "activation_bytes": built.activation_bytes,
         "kernels": lowered.report.counts(),
         "left_out": lowered.report.left_out(),
+        "tuned": lowered.report.tuned,
     }

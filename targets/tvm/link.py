@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgec.targets.board import Board
@@ -22,7 +23,7 @@ __tvm_ffi__library_bin:
 
 
 def link(built: Built, board: Board, library: Path) -> None:
-    """Link `built` (all files in one folder) into `library`; the same input gives the same bytes.
+    """Link `built` (its folder is written to) into `library`; the same input gives the same bytes.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
@@ -31,6 +32,7 @@ def link(built: Built, board: Board, library: Path) -> None:
     (folder / "blob.S").write_text(BLOB_SOURCE.replace("blob.bin", built.blob.name), encoding="ascii")
     # The name is given to zig as a relative one: it is recorded nowhere, paths of temporary folders might be.
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
-    zig("cc", [*arguments, *(path.name for path in built.object_files), "blob.S", "-lm"], folder)
+    objects = [os.path.relpath(path, folder) for path in built.object_files]
+    zig("cc", [*arguments, *objects, "blob.S", "-lm"], folder)
     (folder / "linked.so").chmod(0o644)  # linkers mark libraries as programs
     (folder / "linked.so").replace(library)

@@ -15,6 +15,7 @@ from edgec.targets.tvm.batch import check_batch
 from edgec.targets.tvm.half_range import check_range
 from edgec.targets.tvm.runner_build import build_runner, install_example
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_folder
+from edgec.targets.tvm.tuning.tuned import read_tuned
 from edgec.targets.tvm.wheels import installed_versions
 
 LIBRARY = "model.so"
@@ -32,12 +33,13 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         with record.stage("range of values"):
             check_range(model, context.golden_inputs)
     runtime = runtime_folder(board, options.runtime_wheel, record)
-    key = compile_cache.key_of(model, board, options) if options.cache else ""
+    tuned = read_tuned(options.tuned, board, options.precision, record) if options.tuned else {}
+    key = compile_cache.key_of(model, board, options, tuned) if options.cache else ""
     facts = compile_cache.take(key, library) if key else None
     if facts is None:
         from edgec.targets.tvm.library import compile_library  # noqa: PLC0415
 
-        facts = compile_library(model, board, options.precision, record, library)
+        facts = compile_library(model, board, options.precision, record, library, tuned)
         if key:
             compile_cache.keep(key, library, facts)
     install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
@@ -46,6 +48,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)
     versions = installed_versions()
+    choices = {"tuned": facts["tuned"]} if options.tuned else {}
     told = {key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels")}
     return Lowered(
         {
@@ -53,6 +56,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             "architecture": board.architecture,
             "batch": largest,
             **told,
+            **choices,
             "tvm": versions.tvm,
             "tvm_ffi": versions.ffi,
         }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import tvm
 from tvm import relax, tirx
@@ -13,12 +16,14 @@ from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.regions.emit import Emitter
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
-from edgec.targets.tvm.regions.grow import grow_regions
+from edgec.targets.tvm.regions.grow import Region, grow_regions
 from edgec.targets.tvm.regions.normalize import normalize
 from edgec.targets.tvm.regions.quantized import place_integers, read_quantization
 from edgec.targets.tvm.report import LoweringReport
+from edgec.targets.tvm.schedules.choices import Choice, Workload, choices_of, workload_of
 from edgec.targets.tvm.schedules.generic import schedule_function
-from edgec.targets.tvm.schedules.rules import fits_plain, rule_of
+from edgec.targets.tvm.schedules.kernel import Kernel
+from edgec.targets.tvm.schedules.rules import fits_plain, lower_region, rule_of
 from edgec.targets.tvm.schedules.winograd import weigh
 from edgec.targets.tvm.target_model import TargetModel, model_of_target, target_model
 
@@ -39,45 +44,106 @@ def lower_relax(mod: tvm.IRModule, board: Board, precision: Precision = "fp32") 
     return lower_with_report(mod, target_model(board).at_precision(precision), llvm_target(resolve(board))).module
 
 
-def lower_with_report(mod: tvm.IRModule, model: TargetModel, target: tvm.target.Target) -> LoweredModule:
+def lower_with_report(
+    mod: tvm.IRModule,
+    model: TargetModel,
+    target: tvm.target.Target,
+    tuned: Mapping[str, Mapping[str, Any]] | None = None,
+) -> LoweredModule:
     """Return `mod` scheduled for `model`, with the report.
 
     Args:
         mod: Relax module whose function `main` is the network; symbolic shapes take the fallback.
         model: The CPU.
         target: The same CPU as TVM's target.
+        tuned: Workload -> choice as JSON values, of a tuning run; what the rules do not offer (any more) is refused.
     """
-    report = LoweringReport()
-    with target:
-        prepared = tvm.transform.Sequential(
-            [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
-        )(mod)
-        graph = read_graph(prepared["main"])
-        quantized = graph is not None and read_quantization(graph, model)
-        if graph is not None and not fold(graph) and not quantized:
-            prepared = relax.transform.FoldConstant()(prepared)
+    lowering = Lowering(mod, model, target)
+    return lowering.emit(*lowering.select(tuned or {}))
+
+
+class Lowering:
+    """A network cut into regions, which can be emitted again and again with other choices for them.
+
+    Args:
+        mod: Relax module whose function `main` is the network.
+        model: The CPU.
+        target: The same CPU as TVM's target.
+    """
+
+    def __init__(self, mod: tvm.IRModule, model: TargetModel, target: tvm.target.Target) -> None:
+        self._mod, self._model, self._target = mod, model, target
+        with target:
+            prepared = tvm.transform.Sequential(
+                [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
+            )(mod)
             graph = read_graph(prepared["main"])
-        if graph is None or not graph.is_static:
-            # TVM's fusion fails on some shapes known only at run time; its own pipeline, later, does not fuse them.
-            report.refuse("regions", "main", None, "a shape is known only at run time, or control flow")
-            return LoweredModule(mod, report)
-        normalize(graph)
-        place_integers(graph)
-        weigh(graph, model)
-        regions = grow_regions(graph, lambda node: rule_of(node, model), fits_plain)
-        if any(region.rule for region in regions):
-            prepared = Emitter(prepared, prepared["main"], graph, model, report).emit(regions)
-        fused = tvm.transform.Sequential(
-            [
-                relax.backend.DispatchSortScan(),
-                relax.transform.LegalizeOps(),
-                relax.transform.AnnotateTIROpPattern(),
-                relax.transform.FoldConstant(),
-                relax.transform.FuseOps(),
-                relax.transform.FuseTIR(),
-            ]
-        )(prepared)
-        return LoweredModule(_schedule_rest(fused, model, report), report)
+            quantized = graph is not None and read_quantization(graph, model)
+            if graph is not None and not fold(graph) and not quantized:
+                prepared = relax.transform.FoldConstant()(prepared)
+                graph = read_graph(prepared["main"])
+            self._prepared, self._graph = prepared, graph if graph is not None and graph.is_static else None
+            self._regions: list[Region] = []
+            if self._graph is not None:
+                normalize(self._graph)
+                place_integers(self._graph)
+                weigh(self._graph, model)
+                self._regions = grow_regions(self._graph, lambda node: rule_of(node, model), fits_plain)
+
+    def workloads(self) -> dict[Workload, list[Choice]]:
+        """Return the choices for everything that can be tuned, in the order of the network; the rules' come first."""
+        found: dict[Workload, list[Choice]] = {}
+        for region in self._regions:
+            workload = workload_of(region)
+            if workload is not None and workload not in found:
+                found[workload] = choices_of(region, self._model)
+        return found
+
+    def select(self, tuned: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Choice], list[tuple[str, str]]]:
+        """Return `tuned` as choices by workload, and what of it cannot be used, with the reason."""
+        chosen, refused = {}, []
+        for workload, choices in self.workloads().items() if tuned else ():
+            wanted = tuned.get(workload.key)
+            choice = next((each for each in choices if each.as_json() == wanted), None)
+            if choice is not None:
+                chosen[workload.key] = choice
+            elif wanted is not None:
+                refused.append((workload.key, "the tuned choice is none that the rules offer: it stays as by rule"))
+        return chosen, refused
+
+    def emit(self, choices: Mapping[str, Choice], refused: Sequence[tuple[str, str]] = ()) -> LoweredModule:
+        """Return the scheduled module, `choices` (by key of the workload) in place of the rules' own."""
+        report = LoweringReport()
+        report.tuned = {key: choice.as_json() for key, choice in choices.items()}
+        report.refusals += refused
+        with self._target:
+            prepared = self._prepared
+            if self._graph is None:
+                # TVM's fusion fails on some shapes known only at run time; its own pipeline, later, does not fuse them.
+                report.refuse("regions", "main", None, "a shape is known only at run time, or control flow")
+                return LoweredModule(self._mod, report)
+            if any(region.rule for region in self._regions):
+                lower = partial(self._kernel, choices)
+                emitter = Emitter(prepared, prepared["main"], self._graph, self._model, report, lower)
+                prepared = emitter.emit(self._regions)
+            fused = tvm.transform.Sequential(
+                [
+                    relax.backend.DispatchSortScan(),
+                    relax.transform.LegalizeOps(),
+                    relax.transform.AnnotateTIROpPattern(),
+                    relax.transform.FoldConstant(),
+                    relax.transform.FuseOps(),
+                    relax.transform.FuseTIR(),
+                ]
+            )(prepared)
+            return LoweredModule(_schedule_rest(fused, self._model, report), report)
+
+    def _kernel(self, choices: Mapping[str, Choice], region: Region) -> Kernel:
+        workload = workload_of(region)
+        if workload is None:
+            return lower_region(region, self._model)
+        choice = choices.get(workload.key)
+        return replace(lower_region(region, self._model, choice), workload=workload.key)
 
 
 def _schedule_rest(mod: tvm.IRModule, model: TargetModel, report: LoweringReport) -> tvm.IRModule:

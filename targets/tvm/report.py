@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 FALLBACK = "fallback"
 
@@ -17,11 +18,17 @@ class LoweringReport:
     calls: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[str, str]] = field(default_factory=list)
     """Where a rule failed, and the last line of why."""
+    workloads: dict[str, str] = field(default_factory=dict)
+    """Function -> what was computed, see `schedules.choices.workload_of`, where another plan could have been chosen."""
+    tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Workload -> the choice of a tuning run that was taken for it."""
 
-    def add(self, function: str, rule: str, detail: str = "") -> None:
+    def add(self, function: str, rule: str, detail: str = "", workload: str = "") -> None:
         """Note one use of `function`, made by `rule`."""
         self.rules[function] = rule
         self.calls[function] += 1
+        if workload:
+            self.workloads[function] = workload
         if detail:
             self.details[function] = detail
 

@@ -80,14 +80,19 @@ class NativeRunner:
 
 
 def _load(library: Path, threads: int) -> Any:
-    """Return the network in `library`; gives the calling thread, which must be new to TVM, its `threads` workers."""
+    """Return the network in `library`, to be called from this thread, which must be new to TVM."""
+    use_threads(threads)
+    return relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())["main"]
+
+
+def use_threads(threads: int) -> None:
+    """Give the calling thread, which must be new to TVM, its `threads` workers, one a core."""
     before = os.sched_getaffinity(0)
     cpus = _cpus_by_speed()
     names = [str(cpus[index % len(cpus)]) for index in range(threads)]
     tvm.get_global_func("runtime.config_threadpool")(ONE_CORE_PER_THREAD, threads, names)
     if threads == 1:
         os.sched_setaffinity(0, before)  # a single thread need not be bound
-    return relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())["main"]
 
 
 def _cpus_by_speed() -> list[int]:

@@ -33,7 +33,7 @@ def build_runner(board: Board, libraries: Path, record: Record) -> Path:
     """
     key = hashlib.sha256(f"{zig_triple(board)} {zig_version()}".encode())
     sources = {name: _source(name) for name in RUNNER_SOURCES}
-    sources |= {f"include/{name}": _header(name) for name in HEADERS}
+    sources |= {f"include/{name}": header(name) for name in HEADERS}
     for name, content in sources.items():
         key.update(f"{name} {len(content)} ".encode() + content)
     for path in sorted(libraries.glob("libtvm_*.so")):
@@ -62,7 +62,7 @@ def install_example(destination: Path) -> None:
         (destination / name).write_bytes(_source(name))
     for name in HEADERS:
         (destination / "include" / name).parent.mkdir(parents=True, exist_ok=True)
-        (destination / "include" / name).write_bytes(_header(name))
+        (destination / "include" / name).write_bytes(header(name))
 
 
 def _compile(board: Board, libraries: Path, folder: Path) -> None:
@@ -77,5 +77,6 @@ def _source(name: str) -> bytes:
     return (resources.files("edgec.targets.tvm.runner") / name).read_bytes()
 
 
-def _header(name: str) -> bytes:
+def header(name: str) -> bytes:
+    """Return one of `HEADERS`."""
     return Path(str(distribution("apache-tvm-ffi").locate_file(f"tvm_ffi/include/{name}"))).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,19 @@ class Emitter:
         graph: Its graph.
         model: The CPU.
         report: Filled with the rule of every function emitted.
+        lower: What makes the kernel of a region; default: the rules.
     """
 
     def __init__(
-        self, module: tvm.IRModule, function: relax.Function, graph: Graph, model: TargetModel, report: LoweringReport
+        self,
+        module: tvm.IRModule,
+        function: relax.Function,
+        graph: Graph,
+        model: TargetModel,
+        report: LoweringReport,
+        lower: Callable[[Region], Kernel] | None = None,
     ) -> None:
+        self.lower = lower or (lambda region: lower_region(region, model))
         self.module, self.function, self.graph = module, function, graph
         self.model, self.report = model, report
         self.builder = relax.BlockBuilder()
@@ -66,7 +75,7 @@ class Emitter:
 
     def _emit_kernel(self, region: Region) -> None:
         try:
-            kernel = lower_region(region, self.model)
+            kernel = self.lower(region)
         except (ScheduleError, RuntimeError, ValueError, TypeError, IndexError) as error:
             # A shape the rule did not foresee still runs, unscheduled; the report says which and why.
             self.report.refuse(region.rule, region.anchor.op, region.anchor.shape, str(error))
@@ -77,7 +86,7 @@ class Emitter:
         name = "_".join([kernel.rule, *(member.op.rsplit(".", 1)[-1] for member in region.members[1:3])])
         dtype = self.model.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
         shape = self._result_shape(kernel)
-        value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype)
+        value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype, kernel.workload)
         (self.packed if kernel.packed else self.plain)[id(region.tail)] = value
 
     def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
@@ -86,10 +95,18 @@ class Emitter:
         return packed_shape(kernel.shape, block_of(kernel.shape[1], self.model))
 
     def _call(
-        self, function: Any, name: str, arguments: list[Any], shape: tuple[int, ...], rule: str, detail: str, dtype: str
+        self,
+        function: Any,
+        name: str,
+        arguments: list[Any],
+        shape: tuple[int, ...],
+        rule: str,
+        detail: str,
+        dtype: str,
+        workload: str = "",
     ) -> Any:
         variable = self.builder.add_func(function, name)
-        self.report.add(variable.name_hint, rule, detail)
+        self.report.add(variable.name_hint, rule, detail, workload)
         return self.builder.emit(relax.call_tir(variable, arguments, out_ty=relax.TensorType(list(shape), dtype)))
 
     def _argument(self, operand: Operand) -> Any:

@@ -59,11 +59,11 @@ def match(node: Node) -> bool:
     return "weights" in node.facts
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
-    """Return the kernel of a convolution region."""
+def lower(region: Region, model: TargetModel, choice: ConvPlan | None = None) -> Kernel:
+    """Return the kernel of a convolution region, tiled by `choice` or else by rule."""
     node = region.anchor
     shape = conv_shape(node)
-    choice = plan(shape, model)
+    choice = choice or plan(shape, model)
     block = block_of(shape.out, model)
     weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
     step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
@@ -160,7 +160,11 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     reduction = [*(sch.split(rc, [span, None]) if span > 1 else [rc]), r, s, rb]
     ko, ki = sch.split(k, [None, choice.tile.vectors])
     wo, wi = sch.split(w, [None, choice.tile.pixels])
-    if choice.flat:
+    if choice.flat and choice.rows is not None:
+        wc, wo = sch.split(wo, [None, choice.rows])
+        sch.reorder(n, wc, ko, h, wo, *reduction, wi, ki, b)
+        task = sch.fuse(n, wc)
+    elif choice.flat:
         chunks = chunks_of(sch, n, ko, wo, model)
         wc, wo = sch.split(wo, [chunks, None])
         sch.reorder(n, ko, wc, h, wo, *reduction, wi, ki, b)

@@ -68,7 +68,10 @@ class ConvShape:
 
 @dataclass(frozen=True)
 class ConvPlan:
-    """Decisions: register tile, whether rows are fused into one, rows of a task (None: tasks are rows x vectors)."""
+    """Decisions: register tile, whether rows are fused into one, `rows` of a task that makes all its channels.
+
+    Of a fused row, `rows` counts register tiles. None: a task makes one tile of channels, of one row or a chunk of it.
+    """
 
     tile: ConvTile
     flat: bool

@@ -34,7 +34,10 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A scheduled function with its arguments; `packed` tells the layout of its result of `shape`."""
+    """A scheduled function with its arguments; `packed` tells the layout of its result of `shape`.
+
+    `workload` names what it computes where it could have been tiled otherwise, see `choices.workload_of`.
+    """
 
     function: Any
     operands: Sequence[Operand]
@@ -42,6 +45,7 @@ class Kernel:
     packed: bool
     rule: str
     detail: str = ""
+    workload: str = ""
 
 
 def finish(schedule: Schedule) -> Any:

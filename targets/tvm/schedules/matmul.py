@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,19 +50,43 @@ def pack_dense(weights: Array, vectors: int, block: int) -> Array:
     return np.ascontiguousarray(padded.reshape(depth, blocks // vectors, vectors, block).transpose(1, 0, 2, 3))
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
-    """Return the kernel of a matrix product region."""
-    node = region.anchor
+@dataclass(frozen=True)
+class Product:
+    """Extents: `batch` products of [rows, depth] x [depth, columns]; one where the right side is `shared`."""
+
+    batch: int
+    rows: int
+    depth: int
+    columns: int
+    shared: bool
+
+
+def product_of(node: Node) -> Product:
+    """Return the extents of a matrix product."""
     left, right = node.args
     assert node.shape is not None
     shared = len(right.shape) == 2
     batch = 1 if shared else math.prod(node.shape[:-2])
-    rows, columns = (matrix_of(node.shape)[0] if shared else node.shape[-2]), node.shape[-1]
-    depth = left.shape[-1]
+    rows = matrix_of(node.shape)[0] if shared else node.shape[-2]
+    return Product(batch, rows, left.shape[-1], node.shape[-1], shared)
+
+
+def plan(product: Product, model: TargetModel) -> ConvTile:
+    """Return the register tile by rule."""
+    block = block_of(product.columns, model)
+    return conv_tile(ceil_div(product.columns, block), product.rows, block, model)
+
+
+def lower(region: Region, model: TargetModel, tile: ConvTile | None = None) -> Kernel:
+    """Return the kernel of a matrix product region, with the register tile `tile` or else one by rule."""
+    node = region.anchor
+    left, right = node.args
+    assert node.shape is not None
+    product = product_of(node)
+    batch, rows, depth, columns, shared = astuple(product)
+    tile = tile or plan(product, model)
     block = block_of(columns, model)
-    blocks = ceil_div(columns, block)
-    tile = conv_tile(blocks, rows, block, model)
-    blocks = ceil_div(blocks, tile.vectors) * tile.vectors
+    blocks = ceil_div(ceil_div(columns, block), tile.vectors) * tile.vectors
     padded_rows = ceil_div(rows, tile.pixels) * tile.pixels
 
     source = te.placeholder(left.shape, name="source")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,16 @@ def match_pool(node: Node) -> bool:
     return node.op in ("edgec.max_pool", "edgec.average_pool")
 
 
-def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
-    """Return the kernel of a depthwise convolution region."""
+@dataclass(frozen=True)
+class WindowPlan:
+    """Decisions: pixels of a vector kept in registers, output rows of a task (None: as many as keep its slab in L1)."""
+
+    pixels: int
+    rows: int | None = None
+
+
+def lower_depthwise(region: Region, model: TargetModel, choice: WindowPlan | None = None) -> Kernel:
+    """Return the kernel of a depthwise convolution region, tiled by `choice` or else by rule."""
     node = region.anchor
     weights = node.facts["weights"]
     channels, _, rows, columns = weights.shape
@@ -64,7 +73,8 @@ def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
         te.placeholder(packed.shape, model.storage, name="weights"),
         te.placeholder((blocks, block), name="bias"),
     )
-    window = _Window(node, model, 0.0, (rows, columns), node.facts["strides"], node.facts["dilation"])
+    choice = choice or plan(node, (rows, columns), model)
+    window = _Window(node, model, 0.0, choice.pixels, (rows, columns), node.facts["strides"], node.facts["dilation"])
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     conv = te.compute(
         window.shape,
@@ -83,9 +93,15 @@ def lower_depthwise(region: Region, model: TargetModel) -> Kernel:
     )
     tensors = [window.source, weight_tensor, bias_tensor, *expression.tensors, out]
     operands = [Operand(node.args[0], packed=True), Operand(packed), Operand(bias)]
-    sch = schedule(Schedule(te.create_prim_func(tensors)), window.pixels, model)
+    sch = schedule(Schedule(te.create_prim_func(tensors)), choice, model)
     sch.annotate(sch.get_sblock("conv_init"), START, bias_tensor.name)
     return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="depthwise")
+
+
+def plan(node: Node, window: Sequence[int], model: TargetModel) -> WindowPlan:
+    """Return the tiling of a `window` by rule."""
+    assert node.shape is not None
+    return WindowPlan(depthwise_pixels(node.shape[3], math.prod(window), model))
 
 
 def lower_pool(region: Region, model: TargetModel) -> Kernel:
@@ -94,7 +110,8 @@ def lower_pool(region: Region, model: TargetModel) -> Kernel:
     maximum = node.op == "edgec.max_pool"
     size = node.facts["window"]
     filling = LOWEST[model.stored(node.dtype)] if maximum else 0.0
-    window = _Window(node, model, filling, size, node.facts["strides"], (1, 1))
+    choice = plan(node, size, model)
+    window = _Window(node, model, filling, choice.pixels, size, node.facts["strides"], (1, 1))
     r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
     reduce = te.max if maximum else te.sum
     conv = te.compute(
@@ -118,7 +135,7 @@ def lower_pool(region: Region, model: TargetModel) -> Kernel:
         lambda *i: expression.at(i, conv(*i) if scale is None else conv(*i) * scale(i[2], i[3])),
         name="out",
     )
-    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), window.pixels, model)
+    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), choice, model)
     return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="pool")
 
 
@@ -148,6 +165,7 @@ class _Window:
         node: Node,
         model: TargetModel,
         filling: float,
+        pixels: int,
         window: Sequence[int],
         strides: Sequence[int],
         dilation: Sequence[int],
@@ -158,8 +176,7 @@ class _Window:
         out_height, out_width = node.shape[2:]
         top, left = node.facts["padding"][:2]
         self.strides, self.dilation = strides, dilation
-        self.pixels = depthwise_pixels(out_width, math.prod(window), model)
-        columns = ceil_div(out_width, self.pixels) * self.pixels
+        columns = ceil_div(out_width, pixels) * pixels
         height = (out_height - 1) * strides[0] + (window[0] - 1) * dilation[0] + 1
         width = (columns - 1) * strides[1] + (window[1] - 1) * dilation[1] + 1
         self.source = te.placeholder(packed_shape(plain, block), model.stored(node.args[0].dtype), name="source")
@@ -193,13 +210,13 @@ def _shuffled(source: te.Tensor, channels: int, groups: int, block: int) -> Call
     return read
 
 
-def schedule(sch: Schedule, pixels: int, model: TargetModel) -> Schedule:
+def schedule(sch: Schedule, choice: WindowPlan, model: TargetModel) -> Schedule:
     """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, _task_rows(sch, h, pad, model)])
-    wo, wi = sch.split(w, [None, pixels])
+    ho, hi = sch.split(h, [None, choice.rows or _task_rows(sch, h, pad, model)])
+    wo, wi = sch.split(w, [None, choice.pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b)
     task = sch.fuse(n, c, ho)
     sch.parallel(task)

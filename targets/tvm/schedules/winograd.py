@@ -49,14 +49,17 @@ NETWORK = "network"
 
 def match(node: Node, model: TargetModel) -> bool:
     """Whether `node` is a convolution that is cheaper this way on `model`."""
+    return possible(node, model) and pays(conv_shape(node), model, node.facts.get(NETWORK))
+
+
+def possible(node: Node, model: TargetModel) -> bool:
+    """Whether `node` is a convolution that can be done this way."""
     # The transforms cost more bits than fp16 has to spare.
     if "weights" not in node.facts or not node.args[0].packed or model.storage != "float32":
         return False
     facts = node.facts
     square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
-    if not square or facts["groups"] != 1 or min(facts["weights"].shape[:2]) < model.lanes:
-        return False
-    return pays(conv_shape(node), model, facts.get(NETWORK))
+    return square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= model.lanes
 
 
 def weigh(graph: Graph, model: TargetModel) -> None:
@@ -80,11 +83,11 @@ def transform_weights(weights: Array, step: int, block: int, vectors: int) -> Ar
     return np.ascontiguousarray(split.transpose(0, 5, 3, 4, 1, 2))
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
-    """Return the kernel of a convolution region computed by Winograd's method."""
+def lower(region: Region, model: TargetModel, choice: WinogradPlan | None = None) -> Kernel:
+    """Return the kernel of a convolution region by Winograd's method, tiled by `choice` or else by rule."""
     node = region.anchor
     shape, weights = conv_shape(node), node.facts["weights"]
-    choice = plan(shape, model)
+    choice = choice or plan(shape, model)
     block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
     step = reduction_step(shape.cin, in_block)
     transformed = transform_weights(weights, step, block, choice.vectors)

@@ -70,10 +70,13 @@ def pays(shape: ConvShape, model: TargetModel, network: Network | None = None) -
     direct, transformed = direct_cycles(shape, model), winograd_cycles(shape, plan(shape, model), model)
     if transformed >= ADVANTAGE * direct:
         return False
-    if network is None:
-        return True
+    return network is None or affordable(shape, direct - transformed, network)
+
+
+def affordable(shape: ConvShape, saved: float, network: Network) -> bool:
+    """Whether `saved` cycles are worth what transformed filters add to the size of `network`."""
     growth = (PATCH * PATCH - 9) * shape.cin * shape.out * FLOAT_BYTES
-    return growth / network.weight_bytes <= SIZE_FOR_TIME * (direct - transformed) / network.cycles
+    return growth / network.weight_bytes <= SIZE_FOR_TIME * saved / network.cycles
 
 
 def winograd_cycles(shape: ConvShape, choice: WinogradPlan, model: TargetModel) -> float:
@@ -110,6 +113,11 @@ def _rate(size: float, model: TargetModel) -> float:
 @cache
 def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
     """Return the tiling with the lowest estimate."""
+    return min(tilings(shape, model), key=lambda tiling: winograd_cycles(shape, tiling, model))
+
+
+def tilings(shape: ConvShape, model: TargetModel) -> list[WinogradPlan]:
+    """Return the tilings that fit the registers."""
     rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
     blocks = ceil_div(shape.out, block_of(shape.out, model))
     candidates = []
@@ -124,7 +132,7 @@ def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
                 candidates.append(WinogradPlan(*tiling, by_channels=False))
                 if task_rows == rows and parts == 1:
                     candidates.append(WinogradPlan(*tiling, by_channels=True))
-    return min(candidates, key=lambda candidate: winograd_cycles(shape, candidate, model))
+    return candidates
 
 
 def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) -> list[tuple[int, int, int]]:

@@ -1,0 +1,28 @@
+"""`edgec board`: lets tuning runs measure on this board, through TVM's own RPC server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgec.cli.console import stdout
+
+
+def command(
+    tracker: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where `edgec tune --serve` runs.")],
+    key: Annotated[str, typer.Option(help="What boards of this kind are called there, e.g. rpi4.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+    threads: Annotated[int | None, typer.Option(min=1, help="Cores to offer; default: all.")] = None,
+) -> None:
+    """Offer this board to tuning runs until it is stopped. Whoever reaches it can run code here: trusted networks only.
+
+    Without edgec, with TVM alone: python -m tvm.exec.rpc_server --tracker HOST:PORT --key KEY
+    """
+    from edgec.targets.tvm.tuning.serve import parse_tracker, require_packages, start_board, until_stopped
+
+    require_packages()
+    address = parse_tracker(tracker, key)
+    server = start_board(address, host, threads)
+    stdout.print(f"board {key} offers itself to {tracker}; Ctrl-C ends it", highlight=False)
+    until_stopped(server)

@@ -1,0 +1,174 @@
+"""`edgec tune`: measure what could be chosen for a network's layers, on this machine or on boards; merge, serve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgec.cli.console import Json, Quiet, Threads, parse_shapes, print_json, progress, stderr, stdout
+from edgec.errors import BadOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgec.targets.tvm.tuning.search import Progress, Task
+
+MERGE = "merge"
+DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+SHOWN = 12
+"""Layers in the table while it goes on: those that take longest."""
+
+
+def command(
+    model: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL.onnx | merge DB DB...", help="ONNX model; or databases to merge into -o."),
+    ] = None,
+    target: Annotated[str, typer.Option("--target", "-t", help="CPU board; host: this machine.")] = "host",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Database; what it holds is not measured again.")] = (
+        Path("tune.db")
+    ),
+    tracker: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of `--serve`, for boards.")] = None,
+    key: Annotated[str | None, typer.Option(help="What the boards are called there; default: the target.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Choices of a layer to look at, at most.")] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="30m", help="When to stop: s, m or h; default: 10m without --trials.")
+    ] = None,
+    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    precision: Annotated[str, typer.Option(help="As it will be compiled.")] = "fp32",
+    threads: Threads = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw what was gained: .svg or .png.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Run the tracker that boards report to.")] = False,
+    host: Annotated[str, typer.Option(help="Address the tracker listens on.")] = "0.0.0.0",
+    port: Annotated[int | None, typer.Option(help="Its port; default: the first free one from 9190.")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Tune MODEL.onnx for a CPU board. Stop it any time: what was measured is kept, and the next run goes on.
+
+    edgec tune MODEL.onnx -t rpi4 --tracker HOST:PORT -o tune.db, then edgec compile MODEL.onnx -t rpi4 --tuned tune.db
+    """
+    words = model or []
+    if serve:
+        _serve(host, port)
+    elif words[:1] == [MERGE]:
+        _merge([Path(word) for word in words[1:]], output)
+    elif len(words) != 1:
+        raise typer.BadParameter("give one model", param_hint="MODEL.onnx")
+    else:
+        from edgec.tuning import tune
+
+        where: dict[str, Any] = {"target": target, "tracker": tracker, "key": key, "shapes": parse_shapes(shape)}
+        limits: dict[str, Any] = {"trials": trials, "seconds": parse_duration(time) if time else None}
+        how: dict[str, Any] = {"precision": precision, "threads": threads, **where, **limits}
+        with _shown(silent=quiet or json) as (stage, listener):
+            done = tune(words[0], database=output, stage=stage, listener=listener, **how)
+        if plot is not None:
+            from edgec.targets.tvm.tuning.plot import draw_gains
+
+            draw_gains(done.tasks, plot)
+        if json:
+            print_json(_said(done))
+            return
+        stdout.print(_table(done.tasks))
+        stdout.print(_summary(done, output), highlight=False)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `90s`, `30m` or `2h`.
+
+    Raises:
+        BadOption: It is not of that form.
+    """
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise BadOption(f"--time {text!r} is no duration", remedy="E.g. 90s, 30m, 2h.")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def _serve(host: str, port: int | None) -> None:
+    import socket
+
+    from edgec.targets.tvm.tuning.serve import require_packages, start_tracker, until_stopped
+
+    require_packages()
+    tracker, found = start_tracker(host, port)
+    stdout.print(f"tracker on port {found}; Ctrl-C ends it. On each board:", highlight=False)
+    line = f"edgec board --tracker {socket.gethostname()}:{found} --key KEY"
+    stdout.print(f"  pip install 'edgec[tvm]' && {line}", highlight=False, soft_wrap=True, markup=False)
+    until_stopped(tracker)
+
+
+def _merge(sources: list[Path], output: Path) -> None:
+    from edgec.targets.tvm.tuning.database import merge
+
+    if not sources:
+        raise BadOption("merge: no database is given", remedy="E.g. edgec tune merge a.db b.db -o all.db")
+    stdout.print(f"{output}: {merge(sources, output)} measurements", highlight=False)
+
+
+@contextmanager
+def _shown(*, silent: bool) -> Iterator[tuple[Callable[[str], None], Callable[[Progress], None]]]:
+    """Yield a listener for the stages before the search, and one that shows how far the search is."""
+    if silent:
+        yield lambda stage: None, lambda done: None
+        return
+    from rich.live import Live
+
+    with progress(silent=False) as stage, Live(console=stderr, transient=True, auto_refresh=False) as live:
+        yield stage, lambda done: live.update(_live(done), refresh=True)
+
+
+def _live(done: Progress) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    left = "" if done.left_s is None else f", {done.left_s / 60:.0f} min left"
+    tuned = done.seconds * done.ratio
+    speed = f"{done.seconds * 1e3:.2f} ms by rule, {tuned * 1e3:.2f} ms so far ({1 / done.ratio:.2f}x)"
+    head = Text(f"{speed}; {done.trials} trials, {done.stage}{left}")
+    return Group(head, _table([task for task in done.tasks if not task.reason][:SHOWN]))
+
+
+def _table(tasks: list[Task]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table("layer", "of the time", "by rule us", "tuned us", "gain", "looked at", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    table.columns[0].overflow = "fold"
+    for task in tasks:
+        ratio = task.best[0]
+        looked = task.reason or f"{task.looked_at} of {task.allowed}"
+        times = (f"{task.seconds * 1e6:.1f}", f"{task.seconds * ratio * 1e6:.1f}" if ratio < 1 else "")
+        table.add_row(task.workload.key, f"{task.share:.1%}", *times, f"{1 / ratio:.2f}x" if ratio < 1 else "", looked)
+    return table
+
+
+def _summary(done: Progress, output: Path) -> str:
+    changed = sum(task.best[0] < 1 for task in done.tasks)
+    gained = f"{done.seconds * 1e3:.3f} ms by rule, {done.seconds * done.ratio * 1e3:.3f} ms tuned"
+    return f"{gained} ({1 / done.ratio:.2f}x), {changed} layers; compile with --tuned {output}"
+
+
+def _said(done: Progress) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    layers = [
+        {
+            "workload": task.workload.key,
+            "share": task.share,
+            "seconds": task.seconds,
+            "ratio": task.best[0],
+            "choice": task.best[1].as_json(),
+            "looked_at": task.looked_at,
+            "reason": task.reason,
+        }
+        for task in done.tasks
+    ]
+    return {"seconds": done.seconds, "ratio": done.ratio, "trials": done.trials, "layers": layers}

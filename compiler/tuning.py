@@ -1,0 +1,89 @@
+"""`tune`: from an ONNX model to a database of what was measured on a board, for `compile(..., tuned=...)`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnx_ir as ir
+
+from edgec import registry
+from edgec.errors import BadOption
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.model.signature import inputs_of
+from edgec.options import compile_options
+from edgec.passes import pipeline
+from edgec.record import Record
+from edgec.reference.golden import golden_inputs
+from edgec.targets.base import Target
+from edgec.targets.board import load_board
+
+if TYPE_CHECKING:
+    from edgec.targets.tvm.tuning.search import Progress
+
+TRIALS = 64
+SECONDS = 600.0
+
+
+def tune(
+    model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
+    *,
+    target: str,
+    database: str | os.PathLike[str],
+    tracker: str | None = None,
+    key: str | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    listener: Callable[[Progress], None] = lambda progress: None,
+    stage: Callable[[str], None] = lambda name: None,
+    **options: Any,
+) -> Progress:
+    """Measure what could be chosen for the layers of `model` on a CPU board; goes on with what `database` holds.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+        target: Board name, or path of a board file; `host` measures on this machine.
+        database: File that takes every measurement; `edgec.compile(..., tuned=database)` uses it.
+        tracker: Address HOST:PORT of TVM's tracker, which knows the boards; needed for every target but `host`.
+        key: What the boards are called there; default: the target.
+        trials: Choices of a layer to look at, at most; default 64.
+        seconds: Stop after that; default: 600 where `trials` is not given.
+        listener: Called whenever there is something new.
+        stage: Called with the name of each stage before the search.
+        options: Fields of `edgec.options.CompileOptions`, as for `edgec.compile`: shapes, precision, threads ...
+
+    Raises:
+        EdgecError: Something the user can mend.
+    """
+    settings = compile_options({"target": target, **options})
+    board = load_board(settings.target)
+    if board.backend != "tvm":
+        problem = f"target {board.name}: only CPU boards are tuned"
+        raise BadOption(problem, remedy="TensorRT measures its own choices when it builds on the board.")
+    if tracker is None and board.name != "host":
+        problem = f"target {board.name} without --tracker: this machine cannot stand in for it"
+        raise BadOption(problem, remedy="Start `edgec tune --serve` here and `edgec board --tracker ...` on the board.")
+    back_end: Target = registry.load("targets", board.backend)()
+    board = board.model_copy(update={"threads": settings.threads or board.threads})
+    record = Record(stage)
+    with record.stage("load"):
+        original = fix_shapes(load(model).model, settings.shapes)
+        feeds = golden_inputs(inputs_of(original), settings.seed)
+    profile = back_end.profile(board)
+    canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
+    from edgec.targets.tvm.tuning.database import Database  # noqa: PLC0415
+    from edgec.targets.tvm.tuning.serve import parse_tracker, require_packages  # noqa: PLC0415
+
+    require_packages()
+    where = None if tracker is None else parse_tracker(tracker, key or board.name)
+    from edgec.targets.tvm.tuning.tune import TuneSettings, tune_network  # noqa: PLC0415
+
+    limit = SECONDS if trials is None and seconds is None else seconds
+    how = TuneSettings(settings.precision, trials or TRIALS, limit, where)
+    with record.stage("measure the network as it is by rule"):
+        inputs = [feeds[spec.name] for spec in inputs_of(original)]
+        return tune_network(canonical, board, inputs, Database(Path(database)), how, listener)

@@ -1,0 +1,149 @@
+"""The database of a tuning run: one measurement a line, only ever appended to, readable after any cut.
+
+A line is acknowledged once it is on the disk. What a cut left of a line is skipped, and the next run starts a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgec.errors import BadOption
+
+LEAST_GAIN = 0.02
+"""A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""
+
+Stage = Literal["first", "final", "confirmed"]
+Json = dict[str, Any]
+
+
+class Measurement(BaseModel):
+    """One choice measured beside the rule's, in the same network and by turns.
+
+    Attributes:
+        schedules: `schedule_version()` of the code that made both kernels.
+        target: `target_key()` of the board.
+        workload: What was computed.
+        choice: Rule and plan.
+        stage: `first` look, `final` among the best, or `confirmed` together with those of all other layers.
+        seconds: Of all its kernels in one inference, median; None: the kernel could not be made.
+        by_rule: The same of the rule's choice.
+        ratio: Median of the ratios, turn by turn: what counts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedules: str
+    target: str
+    workload: str
+    choice: Json
+    stage: Stage
+    seconds: float | None
+    by_rule: float | None
+    ratio: float | None
+
+
+class Database:
+    """Measurements in a file; `append` returns once they are on the disk.
+
+    Args:
+        path: The file; it need not be there.
+
+    Raises:
+        BadOption: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.measurements, self.skipped = _read(path)
+
+    def of(self, target: str, schedules: str) -> list[Measurement]:
+        """Return what was measured on `target` with these schedules."""
+        return [each for each in self.measurements if (each.target, each.schedules) == (target, schedules)]
+
+    def stale(self, target: str, schedules: str) -> int:
+        """Return how many measurements of `target` were made with other schedules."""
+        return sum(each.target == target and each.schedules != schedules for each in self.measurements)
+
+    def append(self, measurements: Sequence[Measurement]) -> None:
+        """Add `measurements`; whole lines that are on the disk on return.
+
+        Raises:
+            BadOption: The file cannot be written.
+        """
+        text = "".join(each.model_dump_json() + "\n" for each in measurements)
+        try:
+            with self.path.open("a+b") as stream:
+                size = stream.seek(0, os.SEEK_END)
+                if size:
+                    stream.seek(size - 1)
+                    # What a cut left of a line stays a line of its own.
+                    text = text if stream.read(1) == b"\n" else "\n" + text
+                stream.write(text.encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise BadOption(f"cannot write {self.path}: {error}", remedy="Choose a place that is writable.") from error
+        self.measurements += measurements
+
+
+def confirmed(measurements: Iterable[Measurement]) -> dict[str, Json]:
+    """Return workload -> the choice that is faster than the rule's by all its confirmations, where there is one."""
+    ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for each in measurements:
+        if each.stage == "confirmed" and each.ratio is not None:
+            ratios[each.workload][json.dumps(each.choice, sort_keys=True)].append(each.ratio)
+    best = {}
+    for workload, choices in ratios.items():
+        ratio, text = min((median(found), text) for text, found in choices.items())
+        if ratio <= 1 - LEAST_GAIN:
+            best[workload] = json.loads(text)
+    return best
+
+
+def merge(sources: Sequence[Path], output: Path) -> int:
+    """Write every measurement of `sources` once into `output`, which appears whole or not at all; return how many.
+
+    Raises:
+        BadOption: A source is missing or cannot be read, or the place cannot be written.
+    """
+    lines: dict[str, None] = {}
+    for source in sources:
+        if not source.exists():
+            raise BadOption(f"{source}: no such file", remedy="Give the databases that `edgec tune -o` wrote.")
+        lines |= dict.fromkeys(each.model_dump_json() for each in _read(source)[0])
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:
+            staged.writelines(f"{line}\n" for line in lines)
+            staged.flush()
+            os.fsync(staged.fileno())
+        Path(staged.name).chmod(0o644)
+        Path(staged.name).replace(output)
+    except OSError as error:
+        raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+    return len(lines)
+
+
+def _read(path: Path) -> tuple[list[Measurement], int]:
+    """Return the measurements in `path`, and how many lines are none."""
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise BadOption(f"cannot read {path}: {error}", remedy="Give a database of `edgec tune`.") from error
+    found, skipped = [], 0
+    for line in filter(None, lines):
+        try:
+            found.append(Measurement.model_validate_json(line))
+        except ValidationError:
+            skipped += 1
+    if skipped > 1 and not found:
+        raise BadOption(f"{path} is no database of `edgec tune`", remedy="Give the file that `edgec tune -o` wrote.")
+    return found, skipped

@@ -1,0 +1,51 @@
+"""What a measurement is true for: the code that makes kernels, and the CPU that runs them. Needs no TVM."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from functools import cache
+from importlib import resources
+from importlib.metadata import version
+
+from edgec.options import Precision
+from edgec.targets.board import Board
+from edgec.targets.tvm.cpu_flags import machine_identity
+
+SOURCES = ("edgec.targets.tvm.schedules", "edgec.targets.tvm.regions")
+"""Packages that make kernels."""
+COMPILERS = ("apache-tvm", "apache-tvm-ffi")
+RELEVANT = {"triple", "cpu", "features", "cache"}
+"""Fields of a board's record that decide which code is made for it."""
+DIGITS = 12
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+@cache
+def schedule_version() -> str:
+    """Return a hash of the code that makes kernels: other comments, docstrings and line breaks leave it as it is."""
+    digest = hashlib.sha256(json.dumps([version(name) for name in COMPILERS]).encode())
+    for package in SOURCES:
+        root = resources.files(package)
+        for path in sorted(root.iterdir(), key=lambda entry: entry.name):
+            if path.name.endswith(".py"):
+                digest.update(f"{path.name} {_code(path.read_text(encoding='utf-8'))}".encode())
+    return digest.hexdigest()[:DIGITS]
+
+
+def target_key(board: Board, precision: Precision) -> str:
+    """Return a text that is equal for boards whose kernels, for `board.threads`, are the same."""
+    parts = board.model_dump(mode="json", include=RELEVANT)
+    if board.cpu == "host":
+        parts["machine"] = machine_identity()
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{board.cpu} {precision} {board.threads} threads {digest[:DIGITS]}"
+
+
+def _code(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)

@@ -1,0 +1,168 @@
+"""Where networks are measured: on this machine, or on whichever board TVM's tracker has free.
+
+A measurement runs in a process of its own, which is ended where it takes too long: a network that crashes, and a board
+that hangs or vanishes, cost that measurement and nothing else; it is then made again, by another board if there is one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax, rpc
+from tvm.s_tir.meta_schedule.runner import RPCConfig
+from tvm.support.popen_pool import PopenWorker
+
+from edgec.errors import CannotRunHere
+from edgec.targets.tvm.run_native import use_threads
+from edgec.targets.tvm.tuning.serve import Tracker
+from edgec.targets.tvm.tuning.timed import TIMES, TimedNetwork
+
+Array = np.ndarray[Any, Any]
+
+ATTEMPTS = 3
+START_S, PER_SECOND = 60.0, 10.0
+"""What a measurement may take: to start, send and load networks, and for each second of measuring."""
+BURST = 2
+"""Inferences in turn that count; one before them fills the caches with the network's own data."""
+LEAST_TURNS = 5
+USES = 16
+"""Measurements of a process before the next one takes its place: memory that libraries leave behind goes with it."""
+BIG_CORES = 1
+"""Mode of TVM's thread pool on boards: the fastest cores first."""
+CONNECT_S = 10
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of kernels, [turns, inferences of a turn, kernels + 1] for each network; the last is the network's."""
+
+    networks: tuple[Array, ...]
+
+
+class Lost(Exception):
+    """No attempt at a measurement came to an end."""
+
+
+class Bench:
+    """Measures networks one after the other on this machine, or several at once on boards.
+
+    Args:
+        inputs: The network's inputs in order.
+        threads: Of the board, that run the network.
+        tracker: Where boards are; None: this machine.
+        start_s: Seconds that a measurement may take besides measuring.
+
+    Raises:
+        CannotRunHere: There is no tracker, or it knows no such board.
+    """
+
+    def __init__(
+        self, inputs: Sequence[Array], threads: int, tracker: Tracker | None = None, start_s: float = START_S
+    ) -> None:
+        self._inputs, self._threads, self._tracker, self._start_s = list(inputs), threads, tracker, start_s
+        self.places = 1 if tracker is None else _boards(tracker)
+        self._workers: Queue[PopenWorker] = Queue()
+        for _ in range(self.places):
+            self._workers.put(PopenWorker(maximum_uses=USES, stderr=subprocess.DEVNULL))
+
+    def measure(self, networks: Sequence[TimedNetwork], seconds: float, inputs: Sequence[Array] | None = None) -> Times:
+        """Measure `networks` by turns for about `seconds`, on `inputs` or else the network's.
+
+        May be called from as many threads at once as there are `places`.
+
+        Raises:
+            Lost: It failed or took too long, several times.
+        """
+        problem, feeds = "", list(inputs or self._inputs)
+        limit = self._start_s + PER_SECOND * seconds
+        libraries = [(str(network.library), len(network.kernels)) for network in networks]
+        for _ in range(ATTEMPTS):
+            worker = self._workers.get()
+            try:
+                arguments = (self._tracker, libraries, feeds, self._threads, seconds, limit)
+                worker.send(_measure, arguments, timeout=limit)
+                return Times(tuple(worker.recv()))
+            except Exception as error:  # whatever the network or the board brought about, in another process
+                lines = str(error).strip().splitlines()
+                problem = lines[-1] if lines else type(error).__name__
+                worker.kill()
+            finally:
+                self._workers.put(worker)
+        raise Lost(problem)
+
+    def close(self) -> None:
+        """End the processes that measure."""
+        while not self._workers.empty():
+            self._workers.get().kill()
+
+
+def _boards(tracker: Tracker) -> int:
+    """Return how many boards the tracker has."""
+    where = f"{tracker.host}:{tracker.port}"
+    config = RPCConfig(tracker.host, tracker.port, tracker.key, session_timeout_sec=CONNECT_S)
+    try:
+        count = int(config.count_num_servers())
+    except (OSError, ValueError, RuntimeError) as error:
+        problem = f"no tracker answers at {where}: {str(error).splitlines()[0]}"
+        raise CannotRunHere(problem, remedy="Start one: edgec tune --serve") from error
+    if not count:
+        remedy = f"Run on each board: edgec board --tracker {where} --key {tracker.key}"
+        raise CannotRunHere(f"the tracker at {where} knows no board with the key {tracker.key!r}", remedy=remedy)
+    return count
+
+
+def _measure(
+    tracker: Tracker | None,
+    libraries: Sequence[tuple[str, int]],
+    inputs: Sequence[Array],
+    threads: int,
+    seconds: float,
+    limit: float,
+) -> list[Array]:
+    """Measure in this process, which has nothing else to do; see `Times`."""
+    if tracker is None:
+        session = rpc.LocalSession()
+        if not getattr(_measure, "threads", None):
+            use_threads(threads)
+            _measure.threads = threads  # type: ignore[attr-defined]
+    else:
+        config = RPCConfig(tracker.host, tracker.port, tracker.key, session_timeout_sec=int(limit))
+        session = config.connect_server()
+        session.get_function("runtime.config_threadpool")(BIG_CORES, threads)
+    # Names of their own: a file that is in use must not be written again.
+    names = [f"{time.monotonic_ns()}-{at}.so" for at in range(len(libraries))]
+    runs = [_load(session, path, name, kernels, inputs) for (path, kernels), name in zip(libraries, names, strict=True)]
+    taken: list[list[list[Array]]] = [[] for _ in runs]
+    begin = time.perf_counter()
+    while len(taken[0]) < LEAST_TURNS or time.perf_counter() - begin < seconds:
+        for run, turns in zip(runs, taken, strict=True):
+            run()
+            turns.append([run() for _ in range(BURST)])
+    for name in names:
+        session.remove(name)
+    return [np.array(turns) for turns in taken]
+
+
+def _load(session: Any, path: str, name: str, kernels: int, inputs: Sequence[Array]) -> Callable[[], Array]:
+    """Send a network as `name`; return what runs it once and tells its times."""
+    session.upload(path, name)
+    module = session.load_module(name)
+    device = session.cpu(0)
+    machine = relax.VirtualMachine(module, device)
+    machine.set_input("main", *(tvm.runtime.tensor(array, device) for array in inputs))
+    times = tvm.runtime.empty((kernels + 1,), "float64", device)
+    tell = module[TIMES]
+
+    def run() -> Array:
+        machine.invoke_stateful("main")
+        tell(times)
+        return np.array(times.numpy())
+
+    return run

@@ -1,0 +1,33 @@
+"""What a board can do at best: pointwise convolutions that stay in the caches, measured as everything else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from edgec.targets.tvm.target_model import TargetModel
+
+CHANNELS, ROWS, COLUMNS = 64, 24, 24
+"""Of the convolutions; rows for each core."""
+REPEATED = 8
+"""Convolutions one after the other, each of the one before."""
+
+
+def peak_network(model: TargetModel) -> tuple[tvm.IRModule, int, np.ndarray[Any, Any]]:
+    """Return a network of convolutions for `model`, their multiply-accumulates, and its input."""
+    weights = relax.const(np.full((CHANNELS, CHANNELS, 1, 1), 1 / CHANNELS, np.float32))
+    shape = (1, CHANNELS, ROWS * model.cores, COLUMNS)
+    builder = relax.BlockBuilder()
+    source = relax.Var("x", relax.TensorType(list(shape), "float32"))
+    with builder.function("main", [source]):
+        with builder.dataflow():
+            value = source
+            for _ in range(REPEATED):
+                value = builder.emit(relax.op.nn.conv2d(value, weights))
+            result = builder.emit_output(value)
+        builder.emit_func_output(result)
+    macs = REPEATED * ROWS * model.cores * COLUMNS * CHANNELS**2
+    return builder.finalize(), macs, np.ones(shape, np.float32)

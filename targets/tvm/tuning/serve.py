@@ -1,0 +1,106 @@
+"""TVM's own tracker and board server, as `edgec tune --serve` and `edgec board` start them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from edgec.errors import BadOption, MissingDependency
+from edgec.targets.tvm.wheels import installed_versions
+
+PORTS = (9190, 9199)
+"""First and last port that the tracker tries."""
+BOARD_PORTS = (9090, 9189)
+PACKAGES = ("cloudpickle", "psutil", "tornado")
+"""What TVM's processes and tracker need besides TVM."""
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Address of TVM's tracker, and the key under which it knows the boards of one kind."""
+
+    host: str
+    port: int
+    key: str
+
+
+def require_packages() -> None:
+    """Refuse where something is not installed.
+
+    Raises:
+        MissingDependency: Names it.
+    """
+    installed_versions()
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        problem = f"tuning needs the package {missing[0]}, which is not installed"
+        raise MissingDependency(problem, remedy="pip install 'edgec[tvm]'")
+
+
+def parse_tracker(text: str, key: str) -> Tracker:
+    """Return the tracker at `HOST:PORT`.
+
+    Raises:
+        BadOption: It is not of that form.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise BadOption(f"--tracker {text!r} is not of the form HOST:PORT", remedy="E.g. 192.168.1.10:9190.")
+    return Tracker(host, int(port), key)
+
+
+def start_tracker(host: str, port: int | None) -> tuple[object, int]:
+    """Start TVM's tracker; return it, alive until its `terminate`, and its port.
+
+    Raises:
+        BadOption: No port is free.
+    """
+    from tvm.rpc.tracker import Tracker as TvmTracker  # noqa: PLC0415
+
+    first, last = (port, port) if port else PORTS
+    try:
+        tracker = TvmTracker(host, first, last + 1, silent=True)
+    except (OSError, ValueError) as error:
+        raise BadOption(f"the tracker cannot listen: {_last_line(error)}", remedy="Give another --port.") from error
+    return tracker, int(tracker.port)
+
+
+def start_board(tracker: Tracker, host: str, threads: int | None) -> object:
+    """Start TVM's server, which does what clients of `tracker` ask for; it is alive until its `terminate`.
+
+    Args:
+        tracker: Told of this board; where it restarts, the server finds it again.
+        host: Address to listen on.
+        threads: Cores that a network may use; default: all.
+
+    Raises:
+        BadOption: No port is free.
+    """
+    # Half of the cores is TVM's default on x86; clients choose, but no more than this.
+    os.environ.setdefault("TVM_NUM_THREADS", str(threads or len(os.sched_getaffinity(0))))
+    from tvm.rpc.server import Server  # noqa: PLC0415
+
+    address = (tracker.host, tracker.port)
+    try:
+        return Server(host, *BOARD_PORTS, tracker_addr=address, key=tracker.key, silent=True)
+    except (OSError, ValueError) as error:
+        raise BadOption(f"the board cannot listen: {_last_line(error)}", remedy="Free a port.") from error
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
+def until_stopped(process: Any) -> None:
+    """Wait until Ctrl-C or SIGTERM, then end a tracker or server."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        process.proc.join()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        process.terminate()

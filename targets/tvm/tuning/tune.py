@@ -1,0 +1,170 @@
+"""`tune_network`: measures what could be chosen for a network's layers on a board, and keeps it in a database."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from os import sched_getaffinity
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.options import Precision
+from edgec.targets.board import Board
+from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.from_onnx import to_relax
+from edgec.targets.tvm.pipeline import LoweredModule, Lowering
+from edgec.targets.tvm.schedules.choices import Choice
+from edgec.targets.tvm.target_model import target_model
+from edgec.targets.tvm.tuning.database import Database
+from edgec.targets.tvm.tuning.identity import schedule_version, target_key
+from edgec.targets.tvm.tuning.measure import Bench, Times
+from edgec.targets.tvm.tuning.peak import peak_network
+from edgec.targets.tvm.tuning.search import Progress, Result, Search, compare, make_tasks
+from edgec.targets.tvm.tuning.serve import Tracker
+from edgec.targets.tvm.tuning.timed import TimedBuilder, TimedNetwork
+
+Array = np.ndarray[Any, Any]
+
+PEAK_S = 0.5
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How long to search, and where.
+
+    Attributes:
+        precision: As the network will be compiled.
+        trials: Choices of a layer to look at, at most.
+        seconds: When to stop; None: when all were looked at.
+        tracker: Where boards are; None: this machine.
+    """
+
+    precision: Precision = "fp32"
+    trials: int = 64
+    seconds: float | None = None
+    tracker: Tracker | None = None
+
+
+def tune_network(
+    model: ir.Model,
+    board: Board,
+    inputs: Sequence[Array],
+    database: Database,
+    settings: TuneSettings,
+    listener: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Tune canonical `model` for `board`, whose `threads` run it; go on with what `database` holds.
+
+    Args:
+        model: As the passes leave it.
+        board: A CPU board.
+        inputs: What to measure on, in the model's order.
+        database: Takes every measurement.
+        settings: How long, and where.
+        listener: Called whenever there is something new.
+
+    Raises:
+        CannotRunHere: There is no board to measure on, or no more.
+        UnsupportedModel: An operator cannot be imported; names it and its nodes.
+    """
+    begin = time.monotonic()
+    with network_trials(model, board, inputs, settings) as trials:
+        rules, peak = trials.by_rule(), trials.peak()
+        tasks = make_tasks(trials.lowering.workloads(), rules, rules[""], peak, settings.trials)
+        search = Search(
+            tasks,
+            trials,
+            database,
+            target=target_key(board, settings.precision),
+            schedules=schedule_version(),
+            whole=rules[""],
+            until=None if settings.seconds is None else begin + settings.seconds,
+            listener=listener,
+        )
+        return search.run()
+
+
+@contextmanager
+def network_trials(
+    model: ir.Model, board: Board, inputs: Sequence[Array], settings: TuneSettings
+) -> Iterator[NetworkTrials]:
+    """Yield what measures the choices for `model`; see `tune_network`."""
+    bench = Bench(inputs, board.threads, settings.tracker)
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgec-tune-") as scratch:
+            yield NetworkTrials(model, board, bench, settings.precision, Path(scratch))
+    finally:
+        bench.close()
+
+
+class NetworkTrials:
+    """Builds a network with some choices and measures it beside the one by rule; `edgec...search.Trials`."""
+
+    def __init__(self, model: ir.Model, board: Board, bench: Bench, precision: Precision, folder: Path) -> None:
+        resolved = resolve(board)
+        self.places, self._bench, self._target = bench.places, bench, llvm_target(resolved)
+        self._model = target_model(board).at_precision(precision)
+        self.lowering = Lowering(to_relax(model), self._model, self._target)
+        self._builder = TimedBuilder(resolved, folder, workers=len(sched_getaffinity(0)))
+        self._building, self._numbers = threading.Lock(), count()
+        rules = self.lowering.emit({})
+        self._workloads = rules.report.workloads
+        self._rules = self._builder.build(rules.module, "rules")
+
+    def by_rule(self) -> dict[str, float]:
+        """Return the seconds of each workload in an inference by rule, and "" -> of the network."""
+        taken = self._bench.measure([self._rules], PEAK_S).networks[0]
+        keys = dict.fromkeys(self._workloads.values())
+        seconds = {key: _seconds(taken, self._rules, self._workloads, key) for key in keys}
+        return {key: float(np.median(found)) for key, found in seconds.items()} | {"": float(np.median(taken[..., -1]))}
+
+    def peak(self) -> float:
+        """Return the multiply-accumulates a second that the board can do."""
+        module, macs, source = peak_network(self._model)
+        lowered = Lowering(module, self._model, self._target).emit({})
+        network = self._builder.build(lowered.module, "peak")
+        taken = self._bench.measure([network], PEAK_S, [source]).networks[0]
+        convolutions = dict.fromkeys(lowered.report.workloads, "")  # not the copies at both ends
+        return macs / float(np.median(_seconds(taken, network, convolutions, "")))
+
+    def run(self, choices: Mapping[str, Choice], seconds: float) -> dict[str, Result]:
+        """See `Trials`."""
+        with self._building:
+            lowered = self._emit(choices)
+            network = self._builder.build(lowered.module, f"trial{next(self._numbers)}")
+        try:
+            times = self._bench.measure([self._rules, network], seconds)
+        finally:
+            network.library.unlink()
+        return self._results(times, network, lowered.report.workloads, choices)
+
+    def _emit(self, choices: Mapping[str, Choice]) -> LoweredModule:
+        lowered = self.lowering.emit(choices)
+        made = set(lowered.report.workloads.values())
+        # A choice that no kernel could be made of: without it the rest is measured all the same.
+        possible = {key: choice for key, choice in choices.items() if key in made}
+        return lowered if len(possible) == len(choices) else self.lowering.emit(possible)
+
+    def _results(
+        self, times: Times, network: TimedNetwork, workloads: Mapping[str, str], choices: Mapping[str, Choice]
+    ) -> dict[str, Result]:
+        by_rule, other = times.networks
+        results = {"": compare(by_rule[..., -1], other[..., -1])}
+        for key in choices:
+            if key in workloads.values():
+                before = _seconds(by_rule, self._rules, self._workloads, key)
+                results[key] = compare(before, _seconds(other, network, workloads, key))
+        return results
+
+
+def _seconds(taken: Array, network: TimedNetwork, workloads: Mapping[str, str], key: str) -> Array:
+    """Return [turns, inferences]: the seconds of all kernels of a workload."""
+    return taken[..., [at for at, kernel in enumerate(network.kernels) if workloads.get(kernel) == key]].sum(axis=-1)
