@@ -11,6 +11,9 @@ EXP_MAX, EXP_MIN = 88.0, -87.0
 LOG2_E = 1.44269504088896341
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 EXP_POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+EXP2_MAX = 126.0
+EXP2_POLYNOMIAL = (9.582853621e-03, 5.590643335e-02, 2.402409865e-01, 6.931241924e-01)
+"""2**r for |r| <= 1/2 within 3e-6 of its value; least largest error, by Remez' exchange."""
 ERF_SCALE = 0.3275911
 ERF_POLYNOMIAL = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 SQRT_HALF = 0.7071067811865476
@@ -38,6 +41,18 @@ def fast_exp(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """Return 1 / (1 + e**-x)."""
     return _c(1.0) / (_c(1.0) + fast_exp(_c(0.0) - x))
+
+
+def coarse_sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + e**-x) within 7e-6 of its value, in half the instructions: for what becomes a byte next."""
+    t = te.max(te.min(x * _c(-LOG2_E), _c(EXP2_MAX)), _c(-EXP2_MAX))
+    n = tirx.nearbyint(t)
+    r = t - n
+    c4, c3, c2, c1 = (_c(coefficient) for coefficient in EXP2_POLYNOMIAL)
+    square = r * r
+    p = (c2 + c3 * r + c4 * square) * square + (_c(1.0) + c1 * r)
+    shift = n.astype("int32") << tirx.const(23, "int32")
+    return _c(1.0) / (_c(1.0) + tirx.reinterpret("float32", tirx.reinterpret("int32", p) + shift))
 
 
 def tanh(x: Any) -> Any:
@@ -72,6 +87,12 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "relax.abs": lambda x: te.max(x, _c(0.0) - x),
     "relax.square": lambda x: x * x,
 }
+
+COARSE: dict[str, Callable[[Any], Any]] = {
+    "relax.sigmoid": coarse_sigmoid,
+    "relax.nn.silu": lambda x: x * coarse_sigmoid(x),
+}
+"""Operators that need not be exact to the last bit where a quantization follows."""
 
 COSTLY = frozenset(f"relax.{name}" for name in ("sigmoid", "tanh", "exp", "nn.silu", "erf", "nn.gelu"))
 """Operators whose own implementation in TVM is a library call an element."""

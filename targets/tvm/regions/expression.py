@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import te
 
-from edgec.targets.tvm.regions.elementwise import BINARY, UNARY, clip, leaky_relu
+from edgec.targets.tvm.regions.elementwise import BINARY, COARSE, UNARY, clip, leaky_relu
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE, scaling_of
 from edgec.targets.tvm.schedules.kernel import Operand, f32, widened
@@ -58,7 +58,10 @@ class PackedExpression:
             if isinstance(arg, np.ndarray):
                 return f32(float(arg.reshape(-1)[0])) if arg.size == 1 else self._constant(arg)(*index)
             if id(arg) not in memo:
-                memo[id(arg)] = apply(arg, value) if id(arg) in self.members else self._external(arg)(*index)
+                if self.tail.op == QUANTIZE and arg.op in COARSE and id(arg) in self.members:
+                    memo[id(arg)] = COARSE[arg.op](value(arg.args[0]))
+                else:
+                    memo[id(arg)] = apply(arg, value) if id(arg) in self.members else self._external(arg)(*index)
             return memo[id(arg)]
 
         return value(self.tail).astype(self.model.stored(self.tail.dtype))

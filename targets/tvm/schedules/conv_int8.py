@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import te, tirx
+import tvm_ffi
+from tvm import ir, te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.quantized import CONV, QUANTIZE
-from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad, unflatten
+from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad
 from edgec.targets.tvm.schedules.conv_int8_plan import (
     int8_shape,
     pack_dot_weights,
@@ -72,14 +73,32 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     expression = epilogue.expression
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
     whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
-    whole = whole and shape.out_width % pixels_of_step(model) == 0
+    whole = whole and (choice.flat or shape.out_width % pixels_of_step(model) == 0)
     loop = schedule(sch, choice, model, whole=whole)
-    if choice.flat:
-        unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     sch.tensorize(loop, channels(model, block, shape.strides[1]))
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
-    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv_int8", detail=detail)
+    function = finish(sch)
+    if choice.flat:
+        function = with_rows(function, [*expression.flat_names, "out"], shape)
+    return Kernel(function, operands, expression.shape, packed=True, rule="conv_int8", detail=detail)
+
+
+def with_rows(function: Any, names: list[str], shape: ConvShape) -> Any:
+    """Return `function`, whose parameters `names` are [N, C, 1, H*W, block], with their true shape [N, C, H, W, block].
+
+    Indices stay: row 0 goes on beyond its end, as in the source. With rows and columns computed from them instead,
+    stores of several pixels are not seen to be contiguous.
+    """
+    replaced = {}
+    for variable in function.params:
+        if variable.name in names:
+            n, c, _, _, block = variable.ty.shape
+            extents = (n, c, shape.out_height, shape.out_width, block)
+            replaced[variable] = tirx.decl_buffer(extents, variable.ty.dtype, name=variable.name)
+    parameters = [replaced.get(variable, variable) for variable in function.params]
+    body = tvm_ffi.structural_map(function.body, (ir.Var, lambda variable: replaced.get(variable, variable)))
+    return tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)
 
 
 class Epilogue:
@@ -88,9 +107,12 @@ class Epilogue:
     Where a quantization follows at once, its scale is in the factor already.
     """
 
-    def __init__(self, region: Region, channels: int, model: TargetModel, *, flat: bool = False) -> None:
+    def __init__(
+        self, region: Region, channels: int, model: TargetModel, *, flat: bool = False, steps: int = 1
+    ) -> None:
         node, tail = region.anchor, region.tail
         factor, addend = requantization(node, channels)
+        factor = factor / steps
         self._direct = tail.facts["scaling"] if len(region.members) == 2 and tail.op == QUANTIZE else None
         if self._direct is not None:
             factor, addend = factor / self._direct.scale, addend / self._direct.scale

@@ -15,8 +15,8 @@ from edgec.targets.tvm.regions.expression import packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules import conv_int8
-from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad, unflatten
-from edgec.targets.tvm.schedules.conv_int8 import Epilogue, store_tile, vectorize_tile
+from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad
+from edgec.targets.tvm.schedules.conv_int8 import Epilogue, store_tile, vectorize_tile, with_rows
 from edgec.targets.tvm.schedules.conv_int8_plan import int8_shape
 from edgec.targets.tvm.schedules.conv_plan import (
     ConvPlan,
@@ -106,14 +106,15 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     )
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
     whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
-    loops = schedule(sch, choice, model, whole=whole and shape.out_width % choice.tile.pixels == 0)
-    if choice.flat:
-        unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
+    loops = schedule(sch, choice, model, whole=whole and (choice.flat or shape.out_width % choice.tile.pixels == 0))
     sch.tensorize(loops[0], products(quads, shape.strides[1]))
     sch.tensorize(loops[1], gather())
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
-    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
+    function = finish(sch)
+    if choice.flat:
+        function = with_rows(function, [*expression.flat_names, "out"], shape)
+    return Kernel(function, operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
 
 
 def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
@@ -26,8 +25,8 @@ from edgec.targets.tvm.schedules import (
     rows,
     window,
     winograd,
+    winograd_int8,
 )
-from edgec.targets.tvm.schedules.choices import Choice
 from edgec.targets.tvm.schedules.kernel import Kernel
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -42,6 +41,7 @@ class Rule:
 
 
 RULES = (
+    Rule("winograd_int8", winograd_int8.match, winograd_int8.lower),
     Rule("conv_widening", conv_widening.match, conv_widening.lower),
     Rule("conv_int8", lambda node, _: conv_int8.match(node), conv_int8.lower),
     Rule("depthwise_int8", lambda node, _: depthwise_int8.match(node), depthwise_int8.lower),
@@ -83,17 +83,6 @@ def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
     return is_plain_elementwise(node, whole, width) or is_plain_elementwise(node, whole, 1)
 
 
-PLANNED: dict[str, Callable[[Region, TargetModel, Any], Kernel]] = {
-    "conv": conv.lower,
-    "winograd": winograd.lower,
-    "depthwise": window.lower_depthwise,
-    "matmul": matmul.lower,
-}
-"""How the rules of `choices.TUNABLE` lower a region by a plan of their own."""
-
-
-def lower_region(region: Region, model: TargetModel, choice: Choice | None = None) -> Kernel:
-    """Return the kernel of `region`, whose rule is set: by `choice`, one of `choices_of(region, model)`, or by rule."""
-    if choice is not None:
-        return PLANNED[choice.rule](region, model, choice.plan)
+def lower_region(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of `region`, whose rule is set."""
     return next(rule for rule in RULES if rule.name == region.rule).lower(region, model)
