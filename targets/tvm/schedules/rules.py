@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
@@ -27,6 +28,7 @@ from edgec.targets.tvm.schedules import (
     winograd,
     winograd_int8,
 )
+from edgec.targets.tvm.schedules.choices import Choice
 from edgec.targets.tvm.schedules.kernel import Kernel
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -83,6 +85,17 @@ def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
     return is_plain_elementwise(node, whole, width) or is_plain_elementwise(node, whole, 1)
 
 
-def lower_region(region: Region, model: TargetModel) -> Kernel:
-    """Return the kernel of `region`, whose rule is set."""
+PLANNED: dict[str, Callable[[Region, TargetModel, Any], Kernel]] = {
+    "conv": conv.lower,
+    "winograd": winograd.lower,
+    "depthwise": window.lower_depthwise,
+    "matmul": matmul.lower,
+}
+"""How the rules of `choices.TUNABLE` lower a region by a plan of their own."""
+
+
+def lower_region(region: Region, model: TargetModel, choice: Choice | None = None) -> Kernel:
+    """Return the kernel of `region`, whose rule is set: by `choice`, one of `choices_of(region, model)`, or by rule."""
+    if choice is not None:
+        return PLANNED[choice.rule](region, model, choice.plan)
     return next(rule for rule in RULES if rule.name == region.rule).lower(region, model)
