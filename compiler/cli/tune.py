@@ -16,7 +16,8 @@ from edgec.errors import BadOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edgec.targets.tvm.tuning.search import Progress, Task
+    from edgec.targets.tvm.tuning.search import Progress
+    from edgec.targets.tvm.tuning.task import Task
 
 MERGE = "merge"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
@@ -67,8 +68,12 @@ def command(
         where: dict[str, Any] = {"target": target, "tracker": tracker, "key": key, "shapes": parse_shapes(shape)}
         limits: dict[str, Any] = {"trials": trials, "seconds": parse_duration(time) if time else None}
         how: dict[str, Any] = {"precision": precision, "threads": threads, **where, **limits}
-        with _shown(silent=quiet or json) as (stage, listener):
-            done = tune(words[0], database=output, stage=stage, listener=listener, **how)
+        try:
+            with _shown(silent=quiet or json) as (stage, listener):
+                done = tune(words[0], database=output, stage=stage, listener=listener, **how)
+        except KeyboardInterrupt:
+            stderr.print(f"stopped; {output} keeps what was measured, and the same command goes on", highlight=False)
+            raise typer.Exit(130) from None
         if plot is not None:
             from edgec.targets.tvm.tuning.plot import draw_gains
 

@@ -21,6 +21,7 @@ from tvm.support.popen_pool import PopenWorker
 
 from edgec.errors import CannotRunHere
 from edgec.targets.tvm.run_native import use_threads
+from edgec.targets.tvm.tuning.search import Lost
 from edgec.targets.tvm.tuning.serve import Tracker
 from edgec.targets.tvm.tuning.timed import TIMES, TimedNetwork
 
@@ -44,10 +45,6 @@ class Times:
     """Seconds of kernels, [turns, inferences of a turn, kernels + 1] for each network; the last is the network's."""
 
     networks: tuple[Array, ...]
-
-
-class Lost(Exception):
-    """No attempt at a measurement came to an end."""
 
 
 class Bench:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from edgec.errors import BadOption
-from edgec.targets.tvm.tuning.search import Task
+from edgec.targets.tvm.tuning.task import Task
 
 WIDTH, NAMES, LINE, MARGIN = 980, 470, 30, 40
 """Pixels: of the drawing, of the layers' names in it, of a layer's height, above the first."""

@@ -8,27 +8,25 @@ winners of all layers are then measured together, and only what is faster there 
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
 
-from edgec.targets.tvm.schedules.choices import Choice, Workload
-from edgec.targets.tvm.tuning.database import LEAST_GAIN, Database, Measurement, Stage
+from edgec.errors import CannotRunHere
+from edgec.targets.tvm.schedules.choices import Choice
+from edgec.targets.tvm.tuning.database import Database, Measurement, Stage
+from edgec.targets.tvm.tuning.task import FINALISTS, LOOKS, Task
 
-LOOKS, FINALISTS = 6, 2
-"""Choices of a layer that a round looks at, and how many of the best so far are measured again."""
 SECONDS: Mapping[Stage, float] = {"first": 1.0, "final": 2.5, "confirmed": 4.0}
 """How long two networks are measured by turns."""
-FULL_SHARE, LEAST_SHARE = 0.02, 0.002
-"""Shares of the network's time from which a layer gets all its trials, and below which it gets none."""
-NEAR_PEAK = 0.9
-"""Share of the board's peak above which a layer is left as it is."""
+GIVE_UP = 3
+"""Trials in a row that no board brings to an end."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,10 @@ class Result:
     seconds: float
     by_rule: float
     ratio: float
+
+
+class Lost(Exception):
+    """No attempt at a measurement came to an end."""
 
 
 class Trials(Protocol):
@@ -52,77 +54,6 @@ class Trials(Protocol):
         Raises:
             Lost: It could not be measured.
         """
-
-
-@dataclass
-class Task:
-    """A workload to tune: its choices, the rule's first, and what is known of each."""
-
-    workload: Workload
-    choices: Sequence[Choice]
-    seconds: float
-    """Of the rule's choice in one inference."""
-    share: float
-    """Of the network's time."""
-    reason: str = ""
-    """Why it is not tuned; empty if it is."""
-    allowed: int = 0
-    """How many choices are looked at."""
-    ratios: dict[str, dict[Stage, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    """Choice -> stage -> ratios to the rule's time; infinite where it cannot be made."""
-
-    @property
-    def best(self) -> tuple[float, Choice]:
-        """Ratio and choice that are confirmed; 1 and the rule's where nothing is faster."""
-        chosen = [(median(found), choice) for choice in self.choices if (found := self._at(choice, "confirmed"))]
-        ratio, choice = min(chosen, key=lambda entry: entry[0], default=(1.0, self.choices[0]))
-        return (ratio, choice) if ratio <= 1 - LEAST_GAIN else (1.0, self.choices[0])
-
-    @property
-    def looked_at(self) -> int:
-        """How many choices were measured."""
-        return sum(bool(self.known(choice)) for choice in self.choices[1 : self.allowed + 1])
-
-    def known(self, choice: Choice) -> dict[Stage, list[float]]:
-        """Return what was measured of `choice`."""
-        return self.ratios.get(_text(choice), {})
-
-    def note(self, choice: Choice, stage: Stage, ratio: float) -> None:
-        """Add a measurement."""
-        self.ratios[_text(choice)][stage].append(ratio)
-
-    def next_looks(self) -> list[Choice]:
-        """Return the next choices of which nothing is known."""
-        if self.reason:
-            return []
-        return [choice for choice in self.choices[1 : self.allowed + 1] if not self.known(choice)][:LOOKS]
-
-    def finalists(self) -> list[Choice]:
-        """Return the best of those not yet in the finals that may beat what is confirmed."""
-        rivals = []
-        for choice in self.choices[1:]:
-            known = self.known(choice)
-            if "final" not in known and "confirmed" not in known and known.get("first"):
-                rivals.append((median(known["first"]), choice))
-        rivals = [entry for entry in rivals if entry[0] < self.best[0] * (1 - LEAST_GAIN / 2)]
-        return [choice for _, choice in sorted(rivals, key=lambda entry: entry[0])[:FINALISTS]]
-
-    def winner(self) -> Choice | None:
-        """Return the choice to confirm: the best of the finals, if it has not been confirmed and may be an advance."""
-        finals = [
-            (median(found), choice)
-            for choice in self.choices[1:]
-            if (found := self._at(choice, "final")) and not self._at(choice, "confirmed")
-        ]
-        ratio, choice = min(finals, key=lambda entry: entry[0], default=(1.0, None))
-        return choice if ratio <= min(self.best[0], 1 - LEAST_GAIN) else None
-
-    def _at(self, choice: Choice, stage: Stage) -> list[float]:
-        return [ratio for ratio in self.known(choice).get(stage, []) if math.isfinite(ratio)]
-
-
-def _text(choice: Choice) -> str:
-    return repr(choice)
 
 
 @dataclass
@@ -141,39 +72,6 @@ class Progress:
     def ratio(self) -> float:
         """Expected time of the tuned network beside the rules'."""
         return 1 - sum(task.share * (1 - task.best[0]) for task in self.tasks)
-
-
-def make_tasks(
-    workloads: Mapping[Workload, Sequence[Choice]],
-    times: Mapping[str, float],
-    whole: float,
-    peak: float,
-    trials: int,
-) -> list[Task]:
-    """Return a task for every workload, the longest first, with what it may use of `trials` choices.
-
-    Args:
-        workloads: The choices for each.
-        times: Seconds of each in an inference, by rule.
-        whole: Seconds of the network.
-        peak: Multiply-accumulates a second that the board can do.
-        trials: Choices of a layer to look at, at most.
-    """
-    tasks = []
-    for workload, choices in workloads.items():
-        seconds = times.get(workload.key, 0.0)
-        task = Task(workload, choices, seconds, seconds / whole)
-        reached = workload.macs / (seconds * peak) if seconds else 0.0
-        if len(choices) == 1:
-            task.reason = "nothing to choose"
-        elif task.share < LEAST_SHARE:
-            task.reason = f"under {LEAST_SHARE:.1%} of the time"
-        elif reached > NEAR_PEAK:
-            task.reason = f"at {reached:.0%} of the peak"
-        else:
-            task.allowed = min(len(choices) - 1, math.ceil(trials * min(1.0, task.share / FULL_SHARE)))
-        tasks.append(task)
-    return sorted(tasks, key=lambda task: -task.seconds)
 
 
 class Search:
@@ -205,6 +103,7 @@ class Search:
         self._trials, self._database, self._target, self._schedules = trials, database, target, schedules
         self._until, self._listener = until, listener
         self._took: list[float] = []
+        self._lock, self._lost_in_a_row = threading.Lock(), 0
         self.progress = Progress(tasks, whole)
         by_key = {task.workload.key: task for task in tasks}
         for each in database.of(target, schedules):
@@ -217,7 +116,7 @@ class Search:
         """Search until the time is over or everything was looked at, and return what came out.
 
         Raises:
-            Lost: No board measures any more; what was measured is kept.
+            CannotRunHere: No board measures any more; what was measured is kept.
         """
         tasks = self.progress.tasks
         while self._goes_on() and (looks := [task.next_looks() for task in tasks]) and any(looks):
@@ -251,33 +150,48 @@ class Search:
         if stage == "first" and not self._goes_on():
             return
         begin = time.monotonic()
-        results = self._trials.run(choices, SECONDS[stage])
-        self._took.append(time.monotonic() - begin)
-        whole = results.pop("", None)
-        worse = stage == "confirmed" and whole is not None and whole.ratio >= 1
         tasks = {task.workload.key: task for task in self.progress.tasks}
-        measurements = []
-        for key, choice in choices.items():
-            found = results.get(key)
-            ratio = None if found is None else max(found.ratio, 1.0) if worse else found.ratio
-            measurements.append(
-                Measurement(
-                    schedules=self._schedules,
-                    target=self._target,
-                    workload=key,
-                    choice=choice.as_json(),
-                    stage=stage,
-                    seconds=found and found.seconds,
-                    by_rule=found and found.by_rule,
-                    ratio=ratio,
-                )
-            )
-        self._database.append(measurements)
-        for each, choice in zip(measurements, choices.values(), strict=True):
-            tasks[each.workload].note(choice, stage, math.inf if each.ratio is None else each.ratio)
-        self.progress.trials += 1
-        self.progress.left_s = self._left()
-        self._listener(self.progress)
+        try:
+            results = self._trials.run(choices, SECONDS[stage])
+        except Lost as error:
+            with self._lock:
+                self._lost(error)
+                for key, choice in choices.items():  # not again in this run
+                    tasks[key].note(choice, stage, math.inf)
+            return
+        with self._lock:
+            self._lost_in_a_row = 0
+            self._took.append(time.monotonic() - begin)
+            whole = results.pop("", None)
+            if stage == "confirmed" and whole is not None and whole.ratio >= 1:
+                results = {key: replace(found, ratio=max(found.ratio, 1.0)) for key, found in results.items()}
+            measured = [self._measurement(key, choice, stage, results.get(key)) for key, choice in choices.items()]
+            self._database.append(measured)
+            for each, choice in zip(measured, choices.values(), strict=True):
+                tasks[each.workload].note(choice, stage, math.inf if each.ratio is None else each.ratio)
+            self.progress.trials += 1
+            self.progress.left_s = self._left()
+            self._listener(self.progress)
+
+    def _measurement(self, workload: str, choice: Choice, stage: Stage, found: Result | None) -> Measurement:
+        return Measurement(
+            schedules=self._schedules,
+            target=self._target,
+            workload=workload,
+            choice=choice.as_json(),
+            stage=stage,
+            seconds=found and found.seconds,
+            by_rule=found and found.by_rule,
+            ratio=found and found.ratio,
+        )
+
+    def _lost(self, error: Lost) -> None:
+        self.progress.lost += 1
+        self._lost_in_a_row += 1
+        if self._lost_in_a_row >= GIVE_UP:
+            problem = f"{GIVE_UP} measurements in a row came to no end: {error}"
+            remedy = "See to the boards; what was measured is kept, and the same command goes on."
+            raise CannotRunHere(problem, remedy=remedy) from error
 
     def _goes_on(self) -> bool:
         """Whether there is time for another trial, and for the finals and the confirmation after it."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgec.errors import CannotRunHere
 from edgec.options import Precision
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target, resolve
@@ -27,8 +28,9 @@ from edgec.targets.tvm.tuning.database import Database
 from edgec.targets.tvm.tuning.identity import schedule_version, target_key
 from edgec.targets.tvm.tuning.measure import Bench, Times
 from edgec.targets.tvm.tuning.peak import peak_network
-from edgec.targets.tvm.tuning.search import Progress, Result, Search, compare, make_tasks
+from edgec.targets.tvm.tuning.search import Lost, Progress, Result, Search, compare
 from edgec.targets.tvm.tuning.serve import Tracker
+from edgec.targets.tvm.tuning.task import make_tasks
 from edgec.targets.tvm.tuning.timed import TimedBuilder, TimedNetwork
 
 Array = np.ndarray[Any, Any]
@@ -77,7 +79,10 @@ def tune_network(
     """
     begin = time.monotonic()
     with network_trials(model, board, inputs, settings) as trials:
-        rules, peak = trials.by_rule(), trials.peak()
+        try:
+            rules, peak = trials.by_rule(), trials.peak()
+        except Lost as error:
+            raise CannotRunHere(f"nothing can be measured: {error}", remedy="See to the boards.") from error
         tasks = make_tasks(trials.lowering.workloads(), rules, rules[""], peak, settings.trials)
         search = Search(
             tasks,
