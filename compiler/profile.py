@@ -40,6 +40,8 @@ class Profile:
     """Newest ONNX opset the back end takes; None: any."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
+    weight_bits: int = 8
+    """Width of quantized weights that the integer kernels take at full speed; they take 8 in any case."""
     dynamic_batch: bool = False
     """Whether the batch may vary from inference to inference."""
     estimate: Estimate | None = None

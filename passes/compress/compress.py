@@ -165,6 +165,7 @@ def _round(
     settings = QuantizeSettings(
         calibrator=options.calibrator,
         style=profile.quantization_style,
+        weight_bits=profile.weight_bits,
         max_loss=None if aim is None else max(aim - spent, 0.0),
     )
     result = quantize_model(

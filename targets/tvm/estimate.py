@@ -19,10 +19,10 @@ MACS_PER_CYCLE = {
 """Multiply-accumulates of fp32 that a core can do in a cycle: lanes of a vector times pipes."""
 OTHERS = {"aarch64": 4, "x86_64": 16}
 HAS_DOT_PRODUCT = frozenset({"cortex-a76", "neoverse-v1"})
-DOT_PRODUCT_FLAGS = frozenset({"asimddp", "avx512_vnni"})
-INTEGER_GAIN = {True: 2.0, False: 0.5}
-"""Speed of whole networks on int8 over that on fp32, with a dot product of four bytes and without: about what
-bench/int8.py measures."""
+DOT_PRODUCT_FLAGS = frozenset({"asimddp", "avx512_vnni", "avx_vnni"})
+DOT_PRODUCT_GAIN, PAIRS_GAIN, WIDENING_GAIN = 2.0, 1.3, 0.5
+"""Speed of whole networks on int8 over that on fp32, with a dot product of four bytes, with x86's product of pairs, and
+with widening ones: about what bench/int8.py measures."""
 
 SHARE_OF_PEAK = 0.6
 BYTES_PER_CYCLE = 8.0
@@ -42,6 +42,18 @@ def has_dot_product(board: Board) -> bool:
     return bool(machine_flags() & DOT_PRODUCT_FLAGS) if board.cpu == "host" else board.cpu in HAS_DOT_PRODUCT
 
 
+def integer_gain(board: Board) -> float:
+    """Return about how much faster networks run on integers than on floats."""
+    if has_dot_product(board):
+        return DOT_PRODUCT_GAIN
+    return PAIRS_GAIN if board.architecture == "x86_64" else WIDENING_GAIN
+
+
+def integer_weight_bits(board: Board) -> int:
+    """Return the width of weights that integer kernels take at full speed: products of pairs saturate beyond 7."""
+    return 8 if has_dot_product(board) or board.architecture != "x86_64" else 7
+
+
 class CpuEstimate:
     """`Estimate` of a board's CPU, all its threads busy."""
 
@@ -50,7 +62,7 @@ class CpuEstimate:
         peak = MACS_PER_CYCLE.get(board.cpu, OTHERS[board.architecture])
         self._macs = SHARE_OF_PEAK * peak * cycles
         self._bytes = BYTES_PER_CYCLE * cycles
-        self._gain = INTEGER_GAIN[has_dot_product(board)]
+        self._gain = integer_gain(board)
 
     def __call__(
         self, layers: Sequence[LayerCost], precision: str, in_float: Collection[str] = ()

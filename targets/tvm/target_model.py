@@ -14,7 +14,7 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import features, llvm_target, resolve
 
 Isa = Literal["avx512", "avx2", "sse", "neon"]
-DotProduct = Literal["none", "vnni", "sdot", "smmla"]
+DotProduct = Literal["none", "pairs", "vnni", "sdot", "smmla"]
 Float = Literal["float32", "float16"]
 
 DOUBLE_PUMPED = frozenset({"znver4"})
@@ -98,10 +98,10 @@ def model_of(feature_names: AbstractSet[str], *, cpu: str, l1: int, l2: int, cor
         fp16 = "fullfp16" in feature_names
         return TargetModel("neon", 4, 32, 2, 4, l1, l2, cores, dot, fp16_arithmetic=fp16)
     if "avx512f" in feature_names:
-        dot = "vnni" if "avx512vnni" in feature_names else "none"
+        dot = "vnni" if "avx512vnni" in feature_names else "pairs"
         return TargetModel("avx512", 16, 32, 2, 4, l1, l2, cores, dot, half_width_same_peak=cpu in DOUBLE_PUMPED)
     if "avx2" in feature_names and "fma" in feature_names:
-        return TargetModel("avx2", 8, 16, 2, 4, l1, l2, cores, "vnni" if "avxvnni" in feature_names else "none")
+        return TargetModel("avx2", 8, 16, 2, 4, l1, l2, cores, "vnni" if "avxvnni" in feature_names else "pairs")
     return TargetModel("sse", 4, 16, 1, 4, l1, l2, cores)
 
 

@@ -32,7 +32,8 @@ class Pair:
 class QuantizedNetwork:
     """A graph under construction; methods return names of float values behind a Q/DQ pair."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, largest: int = 127) -> None:
+        self.largest = largest
         self.rng = np.random.default_rng(seed)
         self.nodes: list[onnx.NodeProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
@@ -66,7 +67,7 @@ class QuantizedNetwork:
 
     def weights(self, shape: Sequence[int], axis: int) -> str:
         """Add random int8 weights with a scale for each index along `axis`."""
-        integers = self.rng.integers(-127, 128, shape, dtype=np.int8)
+        integers = self.rng.integers(-self.largest, self.largest + 1, shape, dtype=np.int8)
         depth = np.sqrt(np.prod(shape) / shape[axis])
         scales = self.rng.uniform(0.5, 1.5, shape[axis]).astype(np.float32) / np.float32(80.0 * depth)
         return self.node("DequantizeLinear", [self.constant(integers), self.constant(scales)], axis=axis)

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("tvm")
 
+from edgec.targets.tvm.schedules.byte_products import fit_pairs
 from edgec.targets.tvm.schedules.conv_int8_plan import (
     dot_tile,
     fits_registers,
@@ -44,7 +45,8 @@ def test_tiles_keep_the_dot_products_busy() -> None:
 
 def test_types_of_activations_are_those_the_cpu_multiplies() -> None:
     assert (VNNI.byte_type, A76.byte_type, A72.byte_type) == ("uint8", "int8", "int8")
-    assert TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=1).byte_type is None
+    assert TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=1, dot_product="pairs").byte_type == "uint8"
+    assert TargetModel("sse", 4, 16, 1, 4, 32 << 10, 256 << 10, cores=1).byte_type is None
 
 
 def test_pointwise_convolutions_see_rows_as_one() -> None:
@@ -67,3 +69,9 @@ def test_weights_lie_in_the_order_they_are_read() -> None:
     taps = pack_taps(weights[:, :1], 4)
     assert taps.shape == (2, 2, 1, 4, 4)
     assert taps[1, 1, 0, 0].tolist() == [*weights[4, 0, 1], 0, 0]
+
+
+def test_pairs_of_weights_fit_where_no_activations_saturate_their_sum() -> None:
+    assert fit_pairs(np.array([[64, 64, -64, -64], [127, -127, 1, 0], [128 - 256, 0, 0, 0]], np.int8))
+    assert not fit_pairs(np.array([[100, 29, 0, 0]], np.int8))
+    assert not fit_pairs(np.array([[0, 0, -1, -128]], np.int8))

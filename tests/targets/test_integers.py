@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("tvm")
 
-from edgec.targets.board import load_board
-from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.board import Board, load_board
+from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
+from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.target_model import TargetModel, target_model
 from tests.support.lowered import HOST, MODEL, execute
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
@@ -21,10 +22,10 @@ OUT = Pair(scale=0.05, zero_point=93)
 needs_dot_product = pytest.mark.skipif(MODEL.byte_type is None, reason="this CPU has no dot product of bytes")
 
 
-def check(network: QuantizedNetwork, output: str, *rules: str, step: float = OUT.scale) -> None:
+def check(network: QuantizedNetwork, output: str, *rules: str, step: float = OUT.scale, board: Board = HOST) -> None:
     """Run `network` up to `output`; `rules` have to be among those that made its kernels, fallbacks are not allowed."""
-    model, target = network.model(output), llvm_target(resolve(HOST))
-    module, report = lowered(model, MODEL, target)
+    model, target = network.model(output), llvm_target(resolve(board))
+    module, report = lowered(model, target_model(board), target)
     rng = np.random.default_rng(1)
     feeds = [rng.normal(0, 1, tuple(value.shape.numpy())).astype(np.float32) for value in model.graph.inputs]
     (got,) = execute(module, target, feeds)
@@ -166,10 +167,45 @@ def test_arm_boards_take_the_same_layers(board: str) -> None:
         assert ("conv_int8" in report.counts()) == (attributes.get("group") != 4 or shape[1] == 32)
 
 
+OTHER_X86 = {
+    "pairs of bytes": load_board("x86-64-v3"),
+    "AVX-512 without VNNI": load_board("x86-64-v4"),
+    "AVX-VNNI": load_board("x86-64-v3").model_copy(update={"features": ("+avxvnni",)}),
+}
+
+
+@pytest.mark.parametrize("largest", [127, 64], ids=["weights of 8 bits", "of 7"])
+@pytest.mark.parametrize("board", OTHER_X86.values(), ids=OTHER_X86.keys())
+def test_x86_without_avx512_vnni_is_as_exact(board: Board, largest: int) -> None:
+    if not set(needed_flags(board)) <= machine_flags():
+        pytest.skip("this machine lacks some of its instructions")
+    network = QuantizedNetwork(largest=largest)
+    result = network.pair(network.conv(network.input((1, 19, 6, 7)), 19, 24, (3, 3), pads=[1, 1, 1, 1]), Pair())
+    result = network.pair(network.conv(result, 24, 24, (3, 3), group=24, strides=[2, 2]), Pair())
+    flat = network.pair(network.node("Reshape", [result, network.constant(np.array([1, -1]))]), Pair())
+    result = network.node("MatMul", [flat, network.weights((144, 10), 1)])
+    check(network, network.pair(result, OUT), "conv_int8", "depthwise_int8", "dense_int8", board=board)
+
+
+def test_products_of_pairs_do_not_saturate() -> None:
+    board = OTHER_X86["pairs of bytes"]
+    if not set(needed_flags(board)) <= machine_flags():
+        pytest.skip("this machine lacks some of its instructions")
+    for weight in (64, 127):
+        network = QuantizedNetwork()
+        source = network.input((1, 8, 4, 4), Pair(2.0**-9, 0))  # inputs of one and more are 255
+        integers = network.constant(np.full((8, 8, 1, 1), weight, np.int8))
+        weights = network.node(
+            "DequantizeLinear", [integers, network.constant(np.full(8, 2.0**-7, np.float32))], axis=0
+        )
+        pair = Pair(2.0**-6, 0)
+        check(network, network.pair(network.node("Conv", [source, weights]), pair), "conv_int8", step=0.0, board=board)
+
+
 def test_a_cpu_without_kernels_for_bytes_computes_in_floats() -> None:
     network = QuantizedNetwork()
     result = network.pair(network.conv(network.input((1, 16, 6, 6)), 16, 16, (3, 3)), OUT)
-    model = TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=2)
+    model = TargetModel("sse", 4, 16, 1, 4, 32 << 10, 256 << 10, cores=2)
     _, report = lowered(network.model(result), model, llvm_target(resolve(HOST)))
     assert "conv_int8" not in report.counts()
     assert not report.fallbacks()
@@ -181,3 +217,21 @@ def test_relu6_as_a_clip_with_operands_costs_nothing() -> None:
     bounds = [network.constant(np.array(bound, np.float32)) for bound in (0, 6)]
     clipped = network.node("Clip", [network.conv(network.input((1, 16, 6, 6)), 16, 16, (1, 1)), *bounds])
     check(network, network.pair(clipped, Pair(6 / 255, 0)), "conv_int8", step=6 / 255)
+
+
+@needs_dot_product
+@pytest.mark.parametrize(
+    ("out", "kernel", "attributes"),
+    [
+        (24, 2, {"strides": [2, 2]}),
+        (16, 3, {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+        (5, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        (1, 2, {"strides": [2, 2]}),
+    ],
+)
+def test_transposed_convolution(out: int, kernel: int, attributes: dict[str, Any]) -> None:
+    network = QuantizedNetwork()
+    weights = network.weights((20, out, kernel, kernel), 1)
+    bias = network.constant(network.rng.normal(0, 0.3, out).astype(np.float32))
+    result = network.node("ConvTranspose", [network.input((1, 20, 9, 12)), weights, bias], **attributes)
+    check(network, network.pair(network.node("Relu", [result]), OUT), "conv_int8", "interleave")

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
 from edgec.targets.tvm.regions.slices import name_slices
+from edgec.targets.tvm.regions.transposed import transposed_to_conv
 
 AFFINE = frozenset({"relax.add", "relax.subtract", "relax.multiply", "relax.divide"})
 LARGE_POOL = 5
@@ -21,7 +22,7 @@ def normalize(graph: Graph) -> None:
         _flatten_concat,
         _read_weights,
         _shuffles,
-        _transposed_to_conv,
+        transposed_to_conv,
         _fold_affine,
         _pools,
         _resize,
@@ -131,51 +132,6 @@ def _source(node: Node | None, op: str) -> Node | None:
     """Return the node that `node`, if it is an `op`, reads first."""
     source = node.args[0] if node is not None and node.op == op else None
     return source if isinstance(source, Node) else None
-
-
-def _transposed_to_conv(graph: Graph) -> None:
-    """Transposed convolution  ->  stride-1 convolution with one output channel a phase, then interleaving of phases.
-
-    Output pixel o = s*i + a - p takes input i with tap a. Let phase f = (o + p) mod s and q = (o + p) div s: the taps
-    are a = f + s*t, the inputs i = q - t, t = 0 .. ceil(R/s) - 1: a convolution with kernel ceil(R/s) at each phase.
-    """
-    for node in list(graph.nodes):
-        source, weights = [*node.args, None, None][:2]
-        eligible = node.op == "relax.nn.conv2d_transpose" and node.dtype == "float32" and node.shape is not None
-        if not eligible or not isinstance(weights, np.ndarray) or not isinstance(source, Node) or source.shape is None:
-            continue
-        if int(node.attrs.groups) != 1 or node.ints("dilation") != [1, 1]:
-            continue
-        strides, padding = node.ints("strides"), node.ints("padding")
-        assert node.shape is not None
-        phases, taps = _phase_weights(weights, strides)
-        counts = [(o + p - 1) // s + 1 for o, p, s in zip(node.shape[2:], padding[:2], strides, strict=True)]
-        after = [count - extent for count, extent in zip(counts, source.shape[2:], strict=True)]
-        shape = (node.shape[0], phases.shape[0], *counts)
-        conv = Node("relax.nn.conv2d", [source, phases], shape, node.dtype, order=node.order - 0.001, call=node.call)
-        conv.facts.update(
-            weights=phases,
-            bias=np.zeros(phases.shape[0], np.float32),
-            strides=[1, 1],
-            padding=[taps[0] - 1, taps[1] - 1, after[0], after[1]],
-            dilation=[1, 1],
-            groups=1,
-        )
-        shuffle = Node("edgec.interleave", [conv], node.shape, node.dtype, order=node.order, call=node.call)
-        shuffle.facts.update(strides=strides, before=padding[:2])
-        graph.nodes += [conv, shuffle]
-        graph.replace(node, shuffle)
-
-
-def _phase_weights(weights: Array, strides: list[int]) -> tuple[Array, tuple[int, int]]:
-    """Return [sh*sw*K, C, taps_h, taps_w] of a transposed convolution's [C, K, R, S], and the taps a phase has."""
-    channels, out, rows, columns = weights.shape
-    taps = (-(-rows // strides[0]), -(-columns // strides[1]))
-    full = np.zeros((channels, out, taps[0] * strides[0], taps[1] * strides[1]), np.float32)
-    full[:, :, :rows, :columns] = weights
-    full = full.reshape(channels, out, taps[0], strides[0], taps[1], strides[1])[:, :, ::-1, :, ::-1, :]
-    ordered = full.transpose(3, 5, 1, 0, 2, 4)
-    return np.ascontiguousarray(ordered.reshape(-1, channels, *taps)), taps
 
 
 def _fold_affine(graph: Graph) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
+from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
+from edgec.targets.tvm.schedules.tiles import block_of, ceil_div
 from edgec.targets.tvm.target_model import TargetModel
 
 QUANTIZE, DEQUANTIZE = "edgec.quantize", "edgec.dequantize"
@@ -55,6 +57,8 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
         for node in list(graph.nodes):
             if node.op == "relax.nn.conv2d":
                 _read_convolution(node, model)
+            elif is_plain(node):
+                _read_transposed(graph, node, model)
             elif node.op == "relax.matmul" and model.dot_product != "none":
                 _read_product(node, model.byte_type)
     for node in pairs:
@@ -66,6 +70,7 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
 
 def place_integers(graph: Graph) -> None:
     """Fold biases into integer layers, drop clipping that a quantization does anyway, move bytes instead of floats."""
+    interleave_last(graph, CONV, QUANTIZE)
     for rewrite in (_fold_biases, _drop_clipping, _move_bytes, _drop_pairs):
         rewrite(graph)
         graph.relink()
@@ -131,6 +136,29 @@ def _read_convolution(node: Node, model: TargetModel) -> None:
         dilation=node.ints("dilation"),
         groups=groups,
         depthwise=depthwise and groups > 1,
+    )
+
+
+def _read_transposed(graph: Graph, node: Node, model: TargetModel) -> None:
+    """Phases begin with a block of channels, where they are not smaller than one: interleaving moves whole blocks."""
+    source, weights = node.args
+    read = _integer_weights(weights, axis=1) if _dequantized_activation(source, model.byte_type or "") else None
+    if read is None:
+        return
+    integers, scales = read
+    block = block_of(integers.shape[1], model)
+    channels = ceil_div(len(scales), block) * block if len(scales) > block else len(scales)
+    node.args[0] = source.args[0]
+    conv = add_phases(graph, node, integers, channels)
+    phases = conv.facts["phases"]
+    conv.op = CONV
+    conv.facts.update(
+        integers=phases,
+        scales=np.tile(np.pad(scales, (0, channels - len(scales)), mode="edge"), len(phases) // channels)
+        * scaling_of(source).scale,
+        bias=np.zeros(len(phases)),
+        scaling=scaling_of(source),
+        depthwise=False,
     )
 
 

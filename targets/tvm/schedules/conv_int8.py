@@ -75,7 +75,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
     whole = whole and (choice.flat or shape.out_width % pixels_of_step(model) == 0)
     loop = schedule(sch, choice, model, whole=whole)
-    sch.tensorize(loop, channels(model, block, shape.strides[1]))
+    sch.tensorize(loop, channels(model, block, packed, shape.strides[1]))
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
     function = finish(sch)

@@ -76,7 +76,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     sch = Schedule(te.create_prim_func([source, *constants, *expression.tensors, out]))
     loop = schedule(sch, tile, math.gcd(columns, block), model)
     sch.transform_layout(sch.get_sblock("out"), "out", lambda m, n: (*unravel(m, tail_shape), n))
-    sch.tensorize(loop, channels(model, block))
+    sch.tensorize(loop, channels(model, block, packed))
     operands = [Operand(left), Operand(packed), Operand(factor), Operand(addend), *expression.operands]
     detail = f"{tile.vectors}x{tile.pixels}"
     return Kernel(finish(sch), operands, tail_shape, packed=False, rule="dense_int8", detail=detail)

@@ -73,7 +73,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         packed_shape(epilogue.expression.shape, block), lambda *index: epilogue.at(index, conv(*index)), name="out"
     )
     sch = Schedule(te.create_prim_func([source, weights, *epilogue.tensors, out]))
-    schedule(sch, pixels, taps(model, block), model)
+    schedule(sch, pixels, taps(model, block, packed), model)
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     return Kernel(finish(sch), operands, epilogue.expression.shape, packed=True, rule="depthwise_int8")
 

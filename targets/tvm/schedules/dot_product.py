@@ -14,11 +14,12 @@ from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812 (the name its parser expects)
 
+from edgec.targets.tvm.regions.graph import Array
+from edgec.targets.tvm.schedules.byte_products import FORMS, form_of
 from edgec.targets.tvm.target_model import TargetModel
 
 DEPTH = 4
 """Bytes of an int32 lane."""
-VNNI = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbusd.256", 4: "llvm.x86.avx512.vpdpbusd.128"}
 SDOT = "llvm.aarch64.neon.sdot.v4i32.v16i8"
 NEON_PIXELS = 4
 NEON_STRIDES = (1, 2)
@@ -30,18 +31,21 @@ def pixels_of_step(model: TargetModel) -> int:
     return NEON_PIXELS if model.isa == "neon" else 1
 
 
-def channels(model: TargetModel, block: int, stride: int = 1) -> str:
-    """Return the name of the intrinsic for one vector of `block` output channels and pixels `stride` apart."""
-    return _sdot_channels(stride) if model.isa == "neon" else _vnni_channels(block)
+def channels(model: TargetModel, block: int, packed: Array, stride: int = 1) -> str:
+    """Return the name of the intrinsic for one vector of `block` output channels and pixels `stride` apart.
+
+    `packed` are the layer's weights, four of a sum side by side.
+    """
+    return _sdot_channels(stride) if model.isa == "neon" else _x86_channels(form_of(model, packed), block)
 
 
-def taps(model: TargetModel, block: int) -> str:
-    """Return the name of the intrinsic for one vector of `block` channels."""
-    return _taps(model.isa == "neon", block)
+def taps(model: TargetModel, block: int, packed: Array) -> str:
+    """Return the name of the intrinsic for one vector of `block` channels; `packed` as above."""
+    return _taps("sdot" if model.isa == "neon" else form_of(model, packed), block)
 
 
 @cache
-def _vnni_channels(block: int) -> str:
+def _x86_channels(form: str, block: int) -> str:
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, w: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), "uint8", offset_factor=1)  # noqa: N806
@@ -55,7 +59,7 @@ def _vnni_channels(block: int) -> str:
                     vi, vk = T.axis.remap("SR", [i, k])
                     C[vi] = C[vi] + T.cast(A[vk], "int32") * T.cast(W[vi, vk], "int32")
 
-    dot = _dot(VNNI[block], block)
+    dot = _dot(form, block)
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, w: T.handle, c: T.handle) -> None:
@@ -71,7 +75,7 @@ def _vnni_channels(block: int) -> str:
                 W.vload([0, 0], f"int8x{4 * block}"),
             )
 
-    return register(f"edgec_vnni_channels_{block}", description, implementation)
+    return register(f"edgec_{form}_channels_{block}", description, implementation)
 
 
 @cache
@@ -91,7 +95,7 @@ def _sdot_channels(stride: int) -> str:
                     vp, vi, vk = T.axis.remap("SSR", [p, i, k])
                     C[vp, vi] = C[vp, vi] + T.cast(A[vp * stride, vk], "int32") * T.cast(W[vi, vk], "int32")
 
-    dot, pixel = _dot(SDOT, 4), _pixel_of(stride)
+    dot, pixel = _dot("sdot", 4), _pixel_of(stride)
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, w: T.handle, c: T.handle) -> None:
@@ -123,8 +127,8 @@ def _pixel_of(stride: int) -> Callable[[Any, int], Any]:
 
 
 @cache
-def _taps(neon: bool, block: int) -> str:
-    unsigned = "int8" if neon else "uint8"
+def _taps(form: str, block: int) -> str:
+    unsigned = "int8" if form == "sdot" else "uint8"
 
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, w: T.handle, c: T.handle) -> None:
@@ -139,7 +143,7 @@ def _taps(neon: bool, block: int) -> str:
                     vi, vk = T.axis.remap("SR", [i, k])
                     C[vi] = C[vi] + T.cast(A[vk, vi], "int32") * T.cast(W[vi, vk], "int32")
 
-    dot = _dot(SDOT if neon else VNNI[block], block)
+    dot = _dot(form, block)
     order = [pixel * block + channel for channel in range(block) for pixel in range(4)]
 
     @T.prim_func(s_tir=True, private=True)
@@ -156,18 +160,19 @@ def _taps(neon: bool, block: int) -> str:
                 W.vload([0, 0], f"int8x{4 * block}"),
             )
 
-    return register(f"edgec_{'sdot' if neon else 'vnni'}_taps_{block}", description, implementation)
+    return register(f"edgec_{form}_taps_{block}", description, implementation)
 
 
-def _dot(instruction: str, block: int) -> Callable[[Any, Any, Any], Any]:
-    """Return the instruction as a function of sums, activations and weights."""
-    sums, all_bytes = f"int32x{block}", f"int8x{DEPTH * block}"
+def _dot(form: str, block: int) -> Callable[[Any, Any, Any], Any]:
+    """Return the products as a function of sums, activations and weights."""
+    all_bytes = f"int8x{DEPTH * block}"
 
-    def dot(accumulators: Any, activations: Any, weights: Any) -> Any:
+    def dot(sums: Any, activations: Any, weights: Any) -> Any:
         activations = tirx.reinterpret(all_bytes, activations)
-        # NEON's is commutative; taking the activations last lets LLVM take them from a lane.
-        factors = (weights, activations) if instruction == SDOT else (activations, weights)
-        return tirx.call_llvm_pure_intrin(sums, instruction, accumulators, *factors)
+        if form == "sdot":
+            # It is commutative; taking the activations last lets LLVM take them from a lane.
+            return tirx.call_llvm_pure_intrin(f"int32x{block}", SDOT, sums, weights, activations)
+        return FORMS[form](sums, activations, weights, block)
 
     return dot
 

@@ -131,18 +131,19 @@ def lower_interleave(region: Region, model: TargetModel) -> Kernel:
     node = region.anchor
     (sh, sw), (top, left) = node.facts["strides"], node.facts["before"]
     expression = PackedExpression(region.members, model)
-    block, channels = expression.block, expression.shape[1]
+    block, channels, each = expression.block, expression.shape[1], node.facts["channels"]
     phase_block = block_of(node.args[0].shape[1], model)
-    source = te.placeholder(packed_shape(node.args[0].shape, phase_block), model.storage, name="source")
-    whole = channels % block == 0 and block == phase_block
+    stored = model.stored(node.args[0].dtype)
+    source = te.placeholder(packed_shape(node.args[0].shape, phase_block), stored, name="source")
+    whole = each % block == 0 and block == phase_block
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         phase = floormod(h + top, sh) * sw + floormod(w + left, sw)
         row, column = floordiv(h + top, sh), floordiv(w + left, sw)
         if whole:
-            item = source[n, phase * (channels // block) + c, row, column, b]
+            item = source[n, phase * (each // block) + c, row, column, b]
         else:
-            channel = phase * channels + tirx.min(c * block + b, channels - 1)
+            channel = phase * each + tirx.min(c * block + b, channels - 1)
             item = source[n, floordiv(channel, phase_block), row, column, floormod(channel, phase_block)]
         return expression.at((n, c, h, w, b), item)
 
