@@ -11,9 +11,10 @@ import onnx_ir as ir
 
 from edgec.model.graph import add_constant, constant, unique_name
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.quantize.codecs import Levels
 from edgec.passes.quantize.insert_pairs import DEQUANTIZED, QUANTIZED, scales, zero_point
 from edgec.passes.quantize.placement import Placement
-from edgec.passes.quantize.store_codes import store_codes
+from edgec.passes.quantize.store_codes import CodedWeights, store_codes
 from edgec.passes.quantize.weights import WeightReport
 from edgec.quantization import QuantParams
 
@@ -86,6 +87,12 @@ def _stored(model: ir.Model, value: ir.Value, params: QuantParams, style: Style)
         raise ValueError(f"{stem} is not constant any more")
     if style == "tensorrt":
         return _behind(model, value, params, stem, quantize=True)
+    if params.bits == 2:  # ONNX has no such integers that runtimes know
+        levels = Levels(np.arange(params.low, params.high + 1.0), params.bits)
+        codes = (params.quantize(array) - params.low).astype(np.uint8)
+        return store_codes(
+            model, stem, CodedWeights(levels, codes, np.asarray(params.scale, np.float32), params.axis or 0)
+        )
     storage = params if params.bits in (4, 8) else params.model_copy(update={"bits": 4 if params.bits < 4 else 8})
     integers = params.quantize(array).astype(np.dtype(storage.dtype))
     return _behind(model, add_constant(model.graph, stem + QUANTIZED, integers), storage, stem, quantize=False)

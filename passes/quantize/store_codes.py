@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, constant, unique_name
+from edgec.model.graph import add_constant, unique_name
 from edgec.passes.quantize.codecs import Levels
 
 Array = np.ndarray[Any, Any]
 
 BYTE = 8
-CODEBOOK = "_codebook"
 WIDTHS = (1, 2, 4, 8)
 """Bits of an index as stored: whole indices in a byte."""
 
@@ -53,20 +52,14 @@ class CodedWeights:
         parts = flat.reshape(-1, per_byte) << (np.arange(per_byte, dtype=np.uint8) * self.width)
         return np.asarray(np.bitwise_or.reduce(parts, axis=1), np.uint8)
 
-    def table(self) -> Array:
-        """Return what each byte stands for; float32 [256, indices in a byte]."""
-        per_byte = BYTE // self.width
-        indices = (np.arange(256)[:, None] >> (np.arange(per_byte) * self.width)) & (2**self.width - 1)
-        return np.asarray(self.levels.levels.astype(np.float32)[np.minimum(indices, len(self.levels.levels) - 1)])
 
-
-def _table(graph: ir.Graph, stem: str, table: Array) -> ir.Value:
-    """Return the table as a constant, the same one for layers whose levels are the same."""
-    for name, value in graph.initializers.items():
-        array = constant(value) if name.endswith(CODEBOOK) else None
-        if array is not None and np.array_equal(array, table):
-            return value
-    return add_constant(graph, stem + CODEBOOK, table)
+def _indices_of_bytes(graph: ir.Graph, width: int) -> ir.Value:
+    """Return the constant uint8 [256, indices in a byte] that unpacks a byte; one for all layers."""
+    name = f"indices_of_{width}_bits"
+    if name in graph.initializers:
+        return graph.initializers[name]
+    shifts = np.arange(BYTE // width) * width
+    return add_constant(graph, name, ((np.arange(256)[:, None] >> shifts) & (2**width - 1)).astype(np.uint8))
 
 
 def store_codes(model: ir.Model, stem: str, coded: CodedWeights) -> ir.Value:
@@ -83,14 +76,22 @@ def store_codes(model: ir.Model, stem: str, coded: CodedWeights) -> ir.Value:
         nodes.append(node)
         return node.outputs[0]
 
+    def integers(value: ir.Value, suffix: str) -> ir.Value:
+        wide = apply("Cast", [value], suffix)
+        nodes[-1].attributes["to"] = ir.AttrInt64("to", int(ir.DataType.INT32))
+        wide.type = ir.TensorType(ir.DataType.INT32)
+        return wide
+
     def number(values: Any, suffix: str) -> ir.Value:
         return add_constant(graph, f"{stem}_{suffix}", np.array(values, np.int64))
 
     packed = add_constant(graph, f"{stem}_packed", coded.packed())
-    indices = apply("Cast", [packed], "indices")
-    nodes[-1].attributes["to"] = ir.AttrInt64("to", int(ir.DataType.INT32))
-    indices.type = ir.TensorType(ir.DataType.INT32)
-    values = apply("Gather", [_table(graph, stem, coded.table()), indices], "levels")
+    values = packed
+    if coded.width < BYTE:
+        values = apply("Gather", [_indices_of_bytes(graph, coded.width), integers(packed, "bytes")], "unpacked")
+        values.type = ir.TensorType(ir.DataType.UINT8)
+    levels = add_constant(graph, f"{stem}_levels", coded.levels.levels.astype(np.float32))
+    values = apply("Gather", [levels, integers(values, "indices")], "values")
     if coded.packed().size * (BYTE // coded.width) != coded.codes.size:
         flat = apply("Reshape", [values, number([-1], "flat_shape")], "flat")
         values = apply("Slice", [flat, number([0], "start"), number([coded.codes.size], "end")], "cut")

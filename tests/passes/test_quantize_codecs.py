@@ -81,7 +81,10 @@ def test_a_network_with_coded_weights(codec: str, bits: int, bound: float) -> No
         np.testing.assert_allclose(got[name], array, atol=1e-5 * max(1, np.abs(array).max()))
 
 
-@pytest.mark.parametrize(("codec", "bits", "share"), [("kmeans", 4, 0.16), ("log2", 4, 0.16), ("binary", 1, 0.1)])
+@pytest.mark.parametrize(
+    ("codec", "bits", "share"),
+    [("kmeans", 4, 0.15), ("kmeans", 2, 0.1), ("linear", 2, 0.1), ("log2", 4, 0.15), ("binary", 1, 0.09)],
+)
 def test_the_file_shrinks(codec: str, bits: int, share: float) -> None:
     text = "net (float[1, 64, 4, 4] image) => (float[1, 64, 4, 4] y) { y = Conv <pads = [1, 1, 1, 1]> (image, w, b) }"
     network = model(text, random_weights(w=(64, 64, 3, 3), b=(64,)), opset=18)
