@@ -122,7 +122,7 @@ def _read_convolution(node: Node, model: TargetModel) -> None:
     depthwise = integers.shape[:2] == (groups, 1) and source.shape[1] == groups
     if groups > 1 and not depthwise and integers.shape[1] % 4:
         return  # a group of channels would not begin with a group of four
-    if depthwise and (node.ints("dilation") != [1, 1] or model.dot_product == "none"):
+    if depthwise and node.ints("dilation") != [1, 1] and model.isa != "neon":
         return
     node.op = CONV
     node.args = [source.args[0]]

@@ -32,7 +32,7 @@ from edgec.targets.tvm.target_model import TargetModel
 
 MAX_TILE_VECTORS = 4
 """With more, LLVM copies registers to and fro: 106 instructions for 5x2 instead of 73."""
-UNROLLED_SUMS = 24
+UNROLLED_SUMS = 32
 """Sums of four channels, each of six or eight products, in an unrolled loop body."""
 
 

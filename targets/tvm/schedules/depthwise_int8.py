@@ -99,11 +99,11 @@ def schedule(sch: Schedule, pixels: int, intrinsic: str, model: TargetModel) -> 
     return sch
 
 
-def task_rows(sch: Schedule, h: Any, pad: Any, model: TargetModel) -> int:
-    """Return the most output rows whose padded slab fits three quarters of L1."""
+def task_rows(sch: Schedule, h: Any, pad: Any, model: TargetModel, size: int = 1) -> int:
+    """Return the most output rows whose padded slab, of elements of `size` bytes, fits three quarters of L1."""
     rows = int(sch.get(h).extent)
     height, width, block = (int(extent) for extent in sch.get(pad).writes[0].source.shape[2:])
     for count in reversed(divisors(rows)):
-        if (height * count // rows + 2) * width * block <= model.l1 * 3 // 4 or count <= FEW_ROWS:
+        if (height * count // rows + 2) * width * block * size <= model.l1 * 3 // 4 or count <= FEW_ROWS:
             return count
     return 1
