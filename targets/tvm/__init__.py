@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 from edgec.profile import Profile
 from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
-from edgec.targets.tvm.estimate import CpuEstimate, integer_gain, integer_weight_bits
+from edgec.targets.tvm.estimate import CpuEstimate, integer_weight_bits
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-
-NO_DOT_PRODUCT = "without a dot product of bytes int8 saves memory, not time; --precision int8 asks for it"
 
 
 class TvmTarget:
@@ -24,7 +21,6 @@ class TvmTarget:
         lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
         return Profile(
             precisions=board.precisions,
-            slower={} if integer_gain(board) > 1 else {"int8": NO_DOT_PRODUCT},
             channel_multiple=lanes,
             weight_bits=integer_weight_bits(board),
             dynamic_batch=True,

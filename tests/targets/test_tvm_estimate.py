@@ -24,8 +24,8 @@ def test_few_on_much_data_take_what_the_data_takes() -> None:
     assert seconds == pytest.approx(2e6 / (BYTES_PER_CYCLE * 1.5e9 * 4))
 
 
-@pytest.mark.parametrize(("board", "gain"), [("rpi4", 0.5), ("rpi5", 2.0), ("x86-64-v3", 1.3)])
-def test_integers_are_faster_with_a_dot_product(board: str, gain: float) -> None:
+@pytest.mark.parametrize(("board", "gain"), [("rpi4", 1.1), ("rpi5", 2.0), ("x86-64-v3", 1.3)])
+def test_integers_are_faster_most_of_all_with_a_dot_product(board: str, gain: float) -> None:
     estimate, layers = CpuEstimate(load_board(board)), [layer("Conv", 10**9, name="a"), layer("Conv", 10**9, name="b")]
     in_float, on_integers = estimate(layers, "int8", in_float={"a"})
     assert estimate(layers, "fp32") == (in_float, in_float)
