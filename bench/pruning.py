@@ -1,137 +1,238 @@
-"""What pruning keeps, without labels or training: `python bench/pruning.py orientation --ratios 0.5 --macs 0.6`."""
+"""What pruning keeps, without labels or training: prints the tables of docs/pruning.md.
+
+    python bench/pruning.py orientation --results FOLDER [--macs 0.4 0.6] [--ways naive l1 fpgm obs sensitivity]
+    python bench/pruning.py orientation --results FOLDER --artefacts "sensitivity 40%" ...
+
+The first form prunes in every way until that share of the multiply-accumulates is gone; the second compiles what it
+wrote, for this machine and for an ARM board. Results are kept in FOLDER as they come, pruned networks beside them:
+interrupted, either goes on where it was. The table of all that is there is printed at the end.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import tempfile
+import json
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 import onnx_ir as ir
+from artefacts import measured
+from quantization import judged, relabelled
 from quantization_tasks import TASKS, Task
 
-from edgec.data.evaluate import evaluate
 from edgec.data.samples import Sample
+from edgec.model.cost import layer_costs, total_cost
+from edgec.model.load import load
+from edgec.model.serialize import save, weight_bytes
 from edgec.passes.prepare import prepare
+from edgec.passes.prune.apply import Pruned
 from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import Pruned, prune
+from edgec.passes.prune.prune import prune
+from edgec.passes.prune.rank import rank
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.sensitivity import measure_sensitivity
+from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
-CALIBRATION = 128
-SENSITIVITY_SAMPLES = 32
-UNIFORM = (("l1", False), ("l1", True), ("fpgm", True), ("obs", True))
-"""Criterion, and whether it is repaired."""
+WAYS = {
+    "naive": ("l1", False, "uniform, L1, no repair"),
+    "l1": ("l1", True, "uniform, L1, repaired"),
+    "fpgm": ("fpgm", True, "uniform, FPGM, repaired"),
+    "obs": ("obs", True, "uniform, obs, repaired"),
+    "sensitivity": ("obs", True, "by sensitivity, obs, repaired"),
+}
+"""Criterion, whether it is repaired, and the name in the table."""
+MULTIPLE = 4
+"""Widths that are kept: the lanes of an ARM CPU."""
 CAP = 0.7
-
-Results = list[Mapping[str, Any]]
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+BISECTIONS = 8
+ORIGINAL = "original"
 
 
 @dataclass
 class Bench:
-    """One network with its data in memory."""
+    """One network with its data in memory.
+
+    Attributes:
+        task: The network and what it is judged by.
+        folder: Where results and pruned networks are kept.
+        calibration: What is repaired by; its labels are not looked at.
+        watched: What sensitivities and candidates are measured on, without labels: other pictures than those.
+        tests: What the figures of the table are measured on.
+    """
 
     task: Task
-    model: ir.Model
+    folder: Path
     calibration: Sequence[Sample]
-    test: Sequence[Sample]
+    watched: Sequence[Sample]
+    tests: int
 
-    @classmethod
-    def of(cls, name: str, tests: int) -> Bench:
-        """Render the data of the task `name`."""
-        task = TASKS[name]
-        samples = [list(task.samples(*split)) for split in (("calibration", CALIBRATION), ("test", tests))]
-        return cls(task, prepare(task.load()), *samples)
+    @cached_property
+    def model(self) -> ir.Model:
+        """The network as pruning takes it."""
+        return prepare(self.task.load())
 
-    def score(self, model: ir.Model) -> tuple[float, Results]:
-        """Return the metric on the test data, and all outputs."""
-        run, outputs = Reference(model).run, []
+    @cached_property
+    def test(self) -> list[Sample]:
+        """Pictures that nothing was calibrated on."""
+        return list(self.task.samples("test", self.tests))
 
-        def noted(feeds: Mapping[str, Any]) -> Mapping[str, Any]:
-            outputs.append(run(feeds))
-            return outputs[-1]
+    @cached_property
+    def studied(self) -> Study:
+        """Groups, moments, and the ranking by `obs`."""
+        return Study.of(self.model, PruneOptions(ratio=0.5), self.calibration, threads=1)
 
-        return evaluate(noted, self.test, {"m": self.task.make()})["m"].value, outputs
+    def study(self, criterion: str) -> Study:
+        """Return the same with another ranking."""
+        base = self.studied
+        if criterion == "obs":
+            return base
+        return replace(base, rankings={g.name: rank(base.model, g, criterion, base.moments) for g in base.groups})
 
-    def sensitivity(self, study: Study) -> SensitivityReport:
-        """Measure every group by the error of the outputs; no labels are looked at."""
-        with tempfile.TemporaryDirectory() as folder:
-            measure = Measure(self.calibration[:SENSITIVITY_SAMPLES], "output-error")
-            return measure_sensitivity(
-                study.model,
-                study.groups,
-                study.rankings,
-                measure,
-                criterion="obs",
-                journal=Path(folder) / "journal",
-                moments=study.moments,
-                progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
-            )
+    @property
+    def measure(self) -> Measure:
+        """The error of the outputs."""
+        return Measure(self.watched, "output-error")
+
+    @cached_property
+    def sensitivity(self) -> SensitivityReport:
+        """Every group by itself."""
+        study = self.studied
+        return measure_sensitivity(
+            study.model, study.groups, study.rankings, self.measure, criterion="obs",
+            journal=self.folder / "sensitivity.jsonl", moments=study.moments, ratios=RATIOS, workers=0,
+        )  # fmt: skip
+
+    def prune(self, way: str, removed: float) -> Pruned:
+        """Prune until `removed` of the multiply-accumulates are gone."""
+        criterion, repaired, _ = WAYS[way]
+        study = self.study(criterion)
+        if way == "sensitivity":
+            options = PruneOptions(target_macs=1 - removed, multiple=MULTIPLE, cap=CAP)
+            return prune(study, options, sensitivity=self.sensitivity, measure=self.measure, threads=1)
+        ratio = self.uniform_ratio(study, 1 - removed)
+        return prune(study, PruneOptions(ratio=ratio, multiple=MULTIPLE, repair=repaired), threads=1)
+
+    def uniform_ratio(self, study: Study, left: float) -> float:
+        """Return the least share of every group by which at most `left` of the multiply-accumulates are left."""
+        whole = total_cost(layer_costs(self.model)).macs
+        low, high = 0.0, CAP
+        for _ in range(BISECTIONS):
+            ratio = (low + high) / 2
+            plan = study.plan(dict.fromkeys((group.name for group in study.groups), ratio), MULTIPLE)
+            macs = total_cost(layer_costs(SliceChannels(plan)(self.model.clone()).model)).macs
+            low, high = (low, ratio) if macs <= left * whole else (ratio, high)
+        return high
+
+    @cached_property
+    def labelled(self) -> list[Sample]:
+        """The test pictures with what the original finds as their labels."""
+        return relabelled(self.task, self.test, Reference(self.model, threads=1, optimize=True))
+
+    def judge(self, model: ir.Model) -> dict[str, Any]:
+        """Return the figures of a row."""
+        cost = total_cost(layer_costs(model))
+        found = judged(self.task, self.test, self.labelled, Reference(model, threads=1, optimize=True))
+        return {**found, "macs": cost.macs, "parameters": cost.parameters, "bytes": weight_bytes(model)}
+
+
+class Results:
+    """Rows by name, one JSON object a line; what comes later adds to what is there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            row = json.loads(line)
+            self.rows.setdefault(row["row"], {}).update(row)
+
+    def add(self, name: str, figures: Mapping[str, Any]) -> None:
+        """Keep figures of a row."""
+        self.rows.setdefault(name, {}).update(figures)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"row": name, **figures}) + "\n")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("--ratios", type=float, nargs="*", default=(0.125, 0.25, 0.5), help="the same for every group")
-    parser.add_argument("--macs", type=float, nargs="*", default=(0.6, 0.4), help="shares left, by sensitivity")
-    parser.add_argument("--criteria", nargs="*", help="of the uniform rows; default: all")
-    parser.add_argument("--tests", type=int, default=400)
+    parser.add_argument("--results", type=Path, required=True, help="folder")
+    parser.add_argument("--macs", type=float, nargs="*", default=(0.4, 0.6, 0.25, 0.75, 0.1), help="shares removed")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--calibration", type=int, default=128)
+    parser.add_argument("--watched", type=int, default=32, help="further pictures, for sensitivities")
+    parser.add_argument("--tests", type=int, default=500)
+    parser.add_argument("--artefacts", nargs="*", help="rows to compile and to measure, besides the original")
     options = parser.parse_args()
-    bench = Bench.of(options.task, options.tests)
-    value, reference = bench.score(bench.model)
-    print(f"{options.task}, {len(bench.test)} test samples: {bench.task.metric} {value:.4f}")
-    print("| removed | criterion | MACs | parameters | metric | agreement |\n| --- | --- | --- | --- | --- | --- |")
-    for how, pruned in rows(bench, options.ratios, options.macs, options.criteria):
-        score, outputs = bench.score(pruned.model)
-        macs = pruned.cost_after.macs / pruned.cost_before.macs
-        parameters = pruned.cost_after.parameters / pruned.cost_before.parameters
-        agree = agreement(reference, outputs)
-        print(f"| {how} | {macs - 1:+.1%} | {parameters - 1:+.1%} | {score:.4f} | {agree:.3f} |", flush=True)
+    task, folder = TASKS[options.task], options.results / options.task
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(folder / "rows.jsonl")
+    if options.artefacts is not None:
+        names = [ORIGINAL, *options.artefacts]
+        models = {name: load(folder / f"{name}.onnx").model for name in names}
+        for name, (milliseconds, instructions) in measured(models).items():
+            results.add(name, {"milliseconds": milliseconds, "instructions": instructions})
+    elif options.macs:
+        samples = list(task.samples("calibration", options.calibration + options.watched))
+        calibration, watched = samples[: options.calibration], samples[options.calibration :]
+        bench = Bench(task, folder, calibration, watched, options.tests)
+        fill(bench, results, options.macs, options.ways)
+    print_table(options.task, results.rows)
 
 
-def rows(
-    bench: Bench, ratios: Sequence[float], macs: Sequence[float], criteria: Sequence[str] | None
-) -> Iterator[tuple[str, Pruned]]:
-    """Prune in every way, and say how."""
-
-    @cache
-    def study(criterion: str, repair: bool) -> Study:
-        options = PruneOptions(ratio=0.5, criterion=criterion, repair=repair)
-        return Study.of(bench.model, options, bench.calibration if repair else None)
-
-    for criterion, repair in UNIFORM:
-        if criteria is not None and criterion not in criteria:
-            continue
-        for ratio in ratios:
-            options = PruneOptions(ratio=ratio, criterion=criterion, repair=repair)
-            how = f"{ratio:.1%} of filters | {criterion}{' + refit' if repair else ''}"
-            yield how, prune(study(criterion, repair), options)
-    if macs:
-        start = time.monotonic()
-        report = bench.sensitivity(study("obs", True))
-        print(f"\nsensitivity: {time.monotonic() - start:.0f} s", file=sys.stderr)
-        for target in macs:
-            options = PruneOptions(target_macs=target, cap=CAP)
-            how = f"{1 - target:.0%} of MACs | obs + refit, by sensitivity"
-            yield how, prune(study("obs", True), options, sensitivity=report)
+def fill(bench: Bench, results: Results, macs: Sequence[float], ways: Sequence[str]) -> None:
+    """Add the rows that are not there yet."""
+    wanted = {f"{way} {removed:.0%}": (way, removed) for removed in macs for way in ways}
+    missing = [name for name in (ORIGINAL, *wanted) if name not in results.rows]
+    for name in missing:
+        start = time.process_time()
+        pruned = bench.prune(*wanted[name]) if name in wanted else None
+        model = bench.model if pruned is None else pruned.model
+        figures: dict[str, Any] = {
+            "tests": bench.tests,
+            "calibration": len(bench.calibration),
+            "watched": len(bench.watched),
+        }
+        if pruned is not None:
+            gone = sum(len(plan.removed) for plan in pruned.plan.groups.values())
+            figures["filters"] = gone / sum(group.units for group in bench.studied.groups)
+            figures["seconds"] = time.process_time() - start
+        save(model, bench.folder / f"{name}.onnx")
+        results.add(name, {**figures, **bench.judge(model)})
+        print(name, results.rows[name], flush=True)
 
 
-def agreement(first: Results, second: Results) -> float:
-    """Return the share of samples for which the largest entries along the last axis are the same everywhere."""
-    same = [
-        all(np.array_equal(one[name].argmax(axis=-1), other[name].argmax(axis=-1)) for name in one)
-        for one, other in zip(first, second, strict=True)
-    ]
-    return float(np.mean(same))
+def print_table(task: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what is known of one network."""
+    whole = rows[ORIGINAL]
+    metric = TASKS[task].metric
+    pictures = f"{whole['calibration']} to repair by, {whole['watched']} to choose by, {whole['tests']} to judge by"
+    print(f"\n{task}; pictures: {pictures}\n")
+    print(f"| MACs | | filters | {metric} | agreement | MB | host, ms | M instructions |\n" + "| --- " * 8 + "|")
+    order = list(WAYS)
+
+    def place(name: str) -> tuple[float, int]:
+        way, _, percent = name.partition(" ")
+        return (float(percent.rstrip("%")), order.index(way)) if percent else (0.0, -1)
+
+    for name in sorted(rows, key=place):
+        row = rows[name]
+        way = WAYS[name.split()[0]][2] if name != ORIGINAL else name
+        filters = f"-{row['filters']:.0%}" if "filters" in row else ""
+        time_there = f"{row['milliseconds']:.2f}" if "milliseconds" in row else ""
+        instructions = f"{row['instructions'] / 1e6:.1f}" if "instructions" in row else ""
+        cells = [f"{row['macs'] / whole['macs'] - 1:+.0%}", way, filters, f"{row['metric']:.3f}"]
+        cells += [f"{row['agreement']:.3f}", f"{row['bytes'] / 1e6:.2f}", time_there, instructions]
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from edgec.cli import sensitivity as shared
 from edgec.cli.console import Json, Quiet, print_json, progress, refused_option, stdout
 
 if TYPE_CHECKING:
-    from edgec.passes.prune.prune import Pruned
+    from edgec.passes.prune.apply import Pruned
     from edgec.profile import Profile
 
 

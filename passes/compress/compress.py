@@ -16,7 +16,7 @@ from edgec.options import CompileOptions
 from edgec.passes.compress.pruner import Pruner
 from edgec.passes.compress.trial import Trial
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.prune import Pruned
+from edgec.passes.prune.apply import Pruned
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.quantize.workflow import QuantizeSettings, Result, quantize_model
 from edgec.profile import Profile

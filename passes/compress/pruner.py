@@ -12,8 +12,9 @@ from edgec.data.samples import spread
 from edgec.errors import BadOption
 from edgec.options import CompileOptions
 from edgec.passes.compress.trial import Trial
+from edgec.passes.prune.apply import Pruned
 from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import Pruned, prune
+from edgec.passes.prune.prune import prune
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.sensitivity import RATIOS, measure_sensitivity
 from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study

@@ -1,123 +1,158 @@
-"""From a sensitivity report to the ratio of each group: for an accepted loss, or for a budget at the least loss."""
+"""How much of each group goes: paths of allocations, each step of which gives up the least for what it saves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from edgec.model.cost import layer_costs
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.prune.groups import NO_UNIT, Channels
+from edgec.passes.prune.groups import NO_UNIT, Group
+from edgec.passes.prune.rank import Ranking
 from edgec.passes.prune.report import SensitivityReport
 
-STEPS_OUT = 3
-"""How often the accepted loss of a single group is doubled beyond that of the whole, while the whole allows it."""
-STEPS_IN = 8
-"""How often it is halved before giving up."""
-REFINEMENTS = 2
-BISECTIONS = 40
-
+Array = np.ndarray[Any, Any]
 Ratios = dict[str, float]
+Path = list[Ratios]
+"""Allocations, each of which removes more than the one before."""
+
+STEP = 0.02
+"""Of the ratio of a group."""
+ADDS_IN_SQUARES = "output-error"
+"""Metric that is the length of an error: errors of groups that have nothing to do with one another add in squares."""
 
 
-def ratios_for_loss(report: SensitivityReport, accepted: float, cap: float) -> Ratios:
-    """Return for each group the largest ratio, at most `cap`, whose loss alone stays at or below `accepted`."""
-    return {name: group.largest_ratio(accepted, cap) for name, group in report.groups.items()}
+class PriceModel:
+    """What is left of a network's price at given ratios, without pruning it.
 
-
-def ratios_for_price(report: SensitivityReport, savings: Mapping[str, float], price: float, cap: float) -> Ratios:
-    """Return for each group the ratio that makes loss - price * saving least.
-
-    Over all prices these are the allocations of which none with the same sum of losses saves more.
-
-    Args:
-        report: Losses by group and ratio.
-        savings: Group -> what removing all of it would save, as a share of the whole.
-        price: Accepted loss for saving everything.
-        cap: Largest ratio.
-    """
-    result = {}
-    for name, group in report.groups.items():
-        candidates = [0.0, *(ratio for ratio in group.ratios if ratio < cap), cap]
-        saving = savings.get(name, 0.0)
-        result[name] = min(candidates, key=lambda ratio: group.loss(ratio) - price * saving * ratio)
-    return result
-
-
-def search_loss(measure: Callable[[float], float], accepted: float) -> float | None:
-    """Return the largest limit for single groups at which the joint loss stays accepted, or None if none was found.
-
-    Starts at `accepted` itself; a repair often leaves room for more, accumulated losses often ask for less.
-
-    Args:
-        measure: Limit for each single group -> measured loss of all together.
-        accepted: Largest joint loss.
-    """
-    limit, good, bad = accepted, None, None
-    if measure(limit) <= accepted:
-        good = limit
-        for _ in range(STEPS_OUT):
-            limit *= 2
-            if measure(limit) > accepted:
-                bad = limit
-                break
-            good = limit
-    else:
-        bad = limit
-        for _ in range(STEPS_IN):
-            limit /= 2
-            if measure(limit) <= accepted:
-                good = limit
-                break
-            bad = limit
-    if good is None or bad is None:
-        return good
-    for _ in range(REFINEMENTS):
-        middle = (good * bad) ** 0.5
-        good, bad = (middle, bad) if measure(middle) <= accepted else (good, middle)
-    return good
-
-
-def search_budget(cost: Callable[[float], float], target: float) -> float | None:
-    """Return about the least price at which `cost(price)`, a share of the whole, is at most `target`; None: none is.
-
-    Args:
-        cost: Price -> cost of the pruned model.
-        target: Largest cost.
-    """
-    low, high = 0.0, 1e-6
-    while cost(high) > target:
-        low, high = high, high * 8
-        if high > 1e9:
-            return None
-    for _ in range(BISECTIONS):
-        if high - low < 1e-3 * high:
-            break
-        middle = (low * high) ** 0.5 if low else high / 8
-        low, high = (low, middle) if cost(middle) <= target else (middle, high)
-    return high
-
-
-def savings(model: ir.Model, channels: Channels, prices: Sequence[float]) -> dict[str, float]:
-    """Return for each group the share of the model's price that goes with all its units.
-
-    Layers between two pruned groups are counted for both: a first-order estimate.
+    A layer costs its price times the share of its weights that stays, which is a product over their axes.
 
     Args:
         model: Static shapes.
-        channels: Its groups.
-        prices: What each layer costs, in the order of `layer_costs`: multiply-accumulates, bytes or seconds.
+        groups: What may be pruned.
+        prices: What each layer costs, in the order of `layer_costs`.
     """
-    costs = {layer.name: price for layer, price in zip(layer_costs(model), prices, strict=True)}
-    names = {label(node): node.name or node.outputs[0].name or "" for node in model.graph}
-    total = sum(costs.values()) or 1
-    result = {}
-    for group in channels.groups:
-        shares = 0.0
-        for member in group.members:
-            axis_share = float((member.units != NO_UNIT).mean())
-            if member.role in ("reads", "filters") or member.op.startswith("Conv"):
-                shares += axis_share * costs.get(names[member.node], 0) / total
-        result[group.name] = shares
+
+    def __init__(self, model: ir.Model, groups: Sequence[Group], prices: Sequence[float]) -> None:
+        costs = {layer.name: price for layer, price in zip(layer_costs(model), prices, strict=True)}
+        names = {label(node): node.name or node.outputs[0].name or "" for node in model.graph}
+        shares: dict[str, dict[str, dict[int, dict[int, float]]]] = {}
+        for number, group in enumerate(groups):
+            for member in group.members:
+                axes = shares.setdefault(member.node, {}).setdefault(member.tensor, {})
+                axes.setdefault(member.axis, {})[number] = float((member.units != NO_UNIT).mean())
+        total = sum(costs.values()) or 1.0
+        self._layers: list[list[tuple[float, list[dict[int, float]]]]] = [[] for _ in groups]
+        for node, tensors in shares.items():
+            axes = max(tensors.values(), key=len)  # the weights; a bias has one axis
+            layer = (costs.get(names[node], 0.0) / total, list(axes.values()))
+            for number in {number for axis in axes.values() for number in axis}:
+                self._layers[number].append(layer)
+
+    def saved(self, group: int, ratios: Array, step: float) -> float:
+        """Return the share of the whole price that is saved by removing `step` more of a group at `ratios`."""
+        result = 0.0
+        for price, axes in self._layers[group]:
+            before = after = price
+            for axis in axes:
+                left = max(1 - sum(share * ratios[number] for number, share in axis.items()), 0.0)
+                before *= left
+                after *= max(left - axis.get(group, 0.0) * step, 0.0)
+            result += before - after
+        return result
+
+
+def uniform_path(groups: Sequence[Group], cap: float) -> Path:
+    """Return the allocations that take the same of every group."""
+    return [dict.fromkeys((group.name for group in groups), float(ratio)) for ratio in _steps(cap)[1:]]
+
+
+def cheapest_path(curves: Mapping[str, Array], prices: PriceModel, cap: float) -> Path:
+    """Return the allocations along which each step loses the least for what it saves.
+
+    Args:
+        curves: Group -> what is lost at each of the steps, as `measured_curves` gives it, in the order of `prices`.
+        prices: What is saved.
+        cap: Largest ratio.
+    """
+    names, steps = list(curves), _steps(cap)
+    slopes = [np.diff(_convex(curve)) for curve in curves.values()]
+    at, ratios = np.zeros(len(names), int), np.zeros(len(names))
+    result: Path = []
+    while (at < len(steps) - 1).any():
+        worth = [
+            slopes[number][at[number]] / max(prices.saved(number, ratios, STEP), np.finfo(float).tiny)
+            if at[number] < len(steps) - 1
+            else np.inf
+            for number in range(len(names))
+        ]
+        chosen = int(np.argmin(worth))
+        at[chosen] += 1
+        ratios[chosen] = steps[at[chosen]]
+        result.append(dict(zip(names, ratios.tolist(), strict=True)))
     return result
+
+
+def tempered(path: Path) -> Path:
+    """Return the allocations halfway between those of `path` and the same of every group."""
+    means = [sum(ratios.values()) / len(ratios) for ratios in path]
+    return [
+        {name: (ratio + mean) / 2 for name, ratio in ratios.items()} for ratios, mean in zip(path, means, strict=True)
+    ]
+
+
+def measured_curves(report: SensitivityReport, groups: Sequence[Group], cap: float) -> dict[str, Array]:
+    """Return group -> what the whole network loses at each step, in units that add over groups."""
+    power = 2 if report.metric == ADDS_IN_SQUARES else 1
+    known = {group.name: report.groups[group.name] for group in groups if group.name in report.groups}
+    return {name: np.array([entry.loss(r) ** power for r in _steps(cap)]) for name, entry in known.items()}
+
+
+def balanced_curves(measured: Mapping[str, Array], rankings: Mapping[str, Ranking], cap: float) -> dict[str, Array]:
+    """Return `measured` with an equal amount added of what the ranking says is lost in the layers behind.
+
+    A measurement knows what counts in the end, but of few samples and of one group alone; the second-order cost
+    of a ranking knows many more rows, but only of the next layers. Neither is reliable by itself.
+    """
+    local = {name: _local_curve(rankings[name], cap) for name in measured if rankings[name].is_cost}
+    both = sum(measured[name].sum() for name in local)
+    scale = both / max(sum(curve.sum() for curve in local.values()), np.finfo(float).tiny)
+    return {name: curve + (scale * local[name] if name in local else curve) for name, curve in measured.items()}
+
+
+def _local_curve(ranking: Ranking, cap: float) -> Array:
+    units = len(ranking.scores)
+    lost = np.concatenate([[0.0], np.cumsum(np.maximum(ranking.scores, 0.0))])
+    curve: Array = np.interp(_steps(cap) * units, np.arange(units + 1), lost)
+    return curve
+
+
+def _steps(cap: float) -> Array:
+    steps: Array = np.append(np.arange(0, cap, STEP), cap)
+    return steps
+
+
+def _convex(curve: Array) -> Array:
+    """Return the largest convex function below `curve`: what looks dear at first may pay if one goes further."""
+    corners = [0]
+    for place in range(1, len(curve)):
+        while len(corners) > 1:
+            first, last = corners[-2], corners[-1]
+            if (curve[last] - curve[first]) * (place - last) <= (curve[place] - curve[last]) * (last - first):
+                break
+            corners.pop()
+        corners.append(place)
+    hull: Array = np.interp(np.arange(len(curve)), corners, curve[corners])
+    return hull
+
+
+def first_within(path: Path, cost: Callable[[Ratios], float], target: float) -> Ratios | None:
+    """Return the first allocation of `path` whose cost is at most `target`; None: none is."""
+    low, high = 0, len(path)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if cost(path[middle]) <= target else (middle + 1, high)
+    return path[low] if low < len(path) else None

@@ -24,10 +24,14 @@ DATA_DRIVEN = ("obs", "taylor")
 
 @dataclass(frozen=True)
 class Ranking:
-    """The units of a group in the order in which they go, all of them, and the score each had when its turn came."""
+    """The units of a group in the order in which they go, all of them, and the score each had when its turn came.
+
+    `is_cost`: the scores are shares of the outputs of the layers behind that are lost, and add up.
+    """
 
     order: tuple[int, ...]
     scores: tuple[float, ...]
+    is_cost: bool = False
 
 
 def criteria() -> list[str]:
@@ -97,7 +101,7 @@ def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments
         alive[unit] = False
         for surgeon in surgeons:
             surgeon.remove(unit)
-    return Ranking(tuple(order), tuple(scores))
+    return Ranking(tuple(order), tuple(scores), is_cost=True)
 
 
 def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[Surgeon]:

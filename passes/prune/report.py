@@ -32,16 +32,6 @@ class GroupSensitivity(BaseModel):
             last_ratio, last_loss = next_ratio, next_loss
         return last_loss
 
-    def largest_ratio(self, accepted: float, cap: float) -> float:
-        """Return the largest ratio, at most `cap`, up to which the loss stays at or below `accepted`; interpolated."""
-        last_ratio, last_loss = 0.0, 0.0
-        for ratio, loss in zip(self.ratios, self.losses, strict=True):
-            if loss > accepted:
-                share = (accepted - last_loss) / (loss - last_loss) if loss > last_loss else 0.0
-                return min(cap, last_ratio + max(share, 0.0) * (ratio - last_ratio))
-            last_ratio, last_loss = ratio, max(loss, last_loss)
-        return min(cap, last_ratio)
-
 
 class SensitivityReport(BaseModel):
     """All groups of one model, and what was measured how."""

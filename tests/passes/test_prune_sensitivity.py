@@ -164,13 +164,6 @@ def test_dask_is_asked_for_only_where_it_is_used(tmp_path: Path, monkeypatch: py
 CURVE = GroupSensitivity(units=8, order=tuple(range(8)), ratios=(0.2, 0.4, 0.6), losses=(0.01, 0.03, 0.02))
 
 
-def test_largest_ratio_is_where_the_loss_first_passes() -> None:
-    assert CURVE.largest_ratio(0.02, cap=0.7) == pytest.approx(0.3)
-    assert CURVE.largest_ratio(0.005, cap=0.7) == pytest.approx(0.1)
-    assert CURVE.largest_ratio(0.5, cap=0.7) == pytest.approx(0.6)
-    assert CURVE.largest_ratio(0.5, cap=0.3) == pytest.approx(0.3)
-
-
 def test_loss_never_falls_with_the_ratio() -> None:
     assert [CURVE.loss(r) for r in (0, 0.1, 0.3, 0.6, 0.9)] == pytest.approx([0, 0.005, 0.02, 0.03, 0.03])
 

@@ -1,0 +1,84 @@
+"""`Candidates`: several ways to share a budget among the groups, tried and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edgec.model.cost import LayerCost, layer_costs
+from edgec.passes.prune.allocate import (
+    Path,
+    PriceModel,
+    Ratios,
+    balanced_curves,
+    cheapest_path,
+    first_within,
+    measured_curves,
+    tempered,
+    uniform_path,
+)
+from edgec.passes.prune.apply import Apply, Pruned
+from edgec.passes.prune.report import SensitivityReport
+
+Prices = Callable[[Sequence[LayerCost]], Sequence[float]]
+"""What each layer costs: what a budget is of, and what the most is to be saved of within an accepted loss."""
+HOPELESS = 2.0
+"""Multiple of the accepted loss beyond which the other candidates are not tried at the same budget."""
+
+
+class Candidates:
+    """Ways to share a budget among the groups: by several measures of what is lost, and the same for all.
+
+    None of them is best everywhere, for what groups lose alone says little of what they lose together. So each is
+    tried, and what was measured with everything removed decides.
+
+    Args:
+        apply: Prunes, repairs and measures.
+        report: What groups lose alone.
+        prices: What the budget is of.
+        cap: Largest ratio of a group.
+    """
+
+    def __init__(self, apply: Apply, report: SensitivityReport, prices: Prices, cap: float) -> None:
+        study = apply.study
+        groups = [group for group in study.groups if group.name in report.groups]
+        self._apply = apply
+        self._prices = prices
+        layers = prices(layer_costs(study.model))
+        self._whole = float(sum(layers))
+        model = PriceModel(study.model, groups, layers)
+        measured = measured_curves(report, groups, cap)
+        balanced = cheapest_path(balanced_curves(measured, study.rankings, cap), model, cap)
+        by_measure = cheapest_path(measured, model, cap)
+        self._paths = [balanced, tempered(balanced), by_measure, uniform_path(groups, cap)]
+        self._costs: dict[tuple[float, ...], float] = {}
+        self.least = min(self.cost(path[-1]) for path in self._paths)
+
+    def cost(self, ratios: Ratios) -> float:
+        """Return the price of the pruned network as a share of the whole."""
+        key = tuple(ratios.values())
+        if key not in self._costs:
+            layers = layer_costs(self._apply.sliced(ratios))
+            self._costs[key] = sum(self._prices(layers)) / self._whole
+        return self._costs[key]
+
+    def within(self, target: float, accepted: float | None = None) -> Pruned | None:
+        """Return the candidate that loses the least at a cost of at most `target`; None: none gets there.
+
+        With `accepted` the first that loses no more is taken, and none is tried after one that loses far more.
+        """
+        best: tuple[float, Pruned, Path] | None = None
+        for path in self._paths:
+            ratios = first_within(path, self.cost, target)
+            if ratios is None:
+                continue
+            pruned = self._apply(ratios)
+            if pruned.loss is None:
+                return pruned
+            if best is None or pruned.loss < best[0]:
+                best = pruned.loss, pruned, path
+            if accepted is not None and not accepted < pruned.loss <= HOPELESS * accepted:
+                break
+        if best is None:
+            return None
+        self._paths.sort(key=lambda path: path is not best[2])  # tried first the next time
+        return best[1]

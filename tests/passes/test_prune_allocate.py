@@ -1,0 +1,145 @@
+"""How a budget is shared among the groups: the cheapest step first, and whatever is measured to lose the least."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from edgec.data.samples import Sample
+from edgec.model.cost import layer_costs
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.passes.prepare import prepare
+from edgec.passes.prune.allocate import (
+    STEP,
+    PriceModel,
+    balanced_curves,
+    cheapest_path,
+    first_within,
+    measured_curves,
+    tempered,
+    uniform_path,
+)
+from edgec.passes.prune.groups import find_groups
+from edgec.passes.prune.probe import Measure
+from edgec.passes.prune.prune import prune
+from edgec.passes.prune.rank import Ranking
+from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
+from edgec.passes.prune.slice import SliceChannels
+from edgec.passes.prune.study import Study
+from edgec.pruning import PruneOptions
+from tests.support.architectures import ARCHITECTURES
+
+CAP = 0.7
+
+
+def built(name: str) -> ir.Model:
+    return prepare(fix_shapes(load(ARCHITECTURES[name]()).model, {}))
+
+
+def macs(model: ir.Model) -> list[int]:
+    return [layer.macs for layer in layer_costs(model)]
+
+
+def report_of(study: Study, losses: dict[str, tuple[float, ...]], metric: str = "output-error") -> SensitivityReport:
+    groups = {
+        g.name: GroupSensitivity(
+            units=g.units, order=study.rankings[g.name].order, ratios=(0.35, 0.7), losses=losses.get(g.name, (0.1, 0.2))
+        )
+        for g in study.groups
+    }
+    return SensitivityReport(
+        model="", criterion="l1", compensated=False, metric=metric, samples=1, baseline=0.0,
+        higher_is_better=False, groups=groups,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet", "densenet"])
+def test_the_price_of_the_pruned_network_is_foreseen(name: str) -> None:
+    model = built(name)
+    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    plan = study.plan({group.name: 0.5 for group in study.groups}, 1)
+    pruned = SliceChannels(plan)(model.clone()).model
+    prices = PriceModel(model, study.groups, macs(model))
+    ratios, left = np.zeros(len(study.groups)), 1.0
+    for number, group in enumerate(study.groups):
+        share = len(plan.groups[group.name].removed) / group.units
+        left -= prices.saved(number, ratios, share)
+        ratios[number] = share
+    assert left == pytest.approx(sum(macs(pruned)) / sum(macs(model)), rel=0.01)
+
+
+def test_the_group_that_loses_nothing_goes_first() -> None:
+    model = built("resnet")
+    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    free = study.groups[1].name
+    curves = measured_curves(report_of(study, {free: (0.0, 0.0)}), study.groups, CAP)
+    path = cheapest_path(curves, PriceModel(model, study.groups, macs(model)), CAP)
+    first = path[round(CAP / STEP) - 1]
+    assert first[free] == CAP
+    assert sum(first.values()) == CAP
+    assert set(path[-1].values()) == {CAP}
+    for before, after in itertools.pairwise(path):
+        assert all(after[name] >= ratio for name, ratio in before.items())
+
+
+def test_a_dear_start_counts_with_what_comes_free_behind_it() -> None:
+    model = built("resnet")
+    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    prices, name = PriceModel(model, study.groups, macs(model)), study.groups[0].name
+    sudden, even = (
+        cheapest_path(measured_curves(report_of(study, {name: losses}, "top1"), study.groups, CAP), prices, CAP)
+        for losses in ((0.1, 0.1), (0.05, 0.1))
+    )
+    assert sudden == even
+
+
+def test_measured_and_local_losses_have_an_equal_say() -> None:
+    measured = {"a": np.array([0.0, 1.0, 3.0]), "b": np.array([0.0, 0.0, 0.0]), "c": np.array([0.0, 1.0, 1.0])}
+    rankings = {
+        "a": Ranking((0, 1), (0.0, 0.0), is_cost=True),
+        "b": Ranking((0, 1), (1.0, 1.0), is_cost=True),
+        "c": Ranking((0, 1), (9.0, 9.0)),  # norms of filters: nothing that could be added
+    }
+    balanced = balanced_curves(measured, rankings, 0.04)
+    assert balanced["a"].tolist() == measured["a"].tolist()
+    assert balanced["b"].sum() == pytest.approx(measured["a"].sum())
+    assert balanced["c"].tolist() == (2 * measured["c"]).tolist()
+
+
+def test_first_within_is_the_least_that_fits() -> None:
+    path = [{"a": ratio} for ratio in (0.1, 0.2, 0.3, 0.4)]
+    assert first_within(path, lambda ratios: 1 - ratios["a"], 0.75) == {"a": 0.3}
+    assert first_within(path, lambda ratios: 1 - ratios["a"], 0.5) is None
+
+
+def test_tempered_is_halfway_to_the_same_for_all() -> None:
+    (middle,) = tempered([{"a": 0.6, "b": 0.2}])
+    assert middle == pytest.approx({"a": 0.5, "b": 0.3})
+
+
+def test_a_misleading_report_is_no_worse_than_the_same_for_all() -> None:
+    model = built("mobilenet_v2")
+    rng = np.random.default_rng(0)
+    (value,) = model.graph.inputs
+    data = [Sample(str(n), {value.name: rng.standard_normal(value.shape.numpy(), dtype=np.float32)}) for n in range(4)]
+    options = PruneOptions(target_macs=0.7, criterion="l1", repair=False)
+    study = Study.of(model, options, None)
+    losses = {group.name: (0.0, 0.0) for group in find_groups(model).groups[:4]}
+    measure = Measure(data, "output-error")
+    found = prune(study, options, sensitivity=report_of(study, losses), measure=measure)
+    assert found.cost_after.macs <= 0.7 * found.cost_before.macs
+
+    def cost(ratios: dict[str, float]) -> float:
+        return sum(macs(SliceChannels(study.plan(ratios, 1))(model.clone()).model)) / found.cost_before.macs
+
+    same = first_within(uniform_path(study.groups, CAP), cost, 0.7)
+    assert same is not None
+    ratio = same[study.groups[0].name]
+    uniform = prune(study, PruneOptions(ratio=ratio, repair=False), measure=measure)
+    assert uniform.loss is not None
+    assert found.loss is not None
+    assert found.loss <= uniform.loss
