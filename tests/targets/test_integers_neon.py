@@ -1,4 +1,4 @@
-"""Integer layers of ARM CPUs with and without a dot product, run under emulation: at most a step from ONNX Runtime."""
+"""Integer layers of ARM CPUs of three generations, run under emulation: at most a step from ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ STRIDED: Case = ((2, 16, 13, 12), 20, (3, 3), {"strides": [2, 2], "pads": [1, 1,
         ("rpi4", FLAT, "conv_widening"),
         ("rpi5", FLAT, "conv_int8"),
         ("rpi4", STRIDED, "conv_widening"),
+        ("graviton3", FLAT, "conv_matrix"),
+        ("graviton3", STRIDED, "conv_matrix"),
     ],
 )
 def test_layer(board: str, case: Case, rule: str, tmp_path: Path) -> None:

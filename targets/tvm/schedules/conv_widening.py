@@ -117,34 +117,45 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     return Kernel(function, operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
 
 
-def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:
-    """Return the stage `part` [N, K/4, H, W, 4, 2], with a stage `dp` in front where padding or the tile needs one."""
+def padded_source(source: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:
+    """Return `source`, or where padding or the tile need one a stage `dp` that is wide enough for loads of vectors."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
-    tiles, depth, _, _, vectors, _, quads, *_ = (int(extent) for extent in weights.shape)
-    span, group_quads = group_span(shape, vectors * QUAD), ceil_div(shape.cin // shape.groups, QUAD)
-    out_height = 1 if choice.flat else shape.out_height
-    height = (out_height - 1) * sh + (rows - 1) * dh + 1
+    height = ((1 if choice.flat else shape.out_height) - 1) * sh + (rows - 1) * dh + 1
     width = (choice.columns - 1) * sw + (columns - 1) * dw + sw
     # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
     pixels = (1, shape.height * shape.width) if choice.flat else (shape.height, shape.width)
-    if any(p > 0 for p in shape.padding) or width > pixels[1] or height > pixels[0]:
-        lead = [int(extent) for extent in source.shape[:2]]
-        zero = tirx.const(node.facts["scaling"].zero_point, "int8")
-        before = (0, 0, *shape.padding[:2], 0)
-        source = padded_stage(source, (*lead, height, width, QUAD), before, zero, extents=(*lead, *pixels, QUAD))
+    if not any(p > 0 for p in shape.padding) and width <= pixels[1] and height <= pixels[0]:
+        return source
+    lead = [int(extent) for extent in source.shape[:2]]
+    zero = tirx.const(node.facts["scaling"].zero_point, "int8")
+    before = (0, 0, *shape.padding[:2], 0)
+    return padded_stage(source, (*lead, height, width, QUAD), before, zero, extents=(*lead, *pixels, QUAD))
+
+
+def first_quad(k: Any, vectors: int, shape: ConvShape) -> Any:
+    """Return the first group of four input channels that output vector `k`, in a tile of `vectors`, reads."""
+    if shape.groups == 1:
+        return 0
+    span = group_span(shape, vectors * QUAD)
+    group_quads = ceil_div(shape.cin // shape.groups, QUAD)
+    return first_group(floordiv(k, vectors), vectors * QUAD, span, shape) * group_quads
+
+
+def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:
+    """Return the stage `part` [N, K/4, H, W, 4, 2]."""
+    (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
+    tiles, depth, _, _, vectors, _, quads, *_ = (int(extent) for extent in weights.shape)
+    source = padded_source(source, shape, choice, node)
     rc, q = te.reduce_axis((0, depth), "rc"), te.reduce_axis((0, quads), "q")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     t = te.reduce_axis((0, HALVES), "t")
 
-    def first(k: Any) -> Any:
-        if shape.groups == 1:
-            return 0
-        return first_group(floordiv(k, vectors), vectors * QUAD, span, shape) * group_quads
-
     return te.compute(
-        (shape.batch, tiles * vectors, out_height, choice.columns, QUAD, HALVES),
+        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, QUAD, HALVES),
         lambda n, k, h, w, b, j: te.sum(
-            source[n, first(k) + rc * quads + q, h * sh + r * dh, w * sw + s * dw, j * HALVES + t].astype("int32")
+            source[
+                n, first_quad(k, vectors, shape) + rc * quads + q, h * sh + r * dh, w * sw + s * dw, j * HALVES + t
+            ].astype("int32")
             * weights[
                 floordiv(k, vectors), rc, r, s, floormod(k, vectors), floordiv(b, 2), q, floormod(b, 2), j * HALVES + t
             ].astype("int32"),
@@ -163,18 +174,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     wo, wi, wp = sch.split(w, [None, choice.tile.pixels // PIXELS, PIXELS])
     rc, near = sch.split(rc, [None, _unrolled(sch, (rc, r, s), choice.tile)])
     inner = (rc, near, r, s, ki, wi, wp, b, j, q, t)
-    if choice.flat:
-        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, model), None])
-        sch.reorder(n, ko, wc, h, wo, *inner)
-        task = sch.fuse(n, ko, wc)
-    elif choice.rows is not None:
-        ho, hi = sch.split(h, [None, choice.rows])
-        sch.reorder(n, ho, ko, hi, wo, *inner)
-        task = sch.fuse(n, ho)
-    else:
-        sch.reorder(n, ko, h, wo, *inner)
-        task = sch.fuse(n, ko, h)
-    sch.parallel(task)
+    task, wo = parallel_tasks(sch, choice, model, (n, ko, h, wo), inner)
     sch.reverse_compute_at(conv, wo, preserve_unit_loops=True)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     store_tile(sch, out, choice.tile.pixels if whole else 1)
@@ -189,6 +189,26 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     sch.fuse(*sch.get_loops(start)[-2:])
     vectorize_tile(sch, start, 4)
     return wp, sch.get_loops(conv)[-2]
+
+
+def parallel_tasks(
+    sch: Schedule, choice: ConvPlan, model: TargetModel, outer: tuple[Any, ...], inner: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    """Order the loops (batch, tile of channels, row, tile of pixels) and `inner`; return that of tasks and of tiles."""
+    n, ko, h, wo = outer
+    if choice.flat:
+        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, model), None])
+        sch.reorder(n, ko, wc, h, wo, *inner)
+        task = sch.fuse(n, ko, wc)
+    elif choice.rows is not None:
+        ho, hi = sch.split(h, [None, choice.rows])
+        sch.reorder(n, ho, ko, hi, wo, *inner)
+        task = sch.fuse(n, ho)
+    else:
+        sch.reorder(n, ko, h, wo, *inner)
+        task = sch.fuse(n, ko, h)
+    sch.parallel(task)
+    return task, wo
 
 
 def _unrolled(sch: Schedule, reduction: tuple[Any, ...], tile: ConvTile) -> int:
