@@ -82,7 +82,7 @@ def command(
             print_json(_said(done))
             return
         stdout.print(_table(done.tasks))
-        stdout.print(_summary(done, output), highlight=False)
+        stdout.print(_summary(done, output), highlight=False, soft_wrap=True)
 
 
 def parse_duration(text: str) -> float:
@@ -115,7 +115,7 @@ def _merge(sources: list[Path], output: Path) -> None:
 
     if not sources:
         raise BadOption("merge: no database is given", remedy="E.g. edgec tune merge a.db b.db -o all.db")
-    stdout.print(f"{output}: {merge(sources, output)} measurements", highlight=False)
+    stdout.print(f"{output}: {merge(sources, output)} measurements", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -26,6 +26,8 @@ WORKLOADS = {
     for number in range(4)
 }
 
+ONCE = {workload.key: 1 for workload in WORKLOADS}
+
 
 class MadeUp:
     """Layer n is fastest with tile 5 + n, 20 % faster than by rule; layer 3 is fastest by rule."""
@@ -48,7 +50,7 @@ class MadeUp:
 
 def search(path: Path, trials: Any, looks: int = 18, **options: Any) -> Progress:
     times = {workload.key: 0.25 for workload in WORKLOADS}
-    tasks = make_tasks(WORKLOADS, times, whole=1.0, peak=1e6, trials=looks)
+    tasks = make_tasks(WORKLOADS, times, ONCE, whole=1.0, peak=1e6, trials=looks)
     return Search(tasks, trials, Database(path), target="t", schedules="s", whole=1.0, **options).run()
 
 
@@ -126,7 +128,7 @@ def test_a_lost_trial_costs_itself_only_and_three_in_a_row_end_the_run(tmp_path:
 
 def test_layers_near_the_peak_and_small_ones_are_left_out() -> None:
     times = {"layer 0": 0.5, "layer 1": 0.4, "layer 2": 1e-4, "layer 3": 0.0001}
-    tasks = make_tasks(WORKLOADS, times, whole=1.0, peak=2100.0, trials=10)
+    tasks = make_tasks(WORKLOADS, times, ONCE, whole=1.0, peak=2100.0, trials=10)
     assert [(task.workload.key, task.reason) for task in tasks[:2]] == [
         ("layer 0", "at 95% of the peak"),
         ("layer 1", "at 119% of the peak"),
@@ -136,7 +138,7 @@ def test_layers_near_the_peak_and_small_ones_are_left_out() -> None:
 
 def test_short_layers_get_fewer_trials() -> None:
     times = {"layer 0": 0.9, "layer 1": 0.01, "layer 2": 0.004, "layer 3": 0.003}
-    assert [task.allowed for task in make_tasks(WORKLOADS, times, 1.0, 1e6, 10)] == [10, 5, 2, 2]
+    assert [task.allowed for task in make_tasks(WORKLOADS, times, ONCE, 1.0, 1e6, 10)] == [10, 5, 2, 2]
 
 
 def test_turns_are_compared_one_by_one() -> None:
@@ -151,7 +153,7 @@ def killed_run(path: Path, acknowledged: Any) -> None:
             os.write(acknowledged, b"".join(f"{each.model_dump_json()}\n".encode() for each in measurements))
 
     times = {workload.key: 0.25 for workload in WORKLOADS}
-    tasks = make_tasks(WORKLOADS, times, whole=1.0, peak=1e6, trials=18)
+    tasks = make_tasks(WORKLOADS, times, ONCE, whole=1.0, peak=1e6, trials=18)
     Search(tasks, MadeUp(), Telling(path), target="t", schedules="s", whole=1.0).run()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tvm
 from tvm import relax, rpc
+from tvm.rpc.base import connect_with_retry
 from tvm.s_tir.meta_schedule.runner import RPCConfig
 from tvm.support.popen_pool import PopenWorker
 
@@ -54,16 +55,13 @@ class Bench:
         inputs: The network's inputs in order.
         threads: Of the board, that run the network.
         tracker: Where boards are; None: this machine.
-        start_s: Seconds that a measurement may take besides measuring.
 
     Raises:
         CannotRunHere: There is no tracker, or it knows no such board.
     """
 
-    def __init__(
-        self, inputs: Sequence[Array], threads: int, tracker: Tracker | None = None, start_s: float = START_S
-    ) -> None:
-        self._inputs, self._threads, self._tracker, self._start_s = list(inputs), threads, tracker, start_s
+    def __init__(self, inputs: Sequence[Array], threads: int, tracker: Tracker | None = None) -> None:
+        self._inputs, self._threads, self._tracker = list(inputs), threads, tracker
         self.places = 1 if tracker is None else _boards(tracker)
         self._workers: Queue[PopenWorker] = Queue()
         for _ in range(self.places):
@@ -78,7 +76,7 @@ class Bench:
             Lost: It failed or took too long, several times.
         """
         problem, feeds = "", list(inputs or self._inputs)
-        limit = self._start_s + PER_SECOND * seconds
+        limit = START_S + PER_SECOND * seconds
         libraries = [(str(network.library), len(network.kernels)) for network in networks]
         for _ in range(ATTEMPTS):
             worker = self._workers.get()
@@ -105,6 +103,7 @@ def _boards(tracker: Tracker) -> int:
     where = f"{tracker.host}:{tracker.port}"
     config = RPCConfig(tracker.host, tracker.port, tracker.key, session_timeout_sec=CONNECT_S)
     try:
+        connect_with_retry((tracker.host, tracker.port), timeout=0).close()
         count = int(config.count_num_servers())
     except (OSError, ValueError, RuntimeError) as error:
         problem = f"no tracker answers at {where}: {str(error).splitlines()[0]}"

@@ -93,6 +93,7 @@ def _text(choice: Choice) -> str:
 def make_tasks(
     workloads: Mapping[Workload, Sequence[Choice]],
     times: Mapping[str, float],
+    calls: Mapping[str, int],
     whole: float,
     peak: float,
     trials: int,
@@ -102,6 +103,7 @@ def make_tasks(
     Args:
         workloads: The choices for each.
         times: Seconds of each in an inference, by rule.
+        calls: How often each is computed in it.
         whole: Seconds of the network.
         peak: Multiply-accumulates a second that the board can do.
         trials: Choices of a layer to look at, at most.
@@ -110,7 +112,7 @@ def make_tasks(
     for workload, choices in workloads.items():
         seconds = times.get(workload.key, 0.0)
         task = Task(workload, choices, seconds, seconds / whole)
-        reached = workload.macs / (seconds * peak) if seconds else 0.0
+        reached = workload.macs * calls.get(workload.key, 0) / (seconds * peak) if seconds else 0.0
         if len(choices) == 1:
             task.reason = "nothing to choose"
         elif task.share < LEAST_SHARE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def tune_network(
             rules, peak = trials.by_rule(), trials.peak()
         except Lost as error:
             raise CannotRunHere(f"nothing can be measured: {error}", remedy="See to the boards.") from error
-        tasks = make_tasks(trials.lowering.workloads(), rules, rules[""], peak, settings.trials)
+        tasks = make_tasks(trials.lowering.workloads(), rules, trials.calls, rules[""], peak, settings.trials)
         search = Search(
             tasks,
             trials,
@@ -122,6 +123,9 @@ class NetworkTrials:
         self._building, self._numbers = threading.Lock(), count()
         rules = self.lowering.emit({})
         self._workloads = rules.report.workloads
+        self.calls: Counter[str] = Counter()
+        for function, key in self._workloads.items():
+            self.calls[key] += rules.report.calls[function]
         self._rules = self._builder.build(rules.module, "rules")
 
     def by_rule(self) -> dict[str, float]:

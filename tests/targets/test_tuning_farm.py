@@ -1,0 +1,137 @@
+"""Tuning on boards through TVM's tracker, on loopback: one board is killed and restarted, another one hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgec.errors import BadOption, CannotRunHere
+from edgec.targets.board import load_board
+from edgec.targets.tvm.schedules.choices import Choice
+from edgec.targets.tvm.tuning import measure, tune
+from edgec.targets.tvm.tuning.database import Database, confirmed
+from edgec.targets.tvm.tuning.measure import Bench
+from edgec.targets.tvm.tuning.search import Result
+from edgec.targets.tvm.tuning.serve import parse_tracker
+from edgec.targets.tvm.tuning.tune import TuneSettings, tune_network
+from tests.support.models import model, random_weights
+
+NETWORK = """
+small (float[1, 3, 24, 24] image) => (float[1, 32, 24, 24] features)
+{
+  c = Conv <pads = [1, 1, 1, 1]> (image, w, b)
+  r = Relu (c)
+  features = Conv (r, v)
+}
+"""
+KEY = "test-board"
+HOST = "127.0.0.1"
+
+
+class Farm:
+    """A tracker and boards, each a process group of its own."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[str]] = []
+        tracker = self._start("tune", "--serve", "--host", HOST)
+        assert tracker.stdout is not None
+        self.address = f"{HOST}:{tracker.stdout.readline().partition('port ')[2].partition(';')[0]}"
+
+    def board(self) -> subprocess.Popen[str]:
+        """Start a board; it is there when this returns."""
+        board = self._start("board", "--tracker", self.address, "--key", KEY, "--host", HOST)
+        assert board.stdout is not None
+        board.stdout.readline()
+        return board
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "from edgec.cli import main; main()", *arguments]
+        environment = os.environ | {"TVM_BIND_THREADS": "0", "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._processes:
+            kill(process, signal.SIGKILL)
+            process.wait()
+
+
+def kill(process: subprocess.Popen[str], how: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, how)
+
+
+@pytest.fixture
+def farm() -> Iterator[Farm]:
+    started = Farm()
+    yield started
+    started.close()
+
+
+def small() -> Any:
+    return model(NETWORK, random_weights(w=(16, 3, 3, 3), b=(16,), v=(32, 16, 1, 1)))
+
+
+@pytest.mark.slow
+def test_boards_that_die_and_hang_cost_their_measurement_only(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, dying = farm.board(), farm.board()
+    monkeypatch.setattr(measure, "START_S", 5.0)
+    monkeypatch.setattr(tune, "PEAK_S", 0.05)
+    monkeypatch.setattr("edgec.targets.tvm.tuning.search.SECONDS", {"first": 0.1, "final": 0.1, "confirmed": 0.1})
+    started = []
+    run = tune.NetworkTrials.run
+
+    def disturbed(trials: Any, choices: Mapping[str, Choice], seconds: float) -> dict[str, Result]:
+        started.append(choices)
+        if len(started) == 2:
+            kill(hanging, signal.SIGSTOP)
+        if len(started) == 4:
+            kill(dying, signal.SIGKILL)
+            farm.board()
+        return run(trials, choices, seconds)
+
+    monkeypatch.setattr(tune.NetworkTrials, "run", disturbed)
+    board = load_board("host").model_copy(update={"threads": 1})
+    settings = TuneSettings(trials=3, tracker=parse_tracker(farm.address, KEY))
+    database = Database(tmp_path / "db")
+    feeds = [tune.np.zeros((1, 3, 24, 24), "float32")]
+    done = tune_network(small(), board, feeds, database, settings)
+    assert done.lost == 0
+    assert len(started) > 4
+    looked = {(each.workload, str(each.choice)) for each in Database(tmp_path / "db").measurements}
+    wanted = {
+        (task.workload.key, str(choice.as_json()))
+        for task in done.tasks
+        for choice in task.choices[1 : task.allowed + 1]
+    }
+    assert wanted
+    assert wanted <= looked
+    assert confirmed(database.measurements).keys() == {task.workload.key for task in done.tasks if task.best[0] < 1}
+    assert done.ratio <= 1
+
+
+def test_without_a_tracker_the_remedy_is_the_command() -> None:
+    with pytest.raises(CannotRunHere, match=r"no tracker answers at 127.0.0.1:9.*\nStart one: edgec tune --serve"):
+        Bench([], 1, parse_tracker("127.0.0.1:9", KEY))
+    with pytest.raises(BadOption, match="is not of the form HOST:PORT"):
+        parse_tracker("nowhere", KEY)
+
+
+def test_what_cannot_be_measured_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "ATTEMPTS", 1)
+    bench = Bench([], 1)
+    broken = measure.TimedNetwork(tmp_path / "none.so", ("kernel",))
+    with pytest.raises(measure.Lost):
+        bench.measure([broken], 0.0)
+    bench.close()
