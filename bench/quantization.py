@@ -54,6 +54,14 @@ OURS: dict[str, dict[str, Any]] = {
     "edgec binary": {**W4, "codec": "binary", "weight_bits": 1},
 }
 PEERS = ("nncf", "nncf-full", "ort-minmax", "ort-entropy", "ort-percentile", "aimet")
+NAMES = {
+    "nncf": "NNCF",
+    "nncf-full": "NNCF, full bias correction",
+    "ort-minmax": "ONNX Runtime minmax",
+    "ort-entropy": "ONNX Runtime entropy",
+    "ort-percentile": "ONNX Runtime percentile",
+    "aimet": "AIMET",
+}
 SURE = 0.3
 """Score from which a box of the float network counts as its answer."""
 
@@ -196,7 +204,7 @@ def tables(rows: list[Row], tasks: Iterable[str], counts: tuple[int, int]) -> No
                 _cell([row for row in rows if (row["task"], row["row"]) == (task, way)], figure, digits, counts)
                 for task in chosen
             ]
-            print(f"| {way} | {' | '.join(cells)} |")
+            print(f"| {NAMES.get(way, way)} | {' | '.join(cells)} |")
 
 
 def _cell(rows: list[Row], figure: str, digits: int, counts: tuple[int, int]) -> str:

@@ -26,7 +26,7 @@ class QuantizeOptions:
     """How `quantize` works.
 
     Attributes:
-        weight_bits: Width of the weights: 8 or 4; 3 and 2 too, stored in 4.
+        weight_bits: Width of the weights: 8, 4 or 2; 3 too, stored in 4.
         activations: Whether activations become integers; if not, weights alone are stored in few bits.
         repair: Refit each layer to the original's outputs; else round to the nearest.
         style: How the file is written.
