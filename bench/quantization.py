@@ -187,23 +187,18 @@ def _found(decoder: Decoder | None, outputs: Outputs, sample: Sample) -> Boxes |
 def tables(rows: list[Row], tasks: Iterable[str], counts: tuple[int, int]) -> None:
     """Print a table for each figure: ways down, tasks across; numbers of pictures where they are not `counts`."""
     present = [task for task in tasks if any(row["task"] == task for row in rows)]
+    texts = [task for task in present if any(row["task"] == task and "similarity" in row for row in rows)]
     ways = [way for way in ("float", *OURS, *PEERS) if any(row["row"] == way for row in rows)]
-    for figure, digits, chosen in (
-        ("metric", 3, present),
-        (
-            "similarity",
-            3,
-            [task for task in present if any(row["task"] == task and "similarity" in row for row in rows)],
-        ),
-        ("agreement", 3, present),
-        ("MB", 2, present),
-    ):
-        print(f"\n| {figure} | {' | '.join(chosen)} |\n|{' --- |' * (len(chosen) + 1)}")
+    for figure, digits in (("metric", 3), ("agreement", 3), ("MB", 2)):
+        columns = [(task, task, figure) for task in present]
+        if figure == "metric":
+            columns += [(f"{task}, edit similarity", task, "similarity") for task in texts]
+        print(f"\n| {figure} | {' | '.join(title for title, _, _ in columns)} |\n|{' --- |' * (len(columns) + 1)}")
         for way in ways:
-            cells = [
-                _cell([row for row in rows if (row["task"], row["row"]) == (task, way)], figure, digits, counts)
-                for task in chosen
-            ]
+            cells = []
+            for _, task, which in columns:
+                found = [row for row in rows if (row["task"], row["row"]) == (task, way)]
+                cells.append(_cell(found, which, digits, counts))
             print(f"| {NAMES.get(way, way)} | {' | '.join(cells)} |")
 
 
