@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.console import Json, Quiet, Threads, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.console import Json, Quiet, Threads, parse_shapes, print_json, stderr, stdout
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
@@ -125,9 +125,13 @@ def _shown(*, silent: bool) -> Iterator[tuple[Callable[[str], None], Callable[[P
         yield lambda stage: None, lambda done: None
         return
     from rich.live import Live
+    from rich.text import Text
 
-    with progress(silent=False) as stage, Live(console=stderr, transient=True, auto_refresh=False) as live:
-        yield stage, lambda done: live.update(_live(done), refresh=True)
+    with Live(console=stderr, transient=True, auto_refresh=False) as live:
+        yield (
+            lambda stage: live.update(Text(stage), refresh=True),
+            lambda done: live.update(_live(done), refresh=True),
+        )
 
 
 def _live(done: Progress) -> RenderableType:
@@ -136,7 +140,7 @@ def _live(done: Progress) -> RenderableType:
 
     left = "" if done.left_s is None else f", {done.left_s / 60:.0f} min left"
     tuned = done.seconds * done.ratio
-    speed = f"{done.seconds * 1e3:.2f} ms by rule, {tuned * 1e3:.2f} ms so far ({1 / done.ratio:.2f}x)"
+    speed = f"{done.seconds * 1e3:.3g} ms by rule, {tuned * 1e3:.3g} ms so far ({1 / done.ratio:.2f}x)"
     head = Text(f"{speed}; {done.trials} trials, {done.stage}{left}")
     return Group(head, _table([task for task in done.tasks if not task.reason][:SHOWN]))
 
