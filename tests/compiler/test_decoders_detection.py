@@ -12,7 +12,7 @@ import pytest
 
 from edgec.data.decoders.boxes import PlainBoxes
 from edgec.data.decoders.centernet import Centernet
-from edgec.data.decoders.detections import DetectionDecoder, Detections, suppress
+from edgec.data.decoders.detections import DetectionDecoder, Detections, overlaps, suppress
 from edgec.data.decoders.read import read_decoder
 from edgec.data.decoders.ssd import Ssd
 from edgec.data.decoders.yolov3 import Yolov3
@@ -171,6 +171,21 @@ def test_boxes_of_other_classes_do_not_suppress() -> None:
     boxes = np.repeat(BOXES[:1], 3, axis=0)
     kept = suppress(boxes, np.array([0.5, 0.9, 0.9]), np.array([0, 1, 0]), 0.5, 100)
     assert kept.tolist() == [1, 2]  # of equal scores, the first comes first
+
+
+def test_many_boxes_are_suppressed_as_one_at_a_time() -> None:
+    rng = np.random.default_rng(0)
+    middle, half = rng.uniform(0, 60, (300, 2)), rng.uniform(0, 15, (300, 2))
+    boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+    scores, labels = rng.random(300), rng.integers(0, 3, 300)
+    left, expected = np.argsort(-scores, kind="stable").tolist(), []
+    while left:
+        best, *left = left
+        expected.append(best)
+        clash = overlaps(boxes[[best]], boxes[left])[0] > 0.4
+        left = [box for box, bad in zip(left, clash, strict=True) if not (bad and labels[box] == labels[best])]
+    assert suppress(boxes, scores, labels, 0.4, 300).tolist() == expected
+    assert suppress(boxes, scores, labels, 0.4, 20).tolist() == expected[:20]
 
 
 def test_a_sample_that_is_no_picture_is_refused() -> None:

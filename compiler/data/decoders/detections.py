@@ -13,6 +13,9 @@ from edgec.data.samples import Sample
 
 Array = np.ndarray[Any, Any]
 
+BLOCK = 64
+"""Boxes whose overlaps with all others are computed at once."""
+
 
 class Detections(NamedTuple):
     """Objects: float32 [n, 4] boxes x0 y0 x1 y1 in pixels, float32 [n] scores, int64 [n] classes."""
@@ -81,20 +84,38 @@ def suppress(boxes: Array, scores: Array, labels: Array, max_overlap: float, lim
     Of equal scores, the earlier box is the better one.
     """
     order = np.argsort(-scores, kind="stable")
+    if max_overlap >= 1:
+        return order[:limit].astype(np.int64)
     kept: list[int] = []
     while order.size and len(kept) < limit:
-        best, order = order[0], order[1:]
-        kept.append(best)
-        if max_overlap < 1:
-            rival = labels[order] == labels[best]
-            order = order[~(rival & (overlap(boxes[best], boxes[order]) > max_overlap))]
-    return np.array(kept, np.int64)
+        # A block of the best against all that are left: one box at a time, most of the time goes into the calls.
+        block = order[:BLOCK]
+        rival = labels[block][:, None] == labels[order]
+        clash = rival & (overlaps(boxes[block], boxes[order]) > max_overlap)
+        alive = np.ones(len(order), bool)
+        for place, box in enumerate(block.tolist()):
+            if alive[place]:
+                kept.append(box)
+                alive &= ~clash[place]
+        order = order[BLOCK:][alive[BLOCK:]]
+    return np.array(kept[:limit], np.int64)
 
 
-def overlap(box: Array, others: Array) -> Array:
-    """Return the IoU of one box [4] with others [n, 4]."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    inner = np.clip(sides, 0, None).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - inner
-    result: Array = inner / np.maximum(union, np.float32(1e-6))
+def overlaps(some: Array, others: Array) -> Array:
+    """Return the IoU of boxes [m, 4] with others [n, 4], [m, n]."""
+    first, second = some[:, None], others[None]
+    wide, high = (
+        np.maximum(
+            np.minimum(first[..., side + 2], second[..., side + 2]) - np.maximum(first[..., side], second[..., side]), 0
+        )
+        for side in (0, 1)
+    )
+    inner = wide * high
+    result: Array = inner / np.maximum(areas(some)[:, None] + areas(others) - inner, np.float32(1e-6))
+    return result
+
+
+def areas(boxes: Array) -> Array:
+    """Return the areas of boxes [n, 4]."""
+    result: Array = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return result
