@@ -100,6 +100,14 @@ def test_activations_stay_in_the_accumulator(activation: str) -> None:
 
 
 @needs_dot_product
+def test_silu_as_a_product_with_the_sigmoid() -> None:
+    network = QuantizedNetwork()
+    result = network.conv(network.input((1, 16, 24, 24)), 16, 32, (1, 1))
+    gated = network.node("Mul", [network.node("Sigmoid", [result]), result])
+    check(network, network.pair(gated, Pair(0.01, 28)), "conv_int8", step=0.01)
+
+
+@needs_dot_product
 def test_the_other_operand_of_a_residual_add_is_read_as_bytes() -> None:
     network = QuantizedNetwork()
     source = network.input((1, 16, 6, 6))

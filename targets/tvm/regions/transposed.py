@@ -94,7 +94,7 @@ def interleave_last(graph: Graph, layer: str, last: str) -> None:
 
 
 def _phase_arguments(user: Node, node: Node, last: str) -> list[Any] | None:
-    """Return the arguments of `user`, a reader of the interleaved `node`, ahead of the interleaving; None: cannot be."""
+    """Return the arguments of `user`, which reads the interleaved `node`, ahead of interleaving; None: cannot be."""
     assert node.shape is not None
     source, channels = node.args[0], node.shape[1]
     if user.op in UNARY or user.op in PARAMETRIC or user.op == last:
