@@ -38,8 +38,6 @@ STRIDED: Case = ((2, 16, 13, 12), 20, (3, 3), {"strides": [2, 2], "pads": [1, 1,
         ("rpi4", FLAT, "conv_widening"),
         ("rpi5", FLAT, "conv_int8"),
         ("rpi4", STRIDED, "conv_widening"),
-        ("graviton3", FLAT, "conv_matrix"),
-        ("graviton3", STRIDED, "conv_matrix"),
     ],
 )
 def test_layer(board: str, case: Case, rule: str, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from edgec.targets.tvm.schedules import (
     columns,
     conv,
     conv_int8,
-    conv_matrix,
     conv_widening,
     dense_int8,
     depthwise_int8,
@@ -47,7 +46,6 @@ class Rule:
 RULES = (
     Rule("winograd_int8", winograd_int8.match, winograd_int8.lower),
     Rule("conv_widening", conv_widening.match, conv_widening.lower),
-    Rule("conv_matrix", conv_matrix.match, conv_matrix.lower),
     Rule("conv_int8", lambda node, _: conv_int8.match(node), conv_int8.lower),
     Rule("depthwise_widening", depthwise_widening.match, depthwise_widening.lower),
     Rule("depthwise_int8", lambda node, _: depthwise_int8.match(node), depthwise_int8.lower),
