@@ -12,16 +12,12 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "insn_count"))
 import onnx_ir as ir
-from count import regions
-from count import run as count
+from artefacts import BOARD, measured
 from quantization_tasks import TASKS
 
-import edgec
 from edgec.data.evaluate import evaluate
 from edgec.data.metrics.base import MetricContext
 from edgec.model.cost import layer_costs, total_cost
@@ -36,7 +32,6 @@ from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
-BOARD = "rpi4"
 PUBLISHED = """
 Published, Jetson TX2: 5.0 frames a second with the standard head, 9.6 with the separable, 12.0 pruned (x 2.4); size
 -67.9 % and -78.5 %, almost no loss of mAP; with retraining."""
@@ -69,7 +64,7 @@ def main() -> None:
         words = f"{value:.3f}" if known else "not trained"
         size = f"{cost.parameters:,} | {weight_bytes(model) / 1e6:.2f} | {cost.macs / 1e6:.1f} M"
         milliseconds, instructions = figures[name]
-        print(f"| {name} | {size} | {words} | {milliseconds:.2f} | {instructions:.1f} |")
+        print(f"| {name} | {size} | {words} | {milliseconds:.2f} | {instructions / 1e6:.1f} |")
     print(PUBLISHED)
 
 
@@ -87,23 +82,6 @@ def pruned(model: ir.Model, samples: int, accepted: float) -> ir.Model:
             workers=0,
         )  # fmt: skip
     return prune(study, options, sensitivity=report, measure=measure).model
-
-
-def measured(rows: dict[str, ir.Model]) -> dict[str, tuple[float, float]]:
-    """Return milliseconds on this machine and millions of instructions on ARM, by row."""
-    with tempfile.TemporaryDirectory() as folder:
-        here = {n: edgec.compile(m, target="host", output=f"{folder}/{k}.h") for k, (n, m) in enumerate(rows.items())}
-        times: dict[str, list[float]] = {name: [] for name in rows}
-        for _ in range(7):
-            for name, artefact in here.items():
-                times[name].append(artefact.bench(runs=30).median)
-        result = {}
-        for number, (name, model) in enumerate(rows.items()):
-            arm = edgec.compile(model, target=BOARD, output=f"{folder}/{number}.a")
-            command = [arm.folder / "edgec-run", "--threads", "1", "--runs", "1", "--mark"]
-            total = regions(count(command, cpu=arm.manifest.board.emulator_cpu or "max"))[0]["total"]
-            result[name] = median(times[name]), total / 1e6
-    return result
 
 
 if __name__ == "__main__":
