@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from edgec.passes.prepare import prepare
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import prune
 from edgec.passes.prune.sensitivity import measure_sensitivity
+from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.pruning import PruneOptions
@@ -39,6 +40,7 @@ TASK = TASKS["detector"]
 HEAD = ("/head/*",)
 MULTIPLE = 4
 CAP = 0.9
+REACH = (0.6, 0.7, 0.9)
 FINETUNE = Path(__file__).parents[1] / "examples" / "detector" / "finetune.py"
 
 
@@ -81,9 +83,7 @@ class Bench:
         """Return the figures of a row: mAP of `model`, the cost of the layers of `floats`."""
         run = Reference(model, threads=1, optimize=True).run
         value = evaluate(run, self.test, {"map": TASK.make()})["map"].value
-        layers = layer_costs(floats)
-        head = sum(layer.parameters for layer in layers if "/head/" in layer.name)
-        macs = sum(layer.macs for layer in layers)
+        macs, head = _macs_and_head(floats)
         return {"map": value, "head": head, "macs": macs, "bytes": weight_bytes(model)}
 
 
@@ -125,12 +125,35 @@ def main() -> None:
         save(model, options.results / f"{name}.onnx")
         results.add(name, bench().judge(model, floats))
         print(name, results.rows[name], flush=True)
-    whole = results.rows["original"]
+    print_table(results.rows)
+    print_reach()
+
+
+def print_table(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what is known."""
+    whole = rows["original"]
     print("| | head's parameters | MACs | MB | mAP | loss |\n" + "| --- " * 6 + "|")
-    for name, row in results.rows.items():
+    for name, row in rows.items():
         head, macs = (f"{row[key] / whole[key] - 1:+.1%}" for key in ("head", "macs"))
         size = f"{row['bytes'] / 1e6:.2f} ({row['bytes'] / whole['bytes'] - 1:+.0%})"
         print(f"| {name} | {head} | {macs} | {size} | {row['map']:.3f} | {whole['map'] - row['map']:.3f} |")
+
+
+def print_reach() -> None:
+    """Print what is saved, whatever is lost, by cutting every group of the head alike."""
+    model = prepare(TASK.load())
+    study = Study.of(model, PruneOptions(ratio=REACH[0], criterion="l1", include=HEAD), None)
+    macs, head = _macs_and_head(model)
+    for ratio in REACH:
+        plan = study.plan(dict.fromkeys((group.name for group in study.groups), ratio), MULTIPLE)
+        left_macs, left_head = _macs_and_head(SliceChannels(plan)(model.clone()).model)
+        saved = f"head {left_head / head - 1:+.1%}, MACs {left_macs / macs - 1:+.1%}"
+        print(f"every group of the head cut by {ratio:.0%}: {saved}")
+
+
+def _macs_and_head(model: ir.Model) -> tuple[int, int]:
+    layers = layer_costs(model)
+    return sum(layer.macs for layer in layers), sum(layer.parameters for layer in layers if "/head/" in layer.name)
 
 
 if __name__ == "__main__":
