@@ -34,9 +34,11 @@ from edgec.passes.quantize.rest import Rest
 from edgec.passes.quantize.workflow import calibrate_model
 from edgec.quantization import CalibrationTable, Scheme, TensorRange
 
+Group = dict[str, ir.Node]
+"""Values that share a scale, with the node that quantizes each."""
 POWER_OF_TWO = Scheme(kind="power-of-two")
 RESULTS = Path(__file__).parents[2] / "build" / "s4.jsonl"
-WAYS = (("kl", ""), ("adaptive-kl", ""), ("kl", "refine"), ("adaptive-kl", "refine"), ("adaptive-kl", "exhaustive"))
+WAYS = (("adaptive-kl", "refine"), ("kl", "refine"), ("adaptive-kl", "exhaustive"), ("adaptive-kl", ""), ("kl", ""))
 POSITIONS = (-4, -3, -2, -1, 1, 2, 3)
 """All other fraction lengths of 8 bits, from the middle."""
 PUBLISHED = """
@@ -58,7 +60,7 @@ def main() -> None:
         lines = options.results.read_text().splitlines() if options.results.exists() else []
         found = next((row for row in map(json.loads, lines) if row.items() >= key.items()), None)
         if found is None:
-            found = {**key, **run(calibrator, search, options.samples, options.test)}
+            found = {**key, **run(calibrator, search, options.samples, options.test, options.results)}
             with options.results.open("a") as file:
                 print(json.dumps(found), file=file)
         rows.append(found)
@@ -90,19 +92,20 @@ class Start:
         return Judge(self.model, data, self.task.metric, MetricContext(self.task.read()), threads=1)
 
 
-def run(calibrator: str, search: str, samples: int, test: int) -> dict[str, float]:
+def run(calibrator: str, search: str, samples: int, test: int, results: Path) -> dict[str, float]:
     """Calibrate, search if asked to, and judge."""
     begin = start_of(calibrator, samples)
     table, changed = begin.table, begin.network.clone()
     insert_pairs(changed, begin.placement, table)
-    start, evaluations, runs = time.perf_counter(), 0, 0.0
+    seconds, evaluations, runs = time.perf_counter(), 0, 0.0
     if search == "refine":
         refined = refine(changed, begin.placement, table, begin.judge, threads=1)
         table, evaluations, runs = refined.table, refined.evaluations, refined.work
-    elif search == "exhaustive":
-        table, rest = exhaustive(changed, begin.placement, table, begin.judge)
-        evaluations, runs = rest.evaluations, rest.work
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - seconds
+    if search == "exhaustive":
+        kept = results.with_suffix(f".{calibrator}.{samples}.partial")
+        table, spent = exhaustive(changed, begin.placement, table, begin.judge, kept)
+        evaluations, runs, seconds = int(spent["evaluations"]), spent["runs"], spent["s"]
     refitted = quantize(begin.model, table, begin.feeds, QuantizeOptions(), threads=1).simulated
     unseen = begin.judged(begin.task.samples("test", test))
     return {
@@ -119,39 +122,64 @@ start_of = functools.cache(Start)
 
 
 def exhaustive(
-    model: ir.Model, placement: Placement, table: CalibrationTable, judge: Judge
-) -> tuple[CalibrationTable, Rest]:
-    """Try all fraction lengths of each tensor in turn by the metric over all samples; keep the best, in `model` too."""
+    model: ir.Model, placement: Placement, table: CalibrationTable, judge: Judge, partial: Path
+) -> tuple[CalibrationTable, dict[str, float]]:
+    """Try all fraction lengths of each tensor in turn by the metric over all samples; keep the best, in `model` too.
+
+    What was found for each tensor is written to `partial`, where a search that was stopped goes on. Returns what it
+    took, too: evaluations of the metric, runs, s.
+    """
     pairs = {node.name: node for node in model.graph if node.op_type == "QuantizeLinear"}
     order = {node: place for place, node in enumerate(model.graph)}
     groups = [{name: pairs[name + QUANTIZED] for name in group} for group in placement.members()]
     groups.sort(key=lambda group: min(order[node] for node in group.values()))
+    done = [json.loads(line) for line in partial.read_text().splitlines()] if partial.exists() else []
+    for group, found in zip(groups, done, strict=False):
+        table = _moved(model, table, group, found["position"])
     rest = Rest(model, judge, threads=1)
     best = judge.run(model)[0]
-    for group in groups:
-        low = min(table.tensors[name].low for name in group)
-        high = max(table.tensors[name].high for name in group)
+    for group in groups[len(done) :]:
+        start, evaluations, runs, kept = time.perf_counter(), rest.evaluations, rest.work, 0
         constants = [value for node in group.values() for value in node.inputs[1:3]]
         rest.cut(min(group.values(), key=order.__getitem__), constants)
-        kept = 0
         for position in POSITIONS:
-            result = rest.judge(_constants(group.values(), low * 2.0**position, high * 2.0**position))
+            result = rest.judge(_constants(table, group, position))
             if result.loss_against(best) < 0:
                 kept, best = position, result
-        low, high = low * 2.0**kept, high * 2.0**kept
-        for name, array in _constants(group.values(), low, high).items():
-            model.graph.initializers[name].const_value = ir.tensor(array, name=name)
-        table = table.with_ranges({name: TensorRange(low=low, high=high) for name in group})
-    return table.filled(), rest
+        table = _moved(model, table, group, kept)
+        took = {
+            "evaluations": rest.evaluations - evaluations,
+            "runs": rest.work - runs,
+            "s": time.perf_counter() - start,
+        }
+        done.append({"position": kept, **took})
+        with partial.open("a") as file:
+            print(json.dumps(done[-1]), file=file)
+    return table.filled(), {key: sum(found[key] for found in done) for key in ("evaluations", "runs", "s")}
 
 
-def _constants(nodes: Any, low: float, high: float) -> dict[str, Any]:
-    params = POWER_OF_TWO.params(low, high)
+def _range(table: CalibrationTable, group: Group, position: int) -> tuple[float, float]:
+    low = min(table.tensors[name].low for name in group)
+    high = max(table.tensors[name].high for name in group)
+    return low * 2.0**position, high * 2.0**position
+
+
+def _constants(table: CalibrationTable, group: Group, position: int) -> dict[str, Any]:
+    """Return scales and zero points of a group, its range moved by some fraction lengths."""
+    params = POWER_OF_TWO.params(*_range(table, group, position))
     result: dict[str, Any] = {}
-    for node in nodes:
+    for node in group.values():
         result[node.inputs[1].name] = np.array(params.scale[0], np.float32)
         result[node.inputs[2].name] = np.array(params.zero_point, params.dtype)
     return result
+
+
+def _moved(model: ir.Model, table: CalibrationTable, group: Group, position: int) -> CalibrationTable:
+    """Move the range of a group, in the model and in the table that is returned."""
+    for name, array in _constants(table, group, position).items():
+        model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    low, high = _range(table, group, position)
+    return table.with_ranges({name: TensorRange(low=low, high=high) for name in group})
 
 
 if __name__ == "__main__":

@@ -59,10 +59,10 @@ def refine(
     """Move ranges one tensor after the other, in the order of the graph.
 
     Each is halved and doubled (its fraction length moved by one; by a fourth of that where scales are no powers of
-    two), on very few samples, then on a few: where neither lowers the error of the outputs against the float
-    network's, the tensor is left alone. Else the metric decides over all samples, and the search goes on in that
-    direction as long as the error falls and the metric does not get worse. Only what lies behind the tensor is run
-    again.
+    two), on very few samples; the better of the two is tried on a few more. Where it does not lower the error of the
+    outputs against the float network's, the tensor is left alone. Else the metric decides over all samples, and the
+    search goes on in that direction as long as the error falls and the metric does not get worse. Only what lies behind
+    the tensor is run again.
 
     Args:
         quantized: With pairs on its activations, as `quantize` made it from `table`; its scales are altered in place.
@@ -128,23 +128,20 @@ def _search(
     def constants(position: int) -> Mapping[str, Array]:
         return _constants(nodes, table.scheme.params(whole.low * step**position, whole.high * step**position))
 
-    def screened(position: int) -> tuple[float, ...] | None:
-        """Return the errors over the first samples; None as soon as they gain too little."""
-        outputs: list[Outputs] = []
+    def screened(position: int, outputs: list[Outputs]) -> tuple[float, ...] | None:
+        """Return the errors over the first samples, None if they gain too little; outputs of some may be known."""
         errors: list[float] = []
         for count, before in zip(SCREENS, state.errors, strict=True):
-            outputs += rest.outputs(constants(position), len(outputs), count)
+            outputs = [*outputs, *rest.outputs(constants(position), len(outputs), count)]
             errors.append(judge.error(outputs))
             if errors[-1] >= (1 - PAYS) * before:
                 return None
         return tuple(errors)
 
-    tried = {position: errors for position in (-1, 1) if (errors := screened(position)) is not None}
-    if not tried:
-        return 1.0, state
-    direction = min(tried, key=lambda position: tried[position][-1])
+    tried = {position: rest.outputs(constants(position), 0, SCREENS[0]) for position in (-1, 1)}
+    direction = min(tried, key=lambda position: judge.error(tried[position]))
     position, kept = direction, 0
-    errors: tuple[float, ...] | None = tried[direction]
+    errors = screened(position, tried[direction])
     while errors is not None:
         metric = rest.judge(constants(position))
         if metric.loss_against(state.metric) > 0:
@@ -153,7 +150,7 @@ def _search(
         if abs(position) == MOST_POSITIONS:
             break
         position += direction
-        errors = screened(position)
+        errors = screened(position, [])
     return step**kept, state
 
 
