@@ -207,7 +207,9 @@ def _cell(rows: list[Row], figure: str, digits: int, counts: tuple[int, int]) ->
     if not rows:
         return ""
     row = max(rows, key=lambda row: (row["test"], row["calibration"]))
-    text = f"{row[figure]:.{digits}f}" if figure in row else "failed"
+    if figure not in row:
+        return "failed" if "failure" in row else ""
+    text = f"{row[figure]:.{digits}f}"
     pictures = row["calibration"], row["test"]
     return text if pictures == counts else f"{text} ({pictures[0]} / {pictures[1]})"
 
