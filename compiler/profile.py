@@ -32,8 +32,6 @@ class Profile:
     precisions: tuple[str, ...] = ("fp32",)
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why a precision is not among `precisions`, where there is more to say than that."""
-    slower: Mapping[str, str] = field(default_factory=dict)
-    """Precisions that run but gain no time over fp32, and why: taken on request only."""
     channel_multiple: int = 1
     """Widths that are a multiple of this are fast (vector width, tensor-core tile)."""
     max_opset: int | None = None

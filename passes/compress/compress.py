@@ -88,7 +88,7 @@ def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
 def _why_no_integers(profile: Profile) -> str | None:
     """Return why an accepted loss is not spent on integers; None if it is."""
     if "int8" in profile.precisions:
-        return profile.slower.get("int8")
+        return None
     return profile.refused.get("int8", "the board's record does not offer int8")
 
 

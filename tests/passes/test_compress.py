@@ -191,11 +191,6 @@ def test_what_an_accepted_loss_implies(given: dict[str, Any], precision: str, pr
     assert (options.precision, options.prune is not None) == (precision, prunes)
 
 
-def test_integers_that_gain_no_time_are_not_chosen() -> None:
-    profile = Profile(precisions=("fp32", "int8"), slower={"int8": "no dot product"})
-    assert wanted(compile_options({"target": "x", "max_loss": 0.01, "data": "d"}), profile).precision == "fp32"
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

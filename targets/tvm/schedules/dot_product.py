@@ -40,8 +40,8 @@ def channels(model: TargetModel, block: int, packed: Array, stride: int = 1) -> 
 
 
 def taps(model: TargetModel, block: int, packed: Array) -> str:
-    """Return the name of the intrinsic for one vector of `block` channels; `packed` as above."""
-    return _taps("sdot" if model.isa == "neon" else form_of(model, packed), block)
+    """Return the name of x86's intrinsic for one vector of `block` channels; `packed` as above."""
+    return _taps(form_of(model, packed), block)
 
 
 @cache
@@ -128,11 +128,9 @@ def _pixel_of(stride: int) -> Callable[[Any, int], Any]:
 
 @cache
 def _taps(form: str, block: int) -> str:
-    unsigned = "int8" if form == "sdot" else "uint8"
-
     @T.prim_func(s_tir=True, private=True)
     def description(a: T.handle, w: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4, block), unsigned, offset_factor=1)  # noqa: N806
+        A = T.match_buffer(a, (4, block), "uint8", offset_factor=1)  # noqa: N806
         W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)  # noqa: N806
         C = T.match_buffer(c, (block,), "int32", offset_factor=1)  # noqa: N806
         with T.sblock("root"):
@@ -148,7 +146,7 @@ def _taps(form: str, block: int) -> str:
 
     @T.prim_func(s_tir=True, private=True)
     def implementation(a: T.handle, w: T.handle, c: T.handle) -> None:
-        A = T.match_buffer(a, (4, block), unsigned, offset_factor=1)  # noqa: N806
+        A = T.match_buffer(a, (4, block), "uint8", offset_factor=1)  # noqa: N806
         W = T.match_buffer(w, (block, 4), "int8", offset_factor=1)  # noqa: N806
         C = T.match_buffer(c, (block,), "int32", offset_factor=1)  # noqa: N806
         with T.sblock("root"):
@@ -156,7 +154,7 @@ def _taps(form: str, block: int) -> str:
             T.writes(C[0:block])
             C[T.ramp(T.int32(0), 1, block)] = dot(
                 C.vload([0], f"int32x{block}"),
-                T.Shuffle([A.vload([0, 0], f"{unsigned}x{4 * block}")], order),
+                T.Shuffle([A.vload([0, 0], f"uint8x{4 * block}")], order),
                 W.vload([0, 0], f"int8x{4 * block}"),
             )
 
