@@ -91,10 +91,14 @@ def test_a_missing_database_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tuning_this_machine_fills_a_database_and_says_what_was_gained(tmp_path: Path) -> None:
+def test_tuning_this_machine_fills_a_database_and_says_what_was_gained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgec.targets.tvm.tuning.tune.PEAK_S", 0.05)
+    monkeypatch.setattr("edgec.targets.tvm.tuning.search.SECONDS", {"first": 0.1, "final": 0.1, "confirmed": 0.1})
     source, database = tmp_path / "small.onnx", tmp_path / "tune.db"
     onnx.save(ir.to_proto(small()), source)
-    arguments = ["tune", str(source), "-o", str(database), "--trials", "2", "--threads", "1"]
+    arguments = ["tune", str(source), "-o", str(database), "--trials", "1", "--threads", "1"]
     done = CliRunner().invoke(app, [*arguments, "--json", "--plot", str(tmp_path / "gain.svg")])
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

@@ -59,6 +59,8 @@ def test_only_what_is_confirmed_and_faster_by_enough_is_used() -> None:
         measured("doubtful", 0.8),
         measured("doubtful", 1.2),
         measured("doubtful", 1.1),
+        measured("vetoed", 0.8),
+        measured("vetoed", None),
         measured("best of two", 0.9, tile=1),
         measured("best of two", 0.8, tile=2),
     ]

@@ -6,6 +6,7 @@ A line is acknowledged once it is on the disk. What a cut left of a line is skip
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections import defaultdict
@@ -36,7 +37,8 @@ class Measurement(BaseModel):
         stage: `first` look, `final` among the best, or `confirmed` together with those of all other layers.
         seconds: Of all its kernels in one inference, median; None: the kernel could not be made.
         by_rule: The same of the rule's choice.
-        ratio: Median of the ratios, turn by turn: what counts.
+        ratio: Median of the ratios, turn by turn: what counts. None is a veto: the kernel could not be made, or the
+            network as a whole was no faster with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,15 +97,20 @@ class Database:
         self.measurements += measurements
 
 
+def typical(ratios: Sequence[float]) -> float:
+    """Return the median of a choice's confirmations; infinite where one is a veto."""
+    return median(ratios) if all(map(math.isfinite, ratios)) else math.inf
+
+
 def confirmed(measurements: Iterable[Measurement]) -> dict[str, Json]:
     """Return workload -> the choice that is faster than the rule's by all its confirmations, where there is one."""
     ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in measurements:
-        if each.stage == "confirmed" and each.ratio is not None:
-            ratios[each.workload][json.dumps(each.choice, sort_keys=True)].append(each.ratio)
+        if each.stage == "confirmed":
+            ratios[each.workload][json.dumps(each.choice, sort_keys=True)].append(each.ratio or math.inf)
     best = {}
     for workload, choices in ratios.items():
-        ratio, text = min((median(found), text) for text, found in choices.items())
+        ratio, text = min((typical(found), text) for text, found in choices.items())
         if ratio <= 1 - LEAST_GAIN:
             best[workload] = json.loads(text)
     return best

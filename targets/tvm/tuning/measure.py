@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from queue import Queue
 from typing import Any
 
@@ -114,6 +115,10 @@ def _boards(tracker: Tracker) -> int:
     return count
 
 
+_use_threads_once = cache(use_threads)
+"""TVM's workers of a process are made once."""
+
+
 def _measure(
     tracker: Tracker | None,
     libraries: Sequence[tuple[str, int]],
@@ -125,9 +130,7 @@ def _measure(
     """Measure in this process, which has nothing else to do; see `Times`."""
     if tracker is None:
         session = rpc.LocalSession()
-        if not getattr(_measure, "threads", None):
-            use_threads(threads)
-            _measure.threads = threads  # type: ignore[attr-defined]
+        _use_threads_once(threads)
     else:
         config = RPCConfig(tracker.host, tracker.port, tracker.key, session_timeout_sec=int(limit))
         session = config.connect_server()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Protocol
 
@@ -25,6 +25,8 @@ from edgec.targets.tvm.tuning.task import FINALISTS, LOOKS, Task
 
 SECONDS: Mapping[Stage, float] = {"first": 1.0, "final": 2.5, "confirmed": 4.0}
 """How long two networks are measured by turns."""
+LEAST_WHOLE_GAIN = 0.005
+"""A network has to be faster by so much, or some of its choices are vetoed."""
 GIVE_UP = 3
 """Trials in a row that no board brings to an end."""
 
@@ -67,10 +69,16 @@ class Progress:
     left_s: float | None = None
     stage: str = ""
     lost: int = 0
+    measured: float | None = None
+    """Time of the whole network beside the rules', as the last confirmation measured it."""
 
     @property
     def ratio(self) -> float:
-        """Expected time of the tuned network beside the rules'."""
+        """Time of the tuned network beside the rules': as measured, or else by the layers that are confirmed."""
+        if not any(task.best[0] < 1 for task in self.tasks):
+            return 1.0
+        if self.measured is not None:
+            return self.measured
         return 1 - sum(task.share * (1 - task.best[0]) for task in self.tasks)
 
 
@@ -123,16 +131,22 @@ class Search:
             self._stage("first", _by_turns(tasks, looks))
             self._settle()
         self._settle()  # what an interrupted run has left
+        # Last, what will be compiled, as a whole; what makes it no faster goes.
+        while kept := self._kept():
+            self._stage("confirmed", [kept])
+            if self.progress.measured is None or self.progress.measured <= 1 - LEAST_WHOLE_GAIN:
+                break
         return self.progress
+
+    def _kept(self) -> dict[str, Choice]:
+        return {task.workload.key: task.best[1] for task in self.progress.tasks if task.best[0] < 1}
 
     def _settle(self) -> None:
         tasks = self.progress.tasks
         self._stage("final", _by_turns(tasks, [task.finalists() for task in tasks]))
         winners = {task.workload.key: winner for task in tasks if (winner := task.winner())}
         if winners:
-            # Beside what is confirmed already: the network that will be compiled.
-            kept = {task.workload.key: task.best[1] for task in tasks if task.best[0] < 1}
-            self._stage("confirmed", [kept | winners])
+            self._stage("confirmed", [self._kept() | winners])  # beside what is confirmed already
 
     def _stage(self, stage: Stage, networks: Sequence[Mapping[str, Choice]]) -> None:
         self.progress.stage = stage
@@ -156,15 +170,19 @@ class Search:
         except Lost as error:
             with self._lock:
                 self._lost(error)
-                for key, choice in choices.items():  # not again in this run
-                    tasks[key].note(choice, stage, math.inf)
+                if stage != "confirmed":
+                    for key, choice in choices.items():  # not again in this run
+                        tasks[key].note(choice, stage, math.inf)
             return
         with self._lock:
             self._lost_in_a_row = 0
             self._took.append(time.monotonic() - begin)
-            whole = results.pop("", None)
-            if stage == "confirmed" and whole is not None and whole.ratio >= 1:
-                results = {key: replace(found, ratio=max(found.ratio, 1.0)) for key, found in results.items()}
+            whole = results.pop("").ratio
+            if stage == "confirmed":
+                self.progress.measured = whole
+            if stage == "confirmed" and whole > 1 - LEAST_WHOLE_GAIN:
+                for key in self._suspects(choices, results):
+                    del results[key]
             measured = [self._measurement(key, choice, stage, results.get(key)) for key, choice in choices.items()]
             self._database.append(measured)
             for each, choice in zip(measured, choices.values(), strict=True):
@@ -172,6 +190,17 @@ class Search:
             self.progress.trials += 1
             self.progress.left_s = self._left()
             self._listener(self.progress)
+
+    def _suspects(self, choices: Mapping[str, Choice], results: Mapping[str, Result]) -> list[str]:
+        """Return which of `choices` to veto, the network being no faster: half of the new ones, those that gain least.
+
+        Where none is new, half of all.
+        """
+        tasks = {task.workload.key: task for task in self.progress.tasks}
+        new = [key for key, choice in choices.items() if not tasks[key].known(choice).get("confirmed")]
+        made = [key for key in new or choices if key in results]
+        by_gain = sorted(made, key=lambda key: tasks[key].share * (1 - results[key].ratio))
+        return by_gain[: (len(by_gain) + 1) // 2]
 
     def _measurement(self, workload: str, choice: Choice, stage: Stage, found: Result | None) -> Measurement:
         return Measurement(

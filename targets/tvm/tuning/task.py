@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from edgec.targets.tvm.schedules.choices import Choice, Workload
-from edgec.targets.tvm.tuning.database import LEAST_GAIN, Stage
+from edgec.targets.tvm.tuning.database import LEAST_GAIN, Stage, typical
 
 LOOKS, FINALISTS = 6, 2
 """Choices of a layer that a round looks at, and how many of the best so far are measured again."""
@@ -39,7 +39,7 @@ class Task:
     @property
     def best(self) -> tuple[float, Choice]:
         """Ratio and choice that are confirmed; 1 and the rule's where nothing is faster."""
-        chosen = [(median(found), choice) for choice in self.choices if (found := self._at(choice, "confirmed"))]
+        chosen = [(typical(found), choice) for choice in self.choices if (found := self._at(choice, "confirmed"))]
         ratio, choice = min(chosen, key=lambda entry: entry[0], default=(1.0, self.choices[0]))
         return (ratio, choice) if ratio <= 1 - LEAST_GAIN else (1.0, self.choices[0])
 
@@ -83,7 +83,7 @@ class Task:
         return choice if ratio <= min(self.best[0], 1 - LEAST_GAIN) else None
 
     def _at(self, choice: Choice, stage: Stage) -> list[float]:
-        return [ratio for ratio in self.known(choice).get(stage, []) if math.isfinite(ratio)]
+        return self.known(choice).get(stage, [])
 
 
 def _text(choice: Choice) -> str:
