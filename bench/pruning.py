@@ -67,7 +67,8 @@ class Bench:
         folder: Where results and pruned networks are kept.
         calibration: What is repaired by; its labels are not looked at.
         watched: What sensitivities and candidates are measured on, without labels: other pictures than those.
-        tests: What the figures of the table are measured on.
+        tests: How many pictures the figures of the table are measured on.
+        exclude: Patterns of layers whose filters stay.
     """
 
     task: Task
@@ -75,6 +76,7 @@ class Bench:
     calibration: Sequence[Sample]
     watched: Sequence[Sample]
     tests: int
+    exclude: tuple[str, ...] = ()
 
     @cached_property
     def model(self) -> ir.Model:
@@ -89,7 +91,7 @@ class Bench:
     @cached_property
     def studied(self) -> Study:
         """Groups, moments, and the ranking by `obs`."""
-        return Study.of(self.model, PruneOptions(ratio=0.5), self.calibration, threads=1)
+        return Study.of(self.model, PruneOptions(ratio=0.5, exclude=self.exclude), self.calibration, threads=1)
 
     def study(self, criterion: str) -> Study:
         """Return the same with another ranking."""
@@ -171,6 +173,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=int, default=128)
     parser.add_argument("--watched", type=int, default=32, help="further pictures, for sensitivities")
     parser.add_argument("--tests", type=int, default=500)
+    parser.add_argument("--exclude", nargs="*", default=[], help="patterns of layers whose filters stay")
     parser.add_argument("--artefacts", nargs="*", help="rows to compile and to measure, besides the original")
     options = parser.parse_args()
     task, folder = TASKS[options.task], options.results / options.task
@@ -184,7 +187,7 @@ def main() -> None:
     elif options.macs:
         samples = list(task.samples("calibration", options.calibration + options.watched))
         calibration, watched = samples[: options.calibration], samples[options.calibration :]
-        bench = Bench(task, folder, calibration, watched, options.tests)
+        bench = Bench(task, folder, calibration, watched, options.tests, tuple(options.exclude))
         fill(bench, results, options.macs, options.ways)
     print_table(options.task, results.rows)
 
