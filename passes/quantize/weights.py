@@ -131,6 +131,8 @@ def _rows(node: ir.Node, array: Array) -> Array:
 def _obstacle(layer: LinearLayer | str) -> str | None:
     if isinstance(layer, str):
         return layer
+    if layer.node.op_type == "ConvTranspose":
+        return "several of its rows have one scale"
     if layer.weights.shape[2] > WIDEST + 1:
         return f"has {layer.weights.shape[2]} inputs to each output, more than {WIDEST}"
     weights = layer.node.inputs[1]

@@ -17,7 +17,9 @@ Array = np.ndarray[Any, Any]
 class LinearLayer:
     """One layer: Conv, Gemm, MatMul with the Add behind it, or Mul and Add by channel.
 
-    Rows are positions of its output (pixels, or vectors of a Gemm or MatMul).
+    Rows are positions of its output (pixels, or vectors of a Gemm or MatMul). A ConvTranspose whose windows do not
+    overlap is one, too: its rows are pixels of its input, its outputs the pixels that each becomes, without
+    the bias, which they share.
 
     Attributes:
         node: The layer.
@@ -57,12 +59,15 @@ class LinearLayer:
     def choose(self, output_shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Array:
         """Return the places of at most `count` rows, drawn without repetition."""
         rows = int(np.prod(output_shape[2:] if self._is_picture else output_shape[:-1]))
+        rows //= int(np.prod(self._upsampling))
         return rng.choice(rows, size=count, replace=False) if rows > count else np.arange(rows)
 
     def rows_in(self, x: Array, places: Array) -> Array:
         """Return the inputs of the rows at `places`, [groups, n, width]."""
         if self.node.op_type == "Mul":
             rows = x.reshape(self.groups, -1)[:, places, None]
+        elif self._upsampling:
+            rows = x.reshape(x.shape[1], -1).T[None, places]
         else:
             rows = self._columns(x, places) if self._is_conv else self._features(x)[None, places]
         if self.has_bias:
@@ -73,7 +78,7 @@ class LinearLayer:
         """Return the outputs of the rows at `places`, [groups, n, outputs]."""
         if not self._is_picture:
             return y.reshape(-1, y.shape[-1])[None, places]
-        flat = y.reshape(y.shape[1], -1)[:, places]
+        flat = self._by_input_pixel(y)[:, places]
         return flat.reshape(self.groups, -1, len(places)).transpose(0, 2, 1)
 
     def tensors(self, weights: Array) -> dict[str, Array]:
@@ -82,7 +87,9 @@ class LinearLayer:
         if old is None:
             raise ValueError(f"{self.node.name}: weights are not constant any more")
         inner = weights[..., :-1] if self.has_bias else weights
-        if self._is_picture:
+        if self._upsampling:
+            shaped = np.moveaxis(inner.reshape(*old.shape[1:], old.shape[0]), -1, 0)
+        elif self._is_picture:
             shaped = inner.reshape(old.shape)
         else:
             shaped = (inner[0] if self._transposed else inner[0].T).reshape(old.shape)
@@ -97,11 +104,16 @@ class LinearLayer:
 
     @property
     def _is_picture(self) -> bool:
-        return self.node.op_type in ("Conv", "Mul")
+        return self.node.op_type in ("Conv", "ConvTranspose", "Mul")
 
     @property
     def _is_conv(self) -> bool:
         return self.node.op_type == "Conv"
+
+    @property
+    def _upsampling(self) -> tuple[int, ...]:
+        """Pixels of the output that one of the input becomes, by axis; empty where it is one."""
+        return _kernel(self.node) if self.node.op_type == "ConvTranspose" else ()
 
     @property
     def _transposed(self) -> bool:
@@ -109,6 +121,16 @@ class LinearLayer:
 
     def _features(self, x: Array) -> Array:
         return x.reshape(-1, x.shape[-1])
+
+    def _by_input_pixel(self, y: Array) -> Array:
+        """Return y [1, c, h, w] as [outputs of a row, rows]."""
+        if not self._upsampling:
+            return y.reshape(y.shape[1], -1)
+        (kh, kw), (channels, height, width) = self._upsampling, y.shape[1:]
+        bias = constant(self.node.inputs[2]) if len(self.node.inputs) > 2 else None
+        free = y if bias is None else y - bias.reshape(-1, 1, 1)
+        split = free.reshape(channels, height // kh, kh, width // kw, kw)
+        return split.transpose(0, 2, 4, 1, 3).reshape(channels * kh * kw, -1)
 
     def _columns(self, x: Array, places: Array) -> Array:
         """Return im2col of a picture-like x [1, c, h, w] at some places, [groups, n, c / groups * kernel]."""
@@ -128,7 +150,7 @@ class LinearLayer:
 
 def linear_layer(node: ir.Node) -> LinearLayer | str:
     """Return `node` as a linear layer, or the reason why it is none: one sentence without its name."""
-    if node.domain or node.op_type not in ("Conv", "Gemm", "MatMul", "Mul"):
+    if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"):
         return f"{node.op_type} is no linear layer of a known form"
     array = constant(node.inputs[1])
     if array is None:
@@ -137,7 +159,7 @@ def linear_layer(node: ir.Node) -> LinearLayer | str:
     bias = None if where is None else constant(where[0].inputs[where[1]])
     if where is not None and bias is None:
         return "its bias is computed"
-    form = {"Conv": _conv, "Mul": _scale}.get(node.op_type, _dense)
+    form = {"Conv": _conv, "ConvTranspose": _conv_transpose, "Mul": _scale}.get(node.op_type, _dense)
     return form(node, array, bias, where)
 
 
@@ -185,6 +207,21 @@ def _conv(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node,
     groups = attribute(node, "group", 1)
     matrix = array.reshape(groups, array.shape[0] // groups, -1)
     return LinearLayer(node, groups, _with_bias(matrix, bias), where, int(np.prod(array.shape[2:])))
+
+
+def _conv_transpose(
+    node: ir.Node, array: Array, _bias: Array | None, _where: tuple[ir.Node, int] | None
+) -> LinearLayer | str:
+    x, kernel = node.inputs[0], array.shape[2:]
+    if x is None or x.shape is None or x.shape[0] != 1 or len(kernel) != 2:
+        return "the batch is not 1, or it has no two axes"
+    strides, dilations, pads = _window(node, 2)
+    padded = any((*pads, *attribute(node, "output_padding", (0, 0)))) or "output_shape" in node.attributes
+    automatic = attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+    if strides != kernel or dilations != (1, 1) or padded or automatic or attribute(node, "group", 1) != 1:
+        return "its windows overlap, or are padded or grouped"
+    matrix = np.moveaxis(array, 0, -1).reshape(1, -1, array.shape[0])
+    return LinearLayer(node, 1, _with_bias(matrix, None), None, 1)
 
 
 def _with_bias(matrix: Array, bias: Array | None) -> Array:

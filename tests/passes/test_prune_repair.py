@@ -57,6 +57,16 @@ def test_what_is_linear_comes_back_whole() -> None:
     assert report.refitted["y"][1] < 1e-4 < report.refitted["y"][0]
 
 
+def test_an_upsampling_head_comes_back_whole() -> None:
+    text = """g (float[1, 3, 8, 8] x) => (float[1, 2, 16, 16] y) {
+        a = Conv (x, v)  y = ConvTranspose <strides = [2, 2]> (a, w, c) }"""
+    built = model(text, random_weights(v=(6, 3, 1, 1), w=(6, 2, 2, 2), c=(2,)), opset=18)
+    plan = PrunePlan.of({g.name: (g, [0, 2, 5]) for g in find_groups(built).groups})
+    before, after, _ = repaired(built, plan)
+    assert before > 0.3
+    assert after < 1e-2
+
+
 def test_convolutions_of_one_dimension() -> None:
     text = """g (float[1, 3, 20] x) => (float[1, 5, 18] y) {
         a = Conv (x, v, b)  r = Relu (a)  d = Conv (r, u)  y = Conv (d, w) }"""

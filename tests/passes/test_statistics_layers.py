@@ -47,6 +47,13 @@ def test_convolutions(kind: str) -> None:
     assert_rows_explain(model(text, random_weights(w=shape, b=shape[:1])), (1, 4, 8, 9))
 
 
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 1)])
+def test_transposed_convolutions_whose_windows_do_not_overlap(kernel: tuple[int, int]) -> None:
+    strides = f"<strides = [{kernel[0]}, {kernel[1]}]>"
+    text = f"g (float[1, 4, 5, 6] x) => (float[N, C, H, W] y) {{ y = ConvTranspose {strides} (x, w, b) }}"
+    assert_rows_explain(model(text, random_weights(w=(4, 6, *kernel), b=(6,))), (1, 4, 5, 6))
+
+
 @pytest.mark.parametrize(
     "body",
     ["y = Gemm (x, w, b)", "y = Gemm <transB = 1> (x, v, b)", "y = MatMul (x, w)", "m = MatMul (x, w) y = Add (b, m)"],
@@ -75,6 +82,11 @@ def test_scale_and_shift_by_channel() -> None:
 def test_what_is_no_linear_layer(body: str, reason: str) -> None:
     text = f"g (float[4, 4] x) => (float[4, 4] y) <float[1] s = {{1}}> {{ {body} }}"
     assert reason in str(linear_layer(model(text, random_weights(w=(4, 4))).graph[0]))
+
+
+def test_a_transposed_convolution_whose_windows_overlap_is_none() -> None:
+    text = "g (float[1, 4, 5, 6] x) => (float[N, C, H, W] y) { y = ConvTranspose <strides = [2, 2]> (x, w) }"
+    assert "overlap" in str(linear_layer(model(text, random_weights(w=(4, 6, 3, 3))).graph[0]))
 
 
 BRANCHES = """g (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y, float[1, 3, 4, 4] z) {
