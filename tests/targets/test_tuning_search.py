@@ -95,7 +95,7 @@ def test_choices_that_harm_one_another_are_not_kept_together(tmp_path: Path) -> 
     faster = {task.workload.key for task in done.tasks if task.best[0] < 1}
     assert faster == confirmed(Database(tmp_path / "db").measurements).keys()
     assert not {"layer 0", "layer 1"} <= faster
-    assert done.ratio <= 0.995
+    assert done.ratio <= 0.99
 
 
 def test_a_choice_that_cannot_be_made_is_not_tried_again(tmp_path: Path) -> None:

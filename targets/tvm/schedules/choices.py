@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules import conv_plan, matmul, window, winograd, winograd_plan
 from edgec.targets.tvm.schedules.conv_plan import ConvPlan, ConvShape, conv_shape
@@ -67,7 +68,7 @@ def workload_of(region: Region) -> Workload | None:
     tail = ", ".join(member.op.removeprefix("relax.").removeprefix("nn.") for member in region.members[1:])
     if region.rule == "matmul":
         product = matmul.product_of(node)
-        constant = "" if isinstance(node.args[1], matmul.Node) else " constant"
+        constant = "" if isinstance(node.args[1], Node) else " constant"
         sizes = f"{product.batch}x{product.rows}x{product.depth} by {product.depth}x{product.columns}"
         macs = product.batch * product.rows * product.depth * product.columns
         return Workload(f"matmul {sizes}{constant}" + (f": {tail}" if tail else ""), macs)

@@ -59,7 +59,7 @@ def possible(node: Node, model: TargetModel) -> bool:
         return False
     facts = node.facts
     square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
-    return square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= model.lanes
+    return bool(square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= model.lanes)
 
 
 def weigh(graph: Graph, model: TargetModel) -> None:

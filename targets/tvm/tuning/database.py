@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.errors import BadOption
 
-LEAST_GAIN = 0.02
+LEAST_GAIN = 0.03
 """A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""
 
 Stage = Literal["first", "final", "confirmed"]

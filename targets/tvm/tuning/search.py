@@ -25,7 +25,7 @@ from edgec.targets.tvm.tuning.task import FINALISTS, LOOKS, Task
 
 SECONDS: Mapping[Stage, float] = {"first": 1.0, "final": 2.5, "confirmed": 4.0}
 """How long two networks are measured by turns."""
-LEAST_WHOLE_GAIN = 0.005
+LEAST_WHOLE_GAIN = 0.01
 """A network has to be faster by so much, or some of its choices are vetoed."""
 GIVE_UP = 3
 """Trials in a row that no board brings to an end."""

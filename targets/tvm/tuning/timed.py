@@ -99,7 +99,7 @@ class TimedBuilder:
         missing = {symbols[kernel]: function for kernel, function in kernels.items()}
         missing = {symbol: function for symbol, function in missing.items() if not self._object(symbol).exists()}
         with ThreadPoolExecutor(self._workers) as pool:
-            list(pool.map(lambda item: self._compile(*item, target), missing.items()))
+            list(pool.map(lambda symbol: self._compile(symbol, missing[symbol], target), missing))
         scratch = self._folder / name
         scratch.mkdir()
         pack_network(tvm.IRModule(network, attrs=module.attrs), target, scratch / "blob.bin")

@@ -176,4 +176,5 @@ class NetworkTrials:
 
 def _seconds(taken: Array, network: TimedNetwork, workloads: Mapping[str, str], key: str) -> Array:
     """Return [turns, inferences]: the seconds of all kernels of a workload."""
-    return taken[..., [at for at, kernel in enumerate(network.kernels) if workloads.get(kernel) == key]].sum(axis=-1)
+    places = [at for at, kernel in enumerate(network.kernels) if workloads.get(kernel) == key]
+    return np.asarray(taken[..., places].sum(axis=-1))
