@@ -77,6 +77,9 @@ def compile(
     _check_precision(settings.precision, board, profile)
     if settings.batch is not None and not profile.dynamic_batch:
         raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
+    if settings.tuned is not None and not profile.tunable:
+        remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
+        raise BadOption(f"--tuned {settings.tuned} on {board.name}: only CPU boards are tuned", remedy=remedy)
     record = Record(listener or (lambda stage: None))
 
     with record.stage("load"):

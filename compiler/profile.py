@@ -42,5 +42,7 @@ class Profile:
     """Width of quantized weights that the integer kernels take at full speed; they take 8 in any case."""
     dynamic_batch: bool = False
     """Whether the batch may vary from inference to inference."""
+    tunable: bool = False
+    """Whether schedules that `edgec tune` chose are taken."""
     estimate: Estimate | None = None
     """Time of each layer; None: nothing is known, multiply-accumulates are counted instead."""

@@ -24,6 +24,7 @@ class TvmTarget:
             channel_multiple=lanes,
             weight_bits=integer_weight_bits(board),
             dynamic_batch=True,
+            tunable=True,
             estimate=CpuEstimate(board),
         )
 

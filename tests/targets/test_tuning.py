@@ -90,6 +90,11 @@ def test_a_missing_database_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_back_end_that_has_nothing_to_tune_refuses_a_database(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match=r"on jetson-tx2: only CPU boards are tuned"):
+        edgec.compile(small(), target="jetson-tx2", output=tmp_path / "out", tuned=tmp_path / "tune.db")
+
+
 @pytest.mark.slow
 def test_tuning_this_machine_fills_a_database_and_says_what_was_gained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
