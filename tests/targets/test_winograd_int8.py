@@ -11,7 +11,8 @@ pytest.importorskip("tvm")
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
-from edgec.targets.tvm.schedules.winograd_int8 import INVERSE_OF_NINE, SCALE, G, transform_weights
+from edgec.targets.tvm.schedules.winograd_int8 import INTEGERS, INVERSE_OF_NINE, SCALE, G
+from edgec.targets.tvm.schedules.winograd_stages import transform_weights
 from edgec.targets.tvm.target_model import target_model
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
 from tests.support.tvm_artefact import compiled, require_emulator
@@ -33,7 +34,7 @@ def test_transforms_give_576_times_the_convolution_in_wrapping_arithmetic() -> N
     rng = np.random.default_rng(0)
     weights = np.where(rng.random((4, 96, 3, 3)) < 0.5, -127, 127).astype(np.int8)
     patch = np.where(rng.random((96, 6, 6)) < 0.5, -128, 127)
-    packed = transform_weights(weights, block=4, vectors=1)
+    packed = transform_weights(weights, INTEGERS, step=4, block=4, vectors=1)
     assert packed.dtype == np.int16 and packed.shape == (1, 36, 24, 4, 1, 4)
     filters = packed[0].reshape(6, 6, 96, 4).astype(np.int64)
     image = np.einsum("ir,crs,js->ijc", B, patch, B)

@@ -56,6 +56,10 @@ class WinogradPlan:
     wide: int
     by_channels: bool
 
+    def __str__(self) -> str:
+        tasks = "by channels" if self.by_channels else f"{self.task_rows}x{self.task_columns}"
+        return f"{self.vectors}x{self.high}x{self.wide}, tasks {tasks}"
+
 
 def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
     """Return the estimated cycles of the direct convolution."""
