@@ -1,9 +1,10 @@
 """The demo detector with only its head pruned: prints the table of docs/pruning.md.
 
-    python bench/pruning_detector.py --results FOLDER [--torch PYTHON] [--epochs 4]
+    python bench/pruning_detector.py --results FOLDER [--torch PYTHON] [--epochs 4] [--model FILE]
 
-Within an accepted loss of mAP, by filters alone and with repair; then to half of the multiply-accumulates, trained
-further where PYTHON has PyTorch; both on integers too. Results and networks are kept in FOLDER as they come.
+Within an accepted loss of mAP, by filters alone and with repair; then to half of the multiply-accumulates; both trained
+further where PYTHON has PyTorch, and on integers too. Results and networks are kept in FOLDER as they come. FILE is
+another network of examples/detector/train.py than the demo's.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edgec.data.metrics.base import MetricContext
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
+from edgec.model.shapes import fix_shapes
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import prune
@@ -50,7 +52,7 @@ class Bench:
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder = folder
         self.options = options
-        self.model = prepare(TASK.load())
+        self.model = detector(options.model)
         samples = list(TASK.samples("calibration", options.calibration + options.watched))
         self.calibration, watched = samples[: options.calibration], samples[options.calibration :]
         self.measure = Measure(watched, "map", MetricContext(TASK.read()))
@@ -90,6 +92,7 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, required=True, help="folder")
+    parser.add_argument("--model", type=Path, default=TASK.path, help="ONNX file")
     parser.add_argument("--torch", help="Python with PyTorch; without it nothing is trained")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--accepted", type=float, default=0.01, help="loss of mAP")
@@ -114,9 +117,9 @@ def main() -> None:
         f"{further}, int8": lambda: bench().integers(further),
         half: lambda: bench().pruned("obs", True, target_macs=options.left, cap=CAP),
     }
-    if options.torch:
-        makers[f"{half}, trained"] = lambda: bench().tuned(half)
-        makers[f"{half}, trained, int8"] = lambda: bench().integers(f"{half}, trained")
+    for name in (further, half) if options.torch else ():
+        makers[f"{name}, trained"] = lambda name=name: bench().tuned(name)
+        makers[f"{name}, trained, int8"] = lambda name=name: bench().integers(f"{name}, trained")
     for name, make in makers.items():
         if name in results.rows:
             continue
@@ -126,7 +129,7 @@ def main() -> None:
         results.add(name, bench().judge(model, floats))
         print(name, results.rows[name], flush=True)
     print_table(results.rows)
-    print_reach()
+    print_reach(detector(options.model))
 
 
 def print_table(rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -139,9 +142,13 @@ def print_table(rows: Mapping[str, Mapping[str, Any]]) -> None:
         print(f"| {name} | {head} | {macs} | {size} | {row['map']:.3f} | {whole['map'] - row['map']:.3f} |")
 
 
-def print_reach() -> None:
+def detector(path: Path) -> ir.Model:
+    """Return the network as pruning takes it."""
+    return prepare(fix_shapes(load(path).model, {}))
+
+
+def print_reach(model: ir.Model) -> None:
     """Print what is saved, whatever is lost, by cutting every group of the head alike."""
-    model = prepare(TASK.load())
     study = Study.of(model, PruneOptions(ratio=REACH[0], criterion="l1", include=HEAD), None)
     macs, head = _macs_and_head(model)
     for ratio in REACH:
