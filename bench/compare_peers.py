@@ -34,19 +34,19 @@ Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
 
 
-def onnx_runtime(proto: bytes) -> Run:
+def onnx_runtime(proto: bytes, threads: int = 1) -> Run:
     """Return the model in ONNX Runtime, all optimizations on."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
 
 
-def open_vino(proto: bytes, outputs: list[str]) -> Run:
+def open_vino(proto: bytes, outputs: list[str], threads: int = 1) -> Run:
     """Return the model in OpenVINO, kept from computing in bf16."""
-    settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     request = core.compile_model(core.read_model(io.BytesIO(proto)), "CPU", settings).create_infer_request()
     return lambda feeds: dict(zip(outputs, request.infer(feeds).values(), strict=True))

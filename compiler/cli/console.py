@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,33 @@ def progress(*, silent: bool) -> Iterator[Callable[[str], None]]:
         yield begin
         for task in bar.tasks:
             bar.update(task.id, total=1, completed=1)
+
+
+def check_output(path: Path | None) -> None:
+    """Refuse, before long work, a file that cannot be written.
+
+    Raises:
+        BadOption: Its folder is not there or closed, or it is a folder itself.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise BadOption(f"cannot write {path}: it is a folder", remedy="Give the name of a file.")
+    if not path.parent.is_dir():
+        raise BadOption(f"cannot write {path}: there is no folder {path.parent}", remedy="Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise BadOption(f"cannot write {path}: {path.parent} is closed", remedy="Choose a place that is writable.")
+
+
+def check_drawing(path: Path | None) -> None:
+    """Refuse, before long work, what no drawing can be written to.
+
+    Raises:
+        BadOption: As `check_output`, or the suffix is neither .svg nor .png.
+    """
+    check_output(path)
+    if path is not None and path.suffix not in (".svg", ".png"):
+        raise BadOption(f"{path}: drawings are written as .svg or .png", remedy="Give one of these suffixes.")
 
 
 def print_json(data: Any) -> None:

@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import sensitivity as shared
-from edgec.cli.console import Json, Quiet, print_json, progress, refused_option, stdout
+from edgec.cli.console import Json, Quiet, check_output, print_json, progress, refused_option, stdout
 
 if TYPE_CHECKING:
     from edgec.passes.prune.apply import Pruned
@@ -59,6 +59,8 @@ def command(
     from edgec.pruning import PruneOptions
 
     silent = quiet or json
+    check_output(output)
+    check_output(save_plan)
     profile = _profile(target)
     given: dict[str, Any] = {
         "max_loss": max_loss,

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.console import Json, Quiet, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.console import (
+    Json,
+    Quiet,
+    check_drawing,
+    check_output,
+    parse_shapes,
+    print_json,
+    progress,
+    stderr,
+    stdout,
+)
 from edgec.errors import BadOption
 from edgec.preprocessing import Preprocessing, parse_preprocessing
 
@@ -75,6 +85,8 @@ def command(
     from edgec.pruning import PruneOptions
 
     silent = quiet or json
+    check_output(output)
+    check_drawing(plot)
     with progress(silent=silent) as listener:
         listener("load")
         prepared = open_model(model, shape)

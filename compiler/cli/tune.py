@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.console import Json, Quiet, Threads, parse_shapes, print_json, stderr, stdout
+from edgec.cli.console import Json, Quiet, Threads, check_drawing, parse_shapes, print_json, stderr, stdout
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def command(
     plot: Annotated[Path | None, typer.Option(help="Draw what was gained: .svg or .png.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Run the tracker that boards report to.")] = False,
     host: Annotated[str, typer.Option(help="Address the tracker listens on.")] = "0.0.0.0",
-    port: Annotated[int | None, typer.Option(help="Its port; default: the first free one from 9190.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Its port; default: the first free one from 9190.")
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -65,6 +67,7 @@ def command(
     else:
         from edgec.tuning import tune
 
+        check_drawing(plot)
         where: dict[str, Any] = {"target": target, "tracker": tracker, "key": key, "shapes": parse_shapes(shape)}
         limits: dict[str, Any] = {"trials": trials, "seconds": parse_duration(time) if time else None}
         how: dict[str, Any] = {"precision": precision, "threads": threads, **where, **limits}
@@ -74,15 +77,15 @@ def command(
         except KeyboardInterrupt:
             stderr.print(f"stopped; {output} keeps what was measured, and the same command goes on", highlight=False)
             raise typer.Exit(130) from None
+        if json:
+            print_json(_said(done))
+        else:
+            stdout.print(_table(done.tasks))
+            stdout.print(_summary(done, output), highlight=False, soft_wrap=True)
         if plot is not None:
             from edgec.targets.tvm.tuning.plot import draw_gains
 
             draw_gains(done.tasks, plot)
-        if json:
-            print_json(_said(done))
-            return
-        stdout.print(_table(done.tasks))
-        stdout.print(_summary(done, output), highlight=False, soft_wrap=True)
 
 
 def parse_duration(text: str) -> float:

@@ -52,6 +52,10 @@ class PriceModel:
             for number in {number for axis in axes.values() for number in axis}:
                 self._layers[number].append(layer)
 
+    def related(self, group: int) -> set[int]:
+        """Return the groups that share a layer with `group`, itself included: what they save depends on its ratio."""
+        return {group, *(number for _, axes in self._layers[group] for axis in axes for number in axis)}
+
     def saved(self, group: int, ratios: Array, step: float) -> float:
         """Return the share of the whole price that is saved by removing `step` more of a group at `ratios`."""
         result = 0.0
@@ -74,24 +78,27 @@ def cheapest_path(curves: Mapping[str, Array], prices: PriceModel, cap: float) -
     """Return the allocations along which each step loses the least for what it saves.
 
     Args:
-        curves: Group -> what is lost at each of the steps, as `measured_curves` gives it, in the order of `prices`.
+        curves: Group -> what is lost at each of the first steps, as `measured_curves` gives it, in the order of
+            `prices`; a group goes no further than its curve.
         prices: What is saved.
         cap: Largest ratio.
     """
     names, steps = list(curves), _steps(cap)
     slopes = [np.diff(_convex(curve)) for curve in curves.values()]
+    ends = np.array([len(slope) for slope in slopes])
     at, ratios = np.zeros(len(names), int), np.zeros(len(names))
+    worth = np.full(len(names), np.inf)
     result: Path = []
-    while (at < len(steps) - 1).any():
-        worth = [
-            slopes[number][at[number]] / max(prices.saved(number, ratios, STEP), np.finfo(float).tiny)
-            if at[number] < len(steps) - 1
-            else np.inf
-            for number in range(len(names))
-        ]
+    changed = set(range(len(names)))
+    while (at < ends).any():
+        for number in changed:
+            saved = prices.saved(number, ratios, STEP)
+            further = at[number] < ends[number]
+            worth[number] = slopes[number][at[number]] / max(saved, np.finfo(float).tiny) if further else np.inf
         chosen = int(np.argmin(worth))
         at[chosen] += 1
         ratios[chosen] = steps[at[chosen]]
+        changed = prices.related(chosen)
         result.append(dict(zip(names, ratios.tolist(), strict=True)))
     return result
 
@@ -105,10 +112,14 @@ def tempered(path: Path) -> Path:
 
 
 def measured_curves(report: SensitivityReport, groups: Sequence[Group], cap: float) -> dict[str, Array]:
-    """Return group -> what the whole network loses at each step, in units that add over groups."""
+    """Return group -> what the whole network loses at each step that was measured, in units that add over groups."""
     power = 2 if report.metric == ADDS_IN_SQUARES else 1
     known = {group.name: report.groups[group.name] for group in groups if group.name in report.groups}
-    return {name: np.array([entry.loss(r) ** power for r in _steps(cap)]) for name, entry in known.items()}
+    reach = {name: max(entry.ratios, default=0.0) + STEP / 2 for name, entry in known.items()}
+    return {
+        name: np.array([entry.loss(r) ** power for r in _steps(cap) if r <= reach[name]])
+        for name, entry in known.items()
+    }
 
 
 def balanced_curves(measured: Mapping[str, Array], rankings: Mapping[str, Ranking], cap: float) -> dict[str, Array]:
@@ -117,7 +128,11 @@ def balanced_curves(measured: Mapping[str, Array], rankings: Mapping[str, Rankin
     A measurement knows what counts in the end, but of few samples and of one group alone; the second-order cost
     of a ranking knows many more rows, but only of the next layers. Neither is reliable by itself.
     """
-    local = {name: _local_curve(rankings[name], cap) for name in measured if rankings[name].is_cost}
+    local = {
+        name: _local_curve(rankings[name], cap)[: len(curve)]
+        for name, curve in measured.items()
+        if rankings[name].is_cost
+    }
     both = sum(measured[name].sum() for name in local)
     scale = both / max(sum(curve.sum() for curve in local.values()), np.finfo(float).tiny)
     return {name: curve + (scale * local[name] if name in local else curve) for name, curve in measured.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from edgec.model.cost import LayerCost, layer_costs
@@ -51,7 +52,7 @@ class Candidates:
         by_measure = cheapest_path(measured, model, cap)
         self._paths = [balanced, tempered(balanced), by_measure, uniform_path(groups, cap)]
         self._costs: dict[tuple[float, ...], float] = {}
-        self.least = min(self.cost(path[-1]) for path in self._paths)
+        self.least = min(self.cost(path[-1]) for path in self._paths if path)
 
     def cost(self, ratios: Ratios) -> float:
         """Return the price of the pruned network as a share of the whole."""
@@ -64,7 +65,8 @@ class Candidates:
     def within(self, target: float, accepted: float | None = None) -> Pruned | None:
         """Return the candidate that loses the least at a cost of at most `target`; None: none gets there.
 
-        With `accepted` the first that loses no more is taken, and none is tried after one that loses far more.
+        With `accepted` the first that loses no more is taken, and none is tried after one that loses far more. One
+        that computes no number any more loses more than all others.
         """
         best: tuple[float, Pruned, Path] | None = None
         for path in self._paths:
@@ -74,9 +76,10 @@ class Candidates:
             pruned = self._apply(ratios)
             if pruned.loss is None:
                 return pruned
-            if best is None or pruned.loss < best[0]:
-                best = pruned.loss, pruned, path
-            if accepted is not None and not accepted < pruned.loss <= HOPELESS * accepted:
+            loss = math.inf if math.isnan(pruned.loss) else pruned.loss
+            if best is None or loss < best[0]:
+                best = loss, pruned, path
+            if accepted is not None and (loss <= accepted or 0 < HOPELESS * accepted < loss < math.inf):
                 break
         if best is None:
             return None

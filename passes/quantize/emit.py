@@ -27,6 +27,8 @@ pair, float biases, as TensorRT 8 reads them."""
 BIAS_MOST = 2**30
 """Largest bias in steps of the accumulator: the other half of int32 is left to the products."""
 INT4_OPSET = 21
+IN_FOUR_BITS = (3, 4)
+"""Widths that are stored in four; those above are stored in eight."""
 
 
 def emit_weights(
@@ -76,7 +78,7 @@ def emit_weights(
         if style == "runtime" and source is not None and len(value.uses()) == 0:
             _store_bias(model, node, source, params)
     _remove_unread(model)
-    if any(params.bits < 8 for params in weights.params.values()) and style == "runtime":
+    if any(params.bits in IN_FOUR_BITS for params in weights.params.values()) and style == "runtime":
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], INT4_OPSET)
     return remarks
 
@@ -93,7 +95,7 @@ def _stored(model: ir.Model, value: ir.Value, params: QuantParams, style: Style)
         return store_codes(
             model, stem, CodedWeights(levels, codes, np.asarray(params.scale, np.float32), params.axis or 0)
         )
-    storage = params if params.bits in (4, 8) else params.model_copy(update={"bits": 4 if params.bits < 4 else 8})
+    storage = params.model_copy(update={"bits": 4 if params.bits in IN_FOUR_BITS else 8})
     integers = params.quantize(array).astype(np.dtype(storage.dtype))
     return _behind(model, add_constant(model.graph, stem + QUANTIZED, integers), storage, stem, quantize=False)
 
@@ -136,7 +138,7 @@ def _fit_bias(node: ir.Node, source: QuantParams, weights: QuantParams) -> tuple
         return weights, 0
     old = np.asarray(weights.scale)
     least = np.maximum(np.abs(bias) / BIAS_MOST, np.finfo(np.float32).tiny) / source.scale[0]
-    if weights.bits < 8:
+    if weights.bits <= max(IN_FOUR_BITS):
         return weights, 0  # stored in few bits, executed in float
     scale = tuple(float(np.float32(step)) for step in np.maximum(old, least))
     return weights.model_copy(update={"scale": scale}), int((old < least).sum())
@@ -146,7 +148,7 @@ def _store_bias(model: ir.Model, node: ir.Node, source: QuantParams, weights: Qu
     """Store the bias as int32 in steps of the accumulator."""
     bias = _bias(node, weights)
     value = node.inputs[2] if len(node.inputs) > 2 else None
-    if bias is None or value is None or weights.bits < 8:
+    if bias is None or value is None or weights.bits <= max(IN_FOUR_BITS):
         return
     unit = np.asarray(weights.scale) * source.scale[0]
     params = QuantParams(bits=8, signed=True, scale=tuple(float(np.float32(step)) for step in unit), axis=0)

@@ -192,6 +192,10 @@ def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:
     layers = [label(node) for node in model.graph if node.op_type in LAYERS]
     if settings.codec not in CODECS:
         raise BadOption(f"unknown codec {settings.codec!r}", remedy=suggest(settings.codec, CODECS))
+    if settings.style == "tensorrt" and settings.weight_bits != 8:
+        raise BadOption(
+            f"weights of {settings.weight_bits} bits for TensorRT: its convolutions take 8", remedy="Leave them at 8."
+        )
     if settings.codec == "linear" and settings.weight_bits < 2:
         raise BadOption("weights of 1 bit have a codec of their own", remedy="Give --codec binary.")
     excluded = set()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -23,6 +27,8 @@ from edgec.passes.prune.allocate import (
     tempered,
     uniform_path,
 )
+from edgec.passes.prune.apply import Apply, Pruned
+from edgec.passes.prune.candidates import Candidates
 from edgec.passes.prune.groups import find_groups
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import prune
@@ -34,6 +40,17 @@ from edgec.pruning import PruneOptions
 from tests.support.architectures import ARCHITECTURES
 
 CAP = 0.7
+
+
+class Measured(Apply):
+    """Prunes nothing: its results lose what it is told."""
+
+    def __init__(self, study: Study, losses: list[float]) -> None:
+        super().__init__(study, PruneOptions(ratio=0.5, criterion="l1"), None, None, lambda what: None)
+        self._losses = iter(losses)
+
+    def __call__(self, ratios: Mapping[str, float]) -> Pruned:
+        return cast("Pruned", SimpleNamespace(loss=next(self._losses)))
 
 
 def built(name: str) -> ir.Model:
@@ -95,6 +112,33 @@ def test_a_dear_start_counts_with_what_comes_free_behind_it() -> None:
         for losses in ((0.1, 0.1), (0.05, 0.1))
     )
     assert sudden == even
+
+
+def test_a_group_goes_no_further_than_it_was_measured() -> None:
+    model = built("resnet")
+    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    curves = measured_curves(report_of(study, {}), study.groups, 0.9)
+    path = cheapest_path(
+        balanced_curves(curves, study.rankings, 0.9), PriceModel(model, study.groups, macs(model)), 0.9
+    )
+    assert list(path[-1].values()) == pytest.approx([0.7] * len(study.groups))
+
+
+@pytest.mark.parametrize(
+    ("losses", "accepted", "taken"),
+    [
+        ([math.nan, 0.1, 0.2, 0.3], None, 0.1),
+        ([math.nan, 0.005, 0.0, 0.0], 0.01, 0.005),
+        ([0.001, 0.0, 0.0, 0.0], 0.0, 0.0),
+        ([0.5, 0.0, 0.0, 0.0], 0.01, 0.5),  # hopeless: the others are not tried
+    ],
+)
+def test_which_candidate_is_taken(losses: list[float], accepted: float | None, taken: float) -> None:
+    study = Study.of(built("resnet"), PruneOptions(ratio=0.5, criterion="l1"), None)
+    candidates = Candidates(Measured(study, losses), report_of(study, {}), lambda layers: [c.macs for c in layers], CAP)
+    found = candidates.within(0.8, accepted)
+    assert found is not None
+    assert found.loss == taken
 
 
 def test_measured_and_local_losses_have_an_equal_say() -> None:

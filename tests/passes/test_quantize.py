@@ -229,6 +229,12 @@ def test_an_asymmetric_table_is_not_for_tensorrt() -> None:
         quantize_model(NETWORK, SAMPLES, QuantizeSettings(style="tensorrt"), table=table())
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 7])
+def test_tensorrt_takes_weights_of_8_bits(bits: int) -> None:
+    with pytest.raises(BadOption, match=f"weights of {bits} bits for TensorRT"):
+        quantize_model(NETWORK, SAMPLES, QuantizeSettings(style="tensorrt", weight_bits=bits))
+
+
 def test_a_pattern_that_matches_no_layer() -> None:
     with pytest.raises(BadOption, match="'head' matches no layer"):
         quantize_model(NETWORK, SAMPLES, QuantizeSettings(exclude=("head",)))

@@ -126,6 +126,7 @@ def test_durations(text: str, seconds: float) -> None:
         (["tune", "m.onnx", "-t", "rpi4"], "target rpi4 without --tracker"),
         (["tune", "m.onnx", "-t", "jetson-tx2"], "only CPU boards are tuned"),
         (["tune", "merge"], "merge: no database is given"),
+        (["tune", "m.onnx", "--plot", "gain.pdf"], "drawings are written as .svg or .png"),
     ],
 )
 def test_wrong_calls_say_what_to_do(arguments: list[str], said: str) -> None:

@@ -76,6 +76,7 @@ def test_merging_is_a_union_without_duplicates(tmp_path: Path) -> None:
     assert merge([tmp_path / "a", tmp_path / "b"], tmp_path / "all") == 3
     assert [each.workload for each in Database(tmp_path / "all").measurements] == ["a", "both", "b"]
     assert merge([tmp_path / "all", tmp_path / "a"], tmp_path / "all") == 3
+    assert merge([tmp_path / "a"], tmp_path / "all") == 3  # what is there stays
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "all"}
     with pytest.raises(BadOption, match="no such file"):
         merge([tmp_path / "a", tmp_path / "c"], tmp_path / "all")

@@ -117,7 +117,9 @@ def confirmed(measurements: Iterable[Measurement]) -> dict[str, Json]:
 
 
 def merge(sources: Sequence[Path], output: Path) -> int:
-    """Write every measurement of `sources` once into `output`, which appears whole or not at all; return how many.
+    """Write every measurement of `sources` and of `output`, if it is there, once into `output`; return how many.
+
+    It appears whole or not at all.
 
     Raises:
         BadOption: A source is missing or cannot be read, or the place cannot be written.
@@ -126,6 +128,7 @@ def merge(sources: Sequence[Path], output: Path) -> int:
     for source in sources:
         if not source.exists():
             raise BadOption(f"{source}: no such file", remedy="Give the databases that `edgec tune -o` wrote.")
+    for source in (*sources, output):
         lines |= dict.fromkeys(each.model_dump_json() for each in _read(source)[0])
     try:
         with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:

@@ -81,7 +81,8 @@ def start_board(tracker: Tracker, host: str, threads: int | None) -> object:
         BadOption: No port is free.
     """
     # Half of the cores is TVM's default on x86; clients choose, but no more than this.
-    os.environ.setdefault("TVM_NUM_THREADS", str(threads or len(os.sched_getaffinity(0))))
+    if threads is not None or "TVM_NUM_THREADS" not in os.environ:
+        os.environ["TVM_NUM_THREADS"] = str(threads or len(os.sched_getaffinity(0)))
     from tvm.rpc.server import Server  # noqa: PLC0415
 
     address = (tracker.host, tracker.port)
