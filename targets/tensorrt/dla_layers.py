@@ -36,7 +36,7 @@ def why_not_on_dla(node: ir.Node, sm: int) -> str:
     shape = shape_of(node.outputs[0])
     if shape is None or len(shape) != 4:
         return f"its output has {'no static shape' if shape is None else f'{len(shape)} axes'}, it must have 4"
-    for sizes in (shape, shape_of(node.inputs[0]) or ()):
+    for sizes in (shape, (shape_of(node.inputs[0]) if node.inputs else None) or ()):
         if len(sizes) == 4 and sizes[0] > LARGEST_BATCH:
             return f"a batch of {sizes[0]} is over {LARGEST_BATCH}"
         if len(sizes) == 4 and max(sizes[1:]) > LARGEST_SIZE:

@@ -18,7 +18,16 @@ MACS_PER_CYCLE = {
 }
 """Multiply-accumulates of fp32 that a core can do in a cycle: lanes of a vector times pipes."""
 OTHERS = {"aarch64": 4, "x86_64": 16}
-HAS_DOT_PRODUCT = frozenset({"cortex-a76", "neoverse-v1"})
+# fmt: off
+HAS_DOT_PRODUCT = frozenset({
+    "cortex-a55", "cortex-a75", "cortex-a76", "cortex-a77", "cortex-a78", "cortex-a510", "cortex-a710",
+    "cortex-x1", "cortex-x2", "neoverse-n1", "neoverse-n2", "neoverse-v1", "neoverse-v2",
+    "cascadelake", "cooperlake", "icelake-client", "icelake-server", "tigerlake", "rocketlake", "alderlake",
+    "raptorlake", "meteorlake", "sapphirerapids", "graniterapids", "sierraforest", "znver4", "znver5",
+})
+# fmt: on
+"""LLVM's names of CPUs; of others the board's record says so in its features."""
+DOT_PRODUCT_FEATURES = frozenset({"+dotprod", "+avx512vnni", "+avxvnni"})
 DOT_PRODUCT_FLAGS = frozenset({"asimddp", "avx512_vnni", "avx_vnni"})
 DOT_PRODUCT_GAIN, PAIRS_GAIN, WIDENING_GAIN = 2.0, 1.3, 1.1
 """Speed of whole networks on int8 over that on fp32, with a dot product of four bytes, with x86's product of pairs, and
@@ -39,7 +48,9 @@ PASSES = frozenset(
 
 def has_dot_product(board: Board) -> bool:
     """Whether the CPU multiplies and adds up four bytes at once."""
-    return bool(machine_flags() & DOT_PRODUCT_FLAGS) if board.cpu == "host" else board.cpu in HAS_DOT_PRODUCT
+    if board.cpu == "host":
+        return bool(machine_flags() & DOT_PRODUCT_FLAGS)
+    return board.cpu in HAS_DOT_PRODUCT or not DOT_PRODUCT_FEATURES.isdisjoint(board.features)
 
 
 def integer_gain(board: Board) -> float:

@@ -26,6 +26,8 @@ DEPTHWISE: Case = (
     {"group": 18, "dilations": [2, 1], "strides": [1, 2], "pads": [2, 1, 2, 1]},
 )
 FLAT: Case = ((1, 24, 7, 7), 40, (1, 1), {})
+GROUPED: Case = ((1, 24, 9, 10), 36, (3, 3), {"group": 2, "dilations": [2, 1], "pads": [2, 0, 1, 1]})
+ODD: Case = ((1, 7, 9, 8), 9, (3, 2), {"strides": [2, 1], "pads": [0, 1, 1, 0]})
 STRIDED: Case = ((2, 16, 13, 12), 20, (3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1]})
 
 
@@ -38,6 +40,8 @@ STRIDED: Case = ((2, 16, 13, 12), 20, (3, 3), {"strides": [2, 2], "pads": [1, 1,
         ("rpi4", FLAT, "conv_widening"),
         ("rpi5", FLAT, "conv_int8"),
         ("rpi4", STRIDED, "conv_widening"),
+        ("rpi4", GROUPED, "conv_widening"),
+        ("rpi4", ODD, "conv_widening"),
     ],
 )
 def test_layer(board: str, case: Case, rule: str, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_what_orin_takes(call: str, shape: str, constants: dict[str, Any]) -> No
         ("ReduceMax <axes = [0]> (x)", "1, 4, 8, 8", "the batch"),
         ("Relu (x)", "4097, 1, 1, 1", "batch of 4097"),
         ("Relu (x)", "1, 1, 1, 8193", "size of 8193"),
+        ("RandomNormal <shape = [1, 4, 8, 8]> ()", "1, 4, 8, 8", "not a layer of the DLA"),
     ],
 )
 def test_sizes(call: str, shape: str, reason: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from edgec.model.cost import LayerCost
 from edgec.targets.board import load_board
-from edgec.targets.tvm.estimate import BYTES_PER_CYCLE, SHARE_OF_PEAK, CpuEstimate
+from edgec.targets.tvm.estimate import BYTES_PER_CYCLE, SHARE_OF_PEAK, CpuEstimate, integer_weight_bits
 
 
 def layer(op: str, macs: int, weights: int = 0, activations: int = 0, name: str = "layer") -> LayerCost:
@@ -35,3 +35,14 @@ def test_integers_are_faster_most_of_all_with_a_dot_product(board: str, gain: fl
 def test_what_is_joined_to_the_layer_before_is_free() -> None:
     relu, pool = CpuEstimate(load_board("host"))([layer("Relu", 0, 0, 1000), layer("MaxPool", 0, 0, 1000)], "fp32")
     assert relu == 0 < pool
+
+
+@pytest.mark.parametrize(
+    ("cpu", "features", "bits"),
+    [("x86-64-v3", (), 7), ("x86-64-v3", ("+avxvnni",), 8), ("icelake-server", (), 8), ("x86-64-v4", (), 7)],
+)
+def test_weights_have_8_bits_where_products_of_bytes_do_not_saturate(
+    cpu: str, features: tuple[str, ...], bits: int
+) -> None:
+    board = load_board("host").model_copy(update={"cpu": cpu, "features": features, "architecture": "x86_64"})
+    assert integer_weight_bits(board) == bits

@@ -73,6 +73,8 @@ def erf(x: Any) -> Any:
     return tirx.Select(x < _c(0.0), _c(0.0) - value, value)
 
 
+PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
+"""Operators of one tensor and of constants."""
 UNARY: dict[str, Callable[[Any], Any]] = {
     "relax.nn.relu": lambda x: te.max(x, _c(0.0)),
     "relax.sigmoid": sigmoid,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgec.targets.tvm.regions.elementwise import BINARY, COSTLY, UNARY
+from edgec.targets.tvm.regions.elementwise import BINARY, COSTLY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
@@ -20,7 +20,6 @@ LARGEST_EXPRESSION = 2000
 two in a row make ten thousand terms, three take hours."""
 REPEATS = dict.fromkeys(COSTLY, 100) | dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
 """How often the expression of an operator holds its operand, where more than once."""
-PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 
 
 @dataclass(eq=False)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from edgec.targets.tvm.regions.elementwise import BINARY, UNARY
+from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.expression import apply
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.quantized import DEQUANTIZE
 from edgec.targets.tvm.schedules.kernel import Operand, f32, floordiv, floormod
 
-PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 VIEWS = frozenset({"relax.reshape", "relax.squeeze", "relax.expand_dims"})
 
 

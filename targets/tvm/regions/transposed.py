@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgec.targets.tvm.regions.elementwise import BINARY, UNARY
+from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
-
-PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
 
 
 def transposed_to_conv(graph: Graph) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
-from edgec.targets.tvm.regions.elementwise import BINARY, UNARY, fast_exp
+from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY, fast_exp
 from edgec.targets.tvm.regions.expression import apply
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import PARAMETRIC, Region
+from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.kernel import PARALLEL_THRESHOLD, Kernel, Operand, f32, finish
 from edgec.targets.tvm.schedules.rows import REDUCTIONS
 from edgec.targets.tvm.schedules.tiles import divisors

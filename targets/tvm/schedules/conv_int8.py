@@ -206,21 +206,9 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     step = pixels_of_step(model)
     wo, wi, wp = sch.split(w, [None, choice.tile.pixels // step, step])
     dots = choice.tile.vectors * choice.tile.pixels
-    rc, near = sch.split(rc, [None, _unrolled_blocks(sch, (rc, r, s, ro), dots, model)])
-    inner = (rc, near, r, s, ro, wi, ki, wp, b, ri)
-    if choice.flat:
-        chunks = chunks_of(sch, n, ko, wo, model)
-        wc, wo = sch.split(wo, [chunks, None])
-        sch.reorder(n, ko, wc, h, wo, *inner)
-        task = sch.fuse(n, ko, wc)
-    elif choice.rows is not None:
-        ho, hi = sch.split(h, [None, choice.rows])
-        sch.reorder(n, ho, ko, hi, wo, *inner)
-        task = sch.fuse(n, ho)
-    else:
-        sch.reorder(n, ko, h, wo, *inner)
-        task = sch.fuse(n, ko, h)
-    sch.parallel(task)
+    steps = unrolled_steps(sch, (rc, r, s, ro), dots, UNROLLED_DOTS) if model.isa == "neon" else 1
+    rc, near = sch.split(rc, [None, steps])
+    task, wo = parallel_tasks(sch, choice, model, (n, ko, h, wo), (rc, near, r, s, ro, wi, ki, wp, b, ri))
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     store_tile(sch, out, step if whole else 1)
     few_taps = model.isa == "neon" and int(sch.get(s).extent) * dots <= UNROLLED_DOTS
@@ -232,12 +220,39 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     return wp if step > 1 else b
 
 
-def _unrolled_blocks(sch: Schedule, reduction: tuple[Any, ...], dots: int, model: TargetModel) -> int:
-    """Return how many blocks of input channels one pass of the innermost loop reduces, where it has nothing else."""
-    blocks, *others = (int(sch.get(loop).extent) for loop in reduction)
-    if model.isa != "neon" or any(extent > 1 for extent in others):
+def parallel_tasks(
+    sch: Schedule, choice: ConvPlan, model: TargetModel, outer: tuple[Any, ...], inner: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    """Order the loops (batch, tile of channels, row, tile of pixels) and `inner`; return that of tasks and of tiles."""
+    n, ko, h, wo = outer
+    if choice.flat:
+        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, model), None])
+        sch.reorder(n, ko, wc, h, wo, *inner)
+        task = sch.fuse(n, ko, wc)
+    elif choice.rows is not None:
+        ho, hi = sch.split(h, [None, choice.rows])
+        sch.reorder(n, ho, ko, hi, wo, *inner)
+        task = sch.fuse(n, ho)
+    else:
+        sch.reorder(n, ko, h, wo, *inner)
+        task = sch.fuse(n, ko, h)
+    sch.parallel(task)
+    return task, wo
+
+
+def unrolled_steps(sch: Schedule, reduction: tuple[Any, ...], size: int, most: int) -> int:
+    """Return how many steps of input channels one pass of the innermost loop reduces, where it has nothing else.
+
+    Args:
+        sch: The schedule.
+        reduction: The loop over input channels, and all others that sum up.
+        size: Operations of a step.
+        most: Of the loop's body.
+    """
+    steps, *others = (int(sch.get(loop).extent) for loop in reduction)
+    if any(extent > 1 for extent in others):
         return 1
-    return max(count for count in divisors(blocks) if count * dots <= UNROLLED_DOTS or count == 1)
+    return max(count for count in divisors(steps) if count * size <= most or count == 1)
 
 
 def store_tile(sch: Schedule, out: Any, pixels: int) -> None:

@@ -15,8 +15,15 @@ from edgec.targets.tvm.regions.expression import packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules import conv_int8
-from edgec.targets.tvm.schedules.conv import chunks_of, schedule_pad
-from edgec.targets.tvm.schedules.conv_int8 import Epilogue, store_tile, vectorize_tile, with_rows
+from edgec.targets.tvm.schedules.conv import schedule_pad
+from edgec.targets.tvm.schedules.conv_int8 import (
+    Epilogue,
+    parallel_tasks,
+    store_tile,
+    unrolled_steps,
+    vectorize_tile,
+    with_rows,
+)
 from edgec.targets.tvm.schedules.conv_int8_plan import int8_shape
 from edgec.targets.tvm.schedules.conv_plan import (
     ConvPlan,
@@ -26,7 +33,7 @@ from edgec.targets.tvm.schedules.conv_plan import (
     window_weights,
 )
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand, find_block, finish, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, cheapest, divisors, task_rows
+from edgec.targets.tvm.schedules.tiles import ConvTile, block_of, ceil_div, cheapest, task_rows
 from edgec.targets.tvm.schedules.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -172,14 +179,15 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     n, k, h, w, b, j, rc, r, s, q, t = sch.get_loops(part)
     ko, ki = sch.split(k, [None, choice.tile.vectors])
     wo, wi, wp = sch.split(w, [None, choice.tile.pixels // PIXELS, PIXELS])
-    rc, near = sch.split(rc, [None, _unrolled(sch, (rc, r, s), choice.tile)])
+    sums = choice.tile.vectors * choice.tile.pixels
+    rc, near = sch.split(rc, [None, unrolled_steps(sch, (rc, r, s), sums, UNROLLED_SUMS)])
     inner = (rc, near, r, s, ki, wi, wp, b, j, q, t)
     task, wo = parallel_tasks(sch, choice, model, (n, ko, h, wo), inner)
     sch.reverse_compute_at(conv, wo, preserve_unit_loops=True)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     store_tile(sch, out, choice.tile.pixels if whole else 1)
     lane = sch.get_loops(conv)[-2]
-    few_taps = int(sch.get(s).extent) * choice.tile.vectors * choice.tile.pixels <= UNROLLED_SUMS
+    few_taps = int(sch.get(s).extent) * sums <= UNROLLED_SUMS
     for loop in (ki, wi, near, *((s,) if few_taps else ()), *sch.get_loops(conv)[-6:-2]):
         sch.unroll(loop)
     if pad is not None:
@@ -189,31 +197,3 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     sch.fuse(*sch.get_loops(start)[-2:])
     vectorize_tile(sch, start, 4)
     return wp, sch.get_loops(conv)[-2]
-
-
-def parallel_tasks(
-    sch: Schedule, choice: ConvPlan, model: TargetModel, outer: tuple[Any, ...], inner: tuple[Any, ...]
-) -> tuple[Any, Any]:
-    """Order the loops (batch, tile of channels, row, tile of pixels) and `inner`; return that of tasks and of tiles."""
-    n, ko, h, wo = outer
-    if choice.flat:
-        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, model), None])
-        sch.reorder(n, ko, wc, h, wo, *inner)
-        task = sch.fuse(n, ko, wc)
-    elif choice.rows is not None:
-        ho, hi = sch.split(h, [None, choice.rows])
-        sch.reorder(n, ho, ko, hi, wo, *inner)
-        task = sch.fuse(n, ho)
-    else:
-        sch.reorder(n, ko, h, wo, *inner)
-        task = sch.fuse(n, ko, h)
-    sch.parallel(task)
-    return task, wo
-
-
-def _unrolled(sch: Schedule, reduction: tuple[Any, ...], tile: ConvTile) -> int:
-    """Return how many steps of input channels one pass of the innermost loop reduces, where it has nothing else."""
-    steps, *others = (int(sch.get(loop).extent) for loop in reduction)
-    if any(extent > 1 for extent in others):
-        return 1
-    return max(count for count in divisors(steps) if count * tile.vectors * tile.pixels <= UNROLLED_SUMS or count == 1)

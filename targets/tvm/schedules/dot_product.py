@@ -22,8 +22,6 @@ DEPTH = 4
 """Bytes of an int32 lane."""
 SDOT = "llvm.aarch64.neon.sdot.v4i32.v16i8"
 NEON_PIXELS = 4
-NEON_STRIDES = (1, 2)
-"""Distances between pixels that NEON brings together by one shuffle at most."""
 
 
 def pixels_of_step(model: TargetModel) -> int:

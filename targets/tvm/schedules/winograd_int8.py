@@ -1,9 +1,9 @@
 """Winograd convolution F(4x4, 3x3) of bytes, exact: 36 products of int16 for the 144 products of bytes of a tile.
 
 For CPUs without a dot product of bytes. The transforms of `winograd`, in integers: filters are transformed by G times
-24 (the last row times 6 only, so that they fit int16), inputs by B, at most 100 times their size. Sums are int32 and
-may wrap around on the way: what counts is the end, 576 times the convolution's sum. Nine has an inverse modulo 2**32,
-so that 64 times the sum remains, which fits (`match` checks the weights).
+24 (the last row times 6 only, so that they fit int16), inputs by B, at most 100 times their size. Sums may wrap around
+on the way (unsigned ones, for which that is defined): what counts is the end, 576 times the convolution's sum. Nine has
+an inverse modulo 2**32, so that 64 times the sum remains, which fits (`match` checks the weights).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgec.targets.tvm.target_model import TargetModel
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
 SCALE, INVERSE_OF_NINE = 64, 954437177
-INTEGERS = Arithmetic(G, "int16", "int32", last=4, factor=INVERSE_OF_NINE)
+INTEGERS = Arithmetic(G, "int16", "uint32", last=4, factor=INVERSE_OF_NINE)
 LARGEST_SUM = 2**31 // (SCALE * 128)
 """Of the sizes of one filter's weights: above, 64 times the sum of products with bytes may not fit int32."""
 LEAST_PIXELS = 400
@@ -90,7 +90,8 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     full = whole_tiles(source, weights, shape.padding, zero, choice, INTEGERS)
     epilogue = Epilogue(region, shape.out, model, steps=SCALE)
     expression = epilogue.expression
-    out = te.compute(packed_shape(expression.shape, block), lambda *i: epilogue.at(i, full(*i)), name="out")
+    shape_out = packed_shape(expression.shape, block)
+    out = te.compute(shape_out, lambda *i: epilogue.at(i, full(*i).astype("int32")), name="out")
     tensors = [source, weights, *epilogue.tensors, out]
     sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=True)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), *epilogue.operands]
