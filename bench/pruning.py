@@ -43,11 +43,11 @@ from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
 WAYS = {
-    "naive": ("l1", False, "uniform, L1, no repair"),
-    "l1": ("l1", True, "uniform, L1, repaired"),
-    "fpgm": ("fpgm", True, "uniform, FPGM, repaired"),
-    "obs": ("obs", True, "uniform, obs, repaired"),
-    "sensitivity": ("obs", True, "by sensitivity, obs, repaired"),
+    "naive": ("l1", False, "L1, no repair"),
+    "l1": ("l1", True, "L1"),
+    "fpgm": ("fpgm", True, "FPGM"),
+    "obs": ("obs", True, "obs"),
+    "sensitivity": ("obs", True, "obs by sensitivity"),
 }
 """Criterion, whether it is repaired, and the name in the table."""
 MULTIPLE = 4
@@ -215,27 +215,24 @@ def fill(bench: Bench, results: Results, macs: Sequence[float], ways: Sequence[s
 
 
 def print_table(task: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print what is known of one network."""
+    """Print what is known of one network: a line for each share; accuracy and agreement, then what it costs."""
     whole = rows[ORIGINAL]
-    metric = TASKS[task].metric
     pictures = f"{whole['calibration']} to repair by, {whole['watched']} to choose by, {whole['tests']} to judge by"
-    print(f"\n{task}; pictures: {pictures}\n")
-    print(f"| MACs | | filters | {metric} | agreement | MB | host, ms | M instructions |\n" + "| --- " * 8 + "|")
-    order = list(WAYS)
-
-    def place(name: str) -> tuple[float, int]:
-        way, _, percent = name.partition(" ")
-        return (float(percent.rstrip("%")), order.index(way)) if percent else (0.0, -1)
-
-    for name in sorted(rows, key=place):
-        row = rows[name]
-        way = WAYS[name.split()[0]][2] if name != ORIGINAL else name
-        filters = f"-{row['filters']:.0%}" if "filters" in row else ""
-        time_there = f"{row['milliseconds']:.2f}" if "milliseconds" in row else ""
-        instructions = f"{row['instructions'] / 1e6:.1f}" if "instructions" in row else ""
-        cells = [f"{row['macs'] / whole['macs'] - 1:+.0%}", way, filters, f"{row['metric']:.3f}"]
-        cells += [f"{row['agreement']:.3f}", f"{row['bytes'] / 1e6:.2f}", time_there, instructions]
-        print(f"| {' | '.join(cells)} |")
+    print(f"\n{task}, {TASKS[task].metric} / agreement; pictures: {pictures}\n")
+    heads = ["MACs", "filters", *(name for _, _, name in WAYS.values()), "MB", "host, ms", "M instructions"]
+    print(f"| {' | '.join(heads)} |\n" + "| --- " * len(heads) + "|")
+    shares = sorted({name.split()[1] for name in rows if name != ORIGINAL}, key=lambda percent: int(percent[:-1]))
+    for share in (ORIGINAL, *shares):
+        own = {way: rows.get(f"{way} {share}", {}) for way in WAYS} if share != ORIGINAL else {"naive": whole}
+        costs = [row for row in (own.get("obs") or own["naive"], own.get("sensitivity", {})) if row]
+        ways = [f"{own[way]['metric']:.3f} / {own[way]['agreement']:.3f}" if own.get(way) else "" for way in WAYS]
+        removed = [f"{row['macs'] / whole['macs'] - 1:+.0%}" for row in costs]
+        filters = [f"-{row['filters']:.0%}" for row in costs if "filters" in row]
+        size = [f"{row['bytes'] / 1e6:.2f}" for row in costs]
+        times = [f"{row['milliseconds']:.2f}" for row in costs if "milliseconds" in row]
+        instructions = [f"{row['instructions'] / 1e6:.1f}" for row in costs if "instructions" in row]
+        cells = [removed, filters, *([way] for way in ways), size, times, instructions]
+        print(f"| {' | '.join(' / '.join(cell) for cell in cells)} |")
 
 
 if __name__ == "__main__":
