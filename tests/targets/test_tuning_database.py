@@ -97,5 +97,14 @@ def test_measurements_belong_to_board_precision_threads_and_schedules(monkeypatc
 def test_the_version_of_the_schedules_is_their_code_not_their_comments() -> None:
     assert len(schedule_version()) == 12
     same = ['"""One."""\ndef f():\n    """Two."""\n    return 1', "def f():  # why\n    return (1)"]
+    same += ['def f():\n    return 1\n"""What for."""']
     assert len({identity._code(text) for text in same}) == 1
-    assert identity._code("def f():\n    return 2") != identity._code(same[0])
+    others = ["def f():\n    return 2", "def f(x):\n    return 1", "def f():\n    return '1'", "def g():\n    return 1"]
+    assert len({identity._code(text) for text in [same[0], *others]}) == 5
+
+
+def test_the_version_of_the_schedules_is_the_same_in_every_python() -> None:
+    # 3.12 has new fields, and from 3.13 on `ast.dump` leaves out those that are empty.
+    body = "[Return(value=Name(id='x', ctx=Load()))]"
+    function = f"FunctionDef(name='f', args=arguments(args=[arg(arg='x')]), body={body})"
+    assert identity._code("def f(x):\n    return x") == f"Module(body=[{function}])"
