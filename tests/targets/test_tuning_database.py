@@ -49,6 +49,12 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
         Database(tmp_path / "nowhere" / "db").append([measured()])
 
 
+def test_a_file_of_one_line_that_is_no_measurement_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"my": "settings"}')
+    with pytest.raises(BadOption, match="is no database of `edgec tune`"):
+        Database(tmp_path / "settings.json")
+
+
 def test_only_what_is_confirmed_and_faster_by_enough_is_used() -> None:
     measurements = [
         measured("first look only", stage="first"),
@@ -80,6 +86,17 @@ def test_merging_is_a_union_without_duplicates(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "all"}
     with pytest.raises(BadOption, match="no such file"):
         merge([tmp_path / "a", tmp_path / "c"], tmp_path / "all")
+
+
+def test_a_merge_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    Database(tmp_path / "a").append([measured()])
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(BadOption, match=r"cannot write .*all: no space left"):
+        merge([tmp_path / "a"], tmp_path / "all")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_measurements_belong_to_board_precision_threads_and_schedules(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -21,6 +22,9 @@ from edgec.errors import BadOption
 
 LEAST_GAIN = 0.03
 """A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""
+
+BEGIN = b'{"schedules":"'
+"""Of every line."""
 
 Stage = Literal["first", "final", "confirmed"]
 Json = dict[str, Any]
@@ -130,15 +134,18 @@ def merge(sources: Sequence[Path], output: Path) -> int:
             raise BadOption(f"{source}: no such file", remedy="Give the databases that `edgec tune -o` wrote.")
     for source in (*sources, output):
         lines |= dict.fromkeys(each.model_dump_json() for each in _read(source)[0])
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:
-            staged.writelines(f"{line}\n" for line in lines)
-            staged.flush()
-            os.fsync(staged.fileno())
-        Path(staged.name).chmod(0o644)
-        Path(staged.name).replace(output)
-    except OSError as error:
-        raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+    with ExitStack() as failed:
+        try:
+            with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:
+                failed.callback(Path(staged.name).unlink)
+                staged.writelines(f"{line}\n" for line in lines)
+                staged.flush()
+                os.fsync(staged.fileno())
+            Path(staged.name).chmod(0o644)
+            Path(staged.name).replace(output)
+        except OSError as error:
+            raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+        failed.pop_all()
     return len(lines)
 
 
@@ -148,12 +155,14 @@ def _read(path: Path) -> tuple[list[Measurement], int]:
         lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise BadOption(f"cannot read {path}: {error}", remedy="Give a database of `edgec tune`.") from error
-    found, skipped = [], 0
+    found, others = [], []
     for line in filter(None, lines):
         try:
             found.append(Measurement.model_validate_json(line))
         except ValidationError:
-            skipped += 1
-    if skipped > 1 and not found:
+            others.append(line)
+    # Of the first line a cut may have left a piece.
+    cut = len(others) == 1 and (others[0].startswith(BEGIN) or BEGIN.startswith(others[0]))
+    if others and not found and not cut:
         raise BadOption(f"{path} is no database of `edgec tune`", remedy="Give the file that `edgec tune -o` wrote.")
-    return found, skipped
+    return found, len(others)
