@@ -150,6 +150,13 @@ def test_layers_near_the_peak_and_small_ones_are_left_out() -> None:
     assert {task.reason for task in tasks[2:]} == {"under 0.2% of the time"}
 
 
+def test_a_layer_by_winograd_counts_with_the_quarter_of_the_multiplications_that_it_does() -> None:
+    direct, transformed = (Choice(rule, ConvTile(1, 1)) for rule in ("conv", "winograd"))
+    workloads = {Workload("layer 0", 1000): [direct, transformed], Workload("layer 1", 1000): [transformed, direct]}
+    tasks = make_tasks(workloads, {"layer 0": 0.5, "layer 1": 0.5}, ONCE, whole=1.0, peak=1600.0, trials=10)
+    assert [(task.reason, task.allowed) for task in tasks] == [("at 125% of the peak", 0), ("", 1)]
+
+
 def test_short_layers_get_fewer_trials() -> None:
     times = {"layer 0": 0.9, "layer 1": 0.01, "layer 2": 0.004, "layer 3": 0.003}
     assert [task.allowed for task in make_tasks(WORKLOADS, times, ONCE, 1.0, 1e6, 10)] == [10, 5, 2, 2]
