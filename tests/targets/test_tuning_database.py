@@ -12,9 +12,11 @@ from edgec.targets.tvm.tuning import identity
 from edgec.targets.tvm.tuning.database import Database, Measurement, confirmed, merge
 from edgec.targets.tvm.tuning.identity import schedule_version, target_key
 
+BY_RULE = {"rule": "conv", "tile": 0}
+
 
 def measured(workload: str = "w", ratio: float | None = 0.5, tile: int = 1, **others: object) -> Measurement:
-    facts = {"schedules": "s", "target": "t", "stage": "confirmed", "seconds": 1.0, "by_rule": 2.0}
+    facts = {"schedules": "s", "target": "t", "stage": "confirmed", "seconds": 1.0, "by_rule": 2.0, "baseline": BY_RULE}
     choice = {"rule": "conv", "tile": tile}
     return Measurement.model_validate(facts | {"workload": workload, "choice": choice, "ratio": ratio} | others)
 
@@ -71,9 +73,33 @@ def test_only_what_is_confirmed_and_faster_by_enough_is_used() -> None:
         measured("best of two", 0.8, tile=2),
     ]
     assert confirmed(measurements) == {
-        "good": {"rule": "conv", "tile": 1},
-        "best of two": {"rule": "conv", "tile": 2},
+        "good": [{"baseline": BY_RULE, "choice": {"rule": "conv", "tile": 1}}],
+        "best of two": [{"baseline": BY_RULE, "choice": {"rule": "conv", "tile": 2}}],
     }
+
+
+def test_ratios_to_different_choices_of_the_rule_are_kept_apart() -> None:
+    # The same layer is direct by rule in one network and Winograd's in another.
+    direct, transformed = {"rule": "conv", "tile": 0}, {"rule": "winograd", "tile": 0}
+    measurements = [
+        measured(ratio=0.5, tile=1, baseline=direct),
+        measured(ratio=0.9, tile=2, baseline=direct),
+        measured(ratio=1.3, tile=1, baseline=transformed),
+        measured(ratio=0.9, tile=2, baseline=transformed),
+    ]
+    assert confirmed(measurements)["w"] == [
+        {"baseline": direct, "choice": {"rule": "conv", "tile": 1}},
+        {"baseline": transformed, "choice": {"rule": "conv", "tile": 2}},
+    ]
+
+
+def test_a_measurement_that_does_not_say_what_it_was_measured_beside_is_stale(tmp_path: Path) -> None:
+    older = measured("older").model_dump_json(exclude={"baseline"})
+    (tmp_path / "db").write_text(f"{older}\n{measured('newer').model_dump_json()}\n")
+    assert merge([tmp_path / "db"], tmp_path / "all") == 2
+    database = Database(tmp_path / "all")
+    assert [each.workload for each in database.of("t", "s")] == ["newer"]
+    assert database.stale("t", "s") == 1
 
 
 def test_merging_is_a_union_without_duplicates(tmp_path: Path) -> None:

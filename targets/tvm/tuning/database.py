@@ -38,6 +38,8 @@ class Measurement(BaseModel):
         target: `target_key()` of the board.
         workload: What was computed.
         choice: Rule and plan.
+        baseline: The rule's choice, which it was measured beside: another network may have another one for the same
+            workload, Winograd being decided for a network as a whole. None: of an edgec that did not note it.
         stage: `first` look, `final` among the best, or `confirmed` together with those of all other layers.
         seconds: Of all its kernels in one inference, median; None: the kernel could not be made.
         by_rule: The same of the rule's choice.
@@ -51,6 +53,7 @@ class Measurement(BaseModel):
     target: str
     workload: str
     choice: Json
+    baseline: Json | None = None
     stage: Stage
     seconds: float | None
     by_rule: float | None
@@ -73,11 +76,11 @@ class Database:
 
     def of(self, target: str, schedules: str) -> list[Measurement]:
         """Return what was measured on `target` with these schedules."""
-        return [each for each in self.measurements if (each.target, each.schedules) == (target, schedules)]
+        return [each for each in self.measurements if each.target == target and not _stale(each, schedules)]
 
     def stale(self, target: str, schedules: str) -> int:
-        """Return how many measurements of `target` were made with other schedules."""
-        return sum(each.target == target and each.schedules != schedules for each in self.measurements)
+        """Return how many measurements of `target` were made with other schedules, or without a `baseline`."""
+        return sum(each.target == target and _stale(each, schedules) for each in self.measurements)
 
     def append(self, measurements: Sequence[Measurement]) -> None:
         """Add `measurements`; whole lines that are on the disk on return.
@@ -106,18 +109,22 @@ def typical(ratios: Sequence[float]) -> float:
     return median(ratios) if all(map(math.isfinite, ratios)) else math.inf
 
 
-def confirmed(measurements: Iterable[Measurement]) -> dict[str, Json]:
-    """Return workload -> the choice that is faster than the rule's by all its confirmations, where there is one."""
-    ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def confirmed(measurements: Iterable[Measurement]) -> dict[str, list[Json]]:
+    """Return the choices that are faster than the rule's by all their confirmations, the best where there are several.
+
+    Workload -> `baseline` and `choice` for every choice of the rule that it was measured beside.
+    """
+    ratios: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in measurements:
         if each.stage == "confirmed":
-            ratios[each.workload][json.dumps(each.choice, sort_keys=True)].append(each.ratio or math.inf)
-    best = {}
-    for workload, choices in ratios.items():
-        ratio, text = min((typical(found), text) for text, found in choices.items())
+            baseline, choice = (json.dumps(one, sort_keys=True) for one in (each.baseline, each.choice))
+            ratios[each.workload, baseline][choice].append(each.ratio or math.inf)
+    best: dict[str, list[Json]] = defaultdict(list)
+    for (workload, baseline), choices in ratios.items():
+        ratio, choice = min((typical(found), text) for text, found in choices.items())
         if ratio <= 1 - LEAST_GAIN:
-            best[workload] = json.loads(text)
-    return best
+            best[workload].append({"baseline": json.loads(baseline), "choice": json.loads(choice)})
+    return dict(best)
 
 
 def merge(sources: Sequence[Path], output: Path) -> int:
@@ -147,6 +154,10 @@ def merge(sources: Sequence[Path], output: Path) -> int:
             raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
         failed.pop_all()
     return len(lines)
+
+
+def _stale(measurement: Measurement, schedules: str) -> bool:
+    return measurement.schedules != schedules or measurement.baseline is None
 
 
 def _read(path: Path) -> tuple[list[Measurement], int]:

@@ -42,7 +42,7 @@ class Task:
     @property
     def best(self) -> tuple[float, Choice]:
         """Ratio and choice that are confirmed; 1 and the rule's where nothing is faster."""
-        chosen = [(typical(found), choice) for choice in self.choices if (found := self._at(choice, "confirmed"))]
+        chosen = [(typical(found), choice) for choice in self.choices[1:] if (found := self._at(choice, "confirmed"))]
         ratio, choice = min(chosen, key=lambda entry: entry[0], default=(1.0, self.choices[0]))
         return (ratio, choice) if ratio <= 1 - LEAST_GAIN else (1.0, self.choices[0])
 
