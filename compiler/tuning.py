@@ -80,10 +80,12 @@ def tune(
 
     require_packages()
     where = None if tracker is None else parse_tracker(tracker, key or board.name)
+    known = Database(Path(database))
+    known.append([])  # a place that is not writable is found now, and what comes out can be compiled with in any case
     from edgec.targets.tvm.tuning.tune import TuneSettings, tune_network  # noqa: PLC0415
 
     limit = SECONDS if trials is None and seconds is None else seconds
     how = TuneSettings(settings.precision, trials or TRIALS, limit, where)
     with record.stage("measure the network as it is by rule"):
         inputs = [feeds[spec.name] for spec in inputs_of(original)]
-        return tune_network(canonical, board, inputs, Database(Path(database)), how, listener)
+        return tune_network(canonical, board, inputs, known, how, listener)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cpu_flags import machine_identity
 from edgec.targets.tvm.zig import cache_folder
 
-Tuned = Mapping[str, Mapping[str, Any]]
+Tuned = Mapping[str, Sequence[Mapping[str, Any]]]
 
 LIMIT_BYTES = 2 << 30
 """Size of the cache; beyond it the entries used longest ago go."""

@@ -48,7 +48,7 @@ def lower_with_report(
     mod: tvm.IRModule,
     model: TargetModel,
     target: tvm.target.Target,
-    tuned: Mapping[str, Mapping[str, Any]] | None = None,
+    tuned: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> LoweredModule:
     """Return `mod` scheduled for `model`, with the report.
 
@@ -56,7 +56,7 @@ def lower_with_report(
         mod: Relax module whose function `main` is the network; symbolic shapes take the fallback.
         model: The CPU.
         target: The same CPU as TVM's target.
-        tuned: Workload -> choice as JSON values, of a tuning run; what the rules do not offer (any more) is refused.
+        tuned: Workload -> choices as JSON values, of a tuning run, each with its `baseline`: see `Lowering.select`.
     """
     lowering = Lowering(mod, model, target)
     return lowering.emit(*lowering.select(tuned or {}))
@@ -99,16 +99,24 @@ class Lowering:
                 found[workload] = choices_of(region, self._model)
         return found
 
-    def select(self, tuned: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Choice], list[tuple[str, str]]]:
-        """Return `tuned` as choices by workload, and what of it cannot be used, with the reason."""
+    def select(
+        self, tuned: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> tuple[dict[str, Choice], list[tuple[str, str]]]:
+        """Return `tuned` as choices by workload, and what of it cannot be used, with the reason.
+
+        Used is what was faster than the choice that is the rule's in this network, and what the rules (still) offer.
+        """
         chosen, refused = {}, []
         for workload, choices in self.workloads().items() if tuned else ():
-            wanted = tuned.get(workload.key)
+            offered, by_rule = tuned.get(workload.key, ()), choices[0].as_json()
+            wanted = next((each["choice"] for each in offered if each["baseline"] == by_rule), None)
             choice = next((each for each in choices if each.as_json() == wanted), None)
             if choice is not None:
                 chosen[workload.key] = choice
             elif wanted is not None:
                 refused.append((workload.key, "the tuned choice is none that the rules offer: it stays as by rule"))
+            elif offered:
+                refused.append((workload.key, "tuned in a network where the rules choose otherwise: tune this one"))
         return chosen, refused
 
     def emit(self, choices: Mapping[str, Choice], refused: Sequence[tuple[str, str]] = ()) -> LoweredModule:

@@ -99,10 +99,21 @@ def test_winograd_and_direct_are_both_offered() -> None:
 def test_a_tuned_choice_is_taken_and_one_that_is_not_offered_is_refused() -> None:
     build, shape = LAYERS["pointwise"]
     ((workload, choices),) = Lowering(build_module(build, [shape]), MODEL, TARGET).workloads().items()
-    wanted = choices[-1].as_json()
-    module = build_module(build, [shape])
-    assert lower_with_report(module, MODEL, TARGET, {workload.key: wanted}).report.tuned == {workload.key: wanted}
-    wrong = wanted | {"columns": 7}
-    report = lower_with_report(build_module(build, [shape]), MODEL, TARGET, {workload.key: wrong}).report
+    by_rule, wanted = choices[0].as_json(), choices[-1].as_json()
+    module, tuned = build_module(build, [shape]), {workload.key: [{"baseline": by_rule, "choice": wanted}]}
+    assert lower_with_report(module, MODEL, TARGET, tuned).report.tuned == {workload.key: wanted}
+    wrong = {workload.key: [{"baseline": by_rule, "choice": wanted | {"columns": 7}}]}
+    report = lower_with_report(build_module(build, [shape]), MODEL, TARGET, wrong).report
     assert report.tuned == {}
     assert report.refusals == [(workload.key, "the tuned choice is none that the rules offer: it stays as by rule")]
+
+
+def test_what_was_tuned_beside_another_choice_of_the_rule_is_refused() -> None:
+    build, shape = LAYERS["square"]
+    lowering = Lowering(build_module(build, [shape]), MODEL, TARGET)
+    ((workload, choices),) = lowering.workloads().items()
+    by_rule, other, best = (choice.as_json() for choice in choices[:3])
+    elsewhere, here = {"baseline": other, "choice": by_rule}, {"baseline": by_rule, "choice": best}
+    reason = "tuned in a network where the rules choose otherwise: tune this one"
+    assert lowering.select({workload.key: [elsewhere]}) == ({}, [(workload.key, reason)])
+    assert lowering.select({workload.key: [elsewhere, here]}) == ({workload.key: choices[2]}, [])

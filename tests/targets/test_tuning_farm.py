@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from edgec.targets.tvm.tuning import measure, tune
 from edgec.targets.tvm.tuning.database import Database, confirmed
 from edgec.targets.tvm.tuning.measure import Bench
 from edgec.targets.tvm.tuning.search import Result
-from edgec.targets.tvm.tuning.serve import parse_tracker
+from edgec.targets.tvm.tuning.serve import last_line, parse_tracker
 from edgec.targets.tvm.tuning.tune import TuneSettings, tune_network
 from tests.support.models import model, random_weights
 
@@ -90,6 +91,7 @@ def test_boards_that_die_and_hang_cost_their_measurement_only(
     monkeypatch.setattr(measure, "START_S", 5.0)
     monkeypatch.setattr(measure, "PER_SECOND", 1.0)
     monkeypatch.setattr(tune, "PEAK_S", 0.05)
+    monkeypatch.setattr("edgec.targets.tvm.tuning.task.NEAR_PEAK", math.inf)  # however busy the machine is
     monkeypatch.setattr("edgec.targets.tvm.tuning.search.SECONDS", {"first": 0.5, "final": 0.1, "confirmed": 0.1})
     started = []
     run = tune.NetworkTrials.run
@@ -119,10 +121,29 @@ def test_boards_that_die_and_hang_cost_their_measurement_only(
         for task in done.tasks
         for choice in task.choices[1 : task.allowed + 1]
     }
-    assert wanted
+    assert {task.reason for task in done.tasks} == {""}
     assert wanted <= looked
     assert confirmed(database.measurements).keys() == {task.workload.key for task in done.tasks if task.best[0] < 1}
     assert done.ratio <= 1
+
+
+@pytest.mark.slow
+def test_a_tracker_ends_without_a_word_on_any_address_and_says_that_its_port_is_taken() -> None:
+    command = [sys.executable, "-c", "from edgec.cli import main; main()", "tune", "--serve", "--host", "127.0.0.2"]
+    how: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **how) as tracker:
+        port = tracker.stdout.readline().partition("port ")[2].partition(";")[0]
+        second = subprocess.run([*command, "--port", port], check=False, **how)
+        tracker.send_signal(signal.SIGTERM)
+        assert (tracker.wait(), tracker.stderr.read()) == (0, "")
+    assert second.returncode == 2
+    assert "the tracker cannot listen: ValueError: cannot bind to any port" in second.stderr
+    assert "Exception ignored" not in second.stderr
+
+
+def test_an_error_without_text_is_named_by_its_type() -> None:
+    assert last_line(ValueError("Traceback:\n  ...\nno port is free\n")) == "no port is free"
+    assert last_line(TimeoutError()) == "TimeoutError"
 
 
 def test_without_a_tracker_the_remedy_is_the_command() -> None:

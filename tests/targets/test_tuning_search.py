@@ -60,7 +60,22 @@ def test_it_finds_the_fastest_and_leaves_what_is_fastest_by_rule(tmp_path: Path)
     assert [(task.best[0], task.best[1].plan.pixels) for task in done.tasks] == [(0.8, 5), (0.8, 6), (0.8, 7), (1, 1)]
     assert done.ratio == pytest.approx(0.85)
     found = confirmed(Database(tmp_path / "db").measurements)
-    assert found == {task.workload.key: task.best[1].as_json() for task in done.tasks[:3]}
+    assert found == {
+        task.workload.key: [{"baseline": task.choices[0].as_json(), "choice": task.best[1].as_json()}]
+        for task in done.tasks[:3]
+    }
+
+
+def test_what_was_measured_beside_another_choice_of_the_rule_is_measured_again(tmp_path: Path) -> None:
+    first, second = MadeUp(), MadeUp()
+    search(tmp_path / "db", first)
+    # In another network the rule takes the second choice.
+    others = {workload: [choices[1], choices[0], *choices[2:]] for workload, choices in WORKLOADS.items()}
+    tasks = make_tasks(others, dict.fromkeys(ONCE, 0.25), ONCE, whole=1.0, peak=1e6, trials=18)
+    other = Search(tasks, second, Database(tmp_path / "db"), target="t", schedules="s", whole=1.0)
+    assert [(task.best, task.looked_at) for task in tasks] == [((1.0, task.choices[0]), 0) for task in tasks]
+    assert other.run().ratio == pytest.approx(0.85)
+    assert second.measured == first.measured
 
 
 def test_boards_measure_at_the_same_time(tmp_path: Path) -> None:
@@ -148,6 +163,13 @@ def test_layers_near_the_peak_and_small_ones_are_left_out() -> None:
         ("layer 1", "at 119% of the peak"),
     ]
     assert {task.reason for task in tasks[2:]} == {"under 0.2% of the time"}
+
+
+def test_a_layer_by_winograd_counts_with_the_quarter_of_the_multiplications_that_it_does() -> None:
+    direct, transformed = (Choice(rule, ConvTile(1, 1)) for rule in ("conv", "winograd"))
+    workloads = {Workload("layer 0", 1000): [direct, transformed], Workload("layer 1", 1000): [transformed, direct]}
+    tasks = make_tasks(workloads, {"layer 0": 0.5, "layer 1": 0.5}, ONCE, whole=1.0, peak=1600.0, trials=10)
+    assert [(task.reason, task.allowed) for task in tasks] == [("at 125% of the peak", 0), ("", 1)]
 
 
 def test_short_layers_get_fewer_trials() -> None:

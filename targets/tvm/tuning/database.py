@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -21,6 +22,9 @@ from edgec.errors import BadOption
 
 LEAST_GAIN = 0.03
 """A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""
+
+BEGIN = b'{"schedules":"'
+"""Of every line."""
 
 Stage = Literal["first", "final", "confirmed"]
 Json = dict[str, Any]
@@ -34,6 +38,8 @@ class Measurement(BaseModel):
         target: `target_key()` of the board.
         workload: What was computed.
         choice: Rule and plan.
+        baseline: The rule's choice, which it was measured beside: another network may have another one for the same
+            workload, Winograd being decided for a network as a whole. None: of an edgec that did not note it.
         stage: `first` look, `final` among the best, or `confirmed` together with those of all other layers.
         seconds: Of all its kernels in one inference, median; None: the kernel could not be made.
         by_rule: The same of the rule's choice.
@@ -47,6 +53,7 @@ class Measurement(BaseModel):
     target: str
     workload: str
     choice: Json
+    baseline: Json | None = None
     stage: Stage
     seconds: float | None
     by_rule: float | None
@@ -69,11 +76,11 @@ class Database:
 
     def of(self, target: str, schedules: str) -> list[Measurement]:
         """Return what was measured on `target` with these schedules."""
-        return [each for each in self.measurements if (each.target, each.schedules) == (target, schedules)]
+        return [each for each in self.measurements if each.target == target and not _stale(each, schedules)]
 
     def stale(self, target: str, schedules: str) -> int:
-        """Return how many measurements of `target` were made with other schedules."""
-        return sum(each.target == target and each.schedules != schedules for each in self.measurements)
+        """Return how many measurements of `target` were made with other schedules, or without a `baseline`."""
+        return sum(each.target == target and _stale(each, schedules) for each in self.measurements)
 
     def append(self, measurements: Sequence[Measurement]) -> None:
         """Add `measurements`; whole lines that are on the disk on return.
@@ -102,18 +109,22 @@ def typical(ratios: Sequence[float]) -> float:
     return median(ratios) if all(map(math.isfinite, ratios)) else math.inf
 
 
-def confirmed(measurements: Iterable[Measurement]) -> dict[str, Json]:
-    """Return workload -> the choice that is faster than the rule's by all its confirmations, where there is one."""
-    ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+def confirmed(measurements: Iterable[Measurement]) -> dict[str, list[Json]]:
+    """Return the choices that are faster than the rule's by all their confirmations, the best where there are several.
+
+    Workload -> `baseline` and `choice` for every choice of the rule that it was measured beside.
+    """
+    ratios: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in measurements:
         if each.stage == "confirmed":
-            ratios[each.workload][json.dumps(each.choice, sort_keys=True)].append(each.ratio or math.inf)
-    best = {}
-    for workload, choices in ratios.items():
-        ratio, text = min((typical(found), text) for text, found in choices.items())
+            baseline, choice = (json.dumps(one, sort_keys=True) for one in (each.baseline, each.choice))
+            ratios[each.workload, baseline][choice].append(each.ratio or math.inf)
+    best: dict[str, list[Json]] = defaultdict(list)
+    for (workload, baseline), choices in ratios.items():
+        ratio, choice = min((typical(found), text) for text, found in choices.items())
         if ratio <= 1 - LEAST_GAIN:
-            best[workload] = json.loads(text)
-    return best
+            best[workload].append({"baseline": json.loads(baseline), "choice": json.loads(choice)})
+    return dict(best)
 
 
 def merge(sources: Sequence[Path], output: Path) -> int:
@@ -130,16 +141,23 @@ def merge(sources: Sequence[Path], output: Path) -> int:
             raise BadOption(f"{source}: no such file", remedy="Give the databases that `edgec tune -o` wrote.")
     for source in (*sources, output):
         lines |= dict.fromkeys(each.model_dump_json() for each in _read(source)[0])
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:
-            staged.writelines(f"{line}\n" for line in lines)
-            staged.flush()
-            os.fsync(staged.fileno())
-        Path(staged.name).chmod(0o644)
-        Path(staged.name).replace(output)
-    except OSError as error:
-        raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+    with ExitStack() as failed:
+        try:
+            with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:
+                failed.callback(Path(staged.name).unlink)
+                staged.writelines(f"{line}\n" for line in lines)
+                staged.flush()
+                os.fsync(staged.fileno())
+            Path(staged.name).chmod(0o644)
+            Path(staged.name).replace(output)
+        except OSError as error:
+            raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+        failed.pop_all()
     return len(lines)
+
+
+def _stale(measurement: Measurement, schedules: str) -> bool:
+    return measurement.schedules != schedules or measurement.baseline is None
 
 
 def _read(path: Path) -> tuple[list[Measurement], int]:
@@ -148,12 +166,14 @@ def _read(path: Path) -> tuple[list[Measurement], int]:
         lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
         raise BadOption(f"cannot read {path}: {error}", remedy="Give a database of `edgec tune`.") from error
-    found, skipped = [], 0
+    found, others = [], []
     for line in filter(None, lines):
         try:
             found.append(Measurement.model_validate_json(line))
         except ValidationError:
-            skipped += 1
-    if skipped > 1 and not found:
+            others.append(line)
+    # Of the first line a cut may have left a piece.
+    cut = len(others) == 1 and (others[0].startswith(BEGIN) or BEGIN.startswith(others[0]))
+    if others and not found and not cut:
         raise BadOption(f"{path} is no database of `edgec tune`", remedy="Give the file that `edgec tune -o` wrote.")
-    return found, skipped
+    return found, len(others)

@@ -8,6 +8,7 @@ import json
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
+from typing import Any
 
 from edgec.options import Precision
 from edgec.targets.board import Board
@@ -19,7 +20,6 @@ COMPILERS = ("apache-tvm", "apache-tvm-ffi")
 RELEVANT = {"triple", "cpu", "features", "cache"}
 """Fields of a board's record that decide which code is made for it."""
 DIGITS = 12
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 @cache
@@ -44,8 +44,20 @@ def target_key(board: Board, precision: Precision) -> str:
 
 
 def _code(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return ast.dump(tree)
+    return _dump(ast.parse(source))
+
+
+def _dump(part: Any) -> str:
+    """Return a syntax tree as text, the same in every Python: `ast.dump` writes empty fields in some only."""
+    if isinstance(part, list):
+        return f"[{', '.join(_dump(entry) for entry in part if not _documents(entry))}]"
+    if not isinstance(part, ast.AST):
+        return ascii(part)
+    fields = (f"{name}={_dump(value)}" for name, value in ast.iter_fields(part) if value is not None and value != [])
+    return f"{type(part).__name__}({', '.join(fields)})"
+
+
+def _documents(part: Any) -> bool:
+    """Whether `part` is a docstring, or the text below a constant or field."""
+    text = part.value if isinstance(part, ast.Expr) else None
+    return isinstance(text, ast.Constant) and isinstance(text.value, str)

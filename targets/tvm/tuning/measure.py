@@ -24,7 +24,7 @@ from tvm.support.popen_pool import PopenWorker
 from edgec.errors import CannotRunHere
 from edgec.targets.tvm.run_native import use_threads
 from edgec.targets.tvm.tuning.search import Lost
-from edgec.targets.tvm.tuning.serve import Tracker
+from edgec.targets.tvm.tuning.serve import Tracker, last_line
 from edgec.targets.tvm.tuning.timed import TIMES, TimedNetwork
 
 Array = np.ndarray[Any, Any]
@@ -86,8 +86,7 @@ class Bench:
                 worker.send(_measure, arguments, timeout=limit)
                 return Times(tuple(worker.recv()))
             except Exception as error:  # whatever the network or the board brought about, in another process
-                lines = str(error).strip().splitlines()
-                problem = lines[-1] if lines else type(error).__name__
+                problem = last_line(error)
                 worker.kill()
             finally:
                 self._workers.put(worker)
@@ -107,7 +106,7 @@ def _boards(tracker: Tracker) -> int:
         connect_with_retry((tracker.host, tracker.port), timeout=0).close()
         count = int(config.count_num_servers())
     except (OSError, ValueError, RuntimeError) as error:
-        problem = f"no tracker answers at {where}: {str(error).splitlines()[0]}"
+        problem = f"no tracker answers at {where}: {last_line(error)}"
         raise CannotRunHere(problem, remedy="Start one: edgec tune --serve") from error
     if not count:
         remedy = f"Run on each board: edgec board --tracker {where} --key {tracker.key}"

@@ -116,8 +116,10 @@ class Search:
         by_key = {task.workload.key: task for task in tasks}
         for each in database.of(target, schedules):
             task = by_key.get(each.workload)
-            choice = task and next((choice for choice in task.choices if choice.as_json() == each.choice), None)
-            if task and choice:
+            if task is None or task.choices[0].as_json() != each.baseline:
+                continue
+            choice = next((choice for choice in task.choices[1:] if choice.as_json() == each.choice), None)
+            if choice:
                 task.note(choice, each.stage, math.inf if each.ratio is None else each.ratio)
 
     def run(self) -> Progress:
@@ -183,7 +185,9 @@ class Search:
             if stage == "confirmed" and whole > 1 - LEAST_WHOLE_GAIN:
                 for key in self._suspects(choices, results):
                     del results[key]
-            measured = [self._measurement(key, choice, stage, results.get(key)) for key, choice in choices.items()]
+            measured = [
+                self._measurement(tasks[key], choice, stage, results.get(key)) for key, choice in choices.items()
+            ]
             self._database.append(measured)
             for each, choice in zip(measured, choices.values(), strict=True):
                 tasks[each.workload].note(choice, stage, math.inf if each.ratio is None else each.ratio)
@@ -202,12 +206,13 @@ class Search:
         by_gain = sorted(made, key=lambda key: tasks[key].share * (1 - results[key].ratio))
         return by_gain[: (len(by_gain) + 1) // 2]
 
-    def _measurement(self, workload: str, choice: Choice, stage: Stage, found: Result | None) -> Measurement:
+    def _measurement(self, task: Task, choice: Choice, stage: Stage, found: Result | None) -> Measurement:
         return Measurement(
             schedules=self._schedules,
             target=self._target,
-            workload=workload,
+            workload=task.workload.key,
             choice=choice.as_json(),
+            baseline=task.choices[0].as_json(),
             stage=stage,
             seconds=found and found.seconds,
             by_rule=found and found.by_rule,

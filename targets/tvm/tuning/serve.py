@@ -59,13 +59,23 @@ def start_tracker(host: str, port: int | None) -> tuple[object, int]:
     Raises:
         BadOption: No port is free.
     """
-    from tvm.rpc.tracker import Tracker as TvmTracker  # noqa: PLC0415
+    from tvm.rpc import tracker as tvm_tracker  # noqa: PLC0415
+
+    class AnywhereTracker(tvm_tracker.Tracker):  # type: ignore[misc]
+        """Ends on any address, and where it never listened: TVM's own asks the one on 127.0.0.1 to stop."""
+
+        proc: Any
+
+        def terminate(self) -> None:
+            if self.proc:
+                self.proc.kill()
+                self.proc = None
 
     first, last = (port, port) if port else PORTS
     try:
-        tracker = TvmTracker(host, first, last + 1, silent=True)
+        tracker = AnywhereTracker(host, first, last + 1, silent=True)
     except (OSError, ValueError) as error:
-        raise BadOption(f"the tracker cannot listen: {_last_line(error)}", remedy="Give another --port.") from error
+        raise BadOption(f"the tracker cannot listen: {last_line(error)}", remedy="Give another --port.") from error
     return tracker, int(tracker.port)
 
 
@@ -89,11 +99,13 @@ def start_board(tracker: Tracker, host: str, threads: int | None) -> object:
     try:
         return Server(host, *BOARD_PORTS, tracker_addr=address, key=tracker.key, silent=True)
     except (OSError, ValueError) as error:
-        raise BadOption(f"the board cannot listen: {_last_line(error)}", remedy="Free a port.") from error
+        raise BadOption(f"the board cannot listen: {last_line(error)}", remedy="Free a port.") from error
 
 
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+def last_line(error: Exception) -> str:
+    """Return what TVM's errors say after their traceback; the error's type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 def until_stopped(process: Any) -> None:

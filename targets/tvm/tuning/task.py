@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from edgec.targets.tvm.schedules.choices import Choice, Workload
+from edgec.targets.tvm.schedules.winograd_plan import OUT, PATCH
 from edgec.targets.tvm.tuning.database import LEAST_GAIN, Stage, typical
 
 LOOKS, FINALISTS = 6, 2
@@ -17,6 +18,8 @@ FULL_SHARE, LEAST_SHARE = 0.02, 0.002
 """Shares of the network's time from which a layer gets all its trials, and below which it gets none."""
 NEAR_PEAK = 0.9
 """Share of the board's peak above which a layer is left as it is."""
+DIRECT_BY_WINOGRAD = (3 * OUT) ** 2 / PATCH**2
+"""Multiplications of a 3x3 convolution done directly for each that Winograd's method does."""
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Task:
     @property
     def best(self) -> tuple[float, Choice]:
         """Ratio and choice that are confirmed; 1 and the rule's where nothing is faster."""
-        chosen = [(typical(found), choice) for choice in self.choices if (found := self._at(choice, "confirmed"))]
+        chosen = [(typical(found), choice) for choice in self.choices[1:] if (found := self._at(choice, "confirmed"))]
         ratio, choice = min(chosen, key=lambda entry: entry[0], default=(1.0, self.choices[0]))
         return (ratio, choice) if ratio <= 1 - LEAST_GAIN else (1.0, self.choices[0])
 
@@ -112,7 +115,8 @@ def make_tasks(
     for workload, choices in workloads.items():
         seconds = times.get(workload.key, 0.0)
         task = Task(workload, choices, seconds, seconds / whole)
-        reached = workload.macs * calls.get(workload.key, 0) / (seconds * peak) if seconds else 0.0
+        macs = workload.macs / (DIRECT_BY_WINOGRAD if choices[0].rule == "winograd" else 1)
+        reached = macs * calls.get(workload.key, 0) / (seconds * peak) if seconds else 0.0
         if len(choices) == 1:
             task.reason = "nothing to choose"
         elif task.share < LEAST_SHARE:

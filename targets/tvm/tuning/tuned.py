@@ -14,8 +14,8 @@ from edgec.targets.tvm.tuning.identity import schedule_version, target_key
 STEP = "tuned"
 
 
-def read_tuned(path: Path, board: Board, precision: Precision, record: Record) -> dict[str, Json]:
-    """Return workload -> confirmed choice for `board`; what was measured for other schedules or boards is noted.
+def read_tuned(path: Path, board: Board, precision: Precision, record: Record) -> dict[str, list[Json]]:
+    """Return what is `confirmed` for `board`; what was measured for other schedules or boards is noted.
 
     Raises:
         BadOption: There is no such database, or it cannot be read.
