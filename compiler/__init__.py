@@ -2,6 +2,7 @@
 
 artefact = edgec.compile("model.onnx", target="rpi4", shapes={"x": (1, 3, 640, 640)})
 outputs = edgec.load("model.host", threads=2).run({"x": picture})
+smaller = edgec.prune("model.onnx", measuring=edgec.Measuring("pictures"), target_macs=0.5).model
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, load
     from edgec.driver import compile
     from edgec.errors import EdgecError
+    from edgec.filter_pruning import Measuring, prune, sensitivity
     from edgec.tuning import tune
 
 _HOMES = {
     "Artefact": "edgec.artefact.artefact",
     "EdgecError": "edgec.errors",
+    "Measuring": "edgec.filter_pruning",
     "compile": "edgec.driver",
     "load": "edgec.artefact.artefact",
+    "prune": "edgec.filter_pruning",
+    "sensitivity": "edgec.filter_pruning",
     "tune": "edgec.tuning",
 }
 
-__all__ = ["Artefact", "EdgecError", "compile", "load", "tune"]
+__all__ = ["Artefact", "EdgecError", "Measuring", "compile", "load", "prune", "sensitivity", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ LISTS = ("include", "exclude")
 class PruneOptions(BaseModel):
     """Settings of a pruning; one of `GOALS` says how much goes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_loss: float | None = Field(default=None, ge=0, description="Accepted loss of the metric, in its units.")
     target_macs: float | None = Field(default=None, gt=0, lt=1, description="Share of the MACs that is to be left.")

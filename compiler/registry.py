@@ -10,7 +10,10 @@ from typing import Any
 
 from edgec.errors import BadOption
 
-GROUPS = ("passes", "calibrators", "criteria", "targets", "metrics")
+GROUPS = {
+    "passes": "pass", "calibrators": "calibrator", "criteria": "criterion", "targets": "target", "metrics": "metric"
+}  # fmt: skip
+"""Group of entry points -> what one of it is called."""
 
 
 def names(group: str) -> list[str]:
@@ -28,13 +31,14 @@ def load(group: str, name: str) -> Any:
     if entry is None and ":" in name:
         entry = EntryPoint(name, name, f"edgec.{group}")
     if entry is None:
-        raise BadOption(f"unknown {group} name {name!r}", remedy=suggest(name, names(group)))
+        raise BadOption(f"unknown {GROUPS[group]} {name!r}", remedy=suggest(name, names(group)))
     try:
         return entry.load()
     except (ImportError, AttributeError) as error:
+        own = name == entry.value
         raise BadOption(
-            f"{group} {name!r} ({entry.value}) cannot be imported: {error}",
-            remedy="Reinstall the package that provides it.",
+            f"{GROUPS[group]} {name!r} cannot be imported{'' if own else f' from {entry.value}'}: {error}",
+            remedy="Give module:name of something importable." if own else "Reinstall the package that provides it.",
         ) from error
 
 

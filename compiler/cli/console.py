@@ -19,7 +19,7 @@ from edgec.errors import BadOption
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-COUNTED = re.compile(r"(.*) \d+(/\d+)?")
+COUNTED = re.compile(r"(.*) \d+(/\d+)?(, .* left)?")
 """A stage that tells how far it is: it goes on in the line that it has."""
 
 RANGE = re.compile(r"^(\d+)\.\.(\d+)([,x]|$)")

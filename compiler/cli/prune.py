@@ -9,11 +9,16 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import sensitivity as shared
-from edgec.cli.console import Json, Quiet, check_output, print_json, progress, refused_option, stdout
+from edgec.cli.console import Json, Quiet, check_output, parse_shapes, print_json, refused_option, stdout
+from edgec.errors import BadOption
 
 if TYPE_CHECKING:
     from edgec.passes.prune.apply import Pruned
-    from edgec.profile import Profile
+
+NOTHING = (
+    "nothing was removed: no step keeps to the accepted loss, or groups are too narrow for the widths that are kept "
+    "(with --target multiples of what the board likes)"
+)
 
 
 def command(
@@ -32,7 +37,9 @@ def command(
     ] = None,
     ratio: Annotated[float | None, typer.Option(metavar="0..1", help="Share of every group that goes.")] = None,
     criterion: shared.Criterion = "obs",
-    cap: Annotated[float, typer.Option(metavar="0..1", help="Largest share of a group that goes.")] = 0.7,
+    cap: Annotated[
+        float, typer.Option(metavar="0..1", help="Largest share of a group that goes; not with --ratio.")
+    ] = 0.7,
     include: shared.Include = [],  # noqa: B006
     exclude: shared.Exclude = [],  # noqa: B006
     target: Annotated[
@@ -52,16 +59,14 @@ def command(
 
     Give one goal: --max-loss, --target-macs, --target-size, --target-latency or --ratio; or a --plan.
     """
+    from edgec.filter_pruning import UNLABELLED, prune
     from edgec.model.serialize import save
-    from edgec.passes.prune.plan import PrunePlan
-    from edgec.passes.prune.prune import apply_plan, prune
-    from edgec.passes.prune.report import SensitivityReport
     from edgec.pruning import PruneOptions
 
-    silent = quiet or json
     check_output(output)
     check_output(save_plan)
-    profile = _profile(target)
+    if output.resolve() == model.resolve():
+        raise BadOption(f"-o {output} is the model itself", remedy="Give another name.")
     given: dict[str, Any] = {
         "max_loss": max_loss,
         "target_macs": target_macs,
@@ -72,52 +77,29 @@ def command(
         "cap": cap,
         "include": tuple(include),
         "exclude": tuple(exclude),
-        "multiple": profile.channel_multiple,
         "repair": repair,
     }
     try:
-        options = PruneOptions(**given)
+        PruneOptions(**given)
     except ValidationError as error:
         raise refused_option(error) from error
-    goal = "plan" if plan is not None else options.goal[0]
-    report = None
-    with progress(silent=silent) as listener:
-        listener("load")
-        prepared = shared.open_model(model, shape)
-        needs_data = data is not None or goal == "max_loss" or (sensitivity is None and goal.startswith("target"))
-        work = shared.open_data(prepared, model, data, metric, decoder, preprocess, limit) if needs_data else None
-        listener("rank channels")
-        study = shared.study_of(prepared, options, work)
-    if goal not in ("plan", "ratio"):
-        report = SensitivityReport.load(sensitivity) if sensitivity is not None else None
-        if report is None and work is not None:
-            journal = output.with_suffix(".sensitivity.json")
-            report = shared.measure(study, options, work, journal, workers=workers, scheduler=scheduler, silent=silent)
-            report.save(journal)
-    measure = None if work is None else work.measure
-    with progress(silent=silent) as listener:
-        if plan is not None:
-            pruned = apply_plan(study, options, PrunePlan.load(plan), measure=measure, progress=listener)
-        else:
-            pruned = prune(
-                study, options, sensitivity=report, measure=measure, estimate=profile.estimate, progress=listener
-            )
+    with shared.shown(silent=quiet or json) as (stage, count):
+        pruned = prune(
+            model,
+            measuring=shared.measuring(data, metric, decoder, preprocess, limit, workers, scheduler),
+            target=target,
+            report=sensitivity,
+            keep_report=output.with_suffix(".sensitivity.json"),
+            plan=plan,
+            shapes=parse_shapes(shape),
+            stage=stage,
+            progress=count,
+            **given,
+        )
     save(pruned.model, output)
     if save_plan is not None:
         pruned.plan.save(save_plan)
-    _print(pruned, output, metric or shared.UNLABELLED, json=json)
-
-
-def _profile(target: str | None) -> Profile:
-    from edgec import registry
-    from edgec.profile import Profile
-    from edgec.targets.board import load_board
-
-    if target is None:
-        return Profile()
-    board = load_board(target)
-    profile: Profile = registry.load("targets", board.backend)().profile(board)
-    return profile
+    _print(pruned, output, metric or UNLABELLED, json=json)
 
 
 def _print(pruned: Pruned, output: Path, metric: str, *, json: bool) -> None:
@@ -146,4 +128,6 @@ def _print(pruned: Pruned, output: Path, metric: str, *, json: bool) -> None:
         stdout.print(f"{what} {old:,} -> {new:,} ({new / max(old, 1) - 1:+.1%})", highlight=False)
     if pruned.before is not None and pruned.after is not None:
         stdout.print(f"{metric} {pruned.before.value:.4f} -> {pruned.after.value:.4f}", highlight=False)
+    if not pruned.plan.groups:
+        stdout.print(NOTHING, highlight=False, soft_wrap=True)
     stdout.print(str(output), highlight=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,19 +21,14 @@ from edgec.cli.console import (
     stderr,
     stdout,
 )
-from edgec.errors import BadOption
 from edgec.preprocessing import Preprocessing, parse_preprocessing
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from edgec.data.samples import Samples
-    from edgec.passes.prune.probe import Measure
+    from edgec.filter_pruning import Measuring
     from edgec.passes.prune.report import SensitivityReport
-    from edgec.passes.prune.study import Study
-    from edgec.pruning import PruneOptions
 
-UNLABELLED = "output-error"
+WIDEST = 1000
+"""Columns of a table at most."""
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")]
 Data = Annotated[
@@ -81,145 +76,86 @@ def command(
 
     An interrupted run goes on where it was: results are kept in OUTPUT.jsonl as they come.
     """
+    from edgec.filter_pruning import sensitivity
     from edgec.passes.prune.curves import draw_curves
-    from edgec.pruning import PruneOptions
 
-    silent = quiet or json
     check_output(output)
     check_drawing(plot)
-    with progress(silent=silent) as listener:
-        listener("load")
-        prepared = open_model(model, shape)
-        work = open_data(prepared, model, data, metric, decoder, preprocess, limit)
-        options = PruneOptions(
-            ratio=0.5, criterion=criterion, include=tuple(include), exclude=tuple(exclude), repair=compensate
+    with shown(silent=quiet or json) as (stage, count):
+        report = sensitivity(
+            model,
+            measuring=measuring(data, metric, decoder, preprocess, limit, workers, scheduler),
+            journal=output.with_name(output.name + "l"),
+            shapes=parse_shapes(shape),
+            stage=stage,
+            progress=count,
+            criterion=criterion,
+            include=tuple(include),
+            exclude=tuple(exclude),
+            repair=compensate,
         )
-        listener("rank channels")
-        study = study_of(prepared, options, work)
-    report = measure(study, options, work, output, workers=workers, scheduler=scheduler, silent=silent)
     report.save(output)
-    if plot is not None:
-        draw_curves(report, plot)
     if json:
         print_json(report.model_dump())
-        return
-    show(report)
-    for blocked in study.channels.blocked:
-        stdout.print(f"{blocked.layer} stays whole: {blocked.reason}", highlight=False, markup=False, soft_wrap=True)
-    stdout.print(f"{output}: {len(report.groups)} groups, {report.samples} samples", highlight=False)
+    else:
+        show(report)
+        stdout.print(f"{output}: {len(report.groups)} groups, {report.samples} samples", highlight=False)
+    if plot is not None:
+        draw_curves(report, plot)
 
 
-@dataclass(frozen=True)
-class Work:
-    """Data, and what is measured on it."""
-
-    samples: Samples
-    measure: Measure
-
-
-def open_model(path: Path, shape: list[str]) -> ir.Model:
-    """Return the model, shapes fixed, in the form in which it is pruned.
-
-    Raises:
-        EdgecError: It cannot be read, or has no canonical form.
-    """
-    from edgec.model.load import load
-    from edgec.model.shapes import fix_shapes
-    from edgec.passes.prepare import prepare
-
-    return prepare(fix_shapes(load(path).model, parse_shapes(shape)))
-
-
-def open_data(
-    prepared: ir.Model,
-    path: Path,
+def measuring(
     data: str | None,
     metric: str | None,
     decoder: str | None,
     preprocess: str | None,
     limit: int | None,
-) -> Work:
-    """Open the data, and say what is measured on it.
-
-    Raises:
-        EdgecError: There is none, or data, metric and decoder are wrong or do not fit.
-    """
-    from edgec.data.decoders.read import read_decoder
-    from edgec.data.metrics.base import MetricContext
-    from edgec.data.samples import spread
-    from edgec.data.source import open_samples
-    from edgec.model.signature import inputs_of
-    from edgec.passes.prune.probe import Measure
-
-    if data is None:
-        raise BadOption("this needs data", remedy="Give --data; without labels the error of the outputs is measured.")
-    how = parse_preprocessing(preprocess) if preprocess else Preprocessing()
-    samples = open_samples(data, inputs_of(prepared), how)
-    samples = samples if limit is None else spread(samples, limit)
-    context = MetricContext(read_decoder(decoder, path) if decoder else None, samples.classes)
-    return Work(samples, Measure(samples, metric or UNLABELLED, context))
-
-
-def study_of(prepared: ir.Model, options: PruneOptions, work: Work | None) -> Study:
-    """Find and rank the groups, on as many samples as moments need."""
-    from edgec.data.samples import spread
-    from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
-
-    calibration = None if work is None else spread(work.samples, CALIBRATION_SAMPLES)
-    return Study.of(prepared, options, calibration)
-
-
-def measure(
-    study: Study,
-    options: PruneOptions,
-    work: Work,
-    output: Path,
-    *,
     workers: int | None,
     scheduler: str | None,
-    silent: bool,
-) -> SensitivityReport:
-    """Measure all groups, going on with the journal beside `output` if there is one; remove it when done."""
-    from edgec.passes.prune.sensitivity import measure_sensitivity
+) -> Measuring:
+    """Return how losses are measured, of the options that say so."""
+    from edgec.filter_pruning import Measuring
 
-    journal = output.with_name(output.name + "l")
-    with _bar(silent=silent) as show:
-        report = measure_sensitivity(
-            study.model,
-            study.groups,
-            study.rankings,
-            work.measure,
-            criterion=options.criterion,
-            journal=journal,
-            moments=study.moments if options.repair else None,
-            workers=workers,
-            scheduler=scheduler,
-            progress=show,
-        )
-    journal.unlink()
-    return report
+    how = parse_preprocessing(preprocess) if preprocess else Preprocessing()
+    return Measuring(data, metric, decoder, how, limit, workers, scheduler)
 
 
 def show(report: SensitivityReport) -> None:
-    """Print losses as a table, one row a group."""
+    """Print losses as a table, one row a group, and what stays whole."""
+    from rich.console import Console
     from rich.table import Table
 
     first = next(iter(report.groups.values()))
     table = Table("group", "units", *(f"{ratio:.0%}" for ratio in first.ratios), box=None, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
-    table.columns[0].overflow = "fold"
+        column.justify = "right"
     for name, group in report.groups.items():
         table.add_row(name, str(group.units), *(f"{loss:.3f}" for loss in group.losses))
-    stdout.print(table)
+    # Names are for --include: they stay whole, however narrow the terminal is.
+    whole = stdout.measure(table, options=stdout.options.update(max_width=WIDEST)).maximum
+    Console(width=max(whole, stdout.width)).print(table)
     stdout.print(f"{report.metric} of the whole network: {report.baseline:.4f}", highlight=False)
+    for layer, reason in report.kept_whole.items():
+        stdout.print(f"{layer} stays whole: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def _bar(*, silent: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def shown(*, silent: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Yield listeners for stages and for the number of results; an interrupt says that what there is was kept."""
+    with progress(silent=silent) as stage:
+        begun: list[tuple[float, int]] = []
 
-    columns: list[Any] = [TextColumn("measure"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns, console=stderr, transient=True, disable=silent) as bar:
-        task = bar.add_task("measure", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        def count(done: int, total: int) -> None:
+            begun.append((time.monotonic(), done))
+            (start, first), now = begun[0], begun[-1][0]
+            rest = (now - start) / (done - first) * (total - done) if done > first else None
+            stage(f"measure {done}/{total}" + ("" if rest is None else f", {rest / 60:.0f} min left"))
+
+        try:
+            yield stage, count
+        except KeyboardInterrupt:
+            if begun:
+                stderr.print("interrupted; what was measured is kept, and the same command goes on", highlight=False)
+            raise

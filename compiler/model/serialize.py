@@ -67,6 +67,21 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
         raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        BadOption: The path cannot be written.
+    """
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
+
+
 def sha256(model: ir.Model) -> str:
     """Return the SHA-256 of `model`: of its bytes or, beyond 2 GB, of its skeleton and its weights."""
     if fits_one_file(model):

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, first_problem
+from edgec.model.serialize import write_text
 from edgec.passes.prune.groups import Channels, Group
 from edgec.registry import suggest
 
@@ -45,8 +46,12 @@ class PrunePlan(BaseModel):
         return cls(groups=plans)
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(self.model_dump(), indent=1) + "\n", encoding="utf-8")
+        """Write it as JSON.
+
+        Raises:
+            BadOption: It cannot be written.
+        """
+        write_text(path, json.dumps(self.model_dump(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> PrunePlan:
@@ -57,8 +62,11 @@ class PrunePlan(BaseModel):
         """
         try:
             plan = cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise BadOption(f"prune plan {path}: {error}", remedy="`edgec prune --plan-only` writes one.") from error
+        except OSError as error:
+            raise BadOption(f"prune plan {path}: {error}", remedy="`edgec prune --save-plan` writes one.") from error
+        except ValidationError as error:
+            problem = f"prune plan {path}: {first_problem(error)}"
+            raise BadOption(problem, remedy="`edgec prune --save-plan` writes one.") from error
         if plan.format != FORMAT:
             raise BadOption(f"prune plan {path} has format {plan.format}, this edgec knows {FORMAT}")
         return plan

@@ -53,7 +53,7 @@ def prune(
         return apply(dict.fromkeys((group.name for group in study.groups), value))
     if sensitivity is None:
         raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Measure it first.")
-    _check_report(sensitivity, study)
+    check_report(sensitivity, study, options)
     if goal == "max_loss":
         return _within_loss(apply, sensitivity, value, options, estimate)
     return _within_budget(apply, sensitivity, value, options, _prices(goal, estimate))
@@ -125,7 +125,13 @@ def _within_budget(
     return found
 
 
-def _check_report(report: SensitivityReport, study: Study) -> None:
+def check_report(report: SensitivityReport, study: Study, options: PruneOptions) -> None:
+    """Refuse a report that says nothing of what is to be pruned.
+
+    Raises:
+        BadOption: It is of another model, of part of the groups, or of another criterion, or one is with repair and
+            the other without.
+    """
     known = {group.name: group for group in study.groups}
     for name, entry in report.groups.items():
         if name in known and known[name].units != entry.units:
@@ -136,3 +142,13 @@ def _check_report(report: SensitivityReport, study: Study) -> None:
     missing = [name for name in known if name not in report.groups]
     if len(missing) == len(known):
         raise BadOption("the sensitivity report is of another model", remedy="Measure it anew.")
+    if missing:
+        problem = f"the sensitivity report lacks {len(missing)} of {len(known)} groups, {missing[0]!r} for one"
+        raise BadOption(problem, remedy="Give the same --include and --exclude as for it, or measure it anew.")
+    if report.criterion != options.criterion:
+        problem = f"the sensitivity report is of criterion {report.criterion}, not {options.criterion}"
+        raise BadOption(problem, remedy=f"Give --criterion {report.criterion}, or measure it anew.")
+    if report.compensated != options.repair:
+        measured, wanted = ("with", "without") if report.compensated else ("without", "with")
+        problem = f"the sensitivity report was measured {measured} repair, and it is pruned {wanted}"
+        raise BadOption(problem, remedy="Measure it as it will be pruned (edgec sensitivity --no-compensate).")

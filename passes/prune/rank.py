@@ -15,6 +15,7 @@ from edgec.model.graph import constant
 from edgec.passes.prune.groups import NO_UNIT, Group, Member
 from edgec.passes.prune.moments import LayerMoments
 from edgec.passes.prune.surgeon import Surgeon
+from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
 
@@ -55,6 +56,8 @@ def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, La
         if moments is None:
             raise BadOption(f"criterion {criterion} needs data", remedy="Give --data, or use l1 or fpgm.")
         return _by_output(model, group, moments, compensate=criterion == "obs")
+    if ":" not in criterion and criterion not in registry.names("criteria"):
+        raise BadOption(f"unknown criterion {criterion!r}", remedy=suggest(criterion, criteria()))
     return _by_filters(model, group, criterion)
 
 
@@ -67,7 +70,13 @@ def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
         if array is None or not (member.role == "filters" or (member.role == "follows" and array.ndim > 2)):
             continue
         rows = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
-        scores = np.asarray(score(rows), np.float64)
+        if not np.isfinite(rows).all():
+            raise BadOption(f"layer {member.node} has weights that are no numbers", remedy="Train or export it anew.")
+        try:
+            scores = np.asarray(score(rows), np.float64)
+        except Exception as error:  # whatever a user's function raises
+            problem = f"criterion {criterion} failed on the filters of {member.node}: {type(error).__name__}: {error}"
+            raise BadOption(problem, remedy="It maps filters [channels, k] to finite scores [channels].") from error
         if scores.shape != (len(rows),) or not np.isfinite(scores).all():
             raise BadOption(
                 f"criterion {criterion} gave {scores.shape} for {len(rows)} filters of {member.node}, or no numbers",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, first_problem
+from edgec.model.serialize import write_text
 
 FORMAT = 1
 
@@ -20,6 +21,15 @@ class GroupSensitivity(BaseModel):
     order: tuple[int, ...]
     ratios: tuple[float, ...]
     losses: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> GroupSensitivity:
+        if sorted(self.order) != list(range(self.units)):
+            raise ValueError(f"the order does not name each of {self.units} units once")
+        rising = all(0 < ratio <= 1 for ratio in self.ratios) and list(self.ratios) == sorted(set(self.ratios))
+        if not rising or len(self.losses) != len(self.ratios):
+            raise ValueError("there is no loss for each of rising ratios between 0 and 1")
+        return self
 
     def loss(self, ratio: float) -> float:
         """Return the loss at `ratio`, interpolated; nothing is lost at 0, and never less by removing more."""
@@ -47,10 +57,16 @@ class SensitivityReport(BaseModel):
     baseline: float
     higher_is_better: bool
     groups: dict[str, GroupSensitivity]
+    kept_whole: dict[str, str] = {}
+    """Layers that no group was found for, and why."""
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write it as JSON.
+
+        Raises:
+            BadOption: It cannot be written.
+        """
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> SensitivityReport:
@@ -61,5 +77,8 @@ class SensitivityReport(BaseModel):
         """
         try:
             return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+        except OSError as error:
             raise BadOption(f"sensitivity {path}: {error}", remedy="`edgec sensitivity` writes one.") from error
+        except ValidationError as error:
+            problem = f"sensitivity {path}: {first_problem(error)}"
+            raise BadOption(problem, remedy="`edgec sensitivity` writes one.") from error

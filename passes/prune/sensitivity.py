@@ -93,7 +93,9 @@ def measure_sensitivity(
     points = [Point(g.name, r, tuple(choose(g, rankings[g.name], r))) for g in groups for r in ratios]
     done = _open_journal(journal, head)
     if "" not in done:
-        baseline = Probe(data, measure, {}).baseline()
+        baseline = Probe(data, measure, {}).baseline()  # data and metric have worked once before a line is written
+        if not journal.exists():
+            _append(journal, head)
         _append(journal, {"group": "", "ratio": 0.0, "value": baseline.value, "higher": baseline.higher_is_better})
     missing = [point for point in points if point.ratio not in done.get(point.group, {})]
     held = {} if moments is None else moments
@@ -194,7 +196,6 @@ def _moments_of(
 def _open_journal(journal: Path, head: Mapping[str, Any]) -> dict[str, dict[float, dict[str, Any]]]:
     if not journal.exists():
         journal.parent.mkdir(parents=True, exist_ok=True)
-        _append(journal, head)
         return {}
     there, results = _read_journal(journal)
     if there != head:

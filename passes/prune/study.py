@@ -43,7 +43,11 @@ def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[
         if (not include or matches(group.name, include)) and not matches(group.name, exclude)
     ]
     if not chosen:
-        raise BadOption("no group of channels is left to prune", remedy="See `edgec sensitivity --list`.")
+        why = "; ".join(f"{each.layer} {each.reason}" for each in channels.blocked[:3])
+        raise BadOption(
+            f"no group of channels can be pruned{f': {why}' if why else ''}",
+            remedy="Outputs of the model are never pruned; include more, or exclude less.",
+        )
     return chosen
 
 

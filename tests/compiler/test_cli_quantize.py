@@ -76,7 +76,7 @@ def test_tensorrt_style_calibrates_symmetrically(files: tuple[Path, Path], tmp_p
         (["--weight-bits", "9"], "--weight-bits: .*less than or equal to 8"),
         (["--max-loss", "-1"], "--max-loss"),
         (["--style", "odd"], "style 'odd' is unknown"),
-        (["--calibrator", "mss"], "unknown calibrators name 'mss'"),
+        (["--calibrator", "mss"], "unknown calibrator 'mss'"),
         (["--scales", "none.json"], r"calibration table none\.json"),
         (["--metric", "map"], "needs a decoder"),
     ],

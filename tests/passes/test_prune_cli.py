@@ -10,14 +10,18 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from edgec import registry
+import edgec as edgec_api
+from edgec import Measuring, registry
 from edgec.cli import app
+from edgec.cli.sensitivity import show
 from edgec.errors import BadOption
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.model.signature import inputs_of
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.report import SensitivityReport
+from edgec.reference.session import Reference
 from edgec.targets.board import load_board
 from tests.support.architectures import ARCHITECTURES
 
@@ -111,14 +115,87 @@ def test_widths_suit_the_target(folder: Path) -> None:
         ((), "one goal, none given"),
         (("--ratio", "0.5", "--max-loss", "1"), "one goal, max_loss and ratio given"),
         (("--ratio", "1.5"), "--ratio"),
+        (("--max-loss", "inf"), "--max-loss"),
         (("--ratio", "0.5"), "needs data"),
         (("--ratio", "0.5", "--criterion", "l1"), "the repair needs data"),
         (("--max-loss", "0.1"), "needs data"),
         (("--ratio", "0.5", "--include", "konv*"), "matches no layer"),
         (("--target-latency", "0.5", "--data", "data.npy", "--sensitivity", "sens.json"), "needs a board"),
+        (("--plan", "none.json", "--ratio", "0.5"), "a plan and ratio"),
+        (("--plan", "none.json", "--no-repair"), "--save-plan. writes one"),
+        (("--ratio", "0.5", "--save-plan", "/nowhere/plan.json"), "no folder /nowhere"),
+        (("--ratio", "0.5", "--criterion", "os:getcwd", "--no-repair"), "criterion os:getcwd failed on the filters"),
+        (("--ratio", "0.5", "--criterion", "l3", "--no-repair"), "unknown criterion 'l3'"),
+        (
+            ("--max-loss", "1", "--data", "data.npy", "--sensitivity", "sens.json", "--criterion", "l1"),
+            "of criterion obs, not l1",
+        ),
+        (
+            ("--max-loss", "1", "--data", "data.npy", "--sensitivity", "sens.json", "--no-repair"),
+            "was measured with repair",
+        ),
         (("--target-macs", "0.01", "--data", "data.npy", "--sensitivity", "sens.json"), "cannot be brought to 1%"),
     ],
 )
 def test_refusals(folder: Path, args: tuple[str, ...], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         prune(folder, *args)
+
+
+def test_a_report_of_some_groups_is_not_for_all(folder: Path) -> None:
+    report = SensitivityReport.load(folder / "sens.json")
+    part = report.model_copy(update={"groups": {"conv_3": report.groups["conv_3"]}})
+    part.save(folder / "part.json")
+    with pytest.raises(BadOption, match="lacks 6 of 7 groups, 'conv_0' for one"):
+        prune(folder, "--data", "data.npy", "--max-loss", "1", "--sensitivity", "part.json")
+
+
+def test_a_report_that_was_spoilt_is_refused(folder: Path) -> None:
+    text = json.loads((folder / "sens.json").read_text())
+    text["groups"]["conv_3"]["order"] = [0, 1, 2]
+    (folder / "spoilt.json").write_text(json.dumps(text))
+    with pytest.raises(BadOption, match=r"spoilt.json: groups.conv_3: .*each of 64 units once"):
+        prune(folder, "--data", "data.npy", "--max-loss", "1", "--sensitivity", "spoilt.json")
+
+
+def test_a_wrong_metric_leaves_no_journal_behind(folder: Path) -> None:
+    with pytest.raises(BadOption, match="unknown metric 'bogus'"):
+        edgec(folder, "sensitivity", "net.onnx", "--data", "data.npy", "--metric", "bogus", "-o", "wrong.json")
+    assert not (folder / "wrong.jsonl").exists()
+
+
+def test_layer_names_stay_whole_in_a_narrow_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = SensitivityReport.load(folder / "sens.json")
+    long = "/head/neck_32/neck_32.0/pointwise/conv/Conv"
+    monkeypatch.setenv("COLUMNS", "40")
+    show(report.model_copy(update={"groups": {long: report.groups["conv_3"]}}))
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if long in line]
+    assert row.split()[1] == "64"
+
+
+def test_nothing_removed_is_said(folder: Path) -> None:
+    said = edgec(folder, "prune", "net.onnx", "-o", "same.onnx", "--ratio", "0.01", "--criterion", "l1", "--no-repair")
+    assert "nothing was removed" in said
+
+
+def test_the_model_itself_is_not_overwritten(folder: Path) -> None:
+    with pytest.raises(BadOption, match="is the model itself"):
+        edgec(folder, "prune", "net.onnx", "-o", "net.onnx", "--ratio", "0.5", "--no-repair", "--criterion", "l1")
+
+
+def test_the_same_from_python(folder: Path) -> None:
+    data = np.load(folder / "data.npy")
+    model, here = folder / "net.onnx", Measuring(folder / "data.npy", workers=0)
+    seen: list[tuple[int, int]] = []
+    report = edgec_api.sensitivity(model, measuring=here, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (63, 63)
+    assert report == SensitivityReport.load(folder / "sens.json")
+    pruned = edgec_api.prune(model, measuring=here, report=report, target_macs=0.6)
+    assert pruned.cost_after.macs <= 0.6 * pruned.cost_before.macs
+    assert pruned.loss is not None
+    (output,) = Reference(pruned.model).run({inputs_of(pruned.model)[0].name: data[:1]}).values()
+    assert np.isfinite(output).all()
+    with pytest.raises(BadOption, match="pruning: target_mac: "):
+        edgec_api.prune(model, measuring=here, target_mac=0.6)

@@ -106,7 +106,7 @@ def test_refusals() -> None:
     built, group, _ = chain()
     with pytest.raises(BadOption, match="needs data"):
         rank(built, group, "obs")
-    with pytest.raises(BadOption, match="unknown criteria name"):
+    with pytest.raises(BadOption, match="unknown criterion"):
         rank(built, group, "l3")
 
 

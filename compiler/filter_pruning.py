@@ -1,0 +1,227 @@
+"""`prune` and `sensitivity`: from an ONNX model and data to a smaller model, and to what pruning each layer costs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from pydantic import ValidationError
+
+from edgec import registry
+from edgec.data.decoders.read import read_decoder
+from edgec.data.metrics.base import MetricContext
+from edgec.data.samples import Samples, spread
+from edgec.data.source import open_samples
+from edgec.errors import BadOption, first_problem
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.model.signature import inputs_of
+from edgec.passes.prepare import prepare
+from edgec.passes.prune.apply import Pruned
+from edgec.passes.prune.plan import PrunePlan
+from edgec.passes.prune.probe import Measure
+from edgec.passes.prune.prune import apply_plan, check_report
+from edgec.passes.prune.prune import prune as prune_study
+from edgec.passes.prune.report import SensitivityReport
+from edgec.passes.prune.sensitivity import measure_sensitivity
+from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
+from edgec.preprocessing import Preprocessing
+from edgec.profile import Profile
+from edgec.pruning import PruneOptions
+from edgec.targets.base import Target
+from edgec.targets.board import load_board
+
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
+Stage = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+UNLABELLED = "output-error"
+"""Metric that needs no labels: the length of the outputs' error as a share of the outputs'."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How losses are measured, and where.
+
+    Attributes:
+        data: Pictures or arrays, with labels if the metric needs them: a path, `module:callable`, or `Samples`.
+        metric: Name of a metric; None: `UNLABELLED`.
+        decoder: How outputs are read for the metric, as `edgec eval --decoder`.
+        preprocessing: How pictures become the network's input.
+        limit: Take that many samples, evenly spread.
+        workers: Processes; None: one a processor; 0: in this one.
+        scheduler: Address of a Dask scheduler that shares out the work instead.
+    """
+
+    data: str | os.PathLike[str] | Samples | None = None
+    metric: str | None = None
+    decoder: str | None = None
+    preprocessing: Preprocessing = Preprocessing()  # noqa: RUF009  (frozen)
+    limit: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+
+    def open(self, model: ir.Model, path: Path | None) -> tuple[Samples, Measure]:
+        """Return the samples for `model`, and the measure on them; `path` is the file it came from.
+
+        Raises:
+            BadOption: There is no data, or data, metric and decoder are wrong or do not fit.
+        """
+        if self.data is None:
+            remedy = "Give --data; without labels the error of the outputs is measured."
+            raise BadOption("this needs data", remedy=remedy)
+        if isinstance(self.data, Samples):
+            samples = self.data
+        else:
+            samples = open_samples(os.fspath(self.data), inputs_of(model), self.preprocessing)
+        samples = samples if self.limit is None else spread(samples, self.limit)
+        context = MetricContext(read_decoder(self.decoder, path) if self.decoder else None, samples.classes)
+        return samples, Measure(samples, self.metric or UNLABELLED, context)
+
+
+def sensitivity(
+    model: Model,
+    *,
+    measuring: Measuring,
+    journal: str | os.PathLike[str] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    stage: Stage = lambda name: None,
+    progress: Progress = lambda done, total: None,
+    **options: Any,
+) -> SensitivityReport:
+    """Prune each group of `model` alone, at 10 % to 90 %, and measure what is lost.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+        measuring: Data and metric.
+        journal: File that takes each result as it comes; an interrupted run goes on with it. It is removed at the end.
+        shapes: Shapes of inputs that the model leaves open.
+        stage: Called with the name of each stage.
+        progress: Called with the number of results there are, and will be.
+        options: `criterion`, `include`, `exclude` and `repair` of `edgec.pruning.PruneOptions`.
+
+    Raises:
+        EdgecError: Something the user can mend.
+    """
+    settings = _options({"ratio": 0.5, **options})
+    stage("load")
+    network = _opened(model, shapes)
+    samples, measure = measuring.open(network, _path(model))
+    stage("rank channels")
+    study = Study.of(network, settings, spread(samples, CALIBRATION_SAMPLES))
+    return _measured(study, settings, measuring, measure, journal, progress)
+
+
+def prune(
+    model: Model,
+    *,
+    measuring: Measuring = Measuring(),
+    target: str | None = None,
+    report: SensitivityReport | str | os.PathLike[str] | None = None,
+    keep_report: str | os.PathLike[str] | None = None,
+    plan: PrunePlan | str | os.PathLike[str] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    stage: Stage = lambda name: None,
+    progress: Progress = lambda done, total: None,
+    **options: Any,
+) -> Pruned:
+    """Remove channels of `model`, as many as the goal in `options` allows, and repair what is left by data.
+
+    What comes out is in memory: `edgec.model.serialize.save(pruned.model, "small.onnx")` writes it.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+        measuring: Data and metric; data may be left out where nothing is measured or repaired.
+        target: Board whose widths are kept and whose time is saved.
+        report: What `sensitivity` returned, or its file; None: measured now, if the goal needs it.
+        keep_report: File that a report measured now is written to; an interrupted run goes on beside it.
+        plan: What is to be removed, or its file; nothing is chosen then.
+        shapes: Shapes of inputs that the model leaves open.
+        stage: Called with the name of each stage.
+        progress: Called with the number of sensitivities there are, and will be.
+        options: Fields of `edgec.pruning.PruneOptions`: one goal, criterion, cap, include ...
+
+    Raises:
+        EdgecError: Something the user can mend.
+    """
+    profile = _profile(target)
+    settings = _options({"multiple": profile.channel_multiple, **options})
+    if plan is not None and settings.goals:
+        raise BadOption(f"a plan and {' and '.join(settings.goals)}", remedy="A plan says what goes: give it alone.")
+    goal = "plan" if plan is not None else settings.goal[0]
+    wanted = plan if isinstance(plan, PrunePlan) or plan is None else PrunePlan.load(Path(plan))
+    known = report if isinstance(report, SensitivityReport) or report is None else SensitivityReport.load(Path(report))
+    stage("load")
+    network = _opened(model, shapes)
+    if wanted is not None and not settings.repair and measuring.data is None:
+        settings = settings.model_copy(update={"criterion": "l1"})  # nothing is ranked by it
+    needs_data = measuring.data is not None or goal == "max_loss" or (known is None and goal.startswith("target"))
+    samples, measure = measuring.open(network, _path(model)) if needs_data else (None, None)
+    stage("rank channels")
+    study = Study.of(network, settings, None if samples is None else spread(samples, CALIBRATION_SAMPLES))
+    if wanted is not None:
+        return apply_plan(study, settings, wanted, measure=measure, progress=stage)
+    if goal != "ratio" and known is not None:
+        check_report(known, study, settings)
+    if goal != "ratio" and known is None and measure is not None:
+        beside = None if keep_report is None else Path(keep_report)
+        journal = None if beside is None else beside.with_name(beside.name + "l")
+        known = _measured(study, settings, measuring, measure, journal, progress)
+        if beside is not None:
+            known.save(beside)
+    return prune_study(study, settings, sensitivity=known, measure=measure, estimate=profile.estimate, progress=stage)
+
+
+def _measured(
+    study: Study,
+    settings: PruneOptions,
+    measuring: Measuring,
+    measure: Measure,
+    journal: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> SensitivityReport:
+    with tempfile.TemporaryDirectory(prefix="edgec-") as folder:
+        path = Path(folder) / "journal" if journal is None else Path(journal)
+        report = measure_sensitivity(
+            study.model,
+            study.groups,
+            study.rankings,
+            measure,
+            criterion=settings.criterion,
+            journal=path,
+            moments=study.moments if settings.repair else None,
+            workers=measuring.workers,
+            scheduler=measuring.scheduler,
+            progress=progress,
+        )
+        path.unlink()
+    return report.model_copy(update={"kept_whole": {each.layer: each.reason for each in study.channels.blocked}})
+
+
+def _options(given: Mapping[str, Any]) -> PruneOptions:
+    try:
+        return PruneOptions.model_validate(dict(given))
+    except ValidationError as error:
+        raise BadOption(f"pruning: {first_problem(error)}") from error
+
+
+def _opened(model: Model, shapes: Mapping[str, tuple[int, ...]] | None) -> ir.Model:
+    return prepare(fix_shapes(load(model).model, dict(shapes or {})))
+
+
+def _path(model: Model) -> Path | None:
+    return Path(model) if isinstance(model, (str, os.PathLike)) else None
+
+
+def _profile(target: str | None) -> Profile:
+    if target is None:
+        return Profile()
+    board = load_board(target)
+    back_end: Target = registry.load("targets", board.backend)()
+    return back_end.profile(board)
