@@ -50,7 +50,7 @@ def test_module_and_class_instead_of_an_entry_point(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "remedy"),
-    [("clamp-weight", "clamp-weights"), ("no.such:Thing", "Reinstall"), ("json:nothing", "Reinstall")],
+    [("clamp-weight", "clamp-weights"), ("no.such:Thing", "module:name"), ("json:nothing", "module:name")],
 )
 def test_unknown_pass_is_refused(tmp_path: Path, name: str, remedy: str) -> None:
     with pytest.raises(BadOption, match=remedy):
