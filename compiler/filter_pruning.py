@@ -26,7 +26,7 @@ from edgec.passes.prepare import prepare
 from edgec.passes.prune.apply import Pruned
 from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import apply_plan, check_report
+from edgec.passes.prune.prune import apply_plan
 from edgec.passes.prune.prune import prune as prune_study
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.sensitivity import measure_sensitivity
@@ -167,8 +167,6 @@ def prune(
     study = Study.of(network, settings, None if samples is None else spread(samples, CALIBRATION_SAMPLES))
     if wanted is not None:
         return apply_plan(study, settings, wanted, measure=measure, progress=stage)
-    if goal != "ratio" and known is not None:
-        check_report(known, study, settings)
     if goal != "ratio" and known is None and measure is not None:
         beside = None if keep_report is None else Path(keep_report)
         journal = None if beside is None else beside.with_name(beside.name + "l")

@@ -68,14 +68,17 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all; it is on the disk when this returns.
 
     Raises:
         BadOption: The path cannot be written.
     """
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        staged.write_text(text, encoding="utf-8")
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         staged.replace(path)
     except OSError as error:
         staged.unlink(missing_ok=True)

@@ -53,7 +53,7 @@ def prune(
         return apply(dict.fromkeys((group.name for group in study.groups), value))
     if sensitivity is None:
         raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Measure it first.")
-    check_report(sensitivity, study, options)
+    _check_report(sensitivity, study, options)
     if goal == "max_loss":
         return _within_loss(apply, sensitivity, value, options, estimate)
     return _within_budget(apply, sensitivity, value, options, _prices(goal, estimate))
@@ -125,13 +125,8 @@ def _within_budget(
     return found
 
 
-def check_report(report: SensitivityReport, study: Study, options: PruneOptions) -> None:
-    """Refuse a report that says nothing of what is to be pruned.
-
-    Raises:
-        BadOption: It is of another model, of part of the groups, or of another criterion, or one is with repair and
-            the other without.
-    """
+def _check_report(report: SensitivityReport, study: Study, options: PruneOptions) -> None:
+    """Refuse a report of another model, of part of the groups, of another criterion, or measured without the repair."""
     known = {group.name: group for group in study.groups}
     for name, entry in report.groups.items():
         if name in known and known[name].units != entry.units:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -19,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.errors import BadOption
+from edgec.model.serialize import write_text
 
 LEAST_GAIN = 0.03
 """A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""
@@ -141,18 +140,7 @@ def merge(sources: Sequence[Path], output: Path) -> int:
             raise BadOption(f"{source}: no such file", remedy="Give the databases that `edgec tune -o` wrote.")
     for source in (*sources, output):
         lines |= dict.fromkeys(each.model_dump_json() for each in _read(source)[0])
-    with ExitStack() as failed:
-        try:
-            with tempfile.NamedTemporaryFile("w", dir=output.parent, delete=False, encoding="utf-8") as staged:
-                failed.callback(Path(staged.name).unlink)
-                staged.writelines(f"{line}\n" for line in lines)
-                staged.flush()
-                os.fsync(staged.fileno())
-            Path(staged.name).chmod(0o644)
-            Path(staged.name).replace(output)
-        except OSError as error:
-            raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
-        failed.pop_all()
+    write_text(output, "".join(f"{line}\n" for line in lines))
     return len(lines)
 
 
