@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgec.errors import BadOption, first_problem
 from edgec.registry import suggest
+from edgec.whole_file import write_text
 
 Array = np.ndarray[Any, Any]
 
@@ -164,8 +165,8 @@ class CalibrationTable(BaseModel):
         return self.model_copy(update={"tensors": self.tensors | ranges})
 
     def save(self, path: Path) -> None:
-        """Write the table as JSON, `filled`."""
-        path.write_text(self.filled().model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
+        """Write the table as JSON, `filled`; BadOption where it cannot be written."""
+        write_text(path, self.filled().model_dump_json(indent=1, exclude_none=True) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> CalibrationTable:

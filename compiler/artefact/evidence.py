@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgec.whole_file import write_text
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -26,9 +28,7 @@ def drop(folder: Path, key: str) -> None:
 
 
 def _write(folder: Path, evidence: dict[str, Any]) -> None:
-    temporary = folder / f".{FILE_NAME}.tmp"
-    temporary.write_text(json.dumps(evidence, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / FILE_NAME)
+    write_text(folder / FILE_NAME, json.dumps(evidence, indent=1) + "\n")
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgec.cli.console import Json, Quiet, Threads, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.console import Json, Quiet, Threads, check_output, parse_shapes, print_json, progress, stderr, stdout
 from edgec.errors import BadOption
 from edgec.preprocessing import Preprocessing, parse_preprocessing
 
@@ -59,6 +59,7 @@ def command(
     from edgec.passes.quantize.workflow import calibrate_model
     from edgec.quantization import Scheme
 
+    check_output(output)
     silent = quiet or json
     with progress(silent=silent) as listener:
         listener("load")

@@ -74,6 +74,17 @@ def check_output(path: Path | None) -> None:
         raise BadOption(f"cannot write {path}: {path.parent} is closed", remedy="Choose a place that is writable.")
 
 
+def check_model_output(path: Path, model: Path) -> None:
+    """Refuse, before long work, a place for what is made of `model` that cannot be written, or is the model itself.
+
+    Raises:
+        BadOption: As `check_output`, or the two are one file.
+    """
+    check_output(path)
+    if path.resolve() == model.resolve():
+        raise BadOption(f"-o {path} is the model itself", remedy="Give another name.")
+
+
 def check_drawing(path: Path | None) -> None:
     """Refuse, before long work, what no drawing can be written to.
 

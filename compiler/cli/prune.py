@@ -9,8 +9,16 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import sensitivity as shared
-from edgec.cli.console import Json, Quiet, check_output, parse_shapes, print_json, refused_option, stdout
-from edgec.errors import BadOption
+from edgec.cli.console import (
+    Json,
+    Quiet,
+    check_model_output,
+    check_output,
+    parse_shapes,
+    print_json,
+    refused_option,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from edgec.passes.prune.apply import Pruned
@@ -63,10 +71,8 @@ def command(
     from edgec.model.serialize import save
     from edgec.pruning import PruneOptions
 
-    check_output(output)
+    check_model_output(output, model)
     check_output(save_plan)
-    if output.resolve() == model.resolve():
-        raise BadOption(f"-o {output} is the model itself", remedy="Give another name.")
     given: dict[str, Any] = {
         "max_loss": max_loss,
         "target_macs": target_macs,

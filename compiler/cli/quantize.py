@@ -9,7 +9,19 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import calibrate as shared
-from edgec.cli.console import Json, Quiet, Threads, mebibytes, print_json, progress, refused_option, stderr, stdout
+from edgec.cli.console import (
+    Json,
+    Quiet,
+    Threads,
+    check_model_output,
+    check_output,
+    mebibytes,
+    print_json,
+    progress,
+    refused_option,
+    stderr,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from edgec.passes.quantize.workflow import QuantizeSettings, Result
@@ -58,6 +70,8 @@ def command(
     from edgec.passes.quantize.workflow import quantize_model
     from edgec.quantization import CalibrationTable
 
+    check_model_output(output, model)
+    check_output(save_scales)
     settings = _settings(
         calibrator=calibrator,
         scheme=shared.check_scheme(scheme),

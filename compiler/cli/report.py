@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from edgec.cli.console import ArtefactFolder, mebibytes, stdout
-from edgec.errors import BadOption
 
 
 def command(
@@ -23,8 +22,5 @@ def command(
     from edgec.artefact.artefact import Artefact
     from edgec.report.page import write
 
-    try:
-        write(Artefact.open(artefact), output)
-    except OSError as error:
-        raise BadOption(f"cannot write {output}: {error}", remedy="Choose a place that is writable.") from error
+    write(Artefact.open(artefact), output)
     stdout.print(f"{output}: {mebibytes(output.stat().st_size)}", highlight=False)

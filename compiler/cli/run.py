@@ -26,6 +26,7 @@ def command(
     from edgec.artefact.artefact import Artefact
     from edgec.data.preprocess import read_inputs
     from edgec.model.signature import check_feeds
+    from edgec.whole_file import whole_file
 
     opened = Artefact.open(artefact)
     specs = {port.name: port.spec for port in opened.manifest.inputs}
@@ -44,7 +45,8 @@ def command(
             row |= {"min": float(array.min()), "max": float(array.max()), "mean": float(array.mean())}
         if output is not None:
             path = output / f"{_file_name(name, index)}.npy"
-            np.save(path, array)
+            with whole_file(path) as staged:
+                np.save(staged, array)
             row["file"] = str(path)
         rows.append(row)
     if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadOption
+from edgec.whole_file import whole_file
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """Largest message protobuf writes or reads."""
@@ -51,37 +53,26 @@ def to_bytes(model: ir.Model) -> bytes:
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write `model` to `path`; weights go to `<name>.data` beside it when they exceed protobuf's limit of 2 GB.
+    """Write `model` to `path`, whole or not at all.
+
+    Weights go to `<name>.data` beside it when they exceed protobuf's limit of 2 GB.
 
     Raises:
         BadOption: The path cannot be written.
     """
     path = Path(path)
+    if fits_one_file(model):
+        with whole_file(path) as staged:
+            staged.write_bytes(to_bytes(model))
+        return
+    data = f"{path.name}.data"
     try:
-        if fits_one_file(model):
-            path.write_bytes(to_bytes(model))
-        else:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             # ir.save swaps the model's tensors for external ones while it writes: give it a copy.
-            ir.save(model.clone(), path, external_data=f"{path.name}.data")
+            ir.save(model.clone(), Path(folder) / path.name, external_data=data)
+            for name in (data, path.name):
+                (Path(folder) / name).replace(path.with_name(name))
     except OSError as error:
-        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; it is on the disk when this returns.
-
-    Raises:
-        BadOption: The path cannot be written.
-    """
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with staged.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
         raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
 
 

@@ -17,6 +17,7 @@ from edgec.artefact.manifest import Manifest
 from edgec.errors import BadArtefact
 from edgec.findings import Answer, Findings, Layer
 from edgec.report import charts
+from edgec.whole_file import write_text
 
 MIB = 2**20
 SHOWN_HISTOGRAMS = 12
@@ -67,7 +68,7 @@ def render(artefact: Artefact) -> str:
 
 def write(artefact: Artefact, path: Path) -> None:
     """Write the report to `path`; errors as for `render`."""
-    path.write_text(render(artefact), encoding="utf-8")
+    write_text(path, render(artefact))
 
 
 def _subtitle(manifest: Manifest, size: int) -> str:

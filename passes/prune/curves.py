@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from edgec.errors import BadOption
 from edgec.passes.prune.report import SensitivityReport
+from edgec.whole_file import whole_file, write_text
 
 PLOT = (80, 40, 640, 440)
 """Pixels: left, top, right and bottom of the axes."""
@@ -48,15 +49,13 @@ def draw_curves(report: SensitivityReport, path: Path) -> None:
     columns = -(-len(report.groups) // COLUMN_ROWS)
     size = (PLOT[2] + 30 + COLUMN_WIDTH * columns, PLOT[3] + 60)
     shapes = list(_shapes(report))
-    try:
-        if path.suffix == ".svg":
-            path.write_text(_svg(shapes, size), encoding="utf-8")
-        elif path.suffix == ".png":
-            _png(shapes, size).save(path)
-        else:
-            raise BadOption(f"{path}: curves are drawn as .svg or .png")
-    except OSError as error:
-        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
+    if path.suffix == ".svg":
+        write_text(path, _svg(shapes, size))
+    elif path.suffix == ".png":
+        with whole_file(path) as staged:
+            _png(shapes, size).save(staged, "PNG")
+    else:
+        raise BadOption(f"{path}: curves are drawn as .svg or .png")
 
 
 def _shapes(report: SensitivityReport) -> Iterator[_Line | _Text]:

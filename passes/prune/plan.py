@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.errors import BadOption, first_problem
-from edgec.model.serialize import write_text
 from edgec.passes.prune.groups import Channels, Group
 from edgec.registry import suggest
+from edgec.whole_file import write_text
 
 FORMAT = 1
 

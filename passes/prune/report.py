@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from edgec.errors import BadOption, first_problem
-from edgec.model.serialize import write_text
+from edgec.whole_file import write_text
 
 FORMAT = 1
 

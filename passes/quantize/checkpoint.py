@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from edgec.errors import BadOption
+from edgec.whole_file import whole_file
 
 EVERY = 16
 """Samples between two writes."""
@@ -55,13 +55,8 @@ class Checkpoint:
         arrays = {"samples": np.array([done, self._total]), "names": np.array(list(self._parts))}
         for number, part in enumerate(self._parts.values()):
             arrays |= {f"{number}.{key}": array for key, array in part.state().items()}
-        beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        try:
-            with beside.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            beside.replace(self._path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with whole_file(self._path) as staged, staged.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def restore(self) -> int:
         """Take up what the file holds, if there is one; return the number of samples that are in it.

@@ -115,3 +115,14 @@ def test_compile_to_int8_twice_gives_the_same_artefact(files: tuple[Path, Path],
         edgec("compile", model, "-t", "jetson-agx-orin", "--precision", "int8", "--data", data, "-o", output, "-q")
         written.append((output / "manifest.json").read_bytes())
     assert written[0] == written[1]
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, _ = files
+    missing, data = tmp_path / "missing" / "out", "no such data"
+    with pytest.raises(BadOption, match="is the model itself"):
+        edgec("quantize", model, "--data", data, "-o", model)
+    with pytest.raises(BadOption, match="there is no folder"):
+        edgec("quantize", model, "--data", data, "-o", tmp_path / "out.onnx", "--save-scales", missing)
+    with pytest.raises(BadOption, match="there is no folder"):
+        edgec("calibrate", model, "--data", data, "-o", missing)

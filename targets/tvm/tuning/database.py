@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.errors import BadOption
-from edgec.model.serialize import write_text
+from edgec.whole_file import write_text
 
 LEAST_GAIN = 0.03
 """A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""

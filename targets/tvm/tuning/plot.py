@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from edgec.errors import BadOption
 from edgec.targets.tvm.tuning.task import Task
+from edgec.whole_file import whole_file, write_text
 
 WIDTH, NAMES, LINE, MARGIN = 980, 470, 30, 40
 """Pixels: of the drawing, of the layers' names in it, of a layer's height, above the first."""
@@ -28,15 +29,13 @@ def draw_gains(tasks: Sequence[Task], path: Path) -> None:
     """
     bars, texts = _shapes(tasks)
     size = (WIDTH, MARGIN + LINE * len(tasks) + 10)
-    try:
-        if path.suffix == ".svg":
-            path.write_text(_svg(bars, texts, size), encoding="utf-8")
-        elif path.suffix == ".png":
-            _png(bars, texts, size).save(path)
-        else:
-            raise BadOption(f"{path}: gains are drawn as .svg or .png")
-    except OSError as error:
-        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
+    if path.suffix == ".svg":
+        write_text(path, _svg(bars, texts, size))
+    elif path.suffix == ".png":
+        with whole_file(path) as staged:
+            _png(bars, texts, size).save(staged, "PNG")
+    else:
+        raise BadOption(f"{path}: gains are drawn as .svg or .png")
 
 
 def _shapes(tasks: Sequence[Task]) -> tuple[list[Bar], list[Text]]:
