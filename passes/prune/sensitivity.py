@@ -7,8 +7,10 @@ import json
 import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,7 @@ def measure_sensitivity(
         there = sum(len(ratios_done) for name, ratios_done in _read_journal(journal)[1].items() if name)
         progress(min(there, len(points)), len(points))
 
+    show()
     if scheduler is not None:
         for results in _on_dask(parts, scheduler):
             for line in results:
@@ -151,8 +154,9 @@ def _check_travels(measure: Measure) -> None:
 def _in_processes(parts: Sequence[Part], count: int, show: Callable[[], None]) -> None:
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(count, max(len(parts), 1)), mp_context=context) as pool:
-        waiting: set[Future[Any]] = {pool.submit(run_part, part) for part in parts}
+    with ProcessPoolExecutor(min(count, max(len(parts), 1)), mp_context=context, initializer=_end_by_ctrl_c) as pool:
+        with _ctrl_c_held_back():
+            waiting: set[Future[Any]] = {pool.submit(run_part, part) for part in parts}
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -162,6 +166,22 @@ def _in_processes(parts: Sequence[Part], count: int, show: Callable[[], None]) -
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back, also from processes begun here, until they call `_end_by_ctrl_c`: imports would print it."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _end_by_ctrl_c() -> None:
+    """Let Ctrl-C end this process at once and without a word; what it did not write yet is measured the next time."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _on_dask(parts: Sequence[Part], scheduler: str) -> Iterator[list[dict[str, Any]]]:

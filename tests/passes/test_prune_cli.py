@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +204,23 @@ def test_the_same_from_python(folder: Path) -> None:
     assert np.isfinite(output).all()
     with pytest.raises(BadOption, match="pruning: target_mac: "):
         edgec_api.prune(model, measuring=here, target_mac=0.6)
+
+
+@pytest.mark.parametrize("lines", [2, 4])
+def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, tmp_path: Path, lines: int) -> None:
+    journal = tmp_path / "sens.jsonl"
+    command = [
+        Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", folder / "data.npy",
+        "--workers", "2", "-o", tmp_path / "sens.json",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < lines):
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert lines < 4 or "interrupted; what was measured is kept" in said
+    assert process.returncode == 130
+    assert journal.exists()
