@@ -88,6 +88,12 @@ CASES = {
     "grouped transposed convolution": picture(
         "{ y = ConvTranspose <strides = [2, 2], group = 2> (x, w, c) }", weights=", float[4, 3, 2, 2] w, float[6] c"
     ),
+    "transposed convolution in runs of 8 channels": picture(
+        "{ y = ConvTranspose <strides = [2, 2]> (x, w) }", weights=", float[4, 24, 2, 2] w"
+    ),
+    "transposed convolution in runs of 2 channels": picture(
+        "{ y = ConvTranspose <strides = [2, 3]> (x, w) }", weights=", float[4, 18, 3, 3] w"
+    ),
     "transposed convolution to a shape": picture(
         "{ y = ConvTranspose <strides = [2, 2], output_shape = [18, 18]> (x, w) }", weights=", float[4, 3, 3, 3] w"
     ),

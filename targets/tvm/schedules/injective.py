@@ -131,25 +131,22 @@ def lower_interleave(region: Region, model: TargetModel) -> Kernel:
     node = region.anchor
     (sh, sw), (top, left) = node.facts["strides"], node.facts["before"]
     expression = PackedExpression(region.members, model)
-    block, channels, each = expression.block, expression.shape[1], node.facts["channels"]
+    block, each = expression.block, node.facts["channels"]
     phase_block = block_of(node.args[0].shape[1], model)
     stored = model.stored(node.args[0].dtype)
     source = te.placeholder(packed_shape(node.args[0].shape, phase_block), stored, name="source")
-    whole = each % block == 0 and block == phase_block
+    run = math.gcd(each, block, phase_block)
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         phase = floormod(h + top, sh) * sw + floormod(w + left, sw)
         row, column = floordiv(h + top, sh), floordiv(w + left, sw)
-        if whole:
-            item = source[n, phase * (each // block) + c, row, column, b]
-        else:
-            channel = phase * each + tirx.min(c * block + b, channels - 1)
-            item = source[n, floordiv(channel, phase_block), row, column, floormod(channel, phase_block)]
-        return expression.at((n, c, h, w, b), item)
+        # In whole runs, so that these are vectors; spare lanes repeat the last of them.
+        first = c * (block // run) + floordiv(b, run)
+        first = phase * (each // run) + (first if each % block == 0 else tirx.min(first, each // run - 1))
+        part = floormod(first, phase_block // run) * run + floormod(b, run)
+        return expression.at((n, c, h, w, b), source[n, floordiv(first, phase_block // run), row, column, part])
 
-    return injective_kernel(
-        expression, [source], [Operand(node.args[0], packed=True)], value, block if whole else 1, "interleave", model
-    )
+    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, run, "interleave", model)
 
 
 def unpack_function(shape: tuple[int, ...], model: TargetModel, dtype: str = F32) -> Any:
