@@ -20,29 +20,13 @@ SPATIAL = 0
 
 
 VECTOR_OPERATORS = frozenset(
-    f"tirx.{name}"
-    for name in (
-        *(
-            "exp",
-            "exp2",
-            "log",
-            "log2",
-            "sqrt",
-            "floor",
-            "ceil",
-            "fabs",
-            "round",
-            "trunc",
-            "nearbyint",
-            "pow",
-            "sin",
-            "cos",
-        ),
-        *("tanh", "sigmoid", "fma", "reinterpret", "if_then_else", "shift_left", "shift_right", "likely"),
-        *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "isnan"),
+    (
+        *("exp", "exp2", "log", "log2", "sqrt", "floor", "ceil", "fabs", "round", "trunc", "nearbyint", "pow"),
+        *("sin", "cos", "tanh", "sigmoid", "fma", "reinterpret", "if_then_else", "likely", "isnan"),
     )
 )
-"""Operators TVM lowers for vectors; of others (cosh, erf's library call) it has only the scalar form."""
+"""Operators TVM lowers for vectors, without their dialect; of others (cosh, erf's library call) it has the scalar form
+only."""
 
 
 def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx.PrimFunc, str]:
@@ -66,7 +50,7 @@ def _vectorizes(function: tirx.PrimFunc) -> bool:
     found: set[str] = set()
 
     def visit(call: Any) -> None:
-        found.add(call.op.name if isinstance(call.op, tvm.ir.Op) else "")
+        found.add(call.op.name.rpartition(".")[2] if isinstance(call.op, tvm.ir.Op) else "")
 
     tvm_ffi.structural_walk(function.body, (tvm.ir.Call, visit))
     return found <= VECTOR_OPERATORS

@@ -1,0 +1,55 @@
+"""What TVM's own legalization gives: vectors wherever TVM has the operators for vectors."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("tvm")
+import tvm
+from tvm import relax, te, tirx
+
+from edgec.targets.tvm.schedules.generic import VECTOR_OPERATORS, schedule_function
+from tests.support.lowered import MODEL, check
+
+OPS = relax.op
+
+
+def focus(x, rng):
+    """Every second pixel, four times: what YOLOX and YOLOv5 begin with."""
+    parts = [OPS.strided_slice(x, [2, 3], [row, column], [24, 32], [2, 2]) for column in (0, 1) for row in (0, 1)]
+    return rng.emit(OPS.concat(parts, axis=1))
+
+
+def test_slices_that_are_joined_are_right():
+    assert check(focus, [(1, 3, 24, 32)], MODEL).fallbacks() == []
+
+
+def scheduled(element):
+    x = te.placeholder((4, 64), name="x")
+    out = te.compute((8, 64), lambda i, j: element(x, i, j), name="out")
+    return schedule_function(te.create_prim_func([x, out]), MODEL)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        lambda x, i, j: tirx.if_then_else(i < 4, x[i, j], x[i - 4, j]),
+        lambda x, i, j: tirx.ceil(x[i % 4, j]),
+        lambda x, i, j: tirx.exp(x[i % 4, j]) + tirx.log2(x[i % 4, j]),
+    ],
+)
+def test_choices_and_functions_become_vectors(element):
+    function, rule = scheduled(element)
+    assert rule == "injective"
+    assert "T.vectorized" in function.script()
+
+
+def test_what_has_no_vector_form_stays_scalar():
+    function, rule = scheduled(lambda x, i, j: tirx.cosh(x[i % 4, j]))
+    assert rule == "injective"
+    assert "T.vectorized" not in function.script()
+
+
+def test_every_vector_operator_is_one_of_tvm():
+    known = set(tvm.ir.Op.list_op_names())
+    assert {name for name in VECTOR_OPERATORS if not {f"tirx.{name}", f"prim.{name}"} & known} == set()
