@@ -18,7 +18,7 @@ from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
-from edgec.artefact.staging import staged_folder
+from edgec.artefact.staging import check_destination, staged_folder
 from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption, CannotRunHere
 from edgec.findings import Answer
@@ -27,7 +27,7 @@ from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.options import CompileOptions, compile_options
 from edgec.passes import pipeline
-from edgec.passes.compress.compress import Compressed, compress, wanted
+from edgec.passes.compress.compress import Compressed, check_scales, compress, wanted
 from edgec.passes.compress.find import find, find_compressed
 from edgec.passes.compress.pictures import answers
 from edgec.profile import Profile
@@ -41,6 +41,11 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}
 """Accepted error of an output relative to its range, by precision."""
+
+QUANTIZED = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
+)
+"""Operators of a network that is on integers already."""
 
 
 def compile(
@@ -74,24 +79,19 @@ def compile(
     back_end: Target = registry.load("targets", board.backend)()
     profile = back_end.profile(board)
     settings = wanted(settings, profile)
-    _check_precision(settings.precision, board, profile)
-    if settings.batch is not None and not profile.dynamic_batch:
-        raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
-    if settings.tuned is not None and not profile.tunable:
-        remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
-        raise BadOption(f"--tuned {settings.tuned} on {board.name}: only CPU boards are tuned", remedy=remedy)
-    if settings.tuned is not None and not settings.tuned.is_file():
-        raise BadOption(f"--tuned {settings.tuned}: no such file", remedy="Give a database of `edgec tune`.")
+    _check_options(settings, board, profile)
     record = Record(listener or (lambda stage: None))
 
     with record.stage("load"):
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
+        _check_integers(original, settings)
+        folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
+        check_destination(folder)
     with record.stage("reference"):
         feeds = _feeds(original, inputs, settings.seed)
         expected = Reference(original).run(feeds)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
-    folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
     compressed = None
     if settings.prune is not None or (settings.precision == "int8" and settings.data is not None):
         path = Path(model) if isinstance(model, (str, os.PathLike)) else None
@@ -158,7 +158,8 @@ def _keep_answers(artefact: Artefact, compressed: Compressed) -> None:
 def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
     """Return where interrupted sensitivities wait: a place of these settings and this model alone."""
     digest = hashlib.sha256((settings.model_dump_json() + model).encode()).hexdigest()[:8]
-    return folder.with_name(f"{folder.name}.{digest}.sensitivity.jsonl")
+    place = Path(os.path.realpath(folder))
+    return place.with_name(f"{place.name}.{digest}.sensitivity.jsonl")
 
 
 def golden_from_files(
@@ -179,11 +180,27 @@ def golden_from_files(
     return read_inputs(files, specs, settings.preprocess)
 
 
-def _check_precision(precision: str, board: Board, profile: Profile) -> None:
+def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> None:
+    precision = settings.precision
     if precision not in profile.precisions:
         reason = profile.refused.get(precision, "its board record does not offer it")
         offered = ", ".join(profile.precisions)
         raise BadOption(f"precision {precision} on {board.name}: {reason}", remedy=f"It has: {offered}.")
+    check_scales(settings)
+    if settings.batch is not None and not profile.dynamic_batch:
+        raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
+    if settings.tuned is not None and not profile.tunable:
+        remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
+        raise BadOption(f"--tuned {settings.tuned} on {board.name}: only CPU boards are tuned", remedy=remedy)
+    if settings.tuned is not None and not settings.tuned.is_file():
+        raise BadOption(f"--tuned {settings.tuned}: no such file", remedy="Give a database of `edgec tune`.")
+
+
+def _check_integers(model: ir.Model, settings: CompileOptions) -> None:
+    quantized = any(node.op_type in QUANTIZED for node in model.graph.all_nodes())
+    if settings.precision == "int8" and settings.data is None and not quantized:
+        problem = "precision int8: the model is in float, and there are no pictures to quantize it by"
+        raise BadOption(problem, remedy="Give --data, or a model with QuantizeLinear nodes.")
 
 
 def _feeds(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.ndarray[Any, Any]]:

@@ -90,7 +90,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the artefact in `folder` and check that each file it lists is there and unchanged.
 
     Raises:
-        BadArtefact: No artefact, written by a newer edgec, a file is missing or altered, or a path leaves the folder.
+        BadArtefact: No artefact, written by a newer edgec, a file is missing or altered, or a path leaves the folder or
+            its back end is no registered one.
     """
     path = folder / FILE_NAME
     try:
@@ -107,6 +108,9 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:
         raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Compile again.") from error
+    if ":" in manifest.board.backend:
+        problem = f"{path}: back end {manifest.board.backend!r} is none that is installed, but any code"
+        raise BadArtefact(problem, remedy="Do not use it.")
     for name in [entry.path for entry in manifest.files] + [port.golden for port in manifest.inputs + manifest.outputs]:
         _refuse_outside(name, folder)
     for entry in manifest.files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,10 +22,8 @@ def staged_folder(destination: Path) -> Iterator[Path]:
     Raises:
         BadOption: The place is taken, cannot be written, or the disk is full.
     """
-    destination = destination.absolute()
-    if destination.exists() and not _replaceable(destination):
-        remedy = "Choose another place with -o, or remove it."
-        raise BadOption(f"output {destination} exists and is no artefact", remedy=remedy)
+    destination = Path(os.path.realpath(destination))
+    check_destination(destination)
     staging: Path | None = None
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -32,9 +31,7 @@ def staged_folder(destination: Path) -> Iterator[Path]:
         content = staging / "new"
         content.mkdir()
         yield content
-        if destination.exists():
-            destination.rename(staging / "old")
-        content.rename(destination)
+        _replace(destination, content, staging / "old")
     except OSError as error:
         if error.filename is not None and staging is not None and not str(error.filename).startswith(str(staging)):
             raise  # not about the output: let it speak for itself
@@ -43,6 +40,31 @@ def staged_folder(destination: Path) -> Iterator[Path]:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_destination(destination: Path) -> None:
+    """Refuse, also before long work, a place for a folder that is taken or closed.
+
+    Raises:
+        BadOption: It is.
+    """
+    if destination.exists() and not _replaceable(destination):
+        remedy = "Choose another place with -o, or remove it."
+        raise BadOption(f"output {destination} exists and is no artefact", remedy=remedy)
+    there = next(each for each in destination.absolute().parents if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise BadOption(f"output {destination}: {there} is closed", remedy="Choose another place with -o.")
+
+
+def _replace(destination: Path, content: Path, old: Path) -> None:
+    try:
+        if destination.exists():
+            destination.rename(old)
+        content.rename(destination)
+    except BaseException:
+        if old.exists():
+            old.rename(destination)
+        raise
 
 
 def _replaceable(path: Path) -> bool:

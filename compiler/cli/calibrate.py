@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgec.cli.console import Json, Quiet, Threads, check_output, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.console import Json, Quiet, Threads, check_outputs, parse_shapes, print_json, progress, stderr, stdout
 from edgec.errors import BadOption
 from edgec.preprocessing import Preprocessing, parse_preprocessing
 
@@ -59,13 +59,13 @@ def command(
     from edgec.passes.quantize.workflow import calibrate_model
     from edgec.quantization import Scheme
 
-    check_output(output)
+    check_outputs(model, output)
+    kind = check_scheme(scheme)
     silent = quiet or json
     with progress(silent=silent) as listener:
         listener("load")
         network = open_model(model, shape)
         samples = open_pictures(network, data, preprocess, limit)
-    kind = check_scheme(scheme)
     with Progress(console=stderr, disable=silent, transient=True) as bar:
         task = bar.add_task("calibrate", total=len(samples))
         table = calibrate_model(

@@ -74,15 +74,18 @@ def check_output(path: Path | None) -> None:
         raise BadOption(f"cannot write {path}: {path.parent} is closed", remedy="Choose a place that is writable.")
 
 
-def check_model_output(path: Path, model: Path) -> None:
-    """Refuse, before long work, a place for what is made of `model` that cannot be written, or is the model itself.
+def check_outputs(model: Path, *outputs: Path | None) -> None:
+    """Refuse, before long work, files that cannot be written, or that would take the place of `model` or each other.
 
     Raises:
-        BadOption: As `check_output`, or the two are one file.
+        BadOption: As `check_output`, or two are one file.
     """
-    check_output(path)
-    if path.resolve() == model.resolve():
-        raise BadOption(f"-o {path} is the model itself", remedy="Give another name.")
+    taken = {model.resolve(): "it is the model itself"}
+    for path in filter(None, outputs):
+        check_output(path)
+        if reason := taken.get(path.resolve()):
+            raise BadOption(f"cannot write {path}: {reason}", remedy="Give another name.")
+        taken[path.resolve()] = "another output has that name"
 
 
 def check_drawing(path: Path | None) -> None:

@@ -12,8 +12,7 @@ from edgec.cli import sensitivity as shared
 from edgec.cli.console import (
     Json,
     Quiet,
-    check_model_output,
-    check_output,
+    check_outputs,
     parse_shapes,
     print_json,
     refused_option,
@@ -71,8 +70,7 @@ def command(
     from edgec.model.serialize import save
     from edgec.pruning import PruneOptions
 
-    check_model_output(output, model)
-    check_output(save_plan)
+    check_outputs(model, output, save_plan)
     given: dict[str, Any] = {
         "max_loss": max_loss,
         "target_macs": target_macs,

@@ -13,8 +13,7 @@ from edgec.cli.console import (
     Json,
     Quiet,
     Threads,
-    check_model_output,
-    check_output,
+    check_outputs,
     mebibytes,
     print_json,
     progress,
@@ -22,6 +21,7 @@ from edgec.cli.console import (
     stderr,
     stdout,
 )
+from edgec.errors import BadOption
 
 if TYPE_CHECKING:
     from edgec.passes.quantize.workflow import QuantizeSettings, Result
@@ -70,8 +70,9 @@ def command(
     from edgec.passes.quantize.workflow import quantize_model
     from edgec.quantization import CalibrationTable
 
-    check_model_output(output, model)
-    check_output(save_scales)
+    check_outputs(model, output, save_scales)
+    if scheme is not None and scales is not None:
+        raise BadOption(f"--scheme {scheme}: the table {scales} has one of its own", remedy="Leave --scheme out.")
     settings = _settings(
         calibrator=calibrator,
         scheme=shared.check_scheme(scheme),

@@ -14,7 +14,7 @@ from edgec.cli.console import (
     Json,
     Quiet,
     check_drawing,
-    check_output,
+    check_outputs,
     parse_shapes,
     print_json,
     progress,
@@ -79,7 +79,7 @@ def command(
     from edgec.filter_pruning import sensitivity
     from edgec.passes.prune.curves import draw_curves
 
-    check_output(output)
+    check_outputs(model, output, plot)
     check_drawing(plot)
     with shown(silent=quiet or json) as (stage, count):
         report = sensitivity(

@@ -85,6 +85,24 @@ def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
     return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
 
 
+def check_scales(options: CompileOptions) -> None:
+    """Refuse, before long work, a calibration table that could not be used.
+
+    Args:
+        options: As `wanted` returns them.
+
+    Raises:
+        BadOption: Nothing is quantized, the network is pruned before, or the table cannot be read.
+    """
+    if options.scales is None:
+        return
+    if options.precision != "int8" or options.data is None:
+        raise BadOption(f"--scales {options.scales}: nothing is quantized", remedy="Give --precision int8 and --data.")
+    if options.prune is not None:
+        raise BadOption("--scales is of the network before pruning", remedy="Leave it out: it is calibrated anew.")
+    CalibrationTable.read(options.scales)
+
+
 def _why_no_integers(profile: Profile) -> str | None:
     """Return why an accepted loss is not spent on integers; None if it is."""
     if "int8" in profile.precisions:
@@ -160,8 +178,6 @@ def _round(
     if not integers:
         sensitivity = pruner.sensitivity if pruner else None
         return Compressed(network, original, options.precision, network, pruned, None, sensitivity, trial)
-    if pruned is not None and options.scales is not None:
-        raise BadOption("--scales is of the network before pruning", remedy="Leave it out: it is calibrated anew.")
     settings = QuantizeSettings(
         calibrator=options.calibrator,
         style=profile.quantization_style,

@@ -28,6 +28,8 @@ Run = Callable[[Outputs], Outputs]
 SHOWN = 4
 LARGEST = 480
 """Pixels of the longer side of a picture in the report."""
+CHANNELS = (1, 3)
+"""Of a network's input that can be drawn."""
 CLASSIFICATION = ("classification", "top1", "top5")
 MIN_SCORE = 0.3
 """Detections below are looked at by metrics, not by people."""
@@ -35,7 +37,7 @@ MIN_SCORE = 0.3
 
 def find_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
     """Return `SHOWN` samples; none where the outputs cannot be read or drawn."""
-    if not can_show(done):
+    if not can_show(done, how):
         return ()
     said = zip(answers(Reference(done.original).run, done), answers(Reference(done.model).run, done), strict=True)
     found = []
@@ -54,9 +56,12 @@ def find_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def can_show(done: Compressed) -> bool:
-    """Whether samples are pictures and there is something that reads the outputs for people."""
-    return _reader(done) is not None and done.trial.decide[0].placement is not None
+def can_show(done: Compressed, how: Preprocessing) -> bool:
+    """Whether samples are pictures, grey or in colours, and there is something that reads the outputs for people."""
+    if _reader(done) is None:
+        return False
+    sample = done.trial.decide[0]
+    return sample.placement is not None and _pixels(sample, how).shape[2] in CHANNELS
 
 
 def answers(run: Run, done: Compressed) -> list[Answer]:
@@ -130,15 +135,20 @@ def _name(number: int, classes: tuple[str, ...]) -> str:
 
 def _picture(sample: Sample, how: Preprocessing) -> Image.Image:
     """Return the network's input as the picture it was made of."""
-    (array,) = sample.inputs.values()
-    pixels = array[0].transpose(1, 2, 0) if how.layout == "NCHW" else array[0]
-    pixels = (pixels * np.array(how.std) + np.array(how.mean)) / how.scale
+    pixels = (_pixels(sample, how) * np.array(how.std) + np.array(how.mean)) / how.scale
     pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     if how.colour == "bgr":
         pixels = pixels[..., ::-1]
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
     picture.thumbnail((LARGEST, LARGEST))
     return picture
+
+
+def _pixels(sample: Sample, how: Preprocessing) -> Array:
+    """Return the network's input as [height, width, channels]."""
+    (array,) = sample.inputs.values()
+    pixels: Array = array[0].transpose(1, 2, 0) if how.layout == "NCHW" else array[0]
+    return pixels
 
 
 def _png(picture: Image.Image) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import onnx_ir as ir
 from edgec import registry
 from edgec.data.samples import Samples, Subset
 from edgec.errors import BadOption
+from edgec.model.serialize import sha256
 from edgec.model.signature import check_feeds, inputs_of
 from edgec.passes.quantize.calibrators.base import Calibrator, HistogramCalibrator
 from edgec.passes.quantize.checkpoint import Checkpoint
@@ -89,7 +91,11 @@ def calibrate(
     kind = getattr(make, "kind", None)
     used = scheme if kind is None else scheme.model_copy(update={"kind": kind})
     calibrators: dict[str, Calibrator] = {name: make(used) for name in tensors}
-    state = None if checkpoint is None else Checkpoint(checkpoint, calibrators, len(samples))
+    state = None
+    if checkpoint is not None:
+        state = Checkpoint(
+            checkpoint, calibrators, len(samples), _sweep_name(model, samples, tensors, calibrator, used)
+        )
     notes: list[str] = []
     with contextlib.closing(_feeds(model, samples, notes, progress, state)) as feeds:
         observers = {name: [Checked(name, each)] for name, each in calibrators.items()}
@@ -101,6 +107,17 @@ def calibrate(
     return CalibrationTable(
         scheme=used, calibrator=calibrator, samples=len(samples), notes=tuple(notes), tensors=ranges
     ).filled()
+
+
+def _sweep_name(model: ir.Model, samples: Samples, tensors: Sequence[str], calibrator: str, scheme: Scheme) -> str:
+    """Return a digest of all that decides what a sweep gathers; of the samples, of the first as it enters the model."""
+    first = next(iter(samples))
+    digest = hashlib.sha256(sha256(model).encode())
+    for text in (*tensors, calibrator, scheme.model_dump_json(), first.name, *first.inputs):
+        digest.update(f"{text}\n".encode())
+    for array in first.inputs.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _feeds(

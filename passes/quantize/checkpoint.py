@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -33,15 +34,17 @@ class Checkpoint:
         path: .npz file; need not exist.
         parts: By name, what is kept; all have to be `Resumable`.
         total: Number of samples of the whole sweep.
+        sweep: Names it: what a file of another sweep must not be mixed with.
 
     Raises:
         BadOption: A part cannot be saved.
     """
 
-    def __init__(self, path: Path, parts: Mapping[str, object], total: int) -> None:
+    def __init__(self, path: Path, parts: Mapping[str, object], total: int, sweep: str) -> None:
         self._path = path
         self._parts: dict[str, Resumable] = {}
         self._total = total
+        self._sweep = sweep
         for name, part in parts.items():
             if not isinstance(part, Resumable):
                 problem = f"calibrator {type(part).__name__} cannot be resumed: it has no state and restore"
@@ -52,7 +55,7 @@ class Checkpoint:
         """Write the state, every `EVERY` samples; whole or not at all, also if killed."""
         if done % EVERY:
             return
-        arrays = {"samples": np.array([done, self._total]), "names": np.array(list(self._parts))}
+        arrays = {"samples": np.array([done, self._total]), "sweep": np.array(self._sweep)}
         for number, part in enumerate(self._parts.values()):
             arrays |= {f"{number}.{key}": array for key, array in part.state().items()}
         with whole_file(self._path) as staged, staged.open("wb") as file:
@@ -70,10 +73,11 @@ class Checkpoint:
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
-        except (OSError, ValueError) as error:
+            done, total = (int(number) for number in arrays.pop("samples"))
+            sweep = str(arrays.pop("sweep"))
+        except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
             raise BadOption(f"checkpoint {self._path} cannot be read: {error}", remedy=remedy) from error
-        done, total = (int(number) for number in arrays.pop("samples"))
-        if total != self._total or arrays.pop("names").tolist() != list(self._parts):
+        if (total, sweep) != (self._total, self._sweep):
             raise BadOption(f"checkpoint {self._path} belongs to another sweep", remedy=remedy)
         for number, part in enumerate(self._parts.values()):
             prefix = f"{number}."

@@ -40,7 +40,7 @@ class Levels:
     @property
     def high(self) -> float:
         """Largest magnitude of a level."""
-        return float(np.abs(self.levels).max())
+        return float(np.abs(self.levels).max()) or 1.0
 
     @cached_property
     def _borders(self) -> Array:

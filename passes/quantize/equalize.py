@@ -19,6 +19,8 @@ Array = np.ndarray[Any, Any]
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Identity"})
 """f(a x) = a f(x) for a > 0, channel by channel."""
+WHOLE = frozenset({"Relu", "LeakyRelu", "MaxPool", "Identity", "Clip"})
+"""Behind these a channel that a Clip cuts off is still as large as its limit; behind a mean or a sum it is not."""
 MOST_GAIN = 256.0
 """Largest factor between two channels that is evened out; beyond, a channel is as good as dead."""
 WORTH_A_MUL = 1.0
@@ -141,7 +143,7 @@ def _absorber(value: ir.Value) -> tuple[ir.Node | None, list[ir.Node]]:
             fits = node.op_type == "Conv" or attribute(node, "group", 1) == 1
             return (node, passed) if fits else (None, [])
         data = _data_input(node)
-        if data is None:
+        if data is None or (node.op_type == "Clip" and not all(each.op_type in WHOLE for each in passed)):
             return None, []
         if node.op_type == "Mul":
             return node, passed
@@ -186,6 +188,8 @@ def _scales(site: Site, magnitudes: Array) -> Array:
         return np.ones(len(r))
     depthwise = all(attribute(reader, "group", 1) != 1 for reader in site.readers)
     w = np.ones(len(r)) if depthwise else _weights(site)
+    if not w.any():
+        return np.ones(len(r))
     scales = r if depthwise else np.sqrt(r / np.maximum(w, w.max() / MOST_GAIN))
     # The largest channel keeps its range: nothing grows, and what is clipped on the way up stays comparable.
     scales = scales / (scales * (r.max() / r))[r.argmax()]

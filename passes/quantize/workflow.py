@@ -105,6 +105,10 @@ def quantize_model(
         BadOption: A setting, the table or the data is wrong.
     """
     options = _options(model, settings)
+    if settings.style == "tensorrt" and table is None:
+        _check_symmetric(
+            getattr(registry.load("calibrators", settings.calibrator), "kind", settings.used_scheme().kind)
+        )
     if settings.activations and table is None:
         stage("calibrate")
         table = calibrate_model(
@@ -116,14 +120,13 @@ def quantize_model(
             checkpoint=checkpoint,
             threads=threads,
         )
-    if settings.style == "tensorrt" and table is not None and table.scheme.kind == "asymmetric":
-        remedy = "Calibrate with --scheme symmetric or power-of-two."
-        raise BadOption("TensorRT takes no zero points, but the calibration table is asymmetric", remedy=remedy)
+    if settings.style == "tensorrt" and table is not None:
+        _check_symmetric(table.scheme.kind)
     used = table if settings.activations else None
     scales = used.equalized if used is not None else {}
     if not settings.activations and settings.equalize and settings.repair:
         scales = find_scales(model, checked_feeds(model, spread(samples, REPAIR_SAMPLES)), threads=threads)
-    model = apply_scales(model, scales)
+    original, model = model, apply_scales(model, scales)
     feeds = [sample.inputs for sample in spread(samples, REPAIR_SAMPLES)]
 
     def make(exclude: frozenset[str]) -> Quantized:
@@ -133,7 +136,7 @@ def quantize_model(
     judge = None
     if settings.refine or settings.max_loss is not None or metric is not None:
         stage("run the float network")
-        judge = Judge(model, samples, metric, context, threads=threads)
+        judge = Judge(original, samples, metric, context, threads=threads)
     refined = None
     if settings.refine and used is not None and judge is not None:
         stage("refine")
@@ -150,6 +153,12 @@ def quantize_model(
     mixed = keep_loss(model, make, judge, settings.max_loss, threads=threads)
     loss = judge.loss(judge.run(mixed.quantized.simulated)[0])
     return Result(mixed.quantized, used, loss, mixed.float_layers, refined)
+
+
+def _check_symmetric(kind: str) -> None:
+    if kind == "asymmetric":
+        remedy = "Calibrate with --scheme symmetric or power-of-two."
+        raise BadOption("TensorRT takes no zero points, but the scheme is asymmetric", remedy=remedy)
 
 
 def calibrate_model(

@@ -142,6 +142,45 @@ def test_older_artefact_survives_a_failed_compilation(artefact: edgec.Artefact) 
     assert tree(artefact.folder) == before
 
 
+def test_older_artefact_is_put_back_where_the_new_one_cannot_take_its_place(
+    artefact: edgec.Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, rename = tree(artefact.folder), Path.rename
+
+    def fails_for_the_new_one(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails_for_the_new_one)
+    with pytest.raises(KeyboardInterrupt), staged_folder(artefact.folder):
+        pass
+    assert tree(artefact.folder) == before
+
+
+def test_a_link_to_an_artefact_stays_a_link(artefact: edgec.Artefact, tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(artefact.folder)
+    edgec.compile(MODEL, target=BOARD, output=tmp_path / "latest", seed=1)
+    assert (tmp_path / "latest").is_symlink()
+    assert edgec.Artefact.open(artefact.folder).manifest.options.seed == 1
+
+
+def test_a_place_that_is_taken_or_closed_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    stages: list[str] = []
+    for place, message in ((tmp_path / "mine", "is no artefact"), (tmp_path / "mine" / "out", "is closed")):
+        with pytest.raises(BadOption, match=message):
+            edgec.compile(MODEL, target=BOARD, output=place, listener=stages.append)
+    assert set(stages) == {"load"}
+
+
+def test_a_back_end_that_would_run_any_code_is_refused(artefact: edgec.Artefact) -> None:
+    board = json.loads((artefact.folder / FILE_NAME).read_text())["board"]
+    edit(artefact, {"board": board | {"backend": "antigravity:fly"}})
+    with pytest.raises(BadArtefact, match="'antigravity:fly' is none that is installed"):
+        edgec.Artefact.open(artefact.folder)
+
+
 def test_write_error_of_the_operating_system_leaves_nothing(tmp_path: Path) -> None:
     """A real failing write, not a simulated one: the process may write no file over 1 KiB."""
     onnx.save(MODEL, tmp_path / "two.onnx")

@@ -124,5 +124,18 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(files: tuple[
         edgec("quantize", model, "--data", data, "-o", model)
     with pytest.raises(BadOption, match="there is no folder"):
         edgec("quantize", model, "--data", data, "-o", tmp_path / "out.onnx", "--save-scales", missing)
+    with pytest.raises(BadOption, match="another output has that name"):
+        edgec("quantize", model, "--data", data, "-o", tmp_path / "out.onnx", "--save-scales", tmp_path / "out.onnx")
+    with pytest.raises(BadOption, match="is the model itself"):
+        edgec("calibrate", model, "--data", data, "-o", model)
     with pytest.raises(BadOption, match="there is no folder"):
         edgec("calibrate", model, "--data", data, "-o", missing)
+
+
+def test_a_scheme_that_cannot_be_is_refused_before_the_work(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    common = ("quantize", model, "--data", data, "-o", tmp_path / "out.onnx")
+    with pytest.raises(BadOption, match="has one of its own"):
+        edgec(*common, "--scheme", "symmetric", "--scales", tmp_path / "scales.json")
+    with pytest.raises(BadOption, match="TensorRT takes no zero points"):
+        edgec(*common, "--scheme", "asymmetric", "--style", "tensorrt")

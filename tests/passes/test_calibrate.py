@@ -58,11 +58,19 @@ def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_sweep_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "state"
+    arrays = [sample.inputs["image"] for sample in pictures(48)]
     with pytest.raises(KeyboardInterrupt):
-        arrays = [sample.inputs["image"] for sample in pictures(48)]
         calibrate(NETWORK, Dying(arrays), TENSORS, checkpoint=state)
     with pytest.raises(BadOption, match="another sweep"):
         calibrate(NETWORK, pictures(47), TENSORS, checkpoint=state)
+    with pytest.raises(BadOption, match="another sweep"):
+        calibrate(NETWORK, pictures(48), TENSORS, calibrator="minmax", checkpoint=state)
+    with pytest.raises(BadOption, match="another sweep"):
+        calibrate(NETWORK, Arrays([255 * each for each in arrays]), TENSORS, checkpoint=state)
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadOption, match="cannot be read"):
+        calibrate(NETWORK, pictures(48), TENSORS, checkpoint=state)
     state.write_bytes(b"no archive")
     with pytest.raises(BadOption, match="cannot be read"):
         calibrate(NETWORK, pictures(48), TENSORS, checkpoint=state)

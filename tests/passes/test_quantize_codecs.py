@@ -13,6 +13,7 @@ from edgec.errors import BadOption
 from edgec.model.serialize import to_bytes
 from edgec.passes.quantize.codecs import Levels, make_levels
 from edgec.passes.quantize.quantize import QuantizeOptions, quantize
+from edgec.passes.quantize.rounding import best_steps
 from edgec.passes.quantize.store_codes import CodedWeights, store_codes
 from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.session import Reference
@@ -79,6 +80,13 @@ def test_a_network_with_coded_weights(codec: str, bits: int, bound: float) -> No
     simulated, got = (Reference(each).run(feeds) for each in (result.quantized.simulated, result.quantized.model))
     for name, array in simulated.items():
         np.testing.assert_allclose(got[name], array, atol=1e-5 * max(1, np.abs(array).max()))
+
+
+def test_a_layer_of_zeros_has_a_codebook_too() -> None:
+    zeros = np.zeros((1, 4, 9))
+    levels = make_levels("kmeans", 4, zeros)
+    steps = best_steps(zeros, np.ones((1, 9)), levels)
+    np.testing.assert_array_equal(levels.round(zeros, steps), zeros)
 
 
 @pytest.mark.parametrize(

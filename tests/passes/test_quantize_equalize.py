@@ -85,6 +85,30 @@ def test_channels_that_relu6_clips_keep_their_scale() -> None:
 
 
 @pytest.mark.parametrize(
+    "between",
+    [
+        "GlobalAveragePool (r)",
+        "AveragePool <kernel_shape = [4, 4]> (r)",
+        "Add (r, shift)",
+        "MaxPool <kernel_shape = [2, 2]> (r)",
+    ],
+)
+def test_what_relu6_clips_is_seen_through_a_mean_and_a_sum(between: str) -> None:
+    text = f"""
+    net (float[1, 3, 16, 16] image) => (float[1, 4, h, w] y)
+    <float low = {{0}}, float six = {{6}}, float[1, 8, 1, 1] shift = {{-5, -5, -5, -5, -5, -5, -5, -5}}>
+    {{ a = Conv (image, w)  r = Clip (a, low, six)  p = {between}  y = Conv (p, v) }}
+    """
+    weights = random_weights(w=(8, 3, 1, 1), v=(4, 8, 1, 1))
+    weights["w"] *= 8
+    network = model(text, weights, opset=18)
+    changed = apply_scales(network, find_scales(network, feeds()))
+    for sample in feeds():
+        old, new = Reference(network).run(sample)["y"], Reference(changed).run(sample)["y"]
+        np.testing.assert_allclose(new, old, atol=2e-5 * np.abs(old).max())
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "a = Conv (x, w)  y = Conv (a, v)  z = Relu (a)",
@@ -113,6 +137,15 @@ def test_dead_channels_are_left_alone() -> None:
     scales = find_scales(network, feeds())["r"]
     assert scales[2] == 1
     assert np.isfinite(scales).all()
+
+
+def test_a_layer_of_zeros_takes_any_scale() -> None:
+    network = chain()
+    for name in ("wp", "wd"):
+        zeros = np.zeros(network.graph.initializers[name].shape.numpy(), np.float32)
+        network.graph.initializers[name].const_value = ir.tensor(zeros, name=name)
+    for scales in find_scales(network, feeds()).values():
+        assert np.isfinite(scales).all()
 
 
 def test_it_makes_eight_bits_better() -> None:
