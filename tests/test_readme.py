@@ -43,5 +43,5 @@ def test_settings_in_the_docs_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "edgec.toml"
     path.write_text(block[1])
     settings = read_config(path)
-    assert settings.keys() | {"runtime_wheel"} == CompileOptions.model_fields.keys()
+    assert settings.keys() == CompileOptions.model_fields.keys()
     CompileOptions.model_validate(settings)
