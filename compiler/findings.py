@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 FILE_NAME = "findings.json"
-FORBID = ConfigDict(frozen=True, extra="forbid")
+FORBID = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Layer(BaseModel):

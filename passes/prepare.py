@@ -14,7 +14,7 @@ def prepare(model: ir.Model) -> ir.Model:
     """Return a copy of `model` in canonical form, with what pruning and quantization need besides.
 
     Opset 18 or newer, batch norms folded, constants in initializers, every node with a name of its own, and no vector
-    (a bias) shared by two layers, for after a repair they differ.
+    (a bias, of any rank) shared by two layers, for after a repair they differ.
 
     Args:
         model: As `fix_shapes` returns it.
@@ -30,7 +30,7 @@ def prepare(model: ir.Model) -> ir.Model:
     _name_nodes(prepared.graph)
     for value in list(prepared.graph.initializers.values()):
         array = constant(value)
-        if array is not None and array.ndim == 1 and array.dtype.kind == "f":
+        if array is not None and array.ndim and array.size == max(array.shape) and array.dtype.kind == "f":
             for use in list(value.uses())[1:]:
                 use.node.replace_input_with(use.idx, add_constant(prepared.graph, value.name or "vector", array))
     return prepared

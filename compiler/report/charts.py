@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from html import escape
+from itertools import takewhile
 from os.path import commonprefix
 
 from markupsafe import Markup
@@ -29,7 +30,7 @@ def curves(groups: Sequence[Curve], accepted: float | None) -> Markup:
         groups: In the order of the network.
         accepted: Accepted loss of the whole, drawn as a line where it is within sight.
     """
-    losses = [max(loss, 0.0) for group in groups for loss in group.losses]
+    losses = [max(loss, 0.0) for group in groups for loss in group.losses if math.isfinite(loss)]
     highest = max(losses, default=0.0) or 1.0
 
     def at(ratio: float, loss: float) -> tuple[float, float]:
@@ -48,7 +49,8 @@ def curves(groups: Sequence[Curve], accepted: float | None) -> Markup:
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">channels removed</text>'
     )
     for place, group in enumerate(groups):
-        points = [at(0, 0), *(at(r, v) for r, v in zip(group.ratios, group.losses, strict=True))]
+        seen = takewhile(lambda pair: math.isfinite(pair[1]), zip(group.ratios, group.losses, strict=True))
+        points = [at(0, 0), *(at(ratio, loss) for ratio, loss in seen)]
         line = " ".join(f"{x},{y}" for x, y in points)
         name = f"{group.name}: {group.units} channels, {group.removed} removed"
         colour = _colour(place, len(groups))

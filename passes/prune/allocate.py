@@ -116,10 +116,12 @@ def measured_curves(report: SensitivityReport, groups: Sequence[Group], cap: flo
     power = 2 if report.metric == ADDS_IN_SQUARES else 1
     known = {group.name: report.groups[group.name] for group in groups if group.name in report.groups}
     reach = {name: max(entry.ratios, default=0.0) + STEP / 2 for name, entry in known.items()}
-    return {
+    curves = {
         name: np.array([entry.loss(r) ** power for r in _steps(cap) if r <= reach[name]])
         for name, entry in known.items()
     }
+    # A group goes nowhere where the network computes no numbers any more.
+    return {name: curve[: np.append(np.isfinite(curve), False).argmin()] for name, curve in curves.items()}
 
 
 def balanced_curves(measured: Mapping[str, Array], rankings: Mapping[str, Ranking], cap: float) -> dict[str, Array]:

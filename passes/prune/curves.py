@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import takewhile
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -60,7 +62,7 @@ def draw_curves(report: SensitivityReport, path: Path) -> None:
 
 def _shapes(report: SensitivityReport) -> Iterator[_Line | _Text]:
     left, top, right, bottom = PLOT
-    losses = [max(loss, 0.0) for group in report.groups.values() for loss in group.losses]
+    losses = [max(loss, 0.0) for group in report.groups.values() for loss in group.losses if math.isfinite(loss)]
     highest = max(losses, default=0.0) or 1.0
 
     def at(ratio: float, loss: float) -> XY:
@@ -77,7 +79,8 @@ def _shapes(report: SensitivityReport) -> Iterator[_Line | _Text]:
     yield _Text(((left + right) / 2 - 60, bottom + 30), "share of the channels removed")
     for number, (name, group) in enumerate(report.groups.items()):
         colour = COLOURS[number % len(COLOURS)]
-        yield _Line((at(0, 0), *(at(r, v) for r, v in zip(group.ratios, group.losses, strict=True))), colour)
+        seen = takewhile(lambda pair: math.isfinite(pair[1]), zip(group.ratios, group.losses, strict=True))
+        yield _Line((at(0, 0), *(at(ratio, loss) for ratio, loss in seen)), colour)
         x = right + 20 + COLUMN_WIDTH * (number // COLUMN_ROWS)
         y = top + ROW * (number % COLUMN_ROWS)
         yield _Line(((x, y + 6), (x + 16, y + 6)), colour)

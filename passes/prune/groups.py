@@ -110,7 +110,7 @@ def find_groups(model: ir.Model) -> Channels:
         while name in names:
             name += "'"
         names.add(name)
-        group = Group(name, len(roots), tuple(members[number]), tuple(floors[number]), np.array(roots))
+        group = Group(name, len(roots), tuple(members[number]), tuple(floors.get(number, ())), np.array(roots))
         if not group.readers:
             continue  # nothing reads them: the clean-up removes the layer
         if group.units > 1:

@@ -127,7 +127,9 @@ def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: 
         if len(own):
             columns[unit] = (own[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
     return [
-        Surgeon(weights, h, columns, compensate=compensate) for weights, h in zip(layer.weights, moments.h, strict=True)
+        Surgeon(weights, h, columns, compensate=compensate)
+        for weights, h in zip(layer.weights, moments.h, strict=True)
+        if h.any()  # else nothing but zeros came in, and whatever goes costs nothing
     ]
 
 

@@ -121,7 +121,8 @@ def _obstacle(layer: LinearLayer | str) -> str | None:
         return layer
     if layer.weights.shape[2] > WIDEST + 1:
         return f"has {layer.weights.shape[2]} inputs to each output, more than {WIDEST}"
-    shared = [value for value in layer.node.inputs[1:2] if value is not None and len(value.uses()) > 1]
+    held = [layer.node.inputs[1], *([layer.bias[0].inputs[layer.bias[1]]] if layer.bias is not None else [])]
+    shared = [value for value in held if value is not None and (len(value.uses()) > 1 or value.is_graph_output())]
     return "shares its weights with another layer" if shared else None
 
 
@@ -136,13 +137,12 @@ def _measure(
     first.advance([wanted])
     second.advance([present])
     gram = Gram(layer.groups, layer.weights.shape[2])
-    shape = wanted.shape.numpy() if wanted.shape is not None else ()
 
     def rows(sample: int) -> tuple[Array, Array]:
-        places = layer.choose(shape, POSITIONS, np.random.default_rng(sample))
         y = first.value(wanted, sample)
         if kept is not None:
-            y = y.take(kept[layer.channel_axis], axis=layer.channel_axis)
+            y = y[np.ix_(*kept)]
+        places = layer.choose(y.shape, POSITIONS, np.random.default_rng(sample))
         return places, layer.rows_out(y, places)
 
     weigh = _row_weights(rows(sample)[1] for sample in range(first.samples))

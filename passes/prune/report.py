@@ -15,7 +15,7 @@ FORMAT = 1
 class GroupSensitivity(BaseModel):
     """One group: the order in which its units go, and what the whole network loses at each ratio."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     units: int
     order: tuple[int, ...]

@@ -75,13 +75,14 @@ def slice_(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
 
 def gather(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
     """The indices of what is kept, counted anew."""
-    axis = attribute(node, "axis", 0) % len(masks[node.outputs[0]])
-    mask, indices = _mask(masks, node.inputs[0], axis), constant(node.inputs[1])
-    if mask.all() or indices is None:
-        return
+    data, indices = node.inputs[0], constant(node.inputs[1])
+    if data is None or indices is None or indices.ndim != 1:
+        return  # what other indices take from loses nothing
+    mask = _mask(masks, data, attribute(node, "axis", 0) % len(masks[data]))
     wanted = indices % len(mask)
     places = np.cumsum(mask) - 1
-    _set_input(graph, node, 1, places[wanted[mask[wanted]] if indices.ndim else wanted].astype(indices.dtype))
+    if not mask.all():
+        _set_input(graph, node, 1, places[wanted[mask[wanted]]].astype(indices.dtype))
 
 
 REWRITES: dict[str, Callable[[ir.Graph, ir.Node, Masks], None]] = {

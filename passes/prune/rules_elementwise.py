@@ -129,6 +129,9 @@ def layer_normalization(found: Propagation, node: ir.Node) -> str | None:
     x = found.axes(node, 0)
     for ids in x[attribute(node, "axis", -1) :]:
         found.fix(node, ids, "mixes them")
+    for index in range(1, len(node.inputs)):
+        for ids in found.axes(node, index) if node.inputs[index] is not None else ():
+            found.fix(node, ids, "scales by them")
     found.give(node, list(x))
     return None
 
@@ -149,6 +152,8 @@ def reduce(found: Propagation, node: ir.Node) -> str | None:
     axes = constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None:
         return "reduces over axes that are computed"
+    if axes is not None and axes.size == 0:
+        axes = None
     if axes is None and attribute(node, "noop_with_empty_axes", 0):
         return unary(found, node)
     reduced = {int(axis) % len(x) for axis in (range(len(x)) if axes is None else axes.reshape(-1))}
@@ -179,10 +184,13 @@ def resize(found: Propagation, node: ir.Node) -> str | None:
     for value in node.inputs[2:]:
         if value is not None and constant(value) is None:
             return "has a size that is computed"
-    shape = node.outputs[0].shape
+    x, shape = found.axes(node, 0), node.outputs[0].shape
+    scales = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    axes = attribute(node, "axes", tuple(range(len(x))))
+    factors = {} if scales is None else {a % len(x): s for a, s in zip(axes, scales.tolist(), strict=False)}
     result = []
-    for ids, size in zip(found.axes(node, 0), shape.numpy() if shape is not None else (), strict=True):
-        if len(ids) != size or (ids == FIXED).all():
+    for axis, (ids, size) in enumerate(zip(x, shape.numpy() if shape is not None else (), strict=True)):
+        if len(ids) != size or factors.get(axis, 1.0) != 1 or (ids == FIXED).all():
             found.fix(node, ids, "resizes them")
             result.append(fixed(size))
         else:

@@ -127,6 +127,8 @@ def recurrent(found: Propagation, node: ir.Node) -> str | None:
     x, weights = found.axes(node, 0), found.operand(node, 1)
     found.tie(node, x[2], weights.axes[2])
     found.note(node, weights, 2, "reads")
+    for ids in x[:2]:
+        found.fix(node, ids, "steps over them")
     for ids in weights.axes[:2]:
         found.fix(node, ids, "feeds them back")
     for index in range(2, len(node.inputs)):

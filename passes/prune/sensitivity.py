@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import multiprocessing
@@ -93,11 +94,12 @@ def measure_sensitivity(
         "samples": len(measure.samples),
     }
     points = [Point(g.name, r, tuple(choose(g, rankings[g.name], r))) for g in groups for r in ratios]
-    done = _open_journal(journal, head)
+    whole_head = {**head, "data": _digest(measure)}
+    done = _open_journal(journal, whole_head)
     if "" not in done:
         baseline = Probe(data, measure, {}).baseline()  # data and metric have worked once before a line is written
         if not journal.exists():
-            _append(journal, head)
+            _append(journal, whole_head)
         _append(journal, {"group": "", "ratio": 0.0, "value": baseline.value, "higher": baseline.higher_is_better})
     missing = [point for point in points if point.ratio not in done.get(point.group, {})]
     held = {} if moments is None else moments
@@ -126,6 +128,15 @@ def measure_sensitivity(
         _in_processes(parts, count, show)
     show()
     return _report(head, groups, rankings, ratios, _read_journal(journal)[1])
+
+
+def _digest(measure: Measure) -> str:
+    """Return a digest of what is measured on: the names of the samples, and the first as it enters the network."""
+    digest = hashlib.sha256(repr([sample.name for sample in measure.samples]).encode())
+    for name, array in next(iter(measure.samples)).inputs.items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def run_part(part: Part, after_each: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
@@ -218,6 +229,9 @@ def _open_journal(journal: Path, head: Mapping[str, Any]) -> dict[str, dict[floa
         journal.parent.mkdir(parents=True, exist_ok=True)
         return {}
     there, results = _read_journal(journal)
+    if not there:  # killed before it was begun
+        journal.unlink()
+        return {}
     if there != head:
         different = [key for key in head if there.get(key) != head[key]]
         raise BadOption(

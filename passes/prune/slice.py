@@ -103,7 +103,7 @@ def _slice_operand(graph: ir.Graph, operand: Operand, masks: list[Kept]) -> None
     new = add_constant(graph, operand.value.name or "weights", array[np.ix_(*masks)])
     for node, index in operand.readers:
         node.replace_input_with(index, new)
-    if operand.value.is_initializer() and not operand.value.uses():
+    if operand.value.is_initializer() and not operand.value.uses() and not operand.value.is_graph_output():
         name = operand.value.name or ""
         del graph.initializers[name]
         operand.value.name = f"{name}_before"
