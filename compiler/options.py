@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgec.errors import BadOption
 from edgec.preprocessing import Preprocessing
@@ -70,6 +70,13 @@ class CompileOptions(BaseModel):
     runtime_wheel: Path | None = Field(
         default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."
     )
+
+    @field_validator("batch")
+    @classmethod
+    def _a_range(cls, batch: tuple[int, int] | None) -> tuple[int, int] | None:
+        if batch is not None and not 1 <= batch[0] < batch[1]:
+            raise ValueError(f"{batch[0]}..{batch[1]} is no range: give the smallest and the largest, e.g. 1 and 8")
+        return batch
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.errors import UnsupportedModel
 from edgec.model.graph import attribute, constant, replace_uses, single_consumer
+from edgec.targets.tensorrt.board.facts import version_of
 from edgec.targets.tensorrt.legalize.rewriter import Rewriter
 
 Array = np.ndarray[Any, Any]
@@ -22,6 +24,8 @@ KEEP_RANGE = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", 
 """Operators whose output holds no other values than their input: its range is theirs too."""
 CLAMPS = frozenset({"Clip", "Relu"})
 """Activations that saturate: their input may have the range of their output, what it cuts off they cut off too."""
+SCALE = re.compile(r"(?P<tensor>.+): (?P<digits>[0-9a-fA-F]{1,8})\s*")
+"""A line of a calibration cache."""
 
 
 def strip_pairs(model: ir.Model) -> dict[str, float]:
@@ -78,18 +82,25 @@ def cache_text(ranges: Mapping[str, float], tensorrt: str) -> str:
         ranges: Tensor -> largest magnitude, > 0. Names as in the model that is built.
         tensorrt: Of the board. With another header TensorRT ignores the cache.
     """
-    major, minor, patch = (*(int(part) for part in tensorrt.split(".")[:3]), 0, 0)[:3]
+    major, minor, patch = version_of(tensorrt)
     number = major * (10000 if major >= 10 else 1000) + minor * 100 + patch
     lines = [f"{name}: {struct.pack('>f', largest / STEPS).hex()}" for name, largest in ranges.items()]
     return "\n".join([f"TRT-{number}-EntropyCalibration2", *lines]) + "\n"
 
 
 def read_cache(text: str) -> dict[str, float]:
-    """Return tensor -> largest magnitude from the text of a calibration cache of any version."""
-    pairs = (line.rpartition(": ") for line in text.splitlines()[1:] if line.strip())
-    return {
-        name: STEPS * float(struct.unpack(">f", bytes.fromhex(digits.strip().zfill(8)))[0]) for name, _, digits in pairs
-    }
+    """Return tensor -> largest magnitude from the text of a calibration cache of any version.
+
+    Raises:
+        ValueError: A line is none of a calibration cache.
+    """
+    ranges = {}
+    for line in filter(str.strip, text.splitlines()[1:]):
+        scale = SCALE.fullmatch(line)
+        if scale is None:
+            raise ValueError(f"line {line!r} is not <tensor>: <scale, up to eight hexadecimal digits>")
+        ranges[scale["tensor"]] = STEPS * float(struct.unpack(">f", bytes.fromhex(scale["digits"].zfill(8)))[0])
+    return ranges
 
 
 def _fake_quantized(array: Array, scale: Array, node: ir.Node) -> Array:

@@ -24,11 +24,12 @@ def make_calibrator(ranges: Mapping[str, float] | str | Path) -> Any:
 
     Args:
         ranges: Tensor -> largest magnitude; or the path of a table of `edgec calibrate` (.json) or of a calibration
-            cache of any TensorRT version. Names are those of the ONNX model that is built.
+            cache of any TensorRT version. Names are those of the ONNX model that is built. The table has to be one of
+            `edgec calibrate --no-equalize`: the ranges of others are those of a network changed first.
 
     Raises:
         MissingDependency: TensorRT is missing, or is 11 or newer, which has no calibrators.
-        BadOption: The file is unreadable or no such table.
+        BadOption: See `read_ranges`.
     """
     try:
         import tensorrt  # noqa: PLC0415
@@ -46,11 +47,16 @@ def read_ranges(path: Path) -> dict[str, float]:
     """Return tensor -> largest magnitude from a table of `edgec calibrate` or a calibration cache.
 
     Raises:
-        BadOption: The file is unreadable or neither.
+        BadOption: The file is unreadable or neither, or the table is one of an equalized network.
     """
     if path.suffix == ".json":
-        tensors = CalibrationTable.read(path).tensors
-        return {name: max(abs(entry.low), abs(entry.high)) for name, entry in tensors.items()}
+        table = CalibrationTable.read(path)
+        if table.equalized:
+            raise BadOption(
+                f"calibration table {path}: its ranges are those of the equalized network, not of the ONNX file",
+                remedy="Make the table with `edgec calibrate --no-equalize`.",
+            )
+        return {name: max(abs(entry.low), abs(entry.high)) for name, entry in table.tensors.items()}
     try:
         return read_cache(path.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:

@@ -12,6 +12,8 @@ from typing import Any
 import onnx
 
 from edgec.errors import BadOption
+from edgec.targets.tensorrt.board.facts import version_of
+from edgec.targets.tensorrt.board.failure import Failure
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,22 +35,22 @@ class Limits:
 
     def __gt__(self, other: Limits) -> bool:
         """Return whether these are the limits of a newer TensorRT."""
-        return _parse(self.version) > _parse(other.version)
+        return version_of(self.version) > version_of(other.version)
 
     @property
     def has_int64(self) -> bool:
         """Whether INT64 is a type of its own; before TensorRT 10 it is read as INT32, values clamped."""
-        return _parse(self.version) >= (10, 0)
+        return version_of(self.version) >= (10, 0)
 
     @property
     def has_uint8(self) -> bool:
         """Whether network inputs and outputs may be UINT8."""
-        return _parse(self.version) >= (8, 5)
+        return version_of(self.version) >= (8, 5)
 
     @property
     def has_explicit_int8(self) -> bool:
         """Whether Q/DQ models are given to it as they are; before 8.5 edgec gives it a calibration cache instead."""
-        return _parse(self.version) >= (8, 5)
+        return version_of(self.version) >= (8, 5)
 
     def takes(self, op_type: str) -> bool:
         """Return whether the operator (standard domain) is in the parser's table and in the newest opset it reads."""
@@ -67,10 +69,10 @@ def limits_for(tensorrt: str) -> Limits:
     """
     known = known_limits()
     try:
-        wanted = _parse(tensorrt)
-    except ValueError as error:
+        wanted = version_of(tensorrt)
+    except Failure as error:
         raise BadOption(f"software.tensorrt {tensorrt!r} is no version", remedy='Write it as in "8.2.1".') from error
-    fitting = [limits for limits in known if _parse(limits.version) <= wanted]
+    fitting = [limits for limits in known if version_of(limits.version) <= wanted]
     if not fitting:
         raise BadOption(
             f"TensorRT {tensorrt} is older than {known[0].version}, the oldest that edgec knows",
@@ -83,7 +85,7 @@ def limits_for(tensorrt: str) -> Limits:
 def known_limits() -> tuple[Limits, ...]:
     """Return the limits of every known version, oldest first."""
     tables = _tables()
-    versions = sorted((name for name in tables if name != "operators"), key=_parse)
+    versions = sorted((name for name in tables if name != "operators"), key=version_of)
     return tuple(
         Limits(
             version,
@@ -102,10 +104,6 @@ def schema(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
     except onnx.defs.SchemaError:
         return None
     return None if found.deprecated else found
-
-
-def _parse(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2])
 
 
 @cache

@@ -27,7 +27,7 @@ def workspace_mib(board: Board) -> int:
     return max(256, min(2048, board.memory_mib // 8))
 
 
-def needed_mib(board: Board, model: ir.Model, batches: int = 1) -> int:
+def needed_mib(board: Board, model: ir.Model, batches: float = 1) -> int:
     """Return about how much free memory a build wants, in MiB: libraries, workspace, weights, activations.
 
     Args:
@@ -36,7 +36,7 @@ def needed_mib(board: Board, model: ir.Model, batches: int = 1) -> int:
         batches: How many times the model's own batch it is built for.
     """
     weights = WEIGHT_COPIES * (weight_bytes(model) >> 20)
-    return workspace_mib(board) + LIBRARIES_MIB + weights + (batches * activation_bytes(model) >> 20)
+    return workspace_mib(board) + LIBRARIES_MIB + weights + (int(batches * activation_bytes(model)) >> 20)
 
 
 def activation_bytes(model: ir.Model) -> int:
@@ -56,7 +56,7 @@ def activation_bytes(model: ir.Model) -> int:
     return most
 
 
-def refuse_too_large(board: Board, model: ir.Model, batches: int = 1) -> None:
+def refuse_too_large(board: Board, model: ir.Model, batches: float = 1) -> None:
     """Check that the network can be built in the board's memory; see `needed_mib`.
 
     Raises:
@@ -66,7 +66,7 @@ def refuse_too_large(board: Board, model: ir.Model, batches: int = 1) -> None:
     needed = needed_mib(board, model, batches)
     if needed <= free:
         return
-    weights, activations = weight_bytes(model) >> 20, batches * activation_bytes(model) >> 20
+    weights, activations = weight_bytes(model) >> 20, int(batches * activation_bytes(model)) >> 20
     raise UnsupportedModel(
         f"building takes about {needed} MiB ({weights} MiB of weights {WEIGHT_COPIES} times, {activations} MiB of "
         f"activations, workspace, libraries); {board.name} has about {free} MiB free",

@@ -64,7 +64,8 @@ class RtxTarget:
         board, version = context.board, tensorrt_of(context.board)
         ready = prepare(model, context, limits_for(version), version)
         batch = context.options.batch
-        refuse_too_large(board, ready.model, batch[1] // batch[0] if batch else 1)
+        batches = batch[1] / batch[0] if batch else 1
+        refuse_too_large(board, ready.model, batches)
         pinned = [pin.where for pin in ready.half.pins]
         final = to_half(ready.model, pinned) if context.options.precision == "fp16" else ready.model
         shapes = profiles(final, batch, ready.names) if batch else {}
@@ -93,7 +94,7 @@ class RtxTarget:
                 "layers": built["layers"],
                 "profiles": shapes,
                 "workspace_mib": workspace_mib(board),
-                "needed_mib": needed_mib(board, ready.model),
+                "needed_mib": needed_mib(board, ready.model, batches),
             },
             ready.half.expected_error,
         )

@@ -48,6 +48,8 @@ def build(
         found = [parser.get_error(index) for index in range(parser.num_errors)]
         return {"errors": [f"{each.node_operator()} node {each.node_name()!r}: {each.desc()}" for each in found]}
     config = builder.create_builder_config()
+    if hasattr(trt.BuilderFlag, "TF32"):
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: fp32 would silently be TF32
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if profiles:
         profile = builder.create_optimization_profile()

@@ -14,7 +14,7 @@ MODULES = "onboard"
 
 
 def open_runner(folder: str, modules: str = MODULES) -> Any:
-    """Return the engine in the artefact `folder` as a runner; `modules` is the package with the modules to load it.
+    """Return the engine in the artefact `folder`; `modules` is the package with the modules to load it.
 
     Raises:
         ImportError: Neither `tensorrt_rtx` nor `tensorrt` is installed.
@@ -24,20 +24,10 @@ def open_runner(folder: str, modules: str = MODULES) -> Any:
         sys.modules["tensorrt"] = importlib.import_module("tensorrt_rtx")  # the same API under another name
     except ImportError:
         importlib.import_module("tensorrt")
-    base: Any = importlib.import_module(f"{modules}.runner")
-    read: Any = importlib.import_module(f"{modules}.settings").read_settings
+    engine: Any = importlib.import_module(f"{modules}.runner").Engine  # builds nothing: the artefact has the engine
     cuda: Any = importlib.import_module(f"{modules}.cuda").Cuda
-    session: Any = importlib.import_module(f"{modules}.session").Session
-
-    class Runner(base.Runner):  # type: ignore[misc]
-        """One that builds nothing: the engine was built where the artefact was compiled."""
-
-        def __init__(self) -> None:
-            self.settings = read(folder)
-            self.inputs, self.outputs = self.settings.inputs, self.settings.outputs
-            self.session = session(cuda(), self.settings)
-
-    return Runner()
+    read: Any = importlib.import_module(f"{modules}.settings").read_settings
+    return engine(cuda(), read(folder))
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from edgec.targets.tensorrt.board import facts
 from edgec.targets.tensorrt.board.failure import Failure
 
 if TYPE_CHECKING:
-    from edgec.targets.tensorrt.board.runner import Runner as EngineRunner
+    from edgec.targets.tensorrt.board.runner import Engine
 
 Array = np.ndarray[Any, Any]
 
@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 class TensorRTRunner:
     """A loaded engine: numpy in, numpy out."""
 
-    def __init__(self, engine: EngineRunner, context: RunContext, description: str) -> None:
+    def __init__(self, engine: Engine, context: RunContext, description: str) -> None:
         self.inputs = context.inputs
         self.outputs = context.outputs
         self.description = description

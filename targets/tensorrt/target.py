@@ -73,7 +73,8 @@ class TensorRTTarget:
         limits = limits_for(version)
         ready = prepare(model, context, limits, version)
         batch = context.options.batch
-        refuse_too_large(board, ready.model, batch[1] // batch[0] if batch else 1)
+        batches = batch[1] / batch[0] if batch else 1
+        refuse_too_large(board, ready.model, batches)
         path = context.folder / MODEL
         feeds = {ready.names[name]: array for name, array in context.golden_inputs.items()}
         save(open_batch(ready.model, batch, feeds) if batch else ready.model, path)
@@ -94,7 +95,7 @@ class TensorRTTarget:
                 "calibration_cache": CACHE if ready.ranges else None,
                 "profiles": profiles(ready.model, batch, ready.names) if batch else {},
                 "workspace_mib": workspace_mib(board),
-                "needed_mib": needed_mib(board, ready.model),
+                "needed_mib": needed_mib(board, ready.model, batches),
                 "estimate": _estimate(ready, board, context.options.precision),
             },
             ready.half.expected_error,

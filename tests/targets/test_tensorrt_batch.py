@@ -18,11 +18,13 @@ from edgec.cli.console import parse_batch, parse_shapes
 from edgec.errors import BadOption, UnsupportedModel
 from edgec.model.serialize import save
 from edgec.model.signature import inputs_of
+from edgec.options import compile_options
 from edgec.profile import Profile
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
 from edgec.targets.tensorrt.batch import open_batch
 from tests.support.models import model, random_weights
+from tests.support.tensorrt_board import board_environment
 
 
 def test_a_range_is_read() -> None:
@@ -35,6 +37,12 @@ def test_a_range_is_read() -> None:
 def test_wrong_ranges_are_refused(items: list[str]) -> None:
     with pytest.raises(BadOption, match="range"):
         parse_batch(items)
+
+
+@pytest.mark.parametrize("batch", [(8, 1), (0, 2), (4, 4)])
+def test_wrong_ranges_are_refused_in_a_settings_file_too(batch: tuple[int, int]) -> None:
+    with pytest.raises(BadOption, match=r"edgec\.toml: batch: .* is no range: give the smallest and the largest"):
+        compile_options({"target": "rtx", "batch": batch}, source="edgec.toml")
 
 
 def test_a_range_elsewhere_is_refused() -> None:
@@ -79,6 +87,14 @@ def test_a_batch_held_inside_is_refused() -> None:
         open_batch(made, (1, 8), random_inputs(inputs_of(made), 0))
 
 
+@pytest.mark.parametrize("batch", [(2, 3), (2, 4)])
+def test_a_batch_held_inside_is_refused_in_a_narrow_range_too(batch: tuple[int, int]) -> None:
+    text = "net (float[2, 4] x) => (float[2, 8] y) { e = Expand (one, whole)  y = Concat <axis = 1> (x, e) }"
+    made = model(text, {"one": np.ones(1, np.float32), "whole": np.array([2, 4], np.int64)}, opset=13)
+    with pytest.raises(UnsupportedModel, match="holds its batch inside"):
+        open_batch(made, batch, random_inputs(inputs_of(made), 0))
+
+
 def test_pictures_that_mix_are_refused() -> None:
     made = network("y = Softmax <axis = 0> (c)", "1, 4, 8, 8")
     with pytest.raises(UnsupportedModel, match="in a batch the network says something else"):
@@ -93,6 +109,17 @@ def test_the_artefact_holds_the_profile(tmp_path: Path) -> None:
     runtime = json.loads((tmp_path / "a/manifest.json").read_text())["runtime"]
     assert runtime["profiles"] == {"x": {"min": [1, 3, 8, 8], "opt": [8, 3, 8, 8], "max": [8, 3, 8, 8]}}
     assert onnx.load(tmp_path / "a/model.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+@pytest.mark.parametrize("target", ["jetson-tx2", "rtx"])
+def test_the_memory_is_that_of_the_largest_batch(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in board_environment("jetson-agx-orin").items():
+        monkeypatch.setenv(name, value)  # rtx builds when it compiles
+    made, needed = network("y = Relu (c)", "1, 4, 8, 8"), []
+    for batch in (None, (1, 1024)):
+        artefact = edgec.compile(made, target=target, batch=batch, output=tmp_path / "a")
+        needed.append(artefact.manifest.runtime["needed_mib"])
+    assert needed[1] - needed[0] == 2  # c and y are 1 KiB each
 
 
 def test_back_ends_that_build_for_one_size_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,16 @@ def test_scales_are_the_hexadecimal_digits_of_a_float32() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "number"), [("8.2.1.8", 8201), ("8.5.2", 8502), ("8.6.2", 8602), ("10.3.0", 100300), ("10.3", 100300)]
+    ("version", "number"),
+    [
+        ("8.2.1.8", 8201),
+        ("8.2.1-1+cuda10.2", 8201),  # of the Debian package
+        ("8.5.2", 8502),
+        ("8.6.2", 8602),
+        ("10.0.0b6", 100000),
+        ("10.3.0", 100300),
+        ("10.3", 100300),
+    ],
 )
 def test_the_header_names_the_version(version: str, number: int) -> None:
     assert cache_text({}, version) == f"TRT-{number}-EntropyCalibration2\n"
@@ -118,14 +127,24 @@ def test_a_table_of_edgec_calibrate_is_read(tmp_path: Path) -> None:
     assert read_ranges(tmp_path / "table.json") == {"x": 2.0, "r": 3.0}
 
 
+def test_a_table_of_the_equalized_network_is_refused(tmp_path: Path) -> None:
+    """Its ranges are those of r / 2 and r / 4; the network that TensorRT builds has r."""
+    table = CalibrationTable(tensors={"r": TensorRange(low=0.0, high=3.0)}, equalized={"r": (2.0, 4.0)})
+    table.save(tmp_path / "table.json")
+    with pytest.raises(BadOption, match=r"table\.json: its ranges are those of the equalized network") as caught:
+        read_ranges(tmp_path / "table.json")
+    assert "--no-equalize" in str(caught.value.remedy)
+
+
 def test_a_cache_of_another_version_is_read(tmp_path: Path) -> None:
     (tmp_path / "old.cache").write_text("TRT-7103-EntropyCalibration2\nimages: 3c010204\n")
     assert read_ranges(tmp_path / "old.cache") == pytest.approx({"images": 1.0})
 
 
-def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "no.cache").write_text("first\nsecond\n")
-    with pytest.raises(BadOption, match=r"no\.cache"):
+@pytest.mark.parametrize("line", ["second", "images: 3c01020400", "images: 3c0102xy", "3c010204"])
+def test_a_file_that_is_no_cache_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "no.cache").write_text(f"TRT-8201-EntropyCalibration2\n{line}\n")
+    with pytest.raises(BadOption, match=rf"no\.cache: line '{line}'"):
         read_ranges(tmp_path / "no.cache")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from edgec.errors import BadOption
 from edgec.targets.tensorrt.check import check, refusals
 from edgec.targets.tensorrt.limits import limits_for
 from tests.support.models import model, proto
@@ -277,6 +278,16 @@ def test_check_counts_a_rewrite_that_is_refused_still_as_refused() -> None:
 def test_limits_are_those_of_the_newest_known_version_that_is_not_newer() -> None:
     versions = ("8.2.1", "8.4.0", "8.5.2", "8.6.2", "9.3.0", "10.3.0", "10.7.0")
     assert [limits_for(version).version for version in versions] == ["8.2", "8.2", "8.5", "8.6", "8.6", "10.3", "10.3"]
+
+
+def test_the_version_of_the_debian_package_is_one_too() -> None:
+    assert limits_for("8.2-1+cuda10.2") == limits_for("8.2.1-1+cuda10.2") == limits_for("8.2.1")
+
+
+@pytest.mark.parametrize("version", ["JetPack 4.6", "10,3", ""])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(BadOption, match=f"software.tensorrt '{version}' is no version"):
+        limits_for(version)
 
 
 def test_table_counts_are_those_of_the_parser_documents() -> None:

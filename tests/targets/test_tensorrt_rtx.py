@@ -1,7 +1,8 @@
-"""`--target rtx`: engines that TensorRT for RTX really builds here, without a GPU."""
+"""`--target rtx`: engines that TensorRT for RTX really builds here, without a GPU; run by stand-ins."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from edgec.targets.tensorrt.rtx import build_engine
 from edgec.targets.tensorrt.typed import to_half
 from tests.support import tensorrt_cpu
 from tests.support.models import model, ops, random_weights
+from tests.support.tensorrt_board import board_environment
 from tests.targets.test_tensorrt_calibration import quantized
 
 TEXT = """net (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y, int64[1, 1, 8, 8] best) {
@@ -96,6 +98,51 @@ def test_the_runner_says_that_there_is_no_gpu(tmp_path: Path) -> None:
     assert "Traceback" not in process.stderr
     with pytest.raises(CannotRunHere):
         edgec.load(tmp_path / "a")
+
+
+RUN = """
+import sys
+import numpy as np
+import edgec
+
+artefact, runner = edgec.Artefact.open(sys.argv[1]), edgec.load(sys.argv[1])
+golden = artefact.golden_inputs()["x"]
+alone = runner.run({"x": golden})["y"]
+together = runner.run({"x": np.concatenate([golden] * 3)})["y"]
+print(runner.description, together.shape[0], np.abs(together - alone).max() < 1e-5)
+print(artefact.verify().ok, artefact.bench(warmup=1, runs=3).runs)
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put stand-ins for TensorRT and CUDA in the place of real ones; return the file that calls are written to."""
+    for name, value in board_environment("jetson-agx-orin").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STAND_IN_LOG", str(tmp_path / "calls"))
+    return tmp_path / "calls"
+
+
+def test_the_engine_is_run_verified_and_measured(calls: Path, tmp_path: Path) -> None:
+    edgec.compile(network(), target="rtx", batch=(1, 4), output=tmp_path / "a")
+    done = subprocess.run([sys.executable, "-c", RUN, tmp_path / "a"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["TensorRT 10.3.0 3 True", "True 3"]
+    assert '["shape", "x", [3, 3, 8, 8]]' in calls.read_text()
+
+
+def test_the_program_in_the_artefact_runs_the_engine(calls: Path, tmp_path: Path) -> None:
+    edgec.compile(network(), target="rtx", output=tmp_path / "a")
+    program = [sys.executable, tmp_path / "a/run_engine.py"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "a/result.json").read_text())
+    assert (result["status"], result["latency_ms"]["end_to_end"]["min"] > 0) == ("ok", True)
+
+
+def test_fp32_is_not_tf32(calls: Path, tmp_path: Path) -> None:
+    edgec.compile(network(), target="rtx", output=tmp_path / "a")
+    assert '["clear_flag", "TF32"]' in calls.read_text().splitlines()
 
 
 def stand_in(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Path:

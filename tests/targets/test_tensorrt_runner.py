@@ -34,9 +34,16 @@ except edgec.EdgecError as error:
 """
 
 
-def run_here(program: str, folder: Path, board: str) -> subprocess.CompletedProcess[str]:
+def run_here(program: str, folder: Path, board: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, str(folder)]
-    return subprocess.run(command, env=board_environment(board), capture_output=True, text=True, check=False)
+    env = board_environment(board) | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def any_batch(folder: Path, board: str) -> None:
+    network = "net (float[1, 3, 8, 8] image) => (float[1, 4, 8, 8] y) { c = Conv (image, w)  y = Relu (c) }"
+    proto = ir.to_proto(model(network, random_weights(w=(4, 3, 1, 1))))
+    edgec.compile(proto, target=board, output=folder, batch=(1, 4))
 
 
 BATCHES = """
@@ -60,9 +67,7 @@ except edgec.EdgecError as error:
 
 @pytest.mark.parametrize("board", ["jetson-tx2", "jetson-agx-orin"])
 def test_a_batch_of_the_range_is_run(tmp_path: Path, board: str) -> None:
-    network = "net (float[1, 3, 8, 8] image) => (float[1, 4, 8, 8] y) { c = Conv (image, w)  y = Relu (c) }"
-    proto = ir.to_proto(model(network, random_weights(w=(4, 3, 1, 1))))
-    edgec.compile(proto, target=board, output=tmp_path / "a", batch=(1, 4))
+    any_batch(tmp_path / "a", board)
     done = run_here(BATCHES, tmp_path / "a", board)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if not line.startswith("warning")]
@@ -82,3 +87,31 @@ def test_the_engine_is_loaded_and_run_like_any_artefact(tmp_path: Path, board: s
     assert lines[1] == "[('image', 'float32'), ('y', 'float32'), ('best', 'int64')]"
     assert lines[2:4] == ["True", "True 3"]
     assert "image" in lines[4]
+
+
+OUT_OF_MEMORY = """
+import ctypes, platform, sys
+platform.machine = lambda: "aarch64"
+import numpy as np
+import edgec
+
+blocks = ctypes.CDLL("libcudart.so").stand_in_live
+runner, golden = edgec.load(sys.argv[1]), edgec.Artefact.open(sys.argv[1]).golden_inputs()["image"]
+alone = runner.run({"image": golden})["y"]
+print(blocks())
+try:
+    runner.run({"image": np.concatenate([golden] * 4)})
+except Exception as error:
+    print(error, blocks())
+print((runner.run({"image": golden})["y"] == alone).all(), blocks())
+"""
+
+
+@pytest.mark.parametrize("board", ["jetson-tx2", "jetson-agx-orin"])
+def test_after_a_batch_too_large_for_the_memory_smaller_ones_run(tmp_path: Path, board: str) -> None:
+    """There is memory for four pictures of 3 channels, not for their outputs of 4."""
+    any_batch(tmp_path / "a", board)
+    done = run_here(OUT_OF_MEMORY, tmp_path / "a", board, STAND_IN_CUDA_LARGEST=str(4 * 3 * 8 * 8 * 4))
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("warning")]
+    assert lines == ["4", "CUDA: cudaMalloc failed with error 2: out of memory 0", "True 4"]

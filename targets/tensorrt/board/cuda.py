@@ -48,12 +48,20 @@ class Cuda:
         return 10 * self._attribute(COMPUTE_CAPABILITY_MAJOR) + self._attribute(COMPUTE_CAPABILITY_MINOR)
 
     def buffer(self, shape: Sequence[int], dtype: Any) -> Buffer:
-        """Return zeroed host and device memory for a tensor; kept until `free`, or until the process ends."""
+        """Return zeroed host and device memory for a tensor; kept until `free`, or until the process ends.
+
+        Raises:
+            Failure: There is not enough of either; none is kept.
+        """
         count = int(np.prod(shape, dtype=np.int64))
         size = max(1, count * np.dtype(dtype).itemsize)
         host, device = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cudaHostAlloc", ctypes.byref(host), ctypes.c_size_t(size), ctypes.c_uint(0))
-        self._call("cudaMalloc", ctypes.byref(device), ctypes.c_size_t(size))
+        try:
+            self._call("cudaMalloc", ctypes.byref(device), ctypes.c_size_t(size))
+        except Failure:
+            self._call("cudaFreeHost", host)
+            raise
         memory = (ctypes.c_byte * size).from_address(int(host.value or 0))
         array = np.frombuffer(memory, dtype=dtype, count=count).reshape(tuple(shape))
         array[...] = 0

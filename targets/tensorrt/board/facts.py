@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any, Dict, Optional, Tuple
 
 from .failure import Failure
@@ -28,9 +29,17 @@ def check_tensorrt() -> str:
         ) from error
 
 
-def version_of(text: str) -> Tuple[int, ...]:
-    """Return (major, minor, patch) of a TensorRT version such as `8.2.1.8`."""
-    return tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+def version_of(text: str) -> Tuple[int, int, int]:
+    """Return (major, minor, patch) of a TensorRT version: `8.2.1.8`, `10.3`, a Debian package's `8.2.1-1+cuda10.2`.
+
+    Raises:
+        Failure: It is none.
+    """
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if found is None:
+        raise Failure("{!r} is no version of TensorRT.".format(text))
+    major, minor, patch = found.groups("0")
+    return int(major), int(minor), int(patch)
 
 
 def check_version(settings: Settings, local: str) -> Optional[str]:

@@ -5,28 +5,25 @@ from typing import Any, Dict, Mapping
 import numpy as np
 
 from .board import build_in_child, look
+from .cuda import Cuda
 from .facts import why_not_usable
 from .failure import Failure
 from .session import Session
-from .settings import read_settings
+from .settings import Settings, read_settings
 
 
-class Runner:
-    """The engine in the artefact `folder`, built first where there is none that fits this board.
+class Engine:
+    """The engine of an artefact, which is there.
 
     Raises:
-        Failure: This machine is not the board, or the engine cannot be built or loaded; the message says why.
+        Failure: The engine cannot be loaded; the message says why.
     """
 
-    def __init__(self, folder: str) -> None:
-        settings = read_settings(folder)
-        board = look(settings)
-        if why_not_usable(settings, board.facts) is not None:
-            build_in_child(folder)
-        self.facts = board.facts
+    def __init__(self, cuda: Cuda, settings: Settings) -> None:
+        self.settings = settings
         self.inputs, self.outputs = settings.inputs, settings.outputs
         self.ranges = {tensor.name: settings.profiles.get(tensor.bound) for tensor in settings.inputs}
-        self.session = Session(board.cuda, settings)
+        self.session = Session(cuda, settings)
 
     def run(self, feeds: Mapping[str, Any]) -> Dict[str, Any]:
         """Run one inference: input name -> array, output name -> array, as compiled.
@@ -51,3 +48,19 @@ class Runner:
             if array.shape != buffer.host.shape:
                 raise Failure("input {!r} is {}, not {}.".format(name, buffer.host.shape, array.shape))
             buffer.host[...] = array
+
+
+class Runner(Engine):
+    """The engine in the artefact `folder`, built first where there is none that fits this board.
+
+    Raises:
+        Failure: This machine is not the board, or the engine cannot be built or loaded; the message says why.
+    """
+
+    def __init__(self, folder: str) -> None:
+        settings = read_settings(folder)
+        board = look(settings)
+        if why_not_usable(settings, board.facts) is not None:
+            build_in_child(folder)
+        self.facts = board.facts
+        super().__init__(board.cuda, settings)

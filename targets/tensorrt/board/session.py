@@ -47,7 +47,7 @@ class Session:
         """Make `inputs` and `outputs` fit inputs of `shapes`, by their names in the engine.
 
         Raises:
-            Failure: A shape is outside of what the engine was built for.
+            Failure: A shape is outside of what the engine was built for, or there is no memory for it.
         """
         for port in self._calls.ports:
             if port.is_input and port.dynamic and not self._calls.set_shape(port, shapes[port.name]):
@@ -55,9 +55,13 @@ class Session:
         wanted = [self._shape(port) for port in self._calls.ports]
         if [buffer.host.shape for buffer in self._buffers] == wanted:
             return
-        for buffer in self._buffers:
-            self.cuda.free(buffer)
-        self._buffers = [self.cuda.buffer(shape, port.dtype) for shape, port in zip(wanted, self._calls.ports)]
+        self._free()
+        try:
+            for shape, port in zip(wanted, self._calls.ports):
+                self._buffers.append(self.cuda.buffer(shape, port.dtype))
+        except Failure:
+            self._free()
+            raise
         named = {port.name: buffer for port, buffer in zip(self._calls.ports, self._buffers)}
         self.inputs = _pick(named, self._settings.inputs)
         self.outputs = _pick(named, self._settings.outputs)
@@ -84,6 +88,11 @@ class Session:
         self.enqueue()
         self.copy_out()
         self.cuda.synchronize()
+
+    def _free(self) -> None:
+        freed, self._buffers, self.inputs, self.outputs = self._buffers, [], [], []  # nothing finds them any more
+        for buffer in freed:
+            self.cuda.free(buffer)
 
     def _shape(self, port: Port) -> Shape:
         shape = self._calls.shape(port) if port.dynamic else port.shape

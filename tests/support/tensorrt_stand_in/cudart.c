@@ -1,5 +1,6 @@
 /* Stands in for libcudart.so in tests on machines without a GPU: device memory is host memory. STAND_IN_SM: the compute
- * capability it reports; STAND_IN_CUDA_FAULT: the function that fails. */
+ * capability it reports; STAND_IN_CUDA_FAULT: the function that fails; STAND_IN_CUDA_LARGEST: the most bytes that
+ * cudaMalloc has at once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +20,27 @@ int cudaDeviceGetAttribute(int *value, int attribute, int device) {
   *value = attribute == 75 ? sm() / 10 : attribute == 76 ? sm() % 10 : 0;
   return fails("cudaDeviceGetAttribute");
 }
-int cudaHostAlloc(void **address, size_t size, unsigned flags) { *address = malloc(size); return fails("cudaHostAlloc"); }
-int cudaMalloc(void **address, size_t size) { *address = malloc(size); return fails("cudaMalloc"); }
-int cudaFreeHost(void *address) { free(address); return fails("cudaFreeHost"); }
-int cudaFree(void *address) { free(address); return fails("cudaFree"); }
+
+static int live = 0;
+int stand_in_live(void) { return live; } /* blocks that are not freed */
+static int allocate(void **address, size_t size, int code) {
+  if (code) return code;
+  live++;
+  *address = malloc(size);
+  return 0;
+}
+static void release(void *address) {
+  live -= address != NULL;
+  free(address);
+}
+int cudaHostAlloc(void **address, size_t size, unsigned flags) { return allocate(address, size, fails("cudaHostAlloc")); }
+int cudaMalloc(void **address, size_t size) {
+  const char *largest = getenv("STAND_IN_CUDA_LARGEST");
+  return allocate(address, size, largest && size > strtoul(largest, NULL, 10) ? 2 : fails("cudaMalloc"));
+}
+int cudaFreeHost(void *address) { release(address); return fails("cudaFreeHost"); }
+int cudaFree(void *address) { release(address); return fails("cudaFree"); }
+
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
   memcpy(to, from, size);
   return fails("cudaMemcpyAsync");
