@@ -6,8 +6,8 @@ import math
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, scalar
-from edgec.passes.canonicalize.operands import clip_bounds, own_producer, scalar_operand
+from edgec.model.graph import attribute
+from edgec.passes.canonicalize.operands import clip_bounds, is_float, own_producer, scalar_operand
 from edgec.passes.canonicalize.rule import Outcome, label, rule
 from edgec.passes.editing import substitute
 
@@ -76,26 +76,22 @@ def _is_swish_gate(gate: ir.Node, x: ir.Value, number: float) -> bool:
 
 def _factors(node: ir.Node) -> list[ir.Value | float]:
     """Return what `node` multiplies, products that only it reads opened up, constants of one element as numbers."""
-    factors: list[ir.Value | float] = []
-    for value in node.inputs:
-        if value is None:
-            continue
+    scaled = scalar_operand(node)
+    factors: list[ir.Value | float] = [] if scaled is None else [scaled[1]]
+    for value in node.inputs if scaled is None else scaled[:1]:
         inner = own_producer(value, "Mul")
-        number = scalar(value)
-        if number is not None:
-            factors.append(number)
-        elif inner is not None:
+        if inner is not None:
             factors.extend(_factors(inner))
-        else:
+        elif value is not None:
             factors.append(value)
     return factors
 
 
 def _line(value: ir.Value | None) -> tuple[ir.Value, float, float] | None:
-    """Return x, a, b for a value made as x * a + b or x + b for a single reader, or None."""
+    """Return x, a, b for a float value made as x * a + b or x + b for a single reader, or None."""
     add = own_producer(value, "Add")
     shifted = None if add is None else scalar_operand(add)
-    if shifted is None:
+    if shifted is None or not is_float(shifted[0]):
         return None
     mul = own_producer(shifted[0], "Mul")
     scaled = None if mul is None else scalar_operand(mul)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute
 from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
 from edgec.passes.editing import substitute
 
@@ -23,8 +22,16 @@ def merge_cast(node: ir.Node) -> Outcome:
     source, between = x.dtype, first.outputs[0].dtype
     if source is None or between is None:
         return None
-    if not np.can_cast(source.numpy(), between.numpy(), casting="safe"):
+    if not _holds(between, source):
         return Refused(f"the cast before it, from {source.name} to {between.name}, may change values")
     done = f"{label(node)}: merged with the Cast before it"
-    substitute(node, "Cast", [x], {"to": attribute(node, "to")})
+    substitute(node, "Cast", [x], node.attributes)
     return done
+
+
+def _holds(between: ir.DataType, source: ir.DataType) -> bool:
+    """Return whether `between` holds every value of `source`."""
+    # numpy also calls it safe to make doubles of 64-bit integers, strings of numbers, and 8-bit floats of integers.
+    if source in (ir.DataType.INT64, ir.DataType.UINT64) and between == ir.DataType.DOUBLE:
+        return False
+    return np.issubdtype(between.numpy(), np.number) and np.can_cast(source.numpy(), between.numpy(), casting="safe")

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant, scalar
-from edgec.passes.canonicalize.operands import clip_bounds, own_producer, rank_of
+from edgec.passes.canonicalize.operands import clip_bounds, is_float, own_producer, rank_of
 from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
 from edgec.passes.editing import erase
 
@@ -100,9 +100,11 @@ def _average_refusal(node: ir.Node, old: Sequence[int], value: float) -> str | N
 def _max_refusal(node: ir.Node, pad: ir.Node, value: float) -> str | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         return "the indices of the maxima are read"
-    dtype = pad.inputs[0].dtype if pad.inputs[0] is not None else None
-    lowest = -np.inf if dtype is None else float(ml_dtypes.finfo(dtype.numpy()).min)  # type: ignore[no-untyped-call]
-    if value <= lowest or (value == 0 and _never_negative(pad.inputs[0])):
+    x = pad.inputs[0]
+    lowest = -np.inf
+    if x is not None and x.dtype is not None and is_float(x):
+        lowest = float(ml_dtypes.finfo(x.dtype.numpy()).min)  # type: ignore[no-untyped-call]
+    if value <= lowest or (value == 0 and _never_negative(x)):
         return None
     return f"it pads with {value:g}, MaxPool with -infinity"
 

@@ -66,17 +66,16 @@ def merge_constants(node: ir.Node) -> Outcome:
     if merged is None or rank_of(inner.variable) is None:
         return None
     done = f"{label(node)}: constants merged with {label(first)}"
-    constant_value = add_constant(graph_of(node), f"{operands.value.name}_merged", merged)
-    if first.op_type == node.op_type:
-        substitute(node, node.op_type, [inner.variable, constant_value])
-        return done
-    if static_shape(inner.variable) is None or static_shape(inner.variable) != static_shape(node.outputs[0]):
-        return None
-    shape = static_shape(node.outputs[0])
-    scaled = insert_before(
-        node, "Mul", [inner.variable, operands.value], stem=f"{node.outputs[0].name}_scaled", shape=shape
-    )
-    substitute(node, "Add", [scaled, constant_value])
+    variable = inner.variable
+    if first.op_type != node.op_type:
+        shape = static_shape(variable)
+        if shape is None or shape != static_shape(node.outputs[0]):
+            return None
+        variable = insert_before(
+            node, "Mul", [variable, operands.value], stem=f"{node.outputs[0].name}_scaled", shape=shape
+        )
+    merged_value = add_constant(graph_of(node), f"{operands.value.name}_merged", merged)
+    substitute(node, first.op_type, [variable, merged_value])
     return done
 
 

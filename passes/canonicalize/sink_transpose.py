@@ -38,6 +38,8 @@ def sink_transpose(node: ir.Node) -> Outcome:
     shape = static_shape(node.outputs[0])
     if perm is None or shape is None or (node.op_type in REDUCING and not attribute(node, "keepdims", 1)):
         return None
+    if len(shape) != len(perm):  # a constant of higher rank adds axes that the permutation does not know
+        return None
     inverse = [int(axis) for axis in np.argsort(perm)]
     rewired = _rewired(node, perm, inverse)
     if rewired is None:

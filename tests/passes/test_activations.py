@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.passes.equal import canonical
+from tests.passes.equal import EXACT, canonical
 from tests.support.models import model, ops
 
 CONSTANTS = (
@@ -59,6 +60,15 @@ def test_not_hard_swish(body: tuple[str, str | None]) -> None:
     assert body[1] in ops(after)
 
 
+def test_factor_that_adds_axes_is_no_hard_swish() -> None:
+    before = model(
+        """g (float[2, 3] x) => (float[1, 1, 2, 3] y) {
+            m = Mul (x, c)  h = HardSigmoid <alpha = 0.16666667> (x)  y = Mul (m, h) }""",
+        {"c": np.ones((1, 1, 1, 1), np.float32)},
+    )
+    assert ops(canonical(before)) == ["Mul", "HardSigmoid", "Mul"]
+
+
 HARD_SIGMOID = {
     "divided": ("a = Add (x, three)  c = Clip (a, zero, six)  y = Div (c, six)", 1 / 6, 0.5),
     "Keras": ("m = Mul (fifth, x)  a = Add (m, half)  y = Clip (a, zero, one)", 0.2, 0.5),
@@ -77,6 +87,13 @@ def test_hard_sigmoid(body: str, alpha: float, beta: float) -> None:
 def test_clip_that_others_read_is_no_hard_sigmoid() -> None:
     after = body_of("a = Add (x, three)  c = Clip (a, zero, six)  d = Div (c, six)  y = Add (d, c)")
     assert "HardSigmoid" not in ops(after)
+
+
+def test_clip_of_integers_is_no_hard_sigmoid() -> None:
+    before = model(
+        "g (int64[3] x) => (int64[3] y) <int64 z = {0}, int64 o = {1}> { a = Add (x, o)  y = Clip (a, z, o) }"
+    )
+    assert ops(canonical(before, tolerance=EXACT)) == ["Add", "Clip"]
 
 
 def test_silu_has_x_first() -> None:

@@ -107,6 +107,14 @@ def test_constants_are_not_merged_into_a_larger_one() -> None:
     assert ops(canonical(before)) == ["Mul", "Mul"]
 
 
+def test_constants_are_not_merged_where_the_first_adds_an_axis() -> None:
+    before = model(
+        "g (float[2, 3] x) => (float[4, 2, 3] y) { p = Add (x, a)  y = Mul (p, b) }",
+        random_weights(a=(4, 2, 3), b=(4, 1, 1)),
+    )
+    assert ops(canonical(before)) == ["Add", "Mul"]
+
+
 def test_integer_arithmetic_is_left() -> None:
     before = model("""g (int64[3] x) => (int64[3] y) <int64 two = {2}, int64 three = {3}>
         { p = Add (x, three)  q = Div (p, two)  y = Mul (q, three) }""")

@@ -61,6 +61,16 @@ def test_transpose_that_a_node_cannot_pass_is_left() -> None:
     assert ops(canonical(before, tolerance=EXACT)) == ["Transpose", "LpNormalization"]
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_transpose_before_a_constant_that_adds_an_axis_is_left(batch: int) -> None:
+    before = model(
+        f"""g (float[1, 3, 8] x) => (float[{batch}, 1, 8, 3] y) {{
+            t = Transpose <perm = [0, 2, 1]> (x)  y = Add (t, c) }}""",
+        random_weights(c=(batch, 1, 1, 1)),
+    )
+    assert ops(canonical(before, tolerance=EXACT)) == ["Transpose", "Add"]
+
+
 RESHAPES = {
     "Flatten": "y = Flatten <axis = 2> (x)",
     "copied and inferred dimensions": "y = Reshape (x, copied)",
@@ -85,13 +95,27 @@ CASTS = {
     "no change": ("float", "y = Cast <to = 1> (x)", "float", ["Identity"]),
     "through a wider type": ("int32", "a = Cast <to = 7> (x)  y = Cast <to = 1> (a)", "float", ["Cast"]),
     "through a narrower type": ("float", "a = Cast <to = 6> (x)  y = Cast <to = 1> (a)", "float", ["Cast", "Cast"]),
+    "int64 through double": ("int64", "a = Cast <to = 11> (x)  y = Cast <to = 7> (a)", "int64", ["Cast", "Cast"]),
+    "through an 8-bit float": ("uint8", "a = Cast <to = 17> (x)  y = Cast <to = 1> (a)", "float", ["Cast", "Cast"]),
+    "through a string": ("float", "a = Cast <to = 8> (x)  y = Cast <to = 7> (a)", "int64", ["Cast", "Cast"]),
 }
 
 
 @pytest.mark.parametrize(("source", "body", "result", "expected"), CASTS.values(), ids=CASTS)
 def test_casts(source: str, body: str, result: str, expected: list[str]) -> None:
-    before = model(f"g ({source}[3] x) => ({result}[3] y) {{ {body} }}")
+    before = model(f"g ({source}[3] x) => ({result}[3] y) {{ {body} }}", opset=19)
     assert ops(canonical(before, tolerance=EXACT)) == expected
+
+
+def test_merged_cast_saturates_as_before() -> None:
+    before = model(
+        """g (float16[3] x) => (float[3] y) {
+            a = Cast <to = 1> (x)  b = Cast <to = 17, saturate = 0> (a)  y = Cast <to = 1> (b) }""",
+        opset=19,
+    )
+    after = canonical(before, tolerance=EXACT)
+    assert ops(after) == ["Cast", "Cast"]
+    assert next(iter(after.graph)).attributes["saturate"].as_int() == 0
 
 
 NOOPS = {

@@ -73,6 +73,14 @@ def test_into_max_pool_with_zero_above_relu() -> None:
     assert ops(canonical(before, tolerance=EXACT)) == ["Relu", "MaxPool"]
 
 
+def test_in_front_of_max_pool_of_integers_is_left() -> None:
+    before = model(
+        f"g (int8[1, 2, 5, 5] x) => (int8[1, 2, 5, 5] y) {{ p = Pad (x, pads)  y = MaxPool <{POOL}> (p) }}",
+        {"pads": PADS},
+    )
+    assert ops(canonical(before, tolerance=EXACT)) == ["Pad", "MaxPool"]
+
+
 REFUSED = {
     "its mode is reflect": 'p = Pad <mode = "reflect"> (x, pads)  y = Conv (p, w)',
     "it pads with 1, Conv with 0": "p = Pad (x, pads, one)  y = Conv (p, w)",
