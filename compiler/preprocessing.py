@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,7 @@ from edgec.registry import suggest
 class Preprocessing(BaseModel):
     """Picture (8 bit, RGB) to tensor: resize, channel order, `(pixel * scale - mean) / std` per channel, layout."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     resize: Literal["stretch", "letterbox", "crop", "line"] = Field(
         default="stretch",
@@ -24,7 +24,7 @@ class Preprocessing(BaseModel):
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
 

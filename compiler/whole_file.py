@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgec.errors import BadOption
@@ -34,7 +34,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or its folder is none: what went wrong has been said
+            staged.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -55,8 +55,8 @@ def parse_device(text: str) -> Device:
         BadOption: It has another form.
     """
     remedy = "E.g. ssh://nvidia@192.168.55.1 or ssh://nvidia@tx2.local:2222."
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
         raise BadOption(f"--device {text}: {error}", remedy=remedy) from error
@@ -64,7 +64,21 @@ def parse_device(text: str) -> Device:
         raise BadOption(f"--device {text} is not of the form ssh://[user@]host[:port]", remedy=remedy)
     if parts.password:
         raise BadOption("--device: no password there, it would stay in your shell's history", remedy="Use SSH keys.")
-    return Device(parts.hostname, parts.username, port)
+    place = parts.netloc.rpartition("@")[2]  # .hostname is in lower case, aliases of ~/.ssh/config may not be
+    host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
+    return Device(host, parts.username, port)
+
+
+def require_client() -> None:
+    """Say, before long work, whether boards can be reached from here.
+
+    Raises:
+        MissingDependency: asyncssh is not installed.
+    """
+    try:
+        import asyncssh  # noqa: F401, PLC0415  # optional
+    except ImportError as error:
+        raise MissingDependency("--device needs asyncssh", remedy="pip install 'edgec[ssh]'") from error
 
 
 def deploy(artefact: Artefact, device: Device, listener: Listener | None = None, *, runs: int = 100) -> BoardResult:
@@ -87,10 +101,7 @@ def deploy(artefact: Artefact, device: Device, listener: Listener | None = None,
     if not (artefact.folder / SCRIPT).is_file():
         remedy = "Copy the folder to the board, it runs there as it is."
         raise BadOption(f"{artefact.folder} has no {SCRIPT}: nothing is to be built on the board", remedy=remedy)
-    try:
-        import asyncssh  # noqa: F401, PLC0415  # optional
-    except ImportError as error:
-        raise MissingDependency("--device needs asyncssh", remedy="pip install 'edgec[ssh]'") from error
+    require_client()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / RESULT
         with _as_errors(device):

@@ -22,15 +22,20 @@ from edgec.cli.console import (
 )
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
-from edgec.errors import CannotRunHere
-from edgec.options import CompileOptions, read_config
+from edgec.errors import BadOption, CannotRunHere
+from edgec.options import CompileOptions, compile_options, read_config
 from edgec.preprocessing import parse_preprocessing
 from edgec.pruning import parse_pruning
 from edgec.record import Compression
+from edgec.registry import suggest
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, Verification
     from edgec.artefact.board_result import BoardResult
+
+
+NOT_BUILT_THERE = ("tvm", "tensorrt-rtx")
+"""Back ends whose artefacts are complete here: no board has anything to build."""
 
 
 def _help(field: str) -> str:
@@ -77,12 +82,12 @@ def command(
     """Compile MODEL.onnx for a board into an artefact folder."""
     from edgec.artefact.board_result import verification as verification_there
     from edgec.artefact.evidence import keep
-    from edgec.artefact.remote import parse_device
+    from edgec.artefact.remote import parse_device, require_client
     from edgec.driver import compile as edgec_compile
     from edgec.driver import golden_from_files
     from edgec.targets.board import is_this_machine
 
-    settings: dict[str, Any] = read_config(config) if config else {}
+    settings = _read_settings(config) if config else {}
     given = {
         "target": target,
         "shapes": parse_shapes(shape) or None,
@@ -109,6 +114,9 @@ def command(
     if "target" not in settings:
         raise typer.BadParameter("missing: give --target NAME; `edgec targets` lists them", param_hint="--target")
     address = parse_device(device) if device else None
+    if address:
+        require_client()
+        _check_deployable(compile_options(settings).target)
     with progress(silent=quiet or json) as listener:
         files = {name: Path(value) for name, value in pairs(input, "--input").items()}
         inputs = golden_from_files(model, files, settings) if files else None
@@ -136,6 +144,34 @@ def command(
         verification.check()
     if deployed:
         verification_there(artefact, deployed).check()
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read edgec.toml.
+
+    Raises:
+        BadOption: It cannot be read, or a key is no setting (and might else become another argument of `compile`).
+    """
+    settings = read_config(path)
+    for key in settings:
+        if key not in CompileOptions.model_fields:
+            remedy = suggest(key, CompileOptions.model_fields)
+            raise BadOption(f"settings file {path}: unknown setting {key!r}", remedy=remedy)
+    return settings
+
+
+def _check_deployable(target: str) -> None:
+    """Refuse, before long work, a device for a board that nothing is to be built on.
+
+    Raises:
+        BadOption: The board is such a one, or there is none of that name.
+    """
+    from edgec.targets.board import load_board
+
+    board = load_board(target)
+    if board.backend in NOT_BUILT_THERE:
+        remedy = "Leave --device out, and copy the folder to the board: it runs there as it is."
+        raise BadOption(f"--device: nothing is to be built on {board.name}", remedy=remedy)
 
 
 def _said(artefact: Artefact, verification: Verification | None, deployed: BoardResult | None) -> dict[str, Any]:

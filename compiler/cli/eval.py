@@ -95,13 +95,16 @@ def command(
     evaluation = Evaluation(
         data, len(samples), network.where, {name: _finite(asdict(result)) for name, result in results.items()}
     )
-    if model.is_dir():
-        keep(model, "evaluation", evaluation)
     if json:
         print_json(asdict(evaluation))
     else:
         _print(results)
         stdout.print(f"{len(samples)} samples, {network.where}", highlight=False)
+    if model.is_dir():
+        try:
+            keep(model, "evaluation", evaluation)
+        except BadOption as error:  # what was measured has been printed and holds, kept or not
+            stderr.print(f"not kept: {error.problem}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print(results: Mapping[str, MetricResult]) -> None:

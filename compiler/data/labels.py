@@ -32,7 +32,7 @@ class Boxes:
     """The objects in a picture.
 
     Attributes:
-        boxes: float64 [n, 4], x0 y0 x1 y1 in pixels of the original picture.
+        boxes: float64 [n, 4], x0 y0 x1 y1 in pixels of the original picture, turned as its EXIF orientation says.
         classes: int64 [n].
         ignored: bool [n]: crowds and objects marked as difficult, which are neither to be found nor wrong to find.
         areas: float64 [n] in pixels (of the object, where its outline is known, else of the box).

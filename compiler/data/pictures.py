@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from edgec.data.labels import Boxes, Label
-from edgec.data.preprocess import place_picture
+from edgec.data.preprocess import place_picture, read_picture
 from edgec.data.samples import Sample, Samples
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec
@@ -81,33 +81,19 @@ def picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
     return inputs[0]
 
 
-def read_picture(path: Path) -> Image.Image:
-    """Read a whole picture.
-
-    Raises:
-        BadOption: It is missing, damaged, unreasonably large, or no picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    # Pillow's decoders raise SyntaxError and ValueError too, on damaged files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadOption(f"picture {path}: {error}", remedy="Replace it or take it out of the data.") from error
-
-
-def is_picture(path: Path) -> bool:
-    """Whether `path` names a picture file, by its suffix, that is not hidden."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def is_picture(path: Path, folder: Path) -> bool:
+    """Whether `path` names a picture file, by its suffix, that is not hidden from `folder` downwards."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden and path.is_file()
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the picture files in `folder` and below, sorted by their path.
+    """Return the picture files in `folder` and below, sorted by their path, without hidden files and folders.
 
     Raises:
         BadOption: There are none.
     """
-    found = _sorted(path for path in folder.rglob("*") if is_picture(path))
+    found = _sorted(path for path in folder.rglob("*") if is_picture(path, folder))
     if not found:
         raise BadOption(f"folder {folder} holds no pictures ({' '.join(PICTURE_SUFFIXES)})")
     return found

@@ -1,4 +1,4 @@
-"""Apply a `Preprocessing` record to pictures, and say where each pixel went."""
+"""Read pictures, apply a `Preprocessing` record to them, and say where each pixel went."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from edgec.data.placement import Placement
 from edgec.errors import BadOption
@@ -23,7 +23,7 @@ def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing
     """Return `picture` as the array that input `spec` wants: shape [1, C, H, W] or [1, H, W, C], dtype of the input.
 
     Raises:
-        BadOption: The input is no picture (rank, channels), or mean and std do not fit its channels.
+        BadOption: As `place_picture`.
     """
     return place_picture(picture, spec, how)[0]
 
@@ -32,7 +32,8 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
     """Return `picture` as the array that input `spec` wants, as `picture_to_tensor`, and where it lies in it.
 
     Raises:
-        BadOption: The input is no picture (rank, channels), or mean and std do not fit its channels.
+        BadOption: The input is no picture (rank, channels), mean and std do not fit its channels, or it is of integers
+            and `how` makes others of pixels than it can hold.
     """
     if len(spec.shape) != 4 or spec.shape[0] != 1:
         raise BadOption(f"input {spec} takes no single picture", remedy="Give a .npy file for it.")
@@ -43,11 +44,12 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
     for name in ("mean", "std"):
         if len(getattr(how, name)) not in (1, channels):
             raise BadOption(f"--preprocess: {name} has {len(getattr(how, name))} values for {channels} channels")
+    _check_levels(spec, how)
     resized, placement = _resize(picture.convert("L" if how.colour == "grey" else "RGB"), (width, height), how)
     pixels = np.asarray(resized, np.float32).reshape(height, width, channels)
     if how.colour == "bgr":
         pixels = pixels[..., ::-1]
-    tensor = (pixels * np.float32(how.scale) - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
+    tensor = _scaled(pixels, how)
     if how.resize == "line":  # the padding is zero in the network's units, not in the picture's
         tensor[:, round(picture.width * placement.scale[0]) :] = 0
     if how.layout == "NCHW":
@@ -77,17 +79,61 @@ def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[A
         BadOption: The file is missing, of no known kind, or its array does not fit the input.
     """
     if path.suffix != ".npy":
-        try:
-            with Image.open(path) as picture:
-                return picture_to_tensor(picture, spec, how)
-        except (OSError, UnidentifiedImageError) as error:
-            raise BadOption(f"input file {path}: {error}", remedy="Give a .npy file or a picture.") from error
+        return picture_to_tensor(read_picture(path, remedy="Give a .npy file or a picture."), spec, how)
     try:
-        array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:  # numpy.load would take a .npz file of that name too
+            array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadOption(f"input file {path}: {error}", remedy="Write it with numpy.save.") from error
     check_array(array, spec, str(path))
     return array
+
+
+def read_picture(path: Path, *, remedy: str = "Replace it or take it out of the data.") -> Image.Image:
+    """Read a whole picture, turned as its EXIF orientation says: as viewers show it, and labelling tools with them.
+
+    Grey pictures of 16 bits are brought to 8, the upper ones, as Pillow does with 16-bit colours.
+
+    Raises:
+        BadOption: It is missing, damaged, unreasonably large, of pixels without a known range, or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
+        raise BadOption(f"picture {path}: {error}", remedy=remedy) from error
+    if upright.mode != "F" and not upright.mode.startswith("I"):
+        return upright
+    pixels = np.asarray(upright)
+    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() >= 2**16:
+        raise BadOption(f"picture {path}: its 32-bit pixels have no known range", remedy="Convert it to 8 bits.")
+    return eight_bits(upright)
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """Return a picture with 8 bits where its pixels have 16, which Pillow's own conversion would clip."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+
+
+def _scaled(pixels: np.ndarray[Any, Any], how: Preprocessing) -> np.ndarray[Any, Any]:
+    """Return float32 [..., channels] pixels in the network's units."""
+    scale, mean, std = np.float32(how.scale), np.array(how.mean, np.float32), np.array(how.std, np.float32)
+    scaled: np.ndarray[Any, Any] = (pixels * scale - mean) / std
+    return scaled
+
+
+def _check_levels(spec: TensorSpec, how: Preprocessing) -> None:
+    """Refuse, for an input of integers, a `how` of whose results it cannot hold all."""
+    if "float" in spec.dtype:
+        return
+    levels = _scaled(np.arange(256, dtype=np.float32)[:, None], how)
+    with np.errstate(invalid="ignore"):
+        wrong = levels[levels.astype(spec.dtype).astype(np.float32) != levels]
+    if wrong.size:
+        remedy = "Whole numbers 0..255 come of --preprocess scale=1, -128..127 of scale=1,mean=128."
+        raise BadOption(f"input {spec} cannot hold what --preprocess makes of pixels: {wrong[0]:g}", remedy=remedy)
 
 
 def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> tuple[Image.Image, Placement]:

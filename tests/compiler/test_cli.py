@@ -185,6 +185,10 @@ BAD = {
     "unknown preprocessing": (["compile", "small.onnx", "--target", BOARD, "--preprocess", "mea=1"], "mean"),
     "missing settings file": (["compile", "small.onnx", "--config", "no.toml"], "no.toml"),
     "unknown setting": (["compile", "small.onnx", "--config", "bad.toml"], "Did you mean seed"),
+    "argument as a setting": (
+        ["compile", "small.onnx", "--config", "output.toml"],
+        "output.toml: unknown setting 'out",
+    ),
     "golden input missing": (["compile", "small.onnx", "--target", BOARD, "--input", "image=no.npy"], "no.npy"),
     "unknown pass": (["compile", "small.onnx", "--target", BOARD, "--extra-pass", "clamp-weight"], "clamp-weights"),
     "no artefact": (["verify", "."], "manifest.json"),
@@ -197,6 +201,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_message_and_exit_code_2(run: Run, model: Path, case: str) -> None:
     (model.parent / "bad.toml").write_text('target = "host"\nsed = 1\n')
+    (model.parent / "output.toml").write_text('target = "host"\noutput = "o"\n')
     (model.parent / "taken").mkdir()
     (model.parent / "taken" / "precious").touch()
     before = sorted(path.name for path in model.parent.iterdir())

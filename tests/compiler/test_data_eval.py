@@ -100,6 +100,14 @@ def test_an_artefact_gives_the_same_and_keeps_it(run: Run, model: Path, pictures
     assert json.loads((artefact / "evidence.json").read_text())["evaluation"] == data
 
 
+def test_what_cannot_be_kept_is_printed(run: Run, model: Path, pictures: Path, tmp_path: Path) -> None:
+    artefact = edgec.compile(model, target=str(BOARD), output=tmp_path / "artefact").folder
+    (artefact / "evidence.json").mkdir()
+    finished = run(artefact, "--data", pictures, "--metric", "top1", "--json")
+    assert finished.data["metrics"]["top1"]["value"] == 0.75
+    assert "not kept: cannot write" in finished.stderr
+
+
 def test_a_limit_is_spread_over_the_data(run: Run, model: Path, pictures: Path) -> None:
     data = run(model, "--data", pictures, "--metric", "top1", "--limit", "2", "--json").data
     assert (data["samples"], data["metrics"]["top1"]["value"]) == (2, 1.0)

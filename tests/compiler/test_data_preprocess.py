@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from edgec.data.placement import Placement
-from edgec.data.preprocess import picture_to_tensor, place_picture
+from edgec.data.preprocess import picture_to_tensor, place_picture, read_input, read_picture
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec
 from edgec.preprocessing import Preprocessing, parse_preprocessing
@@ -93,3 +95,75 @@ def test_grey_picture_and_nhwc() -> None:
     assert (
         picture_to_tensor(Image.new("RGB", (5, 5), "white"), spec, how).tolist() == np.full((1, 8, 16, 1), 255).tolist()
     )
+
+
+@pytest.mark.parametrize("setting", ["std=0", "std=1/0/1", "std=-1", "scale=nan", "mean=0/inf/0", "std=inf"])
+def test_settings_that_give_no_numbers_are_refused(setting: str) -> None:
+    with pytest.raises(BadOption, match=f"--preprocess: {setting.partition('=')[0]}"):
+        parse_preprocessing(setting)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "settings", "value"),
+    [
+        ("uint8", "scale=1/255", "0.00392157"),
+        ("uint8", "scale=1,mean=128", "-128"),
+        ("int8", "scale=1", "128"),
+        ("uint8", "scale=2", "256"),
+        ("bool", "scale=1", "2"),
+    ],
+)
+def test_pixels_that_an_integer_input_cannot_hold_are_refused(dtype: str, settings: str, value: str) -> None:
+    """Else the picture would be black, or wrap around; even where this one has no such pixel."""
+    how = parse_preprocessing(settings.replace("1/255", str(1 / 255)))
+    with pytest.raises(BadOption, match=f"input x: {dtype}.*: {value}") as caught:
+        picture_to_tensor(Image.new("RGB", (5, 5), "black"), SPEC.model_copy(update={"dtype": dtype}), how)
+    assert "--preprocess scale=1" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize(("dtype", "mean"), [("uint8", 0), ("int8", 128), ("int32", 1000), ("float16", 0.5)])
+def test_pixels_that_the_input_can_hold_arrive(dtype: str, mean: float) -> None:
+    how = Preprocessing(scale=1, mean=(mean,))
+    tensor = picture_to_tensor(Image.new("RGB", (5, 5), (0, 7, 255)), SPEC.model_copy(update={"dtype": dtype}), how)
+    assert (tensor.dtype.name, tensor[0, :, 0, 0].tolist()) == (dtype, [-mean, 7 - mean, 255 - mean])
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_pictures_of_16_bits_are_brought_to_8(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(np.array([[0, 255, 256, 0x8000, 0xFFFF]], np.uint16)).save(tmp_path / f"grey.{suffix}")
+    assert np.asarray(read_picture(tmp_path / f"grey.{suffix}")).tolist() == [[0, 0, 1, 0x80, 0xFF]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_without_a_known_range_are_refused(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.array([[0, 70000]], dtype)).save(tmp_path / "depth.tif")
+    with pytest.raises(BadOption, match=r"depth\.tif: its 32-bit pixels have no known range"):
+        read_picture(tmp_path / "depth.tif")
+
+
+def test_a_picture_is_turned_as_viewers_turn_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the first row is the right side
+    half_red(20, 10).save(tmp_path / "turned.png", exif=exif)
+    spec = TensorSpec(name="x", shape=(1, 3, 20, 10), dtype="float32")
+    tensor = read_input(tmp_path / "turned.png", spec, Preprocessing())
+    np.testing.assert_array_equal(tensor[0, :, 0, 0], [1, 0, 0])  # red above
+    np.testing.assert_array_equal(tensor[0, :, 19, 0], [0, 0, 1])  # blue below
+
+
+def test_a_picture_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half_red(100, 50).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(BadOption, match=r"bomb\.png.*decompression bomb"):
+        read_input(tmp_path / "bomb.png", SPEC, Preprocessing())
+
+
+def test_an_archive_named_npy_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.savez(file, x=np.zeros(SPEC.shape, np.float32))
+    with pytest.raises(BadOption, match=r"x\.npy") as caught:
+        read_input(tmp_path / "x.npy", SPEC, Preprocessing())
+    assert "numpy.save" in str(caught.value.remedy)

@@ -70,6 +70,23 @@ def test_classes_txt_gives_the_order(tmp_path: Path) -> None:
     assert opened(tmp_path)[0].label == ClassLabel(1)
 
 
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    for name in ("cat/a.png", ".ipynb_checkpoints/a.png", "dog/.thumbnails/b.png", "dog/b.png"):
+        picture(tmp_path / name)
+    samples = opened(tmp_path)
+    assert samples.classes == ("cat", "dog")
+    assert [s.label for s in samples] == [ClassLabel(0), ClassLabel(1)]
+    hidden = picture(tmp_path / ".cache" / "pictures" / "cat" / "a.png")  # the folder that was asked for may be hidden
+    assert len(opened(hidden.parents[1])) == 1
+
+
+def test_a_folder_without_pictures_may_be_a_class_if_the_order_is_known(tmp_path: Path) -> None:
+    picture(tmp_path / "dog" / "a.png")
+    (tmp_path / "cow").mkdir()
+    write(tmp_path / "classes.txt", "cat\ncow\ndog\n")
+    assert opened(tmp_path)[0].label == ClassLabel(2)
+
+
 def test_samples_can_be_sent_to_another_process(tmp_path: Path) -> None:
     picture(tmp_path / "cat" / "a.png")
     samples = pickle.loads(pickle.dumps(opened(tmp_path)))
@@ -112,6 +129,14 @@ def test_coco(tmp_path: Path) -> None:
     assert full.classes.tolist() == [1, 0]
     assert full.ignored.tolist() == [False, True]
     assert full.areas.tolist() == [9, 200]
+
+
+def test_coco_ids_may_be_texts_and_an_area_null(tmp_path: Path) -> None:
+    box = {"id": 1, "image_id": "p", "category_id": "c", "bbox": [1, 2, 3, 4], "area": None}
+    images, categories = [{"id": "p", "file_name": "a.png"}], [{"id": "c"}]
+    (sample,) = opened(coco(tmp_path, images=images, categories=categories, annotations=[box]))
+    assert isinstance(sample.label, Boxes)
+    assert sample.label.areas.tolist() == [12]
 
 
 # VOC ------------------------------------------------------------------------------------------------------------------
@@ -182,6 +207,18 @@ def test_yolo_with_labels_beside_the_pictures(tmp_path: Path) -> None:
     write(tmp_path / "a.txt", "0 0.5 0.5 1 1\n")
     write(tmp_path / "classes.txt", "cat\n")
     np.testing.assert_allclose(opened(tmp_path)[0].label.boxes, [[0, 0, 20, 10]])  # type: ignore[union-attr]
+
+
+def test_labels_are_of_the_picture_as_viewers_show_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.jpg", exif=exif)
+    write(tmp_path / "a.txt", "0 0.5 0.75 1 0.5\n")
+    write(tmp_path / "classes.txt", "cat\n")
+    sample = opened(tmp_path)[0]
+    assert sample.placement is not None
+    assert sample.placement.original == (10, 20)
+    np.testing.assert_allclose(sample.label.boxes, [[0, 10, 10, 20]])  # type: ignore[union-attr]
 
 
 def test_yolo_without_pyyaml_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +292,12 @@ def number():
 def strange():
     return [object()]
 
+def deep():
+    return [Image.fromarray(np.zeros((10, 20), np.int32))]
+
+def sixteen():
+    return [Image.fromarray(np.full((10, 20), 0x8000, np.uint16))]
+
 def half():
     return [(np.zeros((10, 20, 3), np.uint8), [[1, 2, 3, 4]], [5, 6])]
 """
@@ -272,6 +315,7 @@ def test_python_callables(code: Path) -> None:
     (sample,) = opened(f"{code}:detected")
     assert isinstance(sample.label, Boxes)
     assert (sample.label.boxes.tolist(), sample.label.classes.tolist()) == ([[1, 2, 3, 4]], [5])
+    assert opened(f"{code}:sixteen")[0].inputs["image"].max() == np.float32(0x80 / 255)
     assert opened(f"{code}:inputs")[0].inputs["image"].shape == (1, 3, 8, 8)
 
 
@@ -324,6 +368,10 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing there": (lambda p: p / "no", "no such file"),
     "unknown kind": (lambda p: write(p / "x.csv", "a"), "no known kind"),
     "empty folder": (_empty, "empty holds no pictures"),
+    "folder without pictures among classes": (
+        lambda p: picture(p / "cat" / "a.png") and _empty(p).parent,
+        "empty holds no pictures: is it a class.*\n.*classes.txt",
+    ),
     "loose picture among classes": (_two, "a.png is in none"),
     "class not in classes.txt": (_unlisted, "'cot'.*\n.*cat"),
     "class twice": (lambda p: write(_unlisted(p) / "classes.txt", "cat\ncat") and p, "line 2: class 'cat' comes twice"),
@@ -337,9 +385,32 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: coco(p, annotations=[{"id": 5, "image_id": 7, "category_id": 1, "bbox": [1, 2, -3, 4]}]),
         "annotation 5: bbox",
     ),
+    "COCO: area": (
+        lambda p: coco(p, annotations=[COCO["annotations"][0] | {"area": "x"}]),  # type: ignore[operator]
+        "annotation 1: area 'x' is not a number",
+    ),
+    "COCO: huge box": (
+        lambda p: coco(p, annotations=[COCO["annotations"][0] | {"bbox": [0, 0, 10**400, 1]}]),  # type: ignore[operator]
+        "annotation 1: bbox",
+    ),
+    "COCO: ids of two kinds": (
+        lambda p: coco(p, images=[{"id": "a", "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}]),
+        "images: some ids are numbers, some texts",
+    ),
+    "COCO: id": (lambda p: coco(p, categories=[{"id": [1]}]), r"categories\[0\]: id \[1\] is not a number or a text"),
+    "COCO: reference": (
+        lambda p: coco(p, annotations=[{"id": 5, "image_id": {}, "category_id": 1}]),
+        r"annotations\[0\]: image_id {} is not",
+    ),
+    "COCO: file name": (lambda p: coco(p, images=[{"id": 1, "file_name": 7}]), "file_name 7 is not a text"),
     "COCO: no pictures": (lambda p: coco(p, images=[], annotations=[]), "lists no pictures"),
     "COCO: pictures missing": (lambda p: write(p / "x.json", json.dumps(COCO)), "picture a.png is in none of"),
     "VOC: not XML": (lambda p: voc(p, "<annotation>"), "a.xml.*line 1"),
+    "VOC: encoding of several bytes": (
+        lambda p: voc(p, '<?xml version="1.0" encoding="gb2312"?>' + VOC),
+        "a.xml.*\n.*UTF-8",
+    ),
+    "VOC: unknown encoding": (lambda p: voc(p, '<?xml version="1.0" encoding="klingon"?>' + VOC), "a.xml.*klingon"),
     "VOC: no name": (lambda p: voc(p, "<a><object/></a>"), "an object has no name"),
     "VOC: no number": (lambda p: voc(p, VOC.replace(">4<", ">four<")), "'dog': bndbox"),
     "VOC: inside out": (lambda p: voc(p, VOC.replace(">4<", ">0<")), "'dog'.*inside out"),
@@ -349,6 +420,11 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "YOLO: unknown class": (lambda p: yolo(p, "2 0 0 0 0"), "line 1: class 2"),
     "YOLO: pixels": (lambda p: yolo(p, "0 10 10 5 5"), "outside 0..1"),
     "YOLO: bad YAML": (lambda p: write(p / "data.yaml", "a: ["), "data.yaml"),
+    "YOLO: bad date": (lambda p: write(p / "data.yaml", "date: 2024-13-45"), "data.yaml: month"),
+    "YOLO: names of two kinds": (
+        lambda p: write(yolo(p) / "data.yaml", "val: images\nnames: {0: cat, a: dog}"),
+        "data.yaml: `names`",
+    ),
     "YOLO: no record": (lambda p: write(p / "data.yaml", "- 1"), "not a YOLO data.yaml"),
     "YOLO: no names": (lambda p: write(yolo(p) / "data.yaml", "val: images"), "`names`"),
     "YOLO: no split": (lambda p: write(p / "data.yaml", "names: [a]"), "names no pictures"),
@@ -361,6 +437,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text: no UTF-8": (lambda p: (p / "x.txt").write_bytes(b"\xff\xfe") and p / "x.txt", "x.txt"),
     "text: empty": (lambda p: write(p / "x.txt", "\n"), "lists no pictures"),
     "arrays: not a file of arrays": (lambda p: write(p / "x.npz", "?"), "x.npz"),
+    "arrays: archive named .npy": (lambda p: _npz(p / "x.npz", a=ZEROS).rename(p / "x.npy"), "x.npy.*\n.*numpy.save"),
     "arrays: objects": (lambda p: _npz(p / "x.npz", a=np.array([{}], object)), "Python objects"),
     "arrays: wrong shape": (lambda p: _npz(p / "x.npz", a=ZEROS[:, :1]), "float32.*1x1x8x8"),
     "arrays: wrong dtype": (lambda p: _npz(p / "x.npz", a=ZEROS.astype(np.float64)), "float64"),
@@ -370,11 +447,14 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "arrays: too few labels": (lambda p: _npz(p / "x.npz", a=ZEROS, labels=[1]), "number of samples"),
     "arrays: strange labels": (lambda p: _npz(p / "x.npz", a=ZEROS, labels=[1.5, 2]), "Labels are"),
     "Python: no file": (lambda p: f"{p}/no.py:f", "no file"),
+    "Python: no name": (lambda p: ":f", "':f' names no module"),
+    "Python: relative": (lambda p: ".m:f", "'.m:f' names no module"),
     "Python: no module": (lambda p: "no_such_module:f", "no_such_module"),
     "Python: no attribute": (lambda p: f"{write(p / 'my_data.py', CODE)}:no", "has no 'no'"),
     "Python: no samples": (lambda p: f"{write(p / 'my_data.py', CODE)}:nothing", "gives no samples"),
     "Python: no sequence": (lambda p: f"{write(p / 'my_data.py', CODE)}:number", "gives int"),
     "Python: no picture": (lambda p: f"{write(p / 'my_data.py', CODE)}:strange", "a object is no picture"),
+    "Python: picture of 32 bits": (lambda p: f"{write(p / 'my_data.py', CODE)}:deep", "mode I.* is no picture"),
     "Python: boxes and classes differ": (lambda p: f"{write(p / 'my_data.py', CODE)}:half", "1 boxes, 2 classes"),
 }
 

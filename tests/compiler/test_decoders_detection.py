@@ -201,6 +201,10 @@ def test_priors_from_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(filed(outputs, SAMPLE).boxes, decoder(outputs, SAMPLE).boxes)
     with pytest.raises(BadOption, match=r"no\.npy"):
         decoder.model_copy(update={"priors": "no.npy"})(outputs, SAMPLE)
+    with (tmp_path / "archive.npy").open("wb") as file:
+        np.savez(file, priors=outputs["priors"])
+    with pytest.raises(BadOption, match=r"archive\.npy"):
+        decoder.model_copy(update={"priors": str(tmp_path / "archive.npy")})(outputs, SAMPLE)
 
 
 # Records --------------------------------------------------------------------------------------------------------------
@@ -222,6 +226,8 @@ def test_records_and_names(tmp_path: Path) -> None:
         ("yolov8,min_score=2", "min_score"),
         ("yolov8,min_score", "not key=value"),
         ("yolov3", "outputs: Field required"),
+        ("yolox,strides=0/8", "strides.0: .*greater than or equal to 1"),
+        ("list_of_names.json", r"unknown decoder \['yolox'\]"),
         ("no.json", r"no\.json"),
         ("broken.json", r"broken\.json.*line 1"),
         ("list.json", "not a record"),
@@ -232,6 +238,7 @@ def test_wrong_records_are_refused(given: str, message: str, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     Path("broken.json").write_text("{")
     Path("list.json").write_text("[]")
+    Path("list_of_names.json").write_text('{"decoder": ["yolox"]}')
     Path("broken.toml").write_text("a\nb")
     with pytest.raises(BadOption, match=message):
         read_decoder(given)

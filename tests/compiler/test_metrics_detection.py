@@ -156,6 +156,14 @@ def test_classes_are_matched_by_name() -> None:
     assert metric.result().details["per class"] == pytest.approx({"cow": 1.0})
 
 
+@pytest.mark.parametrize("label", [1, -1])
+def test_a_label_beyond_the_names_is_refused_where_it_is_seen(label: int) -> None:
+    metric = make_metric("map", MetricContext(DECODER, classes=("cow",)))
+    sample = Sample("a.png", {}, Boxes.of([[10, 20, 60, 90]], [label]), Placement.identity(SIZE))
+    with pytest.raises(BadOption, match=rf"a\.png is of class {label}, the data names 1"):
+        metric.update({"boxes": NOTHING}, sample)
+
+
 def test_the_library_is_asked_for_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(MissingDependency, match=r"edgec\[eval\]"):

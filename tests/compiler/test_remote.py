@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,7 @@ def test_an_artefact_without_a_script_is_refused(tmp_path: Path) -> None:
     [
         ("ssh://nvidia@tx2.local:2222", Device("tx2.local", "nvidia", 2222)),
         ("ssh://tx2", Device("tx2")),
+        ("ssh://me@TX2:22", Device("TX2", "me", 22)),  # as an alias in ~/.ssh/config
         ("ssh://root@[fe80::1]/", Device("fe80::1", "root")),
     ],
 )
@@ -175,7 +177,17 @@ def test_addresses(text: str, device: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tx2", "nvidia@tx2", "http://tx2", "ssh://", "ssh://tx2:port", "ssh://tx2/folder", "ssh://u:secret@tx2"]
+    "text",
+    [
+        "tx2",
+        "nvidia@tx2",
+        "http://tx2",
+        "ssh://",
+        "ssh://tx2:port",
+        "ssh://tx2/folder",
+        "ssh://u:secret@tx2",
+        "ssh://[::1",
+    ],
 )
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(BadOption, match="--device") as caught:
@@ -203,6 +215,34 @@ def test_compile_may_deploy_at_once(board: SshBoard, tmp_path: Path, capsys: pyt
     app(["compile", str(tmp_path / "small.onnx"), *options, "--json"], standalone_mode=False)
     said = json.loads(capsys.readouterr().out)
     assert said["target"] == "jetson-tx2" and said["board"]["runs"] > 0
+
+
+def test_without_the_client_nothing_is_compiled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
+    refused(tmp_path, "jetson-tx2", capsys, monkeypatch, "edgec[ssh]")
+
+
+def test_for_a_board_without_a_script_nothing_is_compiled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(tmp_path, "rpi4", capsys, monkeypatch, "--device: nothing is to be built on rpi4")
+
+
+def refused(
+    folder: Path, target: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """Compile for a device; expect one message, and nothing written."""
+    from edgec.cli import main
+
+    onnx.save(ir.to_proto(small_model()), folder / "small.onnx")
+    options = ["--target", target, "-o", str(folder / "out"), "--device", "ssh://nobody@127.0.0.1:1", "--quiet"]
+    monkeypatch.setattr(sys, "argv", ["edgec", "compile", str(folder / "small.onnx"), *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert (stop.value.code, message in capsys.readouterr().err) == (2, True)
+    assert not (folder / "out").exists()
 
 
 def _result(board: SshBoard, artefact: Artefact) -> Path:

@@ -96,6 +96,19 @@ def test_an_artefact_that_was_not_compressed_has_a_report_too(artefact: Artefact
     assert re.findall(r'<section id="(\w+)">', text) == ["layers", "passes", "settings"]
 
 
+def test_inputs_that_are_no_pictures_are_not_drawn(tmp_path: Path) -> None:
+    """Six bands of a satellite, say: no colours, but compressed all the same."""
+    weights = random_weights(0, wa=(16, 6, 3, 3), wc=(16, 16, 3, 3), wf=(16, 4))
+    source = saved(parse(CLASSIFIER.replace("1, 3,", "1, 6,"), weights, opset=18), tmp_path / "net.onnx")
+    bands = np.random.default_rng(0).random((24, 6, 16, 16), np.float32)
+    np.savez(tmp_path / "bands.npz", image=bands, labels=np.arange(24) % 4)
+    made = edgec.compile(
+        source, target=copy_board(tmp_path / "board.toml", TITLE), output=tmp_path / "out",
+        data=str(tmp_path / "bands.npz"), metric="top1", max_loss=0.5, precision="int8",
+    )  # fmt: skip
+    assert 'id="pictures"' not in render(made)
+
+
 def test_an_artefact_without_findings_is_refused(artefact: Artefact, tmp_path: Path) -> None:
     shutil.copytree(artefact.folder, tmp_path / "old")
     (tmp_path / "old" / FILE_NAME).unlink()

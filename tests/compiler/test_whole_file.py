@@ -35,6 +35,9 @@ def test_a_place_that_cannot_be_written_is_the_users_to_mend(tmp_path: Path) -> 
         write_text(tmp_path / "missing" / "scales.json", "new")
     with pytest.raises(BadOption, match="cannot write"):
         write_text(tmp_path, "new")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadOption, match=r"cannot write .*scales\.json"):
+        write_text(tmp_path / "file" / "scales.json", "new")
 
 
 def test_a_link_stays_a_link_and_a_pipe_a_pipe(tmp_path: Path) -> None:

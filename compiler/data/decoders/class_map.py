@@ -24,12 +24,20 @@ class ClassMap(Decoder):
     """Name of the output; default: the first."""
 
     def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
-        """Return the classes."""
+        """Return the classes.
+
+        Raises:
+            BadOption: The output is no map of classes, or has the scores of a single one.
+        """
         output = pick(outputs, self.output)
         if output.dtype.kind in "iu" and output.ndim == 4 and output.shape[1] == 1:
             output = output[:, 0]
         if output.dtype.kind in "iu" and output.ndim == 3 and len(output) == 1:
             classes = output[0].astype(np.int64)
+        elif output.dtype.kind == "f" and output.ndim == 4 and output.shape[:2] == (1, 1):
+            problem = f"decoder class-map: the output is {output.dtype}{list(output.shape)}, scores of one class"
+            remedy = "Let the network give a channel for each class, or the classes themselves, as integers."
+            raise BadOption(problem, remedy=remedy)
         elif output.dtype.kind == "f" and output.ndim == 4 and len(output) == 1:
             classes = output[0].argmax(axis=0)
         else:

@@ -65,7 +65,7 @@ def read_decoder(given: str, model: Path | None = None) -> Decoder:
         name = settings.pop("decoder", "yolov3")
     else:
         name, settings = _parse(given)
-    if name not in DECODERS:
+    if not isinstance(name, str) or name not in DECODERS:
         raise BadOption(f"unknown decoder {name!r}", remedy=f"{suggest(str(name), DECODERS)} {FORMS}")
     if name == "ctc" and model is not None:
         settings.setdefault("dictionary", model)

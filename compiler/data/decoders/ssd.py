@@ -59,7 +59,8 @@ class Ssd(DetectionDecoder):
     @cached_property
     def _file_priors(self) -> Array:
         try:
-            priors: Array = np.load(Path(self.priors or ""), allow_pickle=False)
+            with Path(self.priors or "").open("rb") as file:  # numpy.load would take a .npz file of that name too
+                priors: Array = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise BadOption(f"decoder ssd: priors {self.priors}: {error}") from error
         if priors.ndim < 2 or priors.shape[-1] != 4:

@@ -115,9 +115,18 @@ class Classes:
         self._numbers = network_classes(context.classes, decoder.classes)
         self._names: Sequence[str] = decoder.classes or context.classes
 
-    def number(self, label: Any) -> Array:
-        """Return the network's numbers for classes of the data (integers of any shape)."""
+    def number(self, label: Any, sample: Sample) -> Array:
+        """Return the network's numbers for classes of the data (integers of any shape), the label of `sample`.
+
+        Raises:
+            BadOption: One is negative, or beyond the names of the data's classes.
+        """
         numbers = np.asarray(label, np.int64)
+        wrong = numbers[(numbers < 0) | (numbers >= (np.inf if self._numbers is None else len(self._numbers)))]
+        if wrong.size:
+            count = "" if self._numbers is None else f", the data names {len(self._numbers)}"
+            remedy = "Classes are numbered from 0, in the order of their names."
+            raise BadOption(f"the label of {sample.name} is of class {wrong[0]}{count}", remedy=remedy)
         return numbers if self._numbers is None else self._numbers[numbers]
 
     def name(self, number: int) -> str:

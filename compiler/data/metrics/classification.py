@@ -38,7 +38,7 @@ class Classification:
     def update(self, outputs: Outputs, sample: Sample) -> None:
         """Take in the scores of one sample with a `ClassLabel`."""
         scores = self._decoder(outputs, sample)
-        label = int(self._classes.number(require_label(sample, ClassLabel, self.name).index))
+        label = int(self._classes.number(require_label(sample, ClassLabel, self.name).index, sample))
         if not 0 <= label < len(scores):
             problem = f"metric {self.name}: {sample.name} is of class {label}, the network has {len(scores)}"
             raise BadOption(problem, remedy="Give the class names in the network's order as classes.txt in the data.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class MeanAveragePrecision:
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
         """Take in the detections of one sample labelled with `Boxes`."""
-        self._truth.append(require_label(sample, Boxes, self.name))
+        truth = require_label(sample, Boxes, self.name)
+        self._truth.append(replace(truth, classes=self._classes.number(truth.classes, sample)))
         self._found.append(self._decoder(outputs, sample))
 
     def result(self) -> MetricResult:
@@ -65,9 +67,7 @@ class MeanAveragePrecision:
     def _evaluate(self) -> tuple[Array, Array, list[int]]:
         """Return COCO's summary, precision [iou, recall, class] (-1: undefined), and the number of each class."""
         coco, evaluation = _library()
-        annotations = [
-            row for image, boxes in enumerate(self._truth, start=1) for row in self._annotations(image, boxes)
-        ]
+        annotations = [row for image, boxes in enumerate(self._truth, start=1) for row in _annotations(image, boxes)]
         numbers = sorted({row["category_id"] for row in annotations})
         document = {
             "images": [{"id": image} for image in range(1, len(self._truth) + 1)],
@@ -85,20 +85,20 @@ class MeanAveragePrecision:
             run.summarize()
         return np.asarray(run.stats), run.eval["precision"][..., ALL_AREAS, MOST_DETECTIONS], numbers
 
-    def _annotations(self, image: int, boxes: Boxes) -> list[dict[str, Any]]:
-        numbers = self._classes.number(boxes.classes)
-        rows = zip(boxes.boxes, numbers.tolist(), boxes.ignored.tolist(), boxes.areas.tolist(), strict=True)
-        return [
-            {"image_id": image, "category_id": number, "bbox": _xywh(box), "area": area, "iscrowd": int(ignored)}
-            for box, number, ignored, area in rows
-        ]
-
 
 class MeanAveragePrecision50(MeanAveragePrecision):
     """COCO mAP at IoU 0.5 alone, 0..1; else as `MeanAveragePrecision`."""
 
     name = "map50"
     _threshold = 0
+
+
+def _annotations(image: int, boxes: Boxes) -> list[dict[str, Any]]:
+    rows = zip(boxes.boxes, boxes.classes.tolist(), boxes.ignored.tolist(), boxes.areas.tolist(), strict=True)
+    return [
+        {"image_id": image, "category_id": number, "bbox": _xywh(box), "area": area, "iscrowd": int(ignored)}
+        for box, number, ignored, area in rows
+    ]
 
 
 def _results(image: int, found: Detections) -> list[dict[str, Any]]:

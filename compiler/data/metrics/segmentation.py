@@ -45,7 +45,7 @@ class MeanIou:
                 f"metric {self.name}: the mask of {sample.name} is {truth.shape}, the picture {found.shape}"
             )
         counts = (truth >= 0) & (truth != IGNORED) & (found >= 0) & (found != IGNORED)
-        rows, columns = self._classes.number(truth[counts]), found[counts].astype(np.int64)
+        rows, columns = self._classes.number(truth[counts], sample), found[counts].astype(np.int64)
         self._samples += 1
         if rows.size == 0:
             return

@@ -90,7 +90,7 @@ class ArraySamples(Samples):
 def _read(path: Path) -> dict[str, Array]:
     try:
         if path.suffix == ".npy":
-            return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+            return {"": np.lib.format.open_memmap(path, mode="r")}  # numpy.load would take a .npz file too
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     # zipfile and zlib errors derive from Exception alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ def _document(path: Path) -> dict[str, list[dict[str, Any]]]:
             missing = [key for key in keys if not isinstance(row, dict) or key not in row]
             if missing:
                 raise BadOption(f"{path}: {table}[{position}] has no {missing[0]!r}")
+            for key in keys:
+                if not isinstance(row[key], str if key == "file_name" else int | float | str):
+                    kind = "a text" if key == "file_name" else "a number or a text"
+                    raise BadOption(f"{path}: {table}[{position}]: {key} {row[key]!r} is not {kind}")
+        if len({isinstance(row["id"], str) for row in rows}) > 1:
+            raise BadOption(f"{path}: {table}: some ids are numbers, some texts", remedy="Give all of one kind.")
     result: dict[str, list[dict[str, Any]]] = document
     return result
 
@@ -61,12 +67,19 @@ def _check(annotation: dict[str, Any], classes: dict[Any, int], rows: dict[Any, 
         raise BadOption(f"{where}: category {annotation['category_id']} is not in the categories")
     if not _is_box(annotation.get("bbox")):
         raise BadOption(f"{where}: bbox {annotation.get('bbox')!r} is not [x, y, width, height]")
+    area = annotation.get("area")
+    if area is not None and not _is_number(area):
+        raise BadOption(f"{where}: area {area!r} is not a number")
 
 
 def _is_box(box: Any) -> bool:
     if not isinstance(box, list) or len(box) != 4:
         return False
-    return all(isinstance(x, int | float) and math.isfinite(x) for x in box) and min(box[2:]) >= 0
+    return all(map(_is_number, box)) and min(box[2:]) >= 0
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, int | float) and abs(x) <= sys.float_info.max
 
 
 def _boxes(annotations: list[dict[str, Any]], classes: dict[Any, int]) -> Boxes:
@@ -75,8 +88,13 @@ def _boxes(annotations: list[dict[str, Any]], classes: dict[Any, int]) -> Boxes:
         corners,
         [classes[row["category_id"]] for row in annotations],
         ignored=[bool(row.get("iscrowd", 0)) for row in annotations],
-        areas=[row.get("area", row["bbox"][2] * row["bbox"][3]) for row in annotations],
+        areas=[_area(row) for row in annotations],
     )
+
+
+def _area(annotation: dict[str, Any]) -> float:
+    area = annotation.get("area")
+    return float(annotation["bbox"][2] * annotation["bbox"][3] if area is None else area)
 
 
 def _picture_folder(path: Path, images: list[dict[str, Any]]) -> Path:

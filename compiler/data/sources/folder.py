@@ -19,8 +19,11 @@ def read_folder(folder: Path) -> Listing:
     The classes are numbered in the order of `classes.txt` in the folder if there is one, in numeric order if all
     sub-folders are numbers (then the number is the class), else in alphabetical order.
 
+    Hidden files and folders do not count.
+
     Raises:
-        BadOption: There are no pictures, some lie in sub-folders and some do not, or classes.txt lacks a sub-folder.
+        BadOption: There are no pictures, some lie in sub-folders and some do not, classes.txt lacks a sub-folder, or
+            one without pictures leaves open how the classes are numbered.
     """
     paths = find_pictures(folder)
     loose = [path for path in paths if path.parent == folder]
@@ -48,4 +51,8 @@ def _classes(folder: Path, names: list[str]) -> dict[str, int]:
         name.isascii() and name.isdigit() and str(int(name)) == name for name in names
     ):  # "10" sorts before "2" as text
         return {name: int(name) for name in names}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith(".") and path.name not in names:
+            remedy = f"Remove it, or list the classes in {listed}, in the network's order."
+            raise BadOption(f"sub-folder {path} holds no pictures: is it a class?", remedy=remedy)
     return {name: index for index, name in enumerate(names)}

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from edgec.data.labels import Boxes, ClassLabel, Label, Mask, Text
-from edgec.data.pictures import picture_input, picture_sample, read_picture
+from edgec.data.pictures import picture_input, picture_sample
+from edgec.data.preprocess import eight_bits, read_picture
 from edgec.data.samples import Sample, Samples
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, check_feeds
@@ -30,8 +31,9 @@ class ObjectSamples(Samples):
     """What a callable of the user's gives.
 
     `callable()` returns the items; those of a sequence are taken one by one when asked for, other iterables are read
-    to the end at once. `ITEM_FORMS` lists what an item can be. Class names are taken from an attribute `classes` of
-    what it returns, if there is one. Exceptions of the user's code pass through as they are.
+    to the end at once. `ITEM_FORMS` lists what an item can be; a PIL image is taken as it is, not turned by its EXIF.
+    Class names are taken from an attribute `classes` of what it returns, if there is one. Exceptions of the user's code
+    pass through as they are.
 
     Raises:
         BadOption: There is no such callable, it gives nothing, or an item is of no known form.
@@ -74,13 +76,17 @@ class ObjectSamples(Samples):
 
 
 def _picture(value: Any, where: str) -> Image.Image:
-    if isinstance(value, Image.Image):
-        return value
+    if isinstance(value, Image.Image) and value.mode not in ("I", "F"):  # whose pixels have no known range
+        return eight_bits(value)
     if isinstance(value, str | Path):
         return read_picture(Path(value))
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and (value.ndim == 2 or value.shape[2:] == (3,)):
         return Image.fromarray(value)
-    got = f"{value.dtype} array {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    got = type(value).__name__
+    if isinstance(value, np.ndarray):
+        got = f"{value.dtype} array {value.shape}"
+    elif isinstance(value, Image.Image):
+        got = f"PIL image of 32-bit pixels (mode {value.mode})"
     raise BadOption(f"{where}: a {got} is no picture", remedy=ITEM_FORMS)
 
 
@@ -115,6 +121,8 @@ def _load(name: str) -> Any:
 
 
 def _load_module(home: str, name: str) -> ModuleType:
+    if not home or home.startswith("."):
+        raise BadOption(f"data {name!r} names no module", remedy="Give module:callable or file.py:callable.")
     _see(Path.cwd())
     try:
         return importlib.import_module(home)

@@ -52,8 +52,9 @@ def _parse(path: Path) -> ElementTree.Element:
         data = path.read_bytes()
         _refuse_doctype(data, path)
         return ElementTree.fromstring(data)
-    except (OSError, ElementTree.ParseError, expat.ExpatError) as error:
-        raise BadOption(f"{path}: {error}", remedy="Give a VOC annotation file.") from error
+    # The last two: an encoding of several bytes (gb2312, Shift_JIS), and one that nobody knows.
+    except (OSError, ElementTree.ParseError, expat.ExpatError, ValueError, LookupError) as error:
+        raise BadOption(f"{path}: {error}", remedy="Give a VOC annotation file, in UTF-8.") from error
 
 
 def _refuse_doctype(data: bytes, path: Path) -> None:

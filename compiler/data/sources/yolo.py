@@ -95,7 +95,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise MissingDependency(f"PyYAML is needed to read {path}", remedy=remedy) from error
     try:
         settings = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         raise BadOption(f"{path}: {error}", remedy="Give a YOLO data.yaml.") from error
     if not isinstance(settings, dict):
         raise BadOption(f"{path} is not a YOLO data.yaml", remedy="It needs `names` and `val`.")
@@ -121,7 +121,7 @@ def _pictures_at(place: Path, path: Path, split: str) -> Iterable[Path]:
 
 
 def _names(names: Any, path: Path) -> tuple[str, ...]:
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+    if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list):
         raise BadOption(f"{path}: `names` is no list of class names", remedy="E.g. names: [cat, dog].")
