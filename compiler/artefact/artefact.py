@@ -24,6 +24,7 @@ class Verification:
     where: str
     tolerance: float
     comparison: Comparison
+    precision: str = "fp32"
 
     @property
     def ok(self) -> bool:
@@ -43,6 +44,11 @@ class Verification:
         """
         if not self.ok:
             remedy = "Compile again; if it stays, please report it with the model: it is a bug of edgec."
+            if self.precision == "int8":
+                remedy = (
+                    "On integers a network may make much of a rounding: `edgec eval` says what it is worth. "
+                    "If that is bad too, compile with --max-loss, or in another precision."
+                )
             raise VerificationFailed(
                 f"{self.comparison.worst} ({self.where}; accepted {self.tolerance:.0e})", remedy=remedy
             )
@@ -121,7 +127,8 @@ class Artefact:
         """
         runner = self.runner(threads)
         actual = runner.run(self.golden_inputs())
-        return Verification(runner.description, self.manifest.tolerance, compare(self.golden_outputs(), actual))
+        compared = compare(self.golden_outputs(), actual)
+        return Verification(runner.description, self.manifest.tolerance, compared, self.manifest.options.precision)
 
     def bench(self, *, threads: int | None = None, warmup: int = 3, runs: int = 20) -> Latency:
         """Measure the latency on the golden inputs.

@@ -138,4 +138,5 @@ def verification(artefact: Artefact, result: BoardResult) -> Verification:
         else OutputComparison(output.name, float("inf"), float("inf"), "not a number")
         for output in result.outputs
     )
-    return Verification(result.where, artefact.manifest.tolerance, Comparison(outputs))
+    manifest = artefact.manifest
+    return Verification(result.where, manifest.tolerance, Comparison(outputs), manifest.options.precision)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,19 +39,26 @@ class TensorRTRunner:
 
         Raises:
             BadOption: An input is missing, unknown, or has the wrong shape or dtype.
+            CannotRunHere: TensorRT fails, for want of memory for example.
         """
         self._check(feeds)
-        return self._engine.run(feeds)
+        with _failures_told():
+            return self._engine.run(feeds)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
-        """Return the wall time of each of `runs` inferences, copies included, in seconds, after `warmup` more."""
+        """Return the wall time of each of `runs` inferences, copies included, in seconds, after `warmup` more.
+
+        Raises:
+            BadOption, CannotRunHere: As `run`.
+        """
         self._check(feeds)
-        self._engine.feed(feeds)
         times = []
-        for _ in range(warmup + runs):
-            started = time.perf_counter()
-            self._engine.session.run()
-            times.append(time.perf_counter() - started)
+        with _failures_told():
+            self._engine.feed(feeds)
+            for _ in range(warmup + runs):
+                started = time.perf_counter()
+                self._engine.session.run()
+                times.append(time.perf_counter() - started)
         return times[warmup:]
 
     def _check(self, feeds: Mapping[str, Array]) -> None:
@@ -64,6 +72,16 @@ class TensorRTRunner:
             return spec
         fits = all(low <= size <= high for low, size, high in zip(ranges.min, shape, ranges.max, strict=True))
         return spec.model_copy(update={"shape": shape}) if fits else spec
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    try:
+        yield
+    except Failure as failure:
+        raise CannotRunHere(
+            str(failure), remedy="Close what else uses the GPU, or compile for smaller inputs."
+        ) from failure
 
 
 def open_engine(context: RunContext) -> TensorRTRunner:

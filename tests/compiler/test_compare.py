@@ -8,6 +8,8 @@ import re
 import numpy as np
 import pytest
 
+from edgec.artefact.artefact import Verification
+from edgec.errors import VerificationFailed
 from edgec.reference.compare import Array, OutputComparison, compare
 
 NAN, INF = float("nan"), float("inf")
@@ -91,3 +93,11 @@ def test_nothing_to_compare() -> None:
 
 def test_half_precision_is_compared_in_double() -> None:
     assert one(np.array([0, 60000], np.float16), np.array([-60000, 60000], np.float16)).max_abs == 60000
+
+
+def test_integers_that_make_much_of_a_rounding_are_no_bug() -> None:
+    wrong = compare({"y": f32(0, 1)}, {"y": f32(0, 0.5)})
+    for precision, remedy in (("fp32", "a bug of edgec"), ("int8", "`edgec eval` says")):
+        with pytest.raises(VerificationFailed) as caught:
+            Verification("here", 0.1, wrong, precision).check()
+        assert remedy in (caught.value.remedy or "")

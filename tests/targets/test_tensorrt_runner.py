@@ -5,11 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 
 import edgec
+from edgec.errors import CannotRunHere
+from edgec.model.signature import TensorSpec
+from edgec.targets.tensorrt.board.failure import Failure
+from edgec.targets.tensorrt.runner import TensorRTRunner
 from tests.support.models import model, random_weights
 from tests.support.tensorrt_board import board_environment, small_model
 
@@ -115,3 +122,23 @@ def test_after_a_batch_too_large_for_the_memory_smaller_ones_run(tmp_path: Path,
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if not line.startswith("warning")]
     assert lines == ["4", "CUDA: cudaMalloc failed with error 2: out of memory 0", "True 4"]
+
+
+def test_what_fails_while_it_runs_is_one_error() -> None:
+    spec = TensorSpec(name="x", dtype="float32", shape=(1, 3))
+
+    class Failing:
+        ranges: ClassVar = {"x": None}
+
+        def feed(self, feeds: object) -> None:
+            raise Failure("out of memory")
+
+        run = feed
+
+    context = SimpleNamespace(inputs=(spec,), outputs=(spec,))
+    runner = TensorRTRunner(cast(Any, Failing()), cast(Any, context), "a stand-in")
+    feeds = {"x": np.zeros((1, 3), np.float32)}
+    with pytest.raises(CannotRunHere, match="out of memory"):
+        runner.run(feeds)
+    with pytest.raises(CannotRunHere, match="out of memory"):
+        runner.bench(feeds, warmup=0, runs=1)
