@@ -191,7 +191,8 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 def _end_by_ctrl_c() -> None:
     """Let Ctrl-C end this process at once and without a word; what it did not write yet is measured the next time."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a job in the background: then it is not for us either
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 

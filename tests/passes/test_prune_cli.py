@@ -210,6 +210,7 @@ def test_the_same_from_python(folder: Path) -> None:
 def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, tmp_path: Path, lines: int) -> None:
     journal = tmp_path / "sens.jsonl"
     command = [
+        "env", "--default-signal=INT",  # these tests may be a job in the background, and such ignore Ctrl-C
         Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", folder / "data.npy",
         "--workers", "2", "-o", tmp_path / "sens.json",
     ]  # fmt: skip
@@ -224,3 +225,19 @@ def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, 
     assert lines < 4 or "interrupted; what was measured is kept" in said
     assert process.returncode == 130
     assert journal.exists()
+
+
+def test_in_the_background_ctrl_c_is_for_others(folder: Path, tmp_path: Path) -> None:
+    command = [
+        "env", "--ignore-signal=INT",
+        Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", folder / "data.npy",
+        "--workers", "1", "-o", tmp_path / "sens.json", "--quiet",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True)
+    while process.poll() is None and not (tmp_path / "sens.jsonl").exists():
+        time.sleep(0.001)
+    while process.poll() is None and (tmp_path / "sens.jsonl").exists():
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    assert process.wait(60) == 0
+    assert (tmp_path / "sens.json").exists()

@@ -108,8 +108,8 @@ alone = runner.run({"image": golden})["y"]
 print(blocks())
 try:
     runner.run({"image": np.concatenate([golden] * 4)})
-except Exception as error:
-    print(error, blocks())
+except edgec.errors.CannotRunHere as error:
+    print(error.problem, blocks())
 print((runner.run({"image": golden})["y"] == alone).all(), blocks())
 """
 
