@@ -209,9 +209,10 @@ def test_the_same_from_python(folder: Path) -> None:
 @pytest.mark.parametrize("lines", [2, 4])
 def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, tmp_path: Path, lines: int) -> None:
     journal = tmp_path / "sens.jsonl"
+    np.save(tmp_path / "much.npy", np.zeros((100, 3, 32, 32), np.float32))  # seconds of work to interrupt
     command = [
         "env", "--default-signal=INT",  # these tests may be a job in the background, and such ignore Ctrl-C
-        Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", folder / "data.npy",
+        Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", tmp_path / "much.npy",
         "--workers", "2", "-o", tmp_path / "sens.json",
     ]  # fmt: skip
     process = subprocess.Popen(
