@@ -83,14 +83,19 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return the settings in the TOML file `path`, keys as in `CompileOptions`.
 
     Raises:
-        BadOption: The file is unreadable or not TOML.
+        BadOption: The file is unreadable or not TOML, or a key is no setting (and might become another argument).
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadOption(
             f"settings file {path}: {error}", remedy="Give a TOML file, see docs/configuration.md."
         ) from error
+    for key in settings:
+        if key not in CompileOptions.model_fields:
+            remedy = suggest(key, CompileOptions.model_fields)
+            raise BadOption(f"settings file {path}: unknown setting {key!r}", remedy=remedy)
+    return settings
 
 
 def compile_options(settings: dict[str, Any], *, source: str = "options") -> CompileOptions:

@@ -27,7 +27,6 @@ from edgec.options import CompileOptions, compile_options, read_config
 from edgec.preprocessing import parse_preprocessing
 from edgec.pruning import parse_pruning
 from edgec.record import Compression
-from edgec.registry import suggest
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, Verification
@@ -87,7 +86,7 @@ def command(
     from edgec.driver import golden_from_files
     from edgec.targets.board import is_this_machine
 
-    settings = _read_settings(config) if config else {}
+    settings: dict[str, Any] = read_config(config) if config else {}
     given = {
         "target": target,
         "shapes": parse_shapes(shape) or None,
@@ -144,20 +143,6 @@ def command(
         verification.check()
     if deployed:
         verification_there(artefact, deployed).check()
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Read edgec.toml.
-
-    Raises:
-        BadOption: It cannot be read, or a key is no setting (and might else become another argument of `compile`).
-    """
-    settings = read_config(path)
-    for key in settings:
-        if key not in CompileOptions.model_fields:
-            remedy = suggest(key, CompileOptions.model_fields)
-            raise BadOption(f"settings file {path}: unknown setting {key!r}", remedy=remedy)
-    return settings
 
 
 def _check_deployable(target: str) -> None:

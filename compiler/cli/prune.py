@@ -9,15 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from edgec.cli import sensitivity as shared
-from edgec.cli.console import (
-    Json,
-    Quiet,
-    check_outputs,
-    parse_shapes,
-    print_json,
-    refused_option,
-    stdout,
-)
+from edgec.cli.console import Json, Quiet, check_outputs, parse_shapes, print_json, refused_option, stdout
 
 if TYPE_CHECKING:
     from edgec.passes.prune.apply import Pruned

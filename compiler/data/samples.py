@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,15 @@ class Sample:
     inputs: Mapping[str, np.ndarray[Any, Any]]
     label: Label | None = None
     placement: Placement | None = None
+
+
+def fingerprint(sample: Sample) -> str:
+    """Return the SHA-256 of the name and the inputs of a sample: tells data, and preprocessing, from others."""
+    digest = hashlib.sha256(sample.name.encode())
+    for name, array in sample.inputs.items():
+        digest.update(f"\n{name}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 class Samples(ABC):

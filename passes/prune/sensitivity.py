@@ -20,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
+from edgec.data.samples import fingerprint
 from edgec.errors import BadOption, MissingDependency
 from edgec.model import serialize
 from edgec.passes.prune.groups import Group
@@ -132,11 +133,8 @@ def measure_sensitivity(
 
 def _digest(measure: Measure) -> str:
     """Return a digest of what is measured on: the names of the samples, and the first as it enters the network."""
-    digest = hashlib.sha256(repr([sample.name for sample in measure.samples]).encode())
-    for name, array in next(iter(measure.samples)).inputs.items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    first = fingerprint(next(iter(measure.samples)))
+    return hashlib.sha256(repr([first, *(sample.name for sample in measure.samples)]).encode()).hexdigest()
 
 
 def run_part(part: Part, after_each: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:

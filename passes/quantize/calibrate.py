@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec import registry
-from edgec.data.samples import Samples, Subset
+from edgec.data.samples import Samples, Subset, fingerprint
 from edgec.errors import BadOption
 from edgec.model.serialize import sha256
 from edgec.model.signature import check_feeds, inputs_of
@@ -111,13 +111,8 @@ def calibrate(
 
 def _sweep_name(model: ir.Model, samples: Samples, tensors: Sequence[str], calibrator: str, scheme: Scheme) -> str:
     """Return a digest of all that decides what a sweep gathers; of the samples, of the first as it enters the model."""
-    first = next(iter(samples))
-    digest = hashlib.sha256(sha256(model).encode())
-    for text in (*tensors, calibrator, scheme.model_dump_json(), first.name, *first.inputs):
-        digest.update(f"{text}\n".encode())
-    for array in first.inputs.values():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    parts = [sha256(model), *tensors, calibrator, scheme.model_dump_json(), fingerprint(next(iter(samples)))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _feeds(
