@@ -53,3 +53,12 @@ def test_what_has_no_vector_form_stays_scalar():
 def test_every_vector_operator_is_one_of_tvm():
     known = set(tvm.ir.Op.list_op_names())
     assert {name for name in VECTOR_OPERATORS if not {f"tirx.{name}", f"prim.{name}"} & known} == set()
+
+
+def test_a_value_read_twice_in_each_of_many_steps_is_not_written_out_again_and_again():
+    def residuals(x, rng):
+        for _ in range(40):
+            x = rng.emit(OPS.add(OPS.multiply(x, relax.const(0.4, "float32")), rng.emit(OPS.nn.relu(x))))
+        return x
+
+    assert check(residuals, [(2, 5, 24)], MODEL).fallbacks() == []

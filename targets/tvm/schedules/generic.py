@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import tvm
@@ -17,8 +18,6 @@ from edgec.targets.tvm.target_model import TargetModel
 
 SPATIAL = 0
 """`IterVar.iter_type` of a data-parallel axis."""
-
-
 VECTOR_OPERATORS = frozenset(
     (
         *("exp", "exp2", "log", "log2", "sqrt", "floor", "ceil", "fabs", "round", "trunc", "nearbyint", "pow"),
@@ -27,6 +26,8 @@ VECTOR_OPERATORS = frozenset(
 )
 """Operators TVM lowers for vectors, without their dialect; of others (cosh, erf's library call) it has the scalar form
 only."""
+LONGEST_EXPRESSION = 256
+"""Elements an expression may read once its producers are inlined; what is longer is computed and stored first."""
 
 
 def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx.PrimFunc, str]:
@@ -57,14 +58,32 @@ def _vectorizes(function: tirx.PrimFunc) -> bool:
 
 
 def _inline(sch: Schedule) -> list[Any]:
-    """Inline injective producers; return the blocks that stay."""
-    blocks = sch.get_child_blocks(sch.get_sblock("root"))
-    for block in blocks[:-1]:
+    """Inline injective producers, but for those whose expression has become too long; return the blocks that stay."""
+    inlined: dict[Any, int] = {}
+    producers = sch.get_child_blocks(sch.get_sblock("root"))[:-1]
+    # As they are before any is inlined: a value read twice is written out twice, in every level anew.
+    for block, before in [(block, sch.get(block)) for block in producers]:
+        terms = _terms(before, inlined)
+        if terms > LONGEST_EXPRESSION:
+            continue
         try:
             sch.compute_inline(block)
         except ScheduleError:
             continue
+        inlined[before.writes[0].source] = terms
     return list(sch.get_child_blocks(sch.get_sblock("root")))
+
+
+def _terms(block: Any, inlined: Mapping[Any, int]) -> int:
+    """Return how many elements `block` reads, written out: of an inlined buffer, all that its own block reads."""
+    terms = 0
+
+    def visit(load: tvm.ir.TensorLoad) -> None:
+        nonlocal terms
+        terms += inlined.get(load.source, 1)
+
+    tvm_ffi.structural_walk(block.body, (tvm.ir.TensorLoad, visit))
+    return terms
 
 
 def _is_spatial(sch: Schedule, block: Any) -> bool:
