@@ -59,7 +59,7 @@ def measure(which: str, task_name: str, count: int) -> dict[str, float]:
 
 
 def _onnxruntime(model: Any, samples: Any) -> None:
-    from onnxruntime import quantization as library  # noqa: PLC0415
+    from onnxruntime import quantization as library  # noqa: PLC0415, TID251
 
     from edgec.model.serialize import save  # noqa: PLC0415
 

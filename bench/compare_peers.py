@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 import openvino
 from networks import NETWORKS, network
 
@@ -27,6 +26,7 @@ import edgec
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.reference.compare import compare
 from edgec.reference.golden import golden_inputs
+from edgec.reference.onnx_runtime import ort
 
 BURSTS, BURST_S = 9, 0.2
 TOLERANCE = 1e-4
@@ -36,10 +36,10 @@ Run = Callable[[Arrays], Arrays]
 
 def onnx_runtime(proto: bytes, threads: int = 1) -> Run:
     """Return the model in ONNX Runtime, all optimizations on."""
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
 

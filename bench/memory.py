@@ -25,7 +25,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 import tvm
 import tvm_ffi
 from networks import NETWORKS, network
@@ -38,6 +37,7 @@ from edgec.options import CompileOptions
 from edgec.passes import pipeline
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
+from edgec.reference.onnx_runtime import ort
 from edgec.targets.board import load_board
 from edgec.targets.tvm import TvmTarget
 from edgec.targets.tvm.cpu import llvm_target, resolve
@@ -99,27 +99,25 @@ def _allocations(body: object) -> int:
 
 def arena(model: ir.Model, *, exact: bool) -> int:
     """Return the bytes that ONNX Runtime's arena takes for activations over three runs (in this process)."""
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 1
-    onnxruntime.set_default_logger_severity(1)
+    ort.set_default_logger_severity(1)
     if exact:
-        as_requested = onnxruntime.OrtArenaCfg({"arena_extend_strategy": 1, "initial_chunk_size_bytes": 1})
-        memory = onnxruntime.OrtMemoryInfo(
-            "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
-        )
+        as_requested = ort.OrtArenaCfg({"arena_extend_strategy": 1, "initial_chunk_size_bytes": 1})
+        memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
         options.add_session_config_entry("session.use_env_allocators", "1")
     with _native_log() as read:
         if exact:
-            onnxruntime.create_and_register_allocator(memory, as_requested)
+            ort.create_and_register_allocator(memory, as_requested)
         run_onnx_runtime(model, options)
         return sum(int(size) for size in re.findall(r"Extended allocation by (\d+) bytes", read()))
 
 
-def run_onnx_runtime(model: ir.Model, options: onnxruntime.SessionOptions) -> int:
+def run_onnx_runtime(model: ir.Model, options: ort.SessionOptions) -> int:
     """Run `model` three times; return by how many bytes the peak of resident memory rose over the runs."""
     proto = ir.to_proto(model).SerializeToString()
-    session = onnxruntime.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
     feeds = golden_inputs(inputs_of(model), 0)
     before = resident(reset=True)
     for _ in range(RUNS):
@@ -172,7 +170,7 @@ def measured(job: str, name: str, *rest: str) -> int:
 
 def job(kind: str, name: str, folder: str) -> int:
     """Do the work of one process."""
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     match kind:
         case "arena" | "exact":

@@ -42,8 +42,8 @@ def nncf(variant: str, model: str, name: str, samples: np.ndarray, output: str) 
 
 def onnxruntime(variant: str, model: str, name: str, samples: np.ndarray, output: str) -> None:
     """Static QDQ quantization of the MAC layers, u8s8, per channel; the data goes in a few samples at a time."""
-    from onnxruntime import quantization as library  # noqa: PLC0415
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+    from onnxruntime import quantization as library  # noqa: PLC0415, TID251
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415, TID251
 
     class Reader(library.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

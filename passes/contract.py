@@ -105,10 +105,11 @@ class Equivalence:
         """
         try:
             reference = Reference(model)
+            results = [reference.run(case.inputs) for case in self.cases]
         except (BadModel, UnsupportedModel) as error:
             raise InternalError(f"pass {name} left a model that cannot run: {error.problem}") from error
-        for case in self.cases:
-            for output in compare(case.expected, reference.run(case.inputs)).outputs:
+        for case, actual in zip(self.cases, results, strict=True):
+            for output in compare(case.expected, actual).outputs:
                 near_rounding = output.problem is None and output.max_abs <= case.rounding[output.name]
                 if not (near_rounding or output.within(tolerance)):
                     raise InternalError(f"pass {name} changed the outputs (it promises {tolerance:.0e}): {output}")

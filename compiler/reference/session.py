@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
-from edgec.errors import BadModel, BadOption, UnsupportedModel
+from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
 from edgec.model import serialize
+from edgec.reference.onnx_runtime import ort
 from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
@@ -24,6 +25,13 @@ NEWEST_SAFE_IR_VERSION = 10
 """ONNX Runtime refuses formats newer than its own release; nothing it needs came after this version."""
 NO_KERNEL = re.compile(r"implementation for (?P<op>[\w.:]+)\(\d+\) node with name '(?P<node>[^']*)'")
 NOT_REGISTERED = re.compile(r"(?P<op>[\w.:]+)\(-?\d+\) is not a registered function/op")
+FAILED_NODE = re.compile(r"while running (?P<op>[\w.]+) node\. Name:'(?P<node>[^']*)' Status Message: ")
+SOURCE_PLACE = re.compile(r"^/\S+:\d+ (.*? was false\. |.*?\) )?")
+"""Where in its own source ONNX Runtime met the failure."""
+TERMINATED = "terminate flag"
+LOOP_SECONDS = 60
+"""The longest run of a network with loops: nothing else in a graph can run on without end."""
+LOOPS = frozenset({"Loop", "Scan"})
 
 
 class Reference:
@@ -55,9 +63,10 @@ class Reference:
         levels = ort.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
         if isinstance(model, bytes):
-            self._session = _open(model, options)
+            self._session, self._may_loop = _open(model, options), True
         else:
             self._session = _open_ir(_tapped(model, taps), options)
+            self._may_loop = any(node.op_type in LOOPS for node in model.graph.all_nodes())
         self.input_names = tuple(value.name for value in self._session.get_inputs())
         self.output_names = tuple(value.name for value in self._session.get_outputs())
 
@@ -66,6 +75,7 @@ class Reference:
 
         Raises:
             BadOption: An input is missing, unknown, or has the wrong shape or dtype.
+            BadModel: A node cannot compute its part, or a loop does not end; names op and node.
         """
         for name in feeds:
             if name not in self.input_names:
@@ -73,10 +83,18 @@ class Reference:
         missing = [name for name in self.input_names if name not in feeds]
         if missing:
             raise BadOption(f"input {missing[0]!r} is missing", remedy="Give an array for every input.")
+        options = ort.RunOptions()
+        watchdog = threading.Timer(LOOP_SECONDS, setattr, (options, "terminate", True)) if self._may_loop else None
+        if watchdog is not None:
+            watchdog.daemon = True
+            watchdog.start()
         try:
-            results = self._session.run(None, dict(feeds))
-        except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
-            raise BadOption(f"wrong input: {_first_line(error)}", remedy="`edgec inspect` lists the inputs.") from error
+            results = self._session.run(None, dict(feeds), options)
+        except Exception as error:  # see _open
+            raise _run_error(error) from error
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
         return dict(zip(self.output_names, results, strict=True))
 
 
@@ -84,6 +102,8 @@ def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:
     tapped = model.clone()
     # The version of the file format matters to no kernel, but ONNX Runtime refuses one it does not know.
     tapped.ir_version = min(tapped.ir_version, NEWEST_SAFE_IR_VERSION)
+    for node in tapped.graph.all_nodes():
+        node.name = node.name or node.outputs[0].name  # errors name it
     values = {output.name or "": output for node in tapped.graph for output in node.outputs}
     outputs = {value.name for value in tapped.graph.outputs}
     for name in dict.fromkeys(taps):
@@ -106,11 +126,8 @@ def _open_ir(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSessi
 def _open(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # ONNX Runtime's exceptions share no base class but this one.
-        if type(error).__module__ != ort.capi.onnxruntime_pybind11_state.__name__:
-            raise
-        message = _first_line(error)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
+        message = _message(error)
         match = NO_KERNEL.search(message) or NOT_REGISTERED.search(message)
         if match is None:
             raise BadModel(f"ONNX Runtime refuses the model: {message}") from error
@@ -121,6 +138,29 @@ def _open(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSessi
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+def _run_error(error: Exception) -> EdgecError:
+    """Return what to tell the user of a run that failed: the feeds do not fit, or a node cannot compute its part."""
+    message = _message(error)
+    nodes = list(FAILED_NODE.finditer(message))
+    if not nodes:
+        if isinstance(error, ort.capi.onnxruntime_pybind11_state.InvalidArgument):
+            return BadOption(f"wrong input: {message}", remedy="`edgec inspect` lists the inputs.")
+        return BadModel(f"ONNX Runtime cannot run the model: {message}")
+    outer, inner = nodes[0], nodes[-1]
+    where = " ".join(filter(None, [inner["op"], "node", inner["node"] and repr(inner["node"])]))
+    if TERMINATED in message:
+        where = " ".join(filter(None, [outer["op"], "node", outer["node"] and repr(outer["node"])]))
+        return BadModel(
+            f"ONNX Runtime had not finished {where} after {LOOP_SECONDS} seconds",
+            remedy="Export the model with loops that end, or without loops.",
+        )
+    reason = SOURCE_PLACE.sub("", message[inner.end() :]).strip()
+    return BadModel(
+        f"ONNX Runtime cannot run {where}: {reason}",
+        remedy="It may not take these shapes (--shape) or these values (--input).",
+    )
+
+
+def _message(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)

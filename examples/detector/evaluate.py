@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ class Scores(NamedTuple):
 
 def main() -> None:
     """Print the scores of an ONNX file."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import
     import onnxruntime
 
     parser = argparse.ArgumentParser(description=__doc__)

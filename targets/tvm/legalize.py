@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 
 from edgec.errors import UnsupportedModel
 from edgec.model.graph import Array, add_constant, attribute, constant, opset, replace_uses
+from edgec.reference.session import Reference
 from edgec.targets.tvm.legalize_operators import legalize_operator
 
 COORDINATES_BY_SIZE = ("align_corners", "tf_crop_and_resize")
@@ -86,8 +86,8 @@ def _interpolation(node: ir.Node, version: int, size: int, resized: int, factor:
         "scales": np.array([1.0, factor or 1.0], np.float32),
         "sizes": np.array([size, resized], np.int64),
     }
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    (columns,) = session.run(None, {value.name: feeds[str(value.name)] for value in values})
+    reference = Reference(proto.SerializeToString())
+    columns = reference.run({name: feeds[name] for name in reference.input_names})["y"]
     return np.ascontiguousarray(np.asarray(columns, np.float32).T)
 
 

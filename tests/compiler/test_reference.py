@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +15,12 @@ import pytest
 
 from edgec.errors import BadModel, BadOption, UnsupportedModel
 from edgec.model import serialize
+from edgec.model.load import load
 from edgec.model.signature import TensorSpec, inputs_of
+from edgec.reference import session
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
-from tests.support.models import CONV_BN_RELU, model, proto
+from tests.support.models import CONV_BN_RELU, model, proto, saved
 
 X = np.array([[-1, 0, 2]], np.float32)
 CHAIN = "g (float[1, 3] x) => (float[1, 3] y) <float[1] two = {2}> { a = Mul (x, two)  b = Relu (a)  y = Neg (b) }"
@@ -85,6 +91,53 @@ def test_bytes_that_are_no_model() -> None:
 def test_wrong_feeds(feeds: dict[str, np.ndarray[Any, Any]], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         Reference(model(CHAIN)).run(feeds)
+
+
+NODES_THAT_FAIL = {
+    "Reshape node 'y': .*Input shape:.2,3., requested shape:.4,4.": (
+        "g (float[n, 3] x) => (float[a, b] y) <int64[2] s = {4, 4}> { y = Reshape (x, s) }"
+    ),
+    "Gather node 'y': indices element out of data bounds": (
+        "g (float[n, 3] x) => (float[a] y) <int64 i = {7}> { y = Gather (x, i) }"
+    ),
+    "Add node 'y': .*2 by 3": "g (float[n, 3] x, float[k] b) => (float[n, m] y) { y = Add (x, b) }",
+    "MaxPool node 'p': padding values": """g (float[n, 3] x) => (float[a, b, c, d] y)
+        <int64[4] s = {1, 1, 2, 3}> {
+        r = Reshape (x, s)  p = MaxPool <kernel_shape = [1, 1], strides = [2, 2], auto_pad = "SAME_UPPER"> (r)
+        y = Relu (p) }""",
+    "Gather node 'q'": """g (float[n, 3] x, bool flag) => (float[a] y) <int64 i = {7}> {
+        y = If (flag) <then_branch = then () => (float[a] p) { p = Relu (x) },
+                       else_branch = other () => (float[a] q) { q = Gather (x, i) }> }""",
+}
+
+
+@pytest.mark.parametrize("message", NODES_THAT_FAIL)
+def test_a_node_that_fails_while_running_is_named(message: str) -> None:
+    feeds = {"x": np.ones((2, 3), np.float32), "b": np.ones(2, np.float32), "flag": np.array(False)}
+    reference = Reference(load(proto(NODES_THAT_FAIL[message])).model)
+    with pytest.raises(BadModel, match=message):
+        reference.run({name: feeds[name] for name in reference.input_names})
+
+
+def test_a_loop_without_end_is_stopped_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "LOOP_SECONDS", 0.1)
+    endless = """g (float[1, 3] x) => (float[1, 3] y) <int64 trips = {1099511627776}, bool yes = {1}> {
+        y = Loop (trips, yes, x) <
+            body = body (int64 i, bool go, float[1, 3] v) => (bool still, float[1, 3] w) {
+                still = Identity (go)  w = Neg (v) }> }"""
+    for source in (load(proto(endless)).model, proto(endless).SerializeToString()):
+        with pytest.raises(BadModel, match=r"had not finished Loop node .*after 0\.1 seconds"):
+            Reference(source).run({"x": X})
+
+
+def test_onnx_runtime_keeps_no_traces(tmp_path: Path) -> None:
+    hidden = {"CI", "TF_BUILD", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    home = {name: value for name, value in os.environ.items() if name not in hidden} | {"HOME": str(tmp_path)}
+    file = saved(proto(CHAIN), tmp_path / "chain.onnx")
+    code = "import sys; from pathlib import Path; from edgec.reference.session import Reference;"
+    code += "Reference(Path(sys.argv[1]).read_bytes())"
+    subprocess.run([sys.executable, "-c", code, str(file)], env=home, check=True)
+    assert list(tmp_path.rglob("*")) == [file]
 
 
 def spec(dtype: str, *shape: int, name: str = "x") -> TensorSpec:

@@ -126,7 +126,7 @@ def test_power_of_two_means_every_scale() -> None:
 
 
 def test_the_runtime_fuses_the_pairs_into_integer_layers(tmp_path: Any) -> None:
-    import onnxruntime as ort
+    from edgec.reference.onnx_runtime import ort
 
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")

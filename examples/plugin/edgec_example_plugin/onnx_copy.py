@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 
 from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
+from edgec.reference.onnx_runtime import ort
 from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext
 from edgec.targets.board import Board
 
@@ -36,10 +36,10 @@ class OnnxCopyTarget:
 
     def open(self, context: RunContext) -> OnnxRunner:
         """Load it in ONNX Runtime."""
-        options = onnxruntime.SessionOptions()
+        options = ort.SessionOptions()
         options.intra_op_num_threads = context.threads
         file = context.folder / context.runtime["file"]
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         return OnnxRunner(session, context.inputs, context.outputs)
 
 

@@ -273,7 +273,8 @@ class Runtime:
 
 class ICudaEngine:
     def __init__(self, model):
-        import onnxruntime  # slow to import, and most tests fail before this
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime  # noqa: TID251  slow to import, and most tests fail before this
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
