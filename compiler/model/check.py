@@ -48,7 +48,7 @@ def check_kinds(graph: onnx.GraphProto, source: str) -> None:
 
     Raises:
         UnsupportedModel: Names the initializer, input or output.
-        BadModel: The graph has no outputs, or an input or output has no shape.
+        BadModel: The graph has no outputs, or an input has no type.
     """
     if not graph.output:
         raise BadModel(f"{source} has no outputs", remedy=EXPORT_AGAIN)
@@ -70,19 +70,24 @@ def check_kinds(graph: onnx.GraphProto, source: str) -> None:
                 )
             if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
                 raise UnsupportedModel(f"{source}: {kind} {value.name!r} holds strings", remedy=NETWORK_ONLY)
-            if not value.type.tensor_type.HasField("shape"):
-                raise BadModel(
-                    f"{source}: {kind} {value.name!r} has no shape, not even a number of dimensions",
-                    remedy="Export the model with the shapes of its inputs and outputs; open dimensions are fine.",
-                )
+            if kind == "input" and not value.type.tensor_type.elem_type:
+                raise BadModel(f"{source}: {kind} {value.name!r} has no element type", remedy=EXPORT_AGAIN)
 
 
 def check_onnx(proto: onnx.ModelProto, source: str) -> None:
-    """Run `onnx.checker` on `proto`, which is under 2 GB and refers to no file.
+    """Run `onnx.checker` on `proto`, which is under 2 GB and refers to no file; shapes may be missing.
 
     Raises:
         BadModel: With the checker's own message.
     """
+    if not all(map(_is_described, (*proto.graph.input, *proto.graph.output))):
+        described = onnx.ModelProto()
+        described.CopyFrom(proto)
+        for value in (*described.graph.input, *described.graph.output):
+            kind = value.type.tensor_type
+            kind.elem_type = kind.elem_type or onnx.TensorProto.FLOAT
+            kind.shape.SetInParent()
+        proto = described
     try:
         onnx.checker.check_model(proto)
     except UnicodeDecodeError as error:
@@ -90,3 +95,7 @@ def check_onnx(proto: onnx.ModelProto, source: str) -> None:
     except onnx.checker.ValidationError as error:
         message = " ".join(str(error).split()).replace(" ==> Context:", ";")
         raise BadModel(f"{source} is not valid ONNX: {message}", remedy=EXPORT_AGAIN) from error
+
+
+def _is_described(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.elem_type and value.type.tensor_type.HasField("shape"))

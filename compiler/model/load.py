@@ -18,6 +18,7 @@ from edgec.model import serialize
 from edgec.model.check import EXPORT_AGAIN, check_kinds, check_onnx, check_versions
 from edgec.model.external import external_tensors, hash_files, in_memory
 from edgec.model.file_kind import file_kind
+from edgec.model.sort import is_sorted, sort_nodes
 
 OLDEST_IR_VERSION = 4
 """First in which initializers need not be inputs."""
@@ -78,7 +79,12 @@ def _load_file(path: Path) -> LoadedModel:
 def _load_ir(source: ir.Model) -> LoadedModel:
     where = f"model {source.graph.name!r}"
     check_versions(source.opset_imports, source.ir_version, where)
-    model = source.clone()
+    try:
+        model = source.clone()
+    except RuntimeError:  # it copies nodes only where they are in order
+        proto = ir.to_proto(source)
+        sort_nodes(proto.graph, where)
+        model = ir.from_proto(proto)
 
     def read(tensor: ir.TensorProtocol, place: str) -> ir.TensorProtocol:
         base = tensor.base_dir if isinstance(tensor, ir.ExternalTensor) else None
@@ -111,6 +117,11 @@ def _parse(data: bytes, source: str) -> onnx.ModelProto:
 def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> ir.Model:
     check_versions({item.domain: item.version for item in proto.opset_import}, proto.ir_version, source)
     check_kinds(proto.graph, source)
+    if not all(map(is_sorted, (proto.graph, *proto.functions))):
+        unsorted, proto = proto, onnx.ModelProto()
+        proto.CopyFrom(unsorted)
+        for graph in (proto.graph, *proto.functions):
+            sort_nodes(graph, source)
     # The checker takes neither files outside the model's folder nor more than 2 GB: such models are read first.
     self_contained = not external_tensors(proto) and proto.ByteSize() < serialize.PROTOBUF_LIMIT_BYTES
     if self_contained:

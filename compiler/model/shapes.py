@@ -33,7 +33,7 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
     fixed = model.clone()
     inputs = {value.name or "": value for value in fixed.graph.inputs}
     _refuse_wrong_names(shapes, inputs)
-    dims = {name: _open_dims(value) for name, value in inputs.items()}
+    dims = {name: _open_dims(value, shapes.get(name)) for name, value in inputs.items()}
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         dims[name] = _override(name, dims[name], shape, sizes)
@@ -56,12 +56,14 @@ def _refuse_wrong_names(shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[s
             raise BadOption(f"--shape {_text(name, shape)}: sizes must be 1 or more", remedy="Give the full shape.")
 
 
-def _open_dims(value: ir.Value) -> list[int | str]:
+def _open_dims(value: ir.Value, given: tuple[int, ...] | None) -> list[int | str]:
     """Return the dimensions of an input: sizes, and names for the open ones, made up where the model gives none."""
     if value.shape is None:
+        if given is not None:
+            return list(given)
         raise UnsupportedModel(
             f"input {value.name!r} has no shape, not even a number of dimensions",
-            remedy="Export the model with the shapes of its inputs.",
+            remedy=f"Give --shape {value.name}=... with all its dimensions.",
         )
     dims: list[int | str] = []
     for axis, dim in enumerate(value.shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgec.errors import BadModel, EdgecError, UnsupportedModel
+from edgec.model import serialize
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.model.signature import outputs_of
 from edgec.reference.compare import compare
 from edgec.reference.session import Reference
 from tests.support.models import CONV_BN_RELU, ops, proto, saved
@@ -212,13 +215,70 @@ def test_input_that_is_no_tensor(kind: str) -> None:
         load(source)
 
 
-@pytest.mark.parametrize("kind", ["input", "output"])
-def test_value_without_a_number_of_dimensions(kind: str) -> None:
+@pytest.mark.parametrize("missing", ["shape", "type"])
+@pytest.mark.parametrize("how", [lambda source: source, ir.from_proto], ids=["proto", "ir"])
+def test_outputs_need_no_type_and_no_shape(missing: str, how: Any) -> None:
+    source = proto("g (float[N, 3] x) => (float[N, 3] y) { a = Relu (x)  y = Neg (a) }")
+    if missing == "shape":
+        source.graph.output[0].type.tensor_type.ClearField("shape")
+    else:
+        source.graph.output[0].ClearField("type")
+    source.graph.output.append(onnx.ValueInfoProto(name="a"))  # as one marks a value inside as an output
+    model = fix_shapes(load(how(source)).model, {"x": (2, 3)})
+    assert [str(spec) for spec in outputs_of(model)] == ["y: float32[2x3]", "a: float32[2x3]"]
+
+
+def test_input_without_a_type() -> None:
     source = proto(f"g (float[1] x) => (float[1] y) {RELU}")
-    value = getattr(source.graph, kind)[0]
-    value.type.tensor_type.ClearField("shape")
-    with pytest.raises(BadModel, match=f"{kind} '{value.name}' has no shape"):
+    source.graph.input[0].ClearField("type")
+    with pytest.raises(BadModel, match="input 'x' has no element type"):
         load(source)
+
+
+UNSORTED = {
+    "a chain": ["y = Neg (c)", "c = Add (b, a)", "b = Abs (a)", "a = Relu (x)"],
+    "a value that a branch takes from outside": [
+        """y = If (flag) <then_branch = yes () => (float[1, 3] t) { t = Mul (a, x) },
+                          else_branch = no () => (float[1, 3] e) { e = Neg (a) }>""",
+        "a = Relu (x)",
+    ],
+}
+
+
+@pytest.mark.parametrize("how", [lambda source: source, ir.from_proto], ids=["proto", "ir"])
+@pytest.mark.parametrize("nodes", UNSORTED.values(), ids=UNSORTED)
+def test_nodes_are_sorted(nodes: list[str], how: Any) -> None:
+    def graph(order: list[str]) -> onnx.ModelProto:
+        return proto(f"g (float[1, 3] x, bool flag) => (float[1, 3] y) {{ {'  '.join(order)} }}")
+
+    source = graph(nodes)
+    feeds = {"x": np.array([[-1, 2, 3]], np.float32), "flag": np.array(True)}
+    expected = Reference(graph(nodes[::-1]).SerializeToString()).run(feeds)
+    assert compare(expected, Reference(load(how(source)).model).run(feeds)).within(0)
+    assert source == graph(nodes)
+
+
+def test_nodes_of_a_branch_are_sorted() -> None:
+    branches = [f"""y = If (flag) <then_branch = yes () => (float[3] t) {{ {body} }},
+                                   else_branch = no () => (float[3] e) {{ e = Neg (x) }}>"""
+                for body in ("t = Mul (u, x)  u = Abs (x)", "u = Abs (x)  t = Mul (u, x)")]  # fmt: skip
+    unsorted, expected = (load(proto(f"g (float[3] x, bool flag) => (float[3] y) {{ {y} }}")).model for y in branches)
+    assert serialize.to_bytes(unsorted) == serialize.to_bytes(expected)
+
+
+def test_sorted_nodes_keep_their_order() -> None:
+    body = "a = Relu (x)  d = Abs (x)  y = Add (b, d)  b = Neg (a)  c = Exp (d)"
+    assert ops(load(proto(f"g (float[3] x) => (float[3] y, float[3] c) {{ {body} }}")).model) == [
+        "Relu", "Abs", "Neg", "Add", "Exp",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [lambda source: source, ir.from_proto], ids=["proto", "ir"])
+def test_nodes_in_a_cycle(how: Any) -> None:
+    source = proto("g (float[3] x) => (float[3] y) { a = Add (x, b)  b = Neg (a)  y = Relu (b) }")
+    source.graph.node[1].name = "back"
+    with pytest.raises(BadModel, match="Add node 'a' waits for its own output"):
+        load(how(source))
 
 
 def test_strings() -> None:

@@ -166,6 +166,7 @@ def test_input_without_rank() -> None:
     model.graph.inputs[0].shape = None
     with pytest.raises(UnsupportedModel, match="input 'x' has no shape"):
         fix_shapes(model, {})
+    assert shape_of(fix_shapes(model, {"x": (2, 3)}), "y") == (2, 3)
 
 
 def test_shape_the_network_cannot_take_names_op_and_node() -> None:
