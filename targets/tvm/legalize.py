@@ -81,7 +81,7 @@ def _interpolation(node: ir.Node, version: int, size: int, resized: int, factor:
     values = [value for value in inputs if value is not None]
     graph = ir.Graph(values, single.outputs, nodes=[single], opset_imports={"": version}, name="axis")
     proto = ir.to_proto(ir.Model(graph, ir_version=8))
-    feeds = {
+    feeds: dict[str, Array] = {
         "x": np.eye(size, dtype=np.float32),
         "scales": np.array([1.0, factor or 1.0], np.float32),
         "sizes": np.array([size, resized], np.int64),
