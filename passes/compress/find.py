@@ -15,11 +15,11 @@ from edgec.model.serialize import weight_bytes
 from edgec.passes.compress.compress import Compressed
 from edgec.passes.compress.pictures import find_pictures
 from edgec.passes.quantize.equalize import apply_scales
+from edgec.passes.quantize.histogram import HALF, Histogram
 from edgec.passes.quantize.workflow import Result
-from edgec.passes.statistics.histogram import HALF, Histogram
-from edgec.passes.statistics.sweep import sweep
 from edgec.preprocessing import Preprocessing
 from edgec.profile import Estimate, Profile
+from edgec.reference.sweep import sweep
 
 HISTOGRAM_SAMPLES = 16
 BINS = 64

@@ -16,9 +16,9 @@ from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.repair import RepairReport, repair
 from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
-from edgec.passes.statistics.sweep import Feeds
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
+from edgec.reference.sweep import Feeds
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from edgec.passes.prune.groups import Channels, Group, find_groups
 from edgec.passes.prune.moments import LayerMoments, layer_moments
 from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.rank import DATA_DRIVEN, Ranking, choose, rank
-from edgec.passes.statistics.sweep import Feeds
 from edgec.pruning import PruneOptions
+from edgec.reference.sweep import Feeds
 from edgec.registry import suggest
 
 CALIBRATION_SAMPLES = 128

@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import constant
+from edgec.passes.layerwise.gram import refit
 from edgec.passes.prune.groups import Group
 from edgec.passes.prune.moments import LayerMoments
 from edgec.passes.prune.surgeon import DAMPING
-from edgec.passes.statistics.gram import refit
 
 Array = np.ndarray[Any, Any]
 

@@ -18,9 +18,9 @@ from edgec.model.serialize import sha256
 from edgec.model.signature import check_feeds, inputs_of
 from edgec.passes.quantize.calibrators.base import Calibrator, HistogramCalibrator
 from edgec.passes.quantize.checkpoint import Checkpoint
-from edgec.passes.statistics.histogram import NotFinite, check_extremes
-from edgec.passes.statistics.sweep import sweep
+from edgec.passes.quantize.histogram import NotFinite, check_extremes
 from edgec.quantization import CalibrationTable, Scheme
+from edgec.reference.sweep import sweep
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]

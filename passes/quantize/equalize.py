@@ -12,8 +12,8 @@ import onnx_ir as ir
 from edgec.errors import BadOption
 from edgec.model.graph import add_constant, attribute, constant, scalar, unique_name
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.statistics.ranges import Ranges
-from edgec.passes.statistics.sweep import sweep
+from edgec.passes.quantize.ranges import Ranges
+from edgec.reference.sweep import sweep
 
 Array = np.ndarray[Any, Any]
 

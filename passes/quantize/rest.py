@@ -12,7 +12,7 @@ from edgec.data.metrics.base import MetricResult
 from edgec.model.cost import layer_costs
 from edgec.model.graph import constant
 from edgec.passes.quantize.judge import Judge, Outputs
-from edgec.passes.statistics.frontier import Frontier, segment
+from edgec.reference.frontier import Frontier, segment
 from edgec.reference.session import Reference
 
 Array = np.ndarray[Any, Any]

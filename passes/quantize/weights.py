@@ -11,14 +11,14 @@ import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.layerwise.gram import Gram, refit
+from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
 from edgec.passes.quantize.codecs import Levels
 from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.rounding import Grid, best_steps, round_compensated
 from edgec.passes.quantize.store_codes import CodedWeights
-from edgec.passes.statistics.frontier import Frontier
-from edgec.passes.statistics.gram import Gram, refit
-from edgec.passes.statistics.linear_layer import LinearLayer, linear_layer
 from edgec.quantization import QuantParams
+from edgec.reference.frontier import Frontier
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]

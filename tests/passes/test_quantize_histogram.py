@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgec.passes.statistics.histogram import Histogram
+from edgec.passes.quantize.histogram import Histogram
 
 
 def gathered(*arrays: np.ndarray) -> Histogram:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgec.errors import BadOption
-from edgec.passes.statistics.gram import Gram, refit
-from edgec.passes.statistics.ranges import Ranges
-from edgec.passes.statistics.sweep import sweep
+from edgec.passes.layerwise.gram import Gram, refit
+from edgec.passes.quantize.ranges import Ranges
+from edgec.reference.sweep import sweep
 from tests.support.models import model, random_weights
 
 RNG = np.random.default_rng(0)

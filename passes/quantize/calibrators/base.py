@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from edgec.passes.statistics.histogram import Histogram
+from edgec.passes.quantize.histogram import Histogram
 from edgec.quantization import Kind, Scheme, TensorRange
 
 Array = np.ndarray[Any, Any]
