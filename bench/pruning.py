@@ -30,6 +30,7 @@ from edgec.data.samples import Sample
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.apply import Pruned
 from edgec.passes.prune.probe import Measure
@@ -37,7 +38,6 @@ from edgec.passes.prune.prune import prune
 from edgec.passes.prune.rank import rank
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.sensitivity import measure_sensitivity
-from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference

@@ -28,11 +28,11 @@ from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
 from edgec.model.shapes import fix_shapes
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import prune
 from edgec.passes.prune.sensitivity import measure_sensitivity
-from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.pruning import PruneOptions

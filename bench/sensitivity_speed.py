@@ -16,12 +16,12 @@ from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
 from edgec.model.signature import inputs_of
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import masked_weights
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.rank import choose
 from edgec.passes.prune.sensitivity import RATIOS, measure_sensitivity
-from edgec.passes.prune.slice import masked_weights
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference

@@ -22,9 +22,9 @@ from edgec.errors import BadOption, first_problem
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
+from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.apply import Pruned
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import apply_plan
 from edgec.passes.prune.prune import prune as prune_study

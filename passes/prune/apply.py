@@ -10,11 +10,11 @@ import onnx_ir as ir
 from edgec.data.metrics.base import MetricResult
 from edgec.errors import BadOption
 from edgec.model.cost import LayerCost, layer_costs, total_cost
-from edgec.passes.prune.groups import Channels
-from edgec.passes.prune.plan import PrunePlan
+from edgec.passes.channels.groups import Channels
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.repair import RepairReport, repair
-from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference

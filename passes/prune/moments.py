@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.channels.groups import Group
 from edgec.passes.layerwise.gram import Gram
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
-from edgec.passes.prune.groups import Group
 from edgec.reference.sweep import Feeds, sweep
 
 Array = np.ndarray[Any, Any]

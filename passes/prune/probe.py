@@ -15,8 +15,8 @@ from edgec.model.graph import constant
 from edgec.model.infer import infer_shapes
 from edgec.model.load import load
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.channels.groups import Group, find_groups
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
-from edgec.passes.prune.groups import Group, find_groups
 from edgec.passes.prune.moments import LayerMoments
 from edgec.passes.prune.variants import readers_constants, without
 from edgec.reference.frontier import Frontier, segment

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from edgec.errors import BadOption
 from edgec.model.cost import LayerCost
+from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.prune.apply import Apply, Pruned
 from edgec.passes.prune.candidates import Candidates, Prices
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.study import Study

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgec import registry
 from edgec.errors import BadOption
 from edgec.model.graph import constant
-from edgec.passes.prune.groups import NO_UNIT, Group, Member
+from edgec.passes.channels.groups import NO_UNIT, Group, Member
 from edgec.passes.prune.moments import LayerMoments
 from edgec.passes.prune.surgeon import Surgeon
 from edgec.registry import suggest

@@ -11,11 +11,11 @@ import onnx_ir as ir
 
 from edgec.model.graph import constant
 from edgec.passes.canonicalize.rule import label
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.plan import PrunePlan, removed_roots
 from edgec.passes.layerwise.gram import Gram, refit
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
-from edgec.passes.prune.groups import find_groups
 from edgec.passes.prune.moments import POSITIONS
-from edgec.passes.prune.plan import PrunePlan, removed_roots
 from edgec.reference.frontier import Frontier
 from edgec.reference.sweep import Feeds
 

@@ -23,7 +23,7 @@ from edgec.data.metrics.base import MetricResult
 from edgec.data.samples import fingerprint
 from edgec.errors import BadOption, MissingDependency
 from edgec.model import serialize
-from edgec.passes.prune.groups import Group
+from edgec.passes.channels.groups import Group
 from edgec.passes.prune.moments import LayerMoments
 from edgec.passes.prune.probe import Measure, Point, Probe
 from edgec.passes.prune.rank import Ranking, choose

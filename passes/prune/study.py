@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from edgec.data.samples import Sample, Samples
 from edgec.errors import BadOption
-from edgec.passes.prune.groups import Channels, Group, find_groups
+from edgec.passes.channels.groups import Channels, Group, find_groups
+from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.prune.moments import LayerMoments, layer_moments
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.rank import DATA_DRIVEN, Ranking, choose, rank
 from edgec.pruning import PruneOptions
 from edgec.reference.sweep import Feeds

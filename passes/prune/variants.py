@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import constant
+from edgec.passes.channels.groups import Group
 from edgec.passes.layerwise.gram import refit
-from edgec.passes.prune.groups import Group
 from edgec.passes.prune.moments import LayerMoments
 from edgec.passes.prune.surgeon import DAMPING
 

@@ -16,6 +16,8 @@ from edgec.data.samples import Sample
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.allocate import (
     STEP,
@@ -29,12 +31,10 @@ from edgec.passes.prune.allocate import (
 )
 from edgec.passes.prune.apply import Apply, Pruned
 from edgec.passes.prune.candidates import Candidates
-from edgec.passes.prune.groups import find_groups
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.prune import prune
 from edgec.passes.prune.rank import Ranking
 from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
-from edgec.passes.prune.slice import SliceChannels
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from tests.support.architectures import ARCHITECTURES

@@ -12,18 +12,18 @@ import pytest
 
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.allocate import measured_curves
 from edgec.passes.prune.curves import draw_curves
-from edgec.passes.prune.groups import find_groups
 from edgec.passes.prune.moments import layer_moments
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.rank import rank
 from edgec.passes.prune.repair import repair
 from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
 from edgec.passes.prune.sensitivity import measure_sensitivity
-from edgec.passes.prune.slice import SliceChannels
 from edgec.reference.session import Reference
 from tests.passes.test_prune_slice import assert_identity, random_plan
 from tests.support.models import model, random_weights

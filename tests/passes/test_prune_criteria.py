@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgec.errors import BadOption
+from edgec.passes.channels.groups import find_groups
 from edgec.passes.prune import criteria
-from edgec.passes.prune.groups import find_groups
 from edgec.passes.prune.moments import layer_moments
 from edgec.passes.prune.rank import choose, rank
 from edgec.passes.prune.surgeon import DAMPING, Surgeon

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from edgec.errors import UnsupportedModel
+from edgec.passes.channels.groups import find_groups
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.groups import find_groups
 from tests.support.models import model, random_weights
 
 

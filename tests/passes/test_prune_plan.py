@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from edgec.errors import BadOption
-from edgec.passes.prune.groups import Channels, find_groups
-from edgec.passes.prune.plan import GroupPlan, PrunePlan
-from edgec.passes.prune.slice import SliceChannels
+from edgec.passes.channels.groups import Channels, find_groups
+from edgec.passes.channels.plan import GroupPlan, PrunePlan
+from edgec.passes.channels.slice import SliceChannels
 from tests.support.models import model, random_weights
 
 TEXT = """g (float[1, 3, 8, 8] x) => (float[1, 5, 8, 8] y) { a = Conv (x, v)  r = Relu (a)  y = Conv (r, w) }"""

@@ -8,11 +8,11 @@ import pytest
 
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.groups import find_groups
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.repair import RepairReport, repair
-from edgec.passes.prune.slice import SliceChannels
 from edgec.reference.session import Reference
 from tests.support.architectures import ARCHITECTURES
 from tests.support.models import model, random_weights

@@ -20,16 +20,16 @@ from edgec.data.samples import Sample
 from edgec.errors import BadOption, MissingDependency
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
+from edgec.passes.channels.groups import Group, find_groups
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.curves import draw_curves
-from edgec.passes.prune.groups import Group, find_groups
 from edgec.passes.prune.moments import layer_moments
-from edgec.passes.prune.plan import PrunePlan
 from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.rank import Ranking, choose, rank
 from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
 from edgec.passes.prune.sensitivity import measure_sensitivity
-from edgec.passes.prune.slice import SliceChannels
 from edgec.reference.session import Reference
 from tests.support.architectures import ARCHITECTURES
 

@@ -13,11 +13,11 @@ from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
 from edgec.passes.canonicalize import Canonicalize
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import SliceChannels, masked_weights
 from edgec.passes.contract import Equivalence, Interface
 from edgec.passes.fold_batchnorm import FoldBatchNorm
-from edgec.passes.prune.groups import find_groups
-from edgec.passes.prune.plan import PrunePlan
-from edgec.passes.prune.slice import SliceChannels, masked_weights
 from edgec.passes.raise_opset import RaiseOpset
 from edgec.reference.golden import golden_inputs
 from tests.support.architectures import ARCHITECTURES

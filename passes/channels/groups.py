@@ -12,9 +12,9 @@ import onnx_ir as ir
 
 from edgec.model.graph import opset
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.prune import rules_elementwise, rules_layers, rules_layout  # noqa: F401  (they register the rules)
-from edgec.passes.prune.atoms import FIXED, Ids
-from edgec.passes.prune.propagate import Propagation, Role, Use, propagate
+from edgec.passes.channels import rules_elementwise, rules_layers, rules_layout  # noqa: F401  (they register the rules)
+from edgec.passes.channels.atoms import FIXED, Ids
+from edgec.passes.channels.propagate import Propagation, Role, Use, propagate
 
 OLDEST_OPSET = 18
 NO_UNIT = -1

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.errors import BadOption, first_problem
-from edgec.passes.prune.groups import Channels, Group
+from edgec.passes.channels.groups import Channels, Group
 from edgec.registry import suggest
 from edgec.whole_file import write_text
 

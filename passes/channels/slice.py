@@ -12,11 +12,11 @@ from edgec.errors import InternalError
 from edgec.model.graph import add_constant, constant
 from edgec.model.infer import infer_shapes
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.prune.atoms import Ids
-from edgec.passes.prune.groups import Channels, find_groups
-from edgec.passes.prune.plan import PrunePlan, removed_roots
-from edgec.passes.prune.propagate import Operand
-from edgec.passes.prune.rewrite import REWRITES, Kept
+from edgec.passes.channels.atoms import Ids
+from edgec.passes.channels.groups import Channels, find_groups
+from edgec.passes.channels.plan import PrunePlan, removed_roots
+from edgec.passes.channels.propagate import Operand
+from edgec.passes.channels.rewrite import REWRITES, Kept
 from edgec.passes.report import PassReport
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgec.model.graph import REDUCTIONS, attribute, constant
-from edgec.passes.prune.atoms import FIXED
-from edgec.passes.prune.propagate import Propagation, fixed, rule
-from edgec.passes.prune.rules_layers import broadcast
+from edgec.passes.channels.atoms import FIXED
+from edgec.passes.channels.propagate import Propagation, fixed, rule
+from edgec.passes.channels.rules_layers import broadcast
 
 UNARY = [
     "Abs",

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from edgec.model.graph import constant, is_static
 from edgec.passes.canonicalize.rule import label
-from edgec.passes.prune.atoms import FIXED, Atoms, Ids
+from edgec.passes.channels.atoms import FIXED, Atoms, Ids
 
 Axes = list[Ids]
 """Of one tensor: for each axis the atom of each index."""

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import add_constant, attribute, constant
-from edgec.passes.prune.rules_layers import removes_whole_groups
-from edgec.passes.prune.rules_layout import slice_ranges
+from edgec.passes.channels.rules_layers import removes_whole_groups
+from edgec.passes.channels.rules_layout import slice_ranges
 
 Kept = np.ndarray[Any, np.dtype[np.bool_]]
 """For each index along an axis, whether it stays."""

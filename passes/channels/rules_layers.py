@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant
-from edgec.passes.prune.atoms import Ids
-from edgec.passes.prune.propagate import Propagation, fixed, rule
+from edgec.passes.channels.atoms import Ids
+from edgec.passes.channels.propagate import Propagation, fixed, rule
 
 COMPUTED_WEIGHTS = "has weights that are computed"
 

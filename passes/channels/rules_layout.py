@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant
-from edgec.passes.prune.atoms import FIXED, Ids
-from edgec.passes.prune.propagate import Axes, Propagation, fixed, rule
+from edgec.passes.channels.atoms import FIXED, Ids
+from edgec.passes.channels.propagate import Axes, Propagation, fixed, rule
 
 
 @rule("Transpose")
