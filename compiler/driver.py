@@ -219,7 +219,7 @@ def _write_golden(
         (folder / "golden" / kind).mkdir(parents=True)
         for index, spec in enumerate(specs):
             path = f"golden/{kind}/{index}.npy"
-            np.save(folder / path, np.ascontiguousarray(arrays[spec.name]))
+            np.save(folder / path, np.array(arrays[spec.name], order="C"))
             layout = layout_of_4 if len(spec.shape) == 4 else ""
             ports.append(Port(**spec.model_dump(), layout=layout, golden=path))
         return tuple(ports)

@@ -1,17 +1,24 @@
-"""Lowers small Relax functions for a given CPU model, runs them here, and compares with TVM's unscheduled operators."""
+"""Lowers small networks for a given CPU model, runs them here, and compares with a reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import tvm
 from tvm import relax
 
+from edgec.model.signature import inputs_of, outputs_of
+from edgec.options import CompileOptions
+from edgec.passes import pipeline
+from edgec.profile import Profile
+from edgec.record import Record
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.executable import executable
+from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.target_model import TargetModel, target_model
@@ -56,6 +63,17 @@ def execute(module: tvm.IRModule, target: tvm.target.Target, inputs: Sequence[np
         *(tvm.runtime.tensor(value) for value in inputs)
     )
     return [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
+
+
+def run_network(
+    network: ir.Model, feeds: Mapping[str, np.ndarray], model: TargetModel = MODEL
+) -> tuple[dict[str, np.ndarray], LoweringReport]:
+    """Return the outputs of an ONNX network, canonicalized, imported and lowered for `model`, and the report."""
+    target = llvm_target(resolve(HOST))
+    canonical = pipeline.run(network, profile=Profile(), options=CompileOptions(target="host"), record=Record())
+    lowered = lower_with_report(to_relax(canonical), model, target)
+    arrays = execute(lowered.module, target, [feeds[spec.name] for spec in inputs_of(network)])
+    return {spec.name: array for spec, array in zip(outputs_of(network), arrays, strict=True)}, lowered.report
 
 
 def check(

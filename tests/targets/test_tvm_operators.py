@@ -7,22 +7,13 @@ import pytest
 
 pytest.importorskip("tvm")
 
-import tvm
-from tvm import relax
-
 from edgec.errors import UnsupportedModel
 from edgec.model.signature import inputs_of
-from edgec.options import CompileOptions
-from edgec.passes import pipeline
-from edgec.profile import Profile
-from edgec.record import Record
 from edgec.reference.compare import compare
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
-from edgec.targets.board import load_board
-from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.from_onnx import to_relax
-from edgec.targets.tvm.pipeline import lower_relax
+from tests.support.lowered import run_network
 from tests.support.models import model
 
 TOLERANCE = 1e-5
@@ -148,19 +139,12 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_operator(case: str) -> None:
-    board = resolve(load_board("host"))
     original = model(CASES[case], opset=18)
     feeds = random_inputs(inputs_of(original), seed=0)
-    options = CompileOptions(target="host")
-    canonical = pipeline.run(original, profile=Profile(), options=options, record=Record())
-    lowered = lower_relax(to_relax(canonical), board)
-    machine = relax.VirtualMachine(relax.build(lowered, target=llvm_target(board)), tvm.cpu())
-    result = machine["main"](*[tvm.runtime.tensor(feeds[spec.name]) for spec in inputs_of(original)])
-    arrays = [result.numpy()] if hasattr(result, "numpy") else [tensor.numpy() for tensor in result]
-    expected = Reference(original).run(feeds)
-    comparison = compare(expected, dict(zip(expected, arrays, strict=True)))
+    results, _ = run_network(original, feeds)
+    comparison = compare(Reference(original).run(feeds), results)
     assert comparison.within(TOLERANCE), str(comparison)
-    assert all(np.isfinite(array).all() for array in arrays)
+    assert all(np.isfinite(array).all() for array in results.values())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
+from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE, scaling_of
 
 RESHAPES = frozenset({"relax.reshape", "relax.squeeze", "relax.expand_dims"})
 UNARY: dict[str, Callable[[Array], Array]] = {
@@ -41,7 +42,7 @@ def fold(graph: Graph) -> bool:
         if value is None:
             complete = False
         else:
-            graph.replace(node, np.ascontiguousarray(value, dtype=node.dtype))
+            graph.replace(node, np.array(value, node.dtype, order="C"))  # ascontiguousarray makes a scalar a vector
     graph.relink()
     return complete
 
@@ -55,6 +56,8 @@ def _value(node: Node) -> Array | None:
     first = node.args[0]
     if node.shape is None or not isinstance(first, np.ndarray):
         return None
+    if node.op in (QUANTIZE, DEQUANTIZE):
+        return _pair(node, first)
     if node.op in RESHAPES:
         return first.reshape(node.shape)
     if node.op == "relax.permute_dims":
@@ -63,6 +66,11 @@ def _value(node: Node) -> Array | None:
         chosen: Array = np.where(*node.args)
         return chosen
     return _arithmetic(node.op, first, node.args[1:]) if first.dtype.kind == "f" else None
+
+
+def _pair(node: Node, array: Array) -> Array:
+    scaling = scaling_of(node)
+    return scaling.quantize(array, node.dtype) if node.op == QUANTIZE else scaling.dequantize(array)
 
 
 def _arithmetic(op: str, first: Array, rest: Sequence[Any]) -> Array | None:

@@ -38,6 +38,16 @@ class Scaling:
     scale: float
     zero_point: int
 
+    def quantize(self, array: Array, dtype: str) -> Array:
+        """Return `array` (float32) as integers, halves rounded to even, out-of-range values saturated."""
+        limits = np.iinfo(dtype)
+        steps = np.rint(array / np.float32(self.scale)) + self.zero_point
+        return np.asarray(np.clip(steps, limits.min, limits.max).astype(dtype))
+
+    def dequantize(self, array: Array) -> Array:
+        """Return the real numbers of integers, float32."""
+        return np.asarray((array.astype(np.int32) - self.zero_point) * np.float32(self.scale), np.float32)
+
 
 def read_quantization(graph: Graph, model: TargetModel) -> bool:
     """Rewrite Q/DQ nodes with constant parameters, in place; return whether there were any.
@@ -264,30 +274,32 @@ def representable(node: Node) -> tuple[float, float]:
 
 
 def _move_bytes(graph: Graph) -> None:
-    """quantize(move(dequantize(q)))  ->  move(q), where scale and zero point stay."""
+    """quantize(move(dequantize(q)))  ->  move(q), where scale and zero point stay; constants are quantized likewise."""
     for node in graph.nodes:
         if node.op not in BYTE_MOVERS or node.dtype != "float32" or not node.users or graph.is_output(node):
             continue
-        sources, users = list(_data(node)), node.users
+        data, users = list(_data(node)), node.users
+        sources = [each for each in data if isinstance(each, Node)]
         if not all(source.op == DEQUANTIZE for source in sources) or not all(user.op == QUANTIZE for user in users):
             continue
         known = {(scaling_of(source), source.args[0].dtype) for source in sources}
         known |= {(scaling_of(user), user.dtype) for user in users}
-        if len(known) != 1:
+        if len(known) != 1 or not sources:
             continue
-        node.dtype = users[0].dtype
-        _replace_data(node, [source.args[0] for source in sources])
+        ((scaling, node.dtype),) = known
+        integers = [e.args[0] if isinstance(e, Node) else scaling.quantize(e, node.dtype) for e in data]
+        _replace_data(node, integers)
         for user in list(users):
             graph.replace(user, node)
         graph.relink()
 
 
-def _data(node: Node) -> Iterator[Node]:
+def _data(node: Node) -> Iterator[Node | Array]:
     parts = node.args[0] if isinstance(node.args[0], list) else node.args[:1]
     yield from parts
 
 
-def _replace_data(node: Node, sources: list[Node]) -> None:
+def _replace_data(node: Node, sources: list[Node | Array]) -> None:
     node.args = [sources if isinstance(node.args[0], list) else sources[0], *node.args[1:]]
 
 

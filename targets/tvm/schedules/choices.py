@@ -68,7 +68,9 @@ def workload_of(region: Region) -> Workload | None:
     tail = ", ".join(member.op.removeprefix("relax.").removeprefix("nn.") for member in region.members[1:])
     if region.rule == "matmul":
         product = matmul.product_of(node)
-        constant = "" if isinstance(node.args[1], Node) else " constant"
+        left, right = node.args
+        constant = "" if isinstance(left, Node) else " constant left"
+        constant += "" if isinstance(right, Node) else " constant"
         sizes = f"{product.batch}x{product.rows}x{product.depth} by {product.depth}x{product.columns}"
         macs = product.batch * product.rows * product.depth * product.columns
         return Workload(f"matmul {sizes}{constant}" + (f": {tail}" if tail else ""), macs)

@@ -13,8 +13,8 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.memory import JOINS
-from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
-from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.expression import PackedExpression, pack_channels, packed_shape
+from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.schedules.kernel import (
     F32,
@@ -38,8 +38,9 @@ def match_concat(node: Node) -> bool:
     if node.op != "relax.concat" or node.shape is None or len(node.shape) != 4 or node.dtype not in MOVED:
         return False
     parts = node.args[0]
-    whole = all(isinstance(part, Node) and part.shape is not None and part.dtype == node.dtype for part in parts)
-    return whole and int(node.attrs.axis) in (1, -3) and any(part.packed for part in parts)
+    whole = all(part.shape is not None and part.dtype == node.dtype for part in parts)
+    packed = any(isinstance(part, Node) and part.packed for part in parts)
+    return whole and int(node.attrs.axis) in (1, -3) and packed
 
 
 def match_upsample(node: Node) -> bool:
@@ -84,7 +85,7 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
         run = math.gcd(run, math.gcd(part_block, first))
         tensor = te.placeholder(packed_shape(part.shape, part_block), stored, name=f"part{index}")
         parts.append((tensor, first, part_block))
-        operands.append(Operand(part, packed=True))
+        operands.append(Operand(part, packed=True) if isinstance(part, Node) else _packed(part, part_block, stored))
         first += part.shape[1]
     if any(start % run for _, start, _ in parts):
         run = 1
@@ -109,11 +110,16 @@ def lower_concat(region: Region, model: TargetModel) -> Kernel:
         value = _guard_tail(value, first, block)
     kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
     pixels = math.prod(expression.shape[2:])
-    joins = len(region.members) == 1 and expression.shape[0] == 1
+    alone = len(region.members) == 1 and expression.shape[0] == 1
+    joins = alone and all(isinstance(operand.source, Node) for operand in operands)
     if joins and all(part_block == block and start % block == 0 for _, start, part_block in parts):
         offsets = [start * pixels * np.dtype(stored).itemsize for _, start, _ in parts]
         return replace(kernel, function=kernel.function.with_attr(JOINS, offsets))
     return kernel
+
+
+def _packed(array: Array, block: int, dtype: str) -> Operand:
+    return Operand(pack_channels(array, block).astype(dtype))
 
 
 def _guard_tail(value: Callable[..., Any], channels: int, block: int) -> Callable[..., Any]:

@@ -33,8 +33,8 @@ def match(node: Node) -> bool:
     if node.op != "relax.matmul" or node.dtype != "float32" or node.shape is None:
         return False
     left, right = node.args
-    known = all(_shape(arg) is not None and len(_shape(arg) or ()) >= 2 for arg in (left, right))
-    return known and isinstance(left, Node) and left.dtype == "float32" and math.prod(node.shape) > 0
+    known = all(len(_shape(arg) or ()) >= 2 and arg.dtype == "float32" for arg in (left, right))
+    return known and math.prod(node.shape) > 0
 
 
 def _shape(arg: Any) -> tuple[int, ...] | None:
@@ -127,7 +127,7 @@ def lower(region: Region, model: TargetModel, tile: ConvTile | None = None) -> K
     sch = schedule(Schedule(te.create_prim_func(tensors)), tile, math.gcd(columns, block))
     tail_shape = tail.shape
     sch.transform_layout(sch.get_sblock("out"), "out", lambda b, m, n: (*unravel(b * rows + m, tail_shape), n))
-    operands = [Operand(left), weight_operand, *expression.operands]
+    operands = [_operand(left), weight_operand, *expression.operands]
     detail = f"{tile.vectors}x{tile.pixels}"
     return Kernel(finish(sch), operands, tail_shape, packed=False, rule="matmul", detail=detail)
 
@@ -170,7 +170,11 @@ def _weights(
         return item.astype(model.arithmetic)
 
     packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="wp")
-    return tensor, Operand(np.ascontiguousarray(right) if isinstance(right, np.ndarray) else right), packed
+    return tensor, _operand(right), packed
+
+
+def _operand(arg: Node | Array) -> Operand:
+    return Operand(np.ascontiguousarray(arg) if isinstance(arg, np.ndarray) else arg)
 
 
 def schedule(sch: Schedule, tile: ConvTile, store_lanes: int) -> Schedule:
