@@ -27,12 +27,12 @@ from compare_peers import Arrays, medians, onnx_runtime, open_vino
 from quantization_tasks import TASKS
 
 import edgec
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.model.cost import layer_costs
 from edgec.model.graph import constant
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.options import Precision
 from edgec.passes.prepare import prepare
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.compare import compare
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference

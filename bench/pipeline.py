@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from quantization_tasks import TASKS
 
 from edgec import registry
-from edgec.data.evaluate import evaluate
+from edgec.compress.compress import compress, wanted
+from edgec.evaluate.evaluate import evaluate
 from edgec.options import compile_options
-from edgec.passes.compress.compress import compress, wanted
 from edgec.record import Record
 from edgec.reference.session import Reference
 from edgec.targets.board import load_board

@@ -26,18 +26,18 @@ from artefacts import measured
 from quantization import judged, relabelled
 from quantization_tasks import TASKS, Task
 
+from edgec.compress.probe import Measure
+from edgec.compress.pruner import Pruned
+from edgec.compress.pruning_search import prune
+from edgec.compress.sensitivity import measure_sensitivity
+from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.data.samples import Sample
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.apply import Pruned
-from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import prune
 from edgec.passes.prune.rank import rank
-from edgec.passes.prune.report import SensitivityReport
-from edgec.passes.prune.sensitivity import measure_sensitivity
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference

@@ -22,19 +22,19 @@ import onnx_ir as ir
 from pruning import Results
 from quantization_tasks import TASKS
 
-from edgec.data.evaluate import evaluate
+from edgec.compress.probe import Measure
+from edgec.compress.pruning_search import prune
+from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
+from edgec.evaluate.evaluate import evaluate
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
 from edgec.model.shapes import fix_shapes
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import prune
-from edgec.passes.prune.sensitivity import measure_sensitivity
 from edgec.passes.prune.study import Study
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 

@@ -24,13 +24,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from quantization_tasks import TASKS, Task
 
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.detections import DetectionDecoder
 from edgec.data.labels import Boxes, ClassLabel, Text
 from edgec.data.metrics.base import MetricResult
 from edgec.data.samples import Sample
 from edgec.model.serialize import save
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.session import Reference
 
 Outputs = Mapping[str, Any]

@@ -11,17 +11,17 @@ from pathlib import Path
 import onnx_ir as ir
 from quantization_tasks import TASKS
 
-from edgec.data.evaluate import evaluate
+from edgec.compress.probe import Measure
+from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
+from edgec.evaluate.evaluate import evaluate
 from edgec.model.signature import inputs_of
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import masked_weights
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.rank import choose
-from edgec.passes.prune.sensitivity import RATIOS, measure_sensitivity
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference

@@ -20,13 +20,13 @@ import onnx
 import onnx_ir as ir
 
 import edgec
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.data.samples import Sample, Samples
 from edgec.errors import EdgecError
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, inputs_of
 from edgec.passes.prepare import prepare
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.golden import golden_inputs
 from edgec.targets.tensorrt import rtx
 

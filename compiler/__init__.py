@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, load
+    from edgec.compress.pruning import Measuring, prune, sensitivity
     from edgec.driver import compile
     from edgec.errors import EdgecError
-    from edgec.filter_pruning import Measuring, prune, sensitivity
     from edgec.tuning import tune
 
 _HOMES = {
     "Artefact": "edgec.artefact.artefact",
     "EdgecError": "edgec.errors",
-    "Measuring": "edgec.filter_pruning",
+    "Measuring": "edgec.compress.pruning",
     "compile": "edgec.driver",
     "load": "edgec.artefact.artefact",
-    "prune": "edgec.filter_pruning",
-    "sensitivity": "edgec.filter_pruning",
+    "prune": "edgec.compress.pruning",
+    "sensitivity": "edgec.compress.pruning",
     "tune": "edgec.tuning",
 }
 

@@ -19,21 +19,21 @@ from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
 from edgec.artefact.staging import check_destination, staged_folder
+from edgec.compress.compress import Compressed, check_scales, compress, wanted
 from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption, CannotRunHere
-from edgec.findings import Answer
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.options import CompileOptions, compile_options
 from edgec.passes import pipeline
-from edgec.passes.compress.compress import Compressed, check_scales, compress, wanted
-from edgec.passes.compress.find import find, find_compressed
-from edgec.passes.compress.pictures import answers
 from edgec.profile import Profile
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
+from edgec.report.find import find, find_compressed
+from edgec.report.findings import Answer
+from edgec.report.pictures import answers
 from edgec.targets.base import LoweringContext, Target
 from edgec.targets.board import Board, load_board
 

@@ -20,7 +20,8 @@ import onnx_ir as ir
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS, Task
 
-from edgec.data.evaluate import evaluate
+from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.evaluate.evaluate import evaluate
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.graph import constant
 from edgec.model.load import load
@@ -28,7 +29,6 @@ from edgec.model.serialize import save, weight_bytes
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.placement import place
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.session import Reference
 
 ACTIVATIONS = (1, 2, 3)

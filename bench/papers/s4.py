@@ -23,15 +23,15 @@ import onnx_ir as ir
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS
 
+from edgec.compress.quantization import calibrate_model
+from edgec.compress.refine_ranges import refine
 from edgec.data.metrics.base import MetricContext
+from edgec.evaluate.judge import Judge
+from edgec.evaluate.rest import Rest
 from edgec.passes.quantize.equalize import apply_scales
 from edgec.passes.quantize.insert_pairs import QUANTIZED, insert_pairs
-from edgec.passes.quantize.judge import Judge
 from edgec.passes.quantize.placement import Placement, place
 from edgec.passes.quantize.quantize import QuantizeOptions, quantize
-from edgec.passes.quantize.refine import refine
-from edgec.passes.quantize.rest import Rest
-from edgec.passes.quantize.workflow import calibrate_model
 from edgec.quantization import CalibrationTable, Scheme, TensorRange
 
 Group = dict[str, ir.Node]

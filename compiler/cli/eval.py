@@ -72,10 +72,10 @@ def command(
     """Measure MODEL, or ARTEFACT as it runs here, on labelled data."""
     from edgec.artefact.evidence import keep
     from edgec.data.decoders.read import read_decoder
-    from edgec.data.evaluate import evaluate
     from edgec.data.metrics.base import MetricContext, make_metric
     from edgec.data.samples import spread
     from edgec.data.source import open_samples
+    from edgec.evaluate.evaluate import evaluate
 
     shapes = parse_shapes(shape)
     with progress(silent=quiet or json) as listener:

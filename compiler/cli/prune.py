@@ -12,7 +12,7 @@ from edgec.cli import sensitivity as shared
 from edgec.cli.console import Json, Quiet, check_outputs, parse_shapes, print_json, refused_option, stdout
 
 if TYPE_CHECKING:
-    from edgec.passes.prune.apply import Pruned
+    from edgec.compress.pruner import Pruned
 
 NOTHING = (
     "nothing was removed: no step keeps to the accepted loss, or groups are too narrow for the widths that are kept "
@@ -58,7 +58,7 @@ def command(
 
     Give one goal: --max-loss, --target-macs, --target-size, --target-latency or --ratio; or a --plan.
     """
-    from edgec.filter_pruning import UNLABELLED, prune
+    from edgec.compress.pruning import UNLABELLED, prune
     from edgec.model.serialize import save
     from edgec.pruning import PruneOptions
 

@@ -24,7 +24,7 @@ from edgec.cli.console import (
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
-    from edgec.passes.quantize.workflow import QuantizeSettings, Result
+    from edgec.compress.quantization import QuantizeSettings, Result
 
 
 def command(
@@ -64,10 +64,10 @@ def command(
     json: Json = False,
 ) -> None:
     """Make MODEL.onnx run on integers; any runtime that knows QuantizeLinear takes the result."""
+    from edgec.compress.quantization import quantize_model
     from edgec.data.decoders.read import read_decoder
     from edgec.data.metrics.base import MetricContext
     from edgec.model.serialize import save
-    from edgec.passes.quantize.workflow import quantize_model
     from edgec.quantization import CalibrationTable
 
     check_outputs(model, output, save_scales)
@@ -113,7 +113,7 @@ def command(
 
 
 def _settings(**given: Any) -> QuantizeSettings:
-    from edgec.passes.quantize.workflow import QuantizeSettings
+    from edgec.compress.quantization import QuantizeSettings
 
     try:
         return QuantizeSettings(**given)

@@ -24,8 +24,8 @@ from edgec.cli.console import (
 from edgec.preprocessing import Preprocessing, parse_preprocessing
 
 if TYPE_CHECKING:
-    from edgec.filter_pruning import Measuring
-    from edgec.passes.prune.report import SensitivityReport
+    from edgec.compress.pruning import Measuring
+    from edgec.compress.sensitivity_report import SensitivityReport
 
 WIDEST = 1000
 """Columns of a table at most."""
@@ -76,8 +76,8 @@ def command(
 
     An interrupted run goes on where it was: results are kept in OUTPUT.jsonl as they come.
     """
-    from edgec.filter_pruning import sensitivity
-    from edgec.passes.prune.curves import draw_curves
+    from edgec.compress.pruning import sensitivity
+    from edgec.report.sensitivity_curves import draw_curves
 
     check_outputs(model, output, plot)
     check_drawing(plot)
@@ -114,7 +114,7 @@ def measuring(
     scheduler: str | None,
 ) -> Measuring:
     """Return how losses are measured, of the options that say so."""
-    from edgec.filter_pruning import Measuring
+    from edgec.compress.pruning import Measuring
 
     how = parse_preprocessing(preprocess) if preprocess else Preprocessing()
     return Measuring(data, metric, decoder, how, limit, workers, scheduler)

@@ -10,7 +10,7 @@ from os.path import commonprefix
 
 from markupsafe import Markup
 
-from edgec.findings import Answer, Curve, RangeHistogram
+from edgec.report.findings import Answer, Curve, RangeHistogram
 
 WIDTH, HEIGHT = 760, 340
 LEFT, RIGHT, TOP, BOTTOM = 56, 150, 14, 42

@@ -15,8 +15,8 @@ from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.manifest import Manifest
 from edgec.errors import BadArtefact
-from edgec.findings import Answer, Findings, Layer
 from edgec.report import charts
+from edgec.report.findings import Answer, Findings, Layer
 from edgec.whole_file import write_text
 
 MIB = 2**20

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.read import read_decoder
-from edgec.data.evaluate import evaluate
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.source import open_samples
+from edgec.evaluate.evaluate import evaluate
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgec.data.evaluate import evaluate
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
+from edgec.evaluate.evaluate import evaluate
 
 RNG = np.random.default_rng(0)
 REFERENCE = {str(k): {"a": RNG.standard_normal((1, 4)), "b": RNG.standard_normal((1, 2, 3)) * 100} for k in range(5)}

@@ -18,8 +18,8 @@ import edgec
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.errors import BadArtefact
-from edgec.findings import FILE_NAME, Answer, Box, Curve, RangeHistogram
 from edgec.report import charts
+from edgec.report.findings import FILE_NAME, Answer, Box, Curve, RangeHistogram
 from edgec.report.page import render, write
 from tests.support.copy_board import copy_board
 from tests.support.models import model as parse

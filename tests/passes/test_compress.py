@@ -11,21 +11,21 @@ import onnx
 import pytest
 
 import edgec
-from edgec.data.evaluate import evaluate
+from edgec.compress import compress as module
+from edgec.compress.compress import wanted
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
-from edgec.findings import Findings
+from edgec.evaluate.evaluate import evaluate
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
 from edgec.options import compile_options
-from edgec.passes.compress import compress as module
-from edgec.passes.compress.compress import wanted
 from edgec.preprocessing import Preprocessing
 from edgec.profile import Profile
 from edgec.pruning import PruneOptions, parse_pruning
 from edgec.reference.session import Reference
+from edgec.report.findings import Findings
 from tests.passes.quantize_support import pictures, small
 from tests.support.copy_board import copy_board
 from tests.support.models import saved

@@ -12,14 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgec.data.samples import Sample
-from edgec.model.cost import layer_costs
-from edgec.model.load import load
-from edgec.model.shapes import fix_shapes
-from edgec.passes.channels.groups import find_groups
-from edgec.passes.channels.slice import SliceChannels
-from edgec.passes.prepare import prepare
-from edgec.passes.prune.allocate import (
+from edgec.compress.allocation import (
     STEP,
     PriceModel,
     balanced_curves,
@@ -29,12 +22,19 @@ from edgec.passes.prune.allocate import (
     tempered,
     uniform_path,
 )
-from edgec.passes.prune.apply import Apply, Pruned
-from edgec.passes.prune.candidates import Candidates
-from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import prune
+from edgec.compress.candidates import Candidates
+from edgec.compress.probe import Measure
+from edgec.compress.pruner import Apply, Pruned
+from edgec.compress.pruning_search import prune
+from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
+from edgec.data.samples import Sample
+from edgec.model.cost import layer_costs
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.slice import SliceChannels
+from edgec.passes.prepare import prepare
 from edgec.passes.prune.rank import Ranking
-from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions
 from tests.support.architectures import ARCHITECTURES

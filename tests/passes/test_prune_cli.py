@@ -19,13 +19,13 @@ import edgec as edgec_api
 from edgec import Measuring, registry
 from edgec.cli import app
 from edgec.cli.sensitivity import show
+from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.errors import BadOption
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.report import SensitivityReport
 from edgec.reference.session import Reference
 from edgec.targets.board import load_board
 from tests.support.architectures import ARCHITECTURES

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgec.compress.allocation import measured_curves
+from edgec.compress.probe import Measure
+from edgec.compress.sensitivity import measure_sensitivity
+from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
 from edgec.passes.channels.groups import find_groups
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.allocate import measured_curves
-from edgec.passes.prune.curves import draw_curves
 from edgec.passes.prune.moments import layer_moments
-from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.rank import rank
 from edgec.passes.prune.repair import repair
-from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
-from edgec.passes.prune.sensitivity import measure_sensitivity
 from edgec.reference.session import Reference
+from edgec.report.sensitivity_curves import draw_curves
 from tests.passes.test_prune_slice import assert_identity, random_plan
 from tests.support.models import model, random_weights
 

@@ -14,6 +14,9 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
+from edgec.compress.probe import Measure
+from edgec.compress.sensitivity import measure_sensitivity
+from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.labels import ClassLabel
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Sample
@@ -24,13 +27,10 @@ from edgec.passes.channels.groups import Group, find_groups
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.curves import draw_curves
 from edgec.passes.prune.moments import layer_moments
-from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.rank import Ranking, choose, rank
-from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
-from edgec.passes.prune.sensitivity import measure_sensitivity
 from edgec.reference.session import Reference
+from edgec.report.sensitivity_curves import draw_curves
 from tests.support.architectures import ARCHITECTURES
 
 RATIOS = (0.25, 0.5)

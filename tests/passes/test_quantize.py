@@ -9,13 +9,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.errors import BadOption
 from edgec.model.graph import constant
 from edgec.model.serialize import to_bytes
 from edgec.passes.quantize.calibrate import calibrate
 from edgec.passes.quantize.placement import place
 from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.quantization import CalibrationTable, Scheme
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import pictures, small

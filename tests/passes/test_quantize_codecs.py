@@ -9,13 +9,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.errors import BadOption
 from edgec.model.serialize import to_bytes
 from edgec.passes.quantize.codecs import Levels, make_levels
 from edgec.passes.quantize.quantize import QuantizeOptions, quantize
 from edgec.passes.quantize.rounding import best_steps
 from edgec.passes.quantize.store_codes import CodedWeights, store_codes
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import pictures, small
 from tests.support.models import model, random_weights

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.data.samples import Sample, Samples
 from edgec.model.load import load
 from edgec.model.serialize import save
@@ -15,7 +16,6 @@ from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, inputs_of
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.placement import place
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
 from tests.support.real_models import HUNDREDS_OF_MEGABYTES, REAL_MODELS

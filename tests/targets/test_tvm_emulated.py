@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgec.artefact.artefact import Artefact
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.errors import CannotRunHere
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.targets.base import RunContext
 from edgec.targets.board import load_board
 from edgec.targets.tvm import run as run_module

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from edgec.model.cost import LayerCost, layer_costs
-from edgec.passes.prune.allocate import (
+from edgec.compress.allocation import (
     Path,
     PriceModel,
     Ratios,
@@ -17,8 +16,9 @@ from edgec.passes.prune.allocate import (
     tempered,
     uniform_path,
 )
-from edgec.passes.prune.apply import Apply, Pruned
-from edgec.passes.prune.report import SensitivityReport
+from edgec.compress.pruner import Apply, Pruned
+from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.model.cost import LayerCost, layer_costs
 
 Prices = Callable[[Sequence[LayerCost]], Sequence[float]]
 """What each layer costs: what a budget is of, and what the most is to be saved of within an accepted loss."""

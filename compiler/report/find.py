@@ -8,18 +8,18 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.compress import Compressed
+from edgec.compress.quantization import Result
 from edgec.data.samples import Samples, spread
-from edgec.findings import Curve, Findings, Layer, RangeHistogram
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.model.serialize import weight_bytes
-from edgec.passes.compress.compress import Compressed
-from edgec.passes.compress.pictures import find_pictures
 from edgec.passes.quantize.equalize import apply_scales
 from edgec.passes.quantize.histogram import HALF, Histogram
-from edgec.passes.quantize.workflow import Result
 from edgec.preprocessing import Preprocessing
 from edgec.profile import Estimate, Profile
 from edgec.reference.sweep import sweep
+from edgec.report.findings import Curve, Findings, Layer, RangeHistogram
+from edgec.report.pictures import find_pictures
 
 HISTOGRAM_SAMPLES = 16
 BINS = 64

@@ -11,19 +11,19 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgec import registry
+from edgec.compress.mixed_precision import FloatLayer, keep_loss
+from edgec.compress.refine_ranges import Refined, refine
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples, spread
 from edgec.errors import BadOption
+from edgec.evaluate.judge import Judge
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.quantize.calibrate import ASYMMETRIC, calibrate, checked_feeds
 from edgec.passes.quantize.codecs import CODECS
 from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.passes.quantize.insert_pairs import insert_pairs
-from edgec.passes.quantize.judge import Judge
-from edgec.passes.quantize.mixed import FloatLayer, keep_loss
 from edgec.passes.quantize.placement import LAYERS, place
 from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
-from edgec.passes.quantize.refine import Refined, refine
 from edgec.quantization import CalibrationTable, Kind, Scheme
 from edgec.registry import suggest
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.model.cost import layer_costs
 from edgec.passes.canonicalize.rule import label
 from edgec.passes.channels.groups import NO_UNIT, Group
 from edgec.passes.prune.rank import Ranking
-from edgec.passes.prune.report import SensitivityReport
 
 Array = np.ndarray[Any, Any]
 Ratios = dict[str, float]

@@ -14,6 +14,12 @@ import onnx_ir as ir
 from pydantic import ValidationError
 
 from edgec import registry
+from edgec.compress.probe import Measure
+from edgec.compress.pruner import Pruned
+from edgec.compress.pruning_search import apply_plan
+from edgec.compress.pruning_search import prune as prune_study
+from edgec.compress.sensitivity import measure_sensitivity
+from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.data.decoders.read import read_decoder
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples, spread
@@ -24,12 +30,6 @@ from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.apply import Pruned
-from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import apply_plan
-from edgec.passes.prune.prune import prune as prune_study
-from edgec.passes.prune.report import SensitivityReport
-from edgec.passes.prune.sensitivity import measure_sensitivity
 from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
 from edgec.preprocessing import Preprocessing
 from edgec.profile import Profile

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.errors import BadOption
-from edgec.passes.prune.report import SensitivityReport
 from edgec.whole_file import whole_file, write_text
 
 PLOT = (80, 40, 640, 440)

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from edgec.compress.pruner import Pruned
+from edgec.compress.pruning_stage import Pruner
+from edgec.compress.quantization import QuantizeSettings, Result, quantize_model
+from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.compress.trial import Trial
 from edgec.errors import BadOption
 from edgec.model.cost import layer_costs
 from edgec.model.infer import infer_shapes
 from edgec.model.serialize import weight_bytes
 from edgec.options import CompileOptions
-from edgec.passes.compress.pruner import Pruner
-from edgec.passes.compress.trial import Trial
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.apply import Pruned
-from edgec.passes.prune.report import SensitivityReport
-from edgec.passes.quantize.workflow import QuantizeSettings, Result, quantize_model
 from edgec.profile import Profile
 from edgec.pruning import PruneOptions
 from edgec.quantization import CalibrationTable

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from edgec.compress.probe import Measure
+from edgec.compress.pruner import Pruned
+from edgec.compress.pruning_search import prune
+from edgec.compress.sensitivity import RATIOS, measure_sensitivity
+from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.compress.trial import Trial
 from edgec.data.samples import spread
 from edgec.errors import BadOption
 from edgec.options import CompileOptions
-from edgec.passes.compress.trial import Trial
-from edgec.passes.prune.apply import Pruned
-from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.prune import prune
-from edgec.passes.prune.report import SensitivityReport
-from edgec.passes.prune.sensitivity import RATIOS, measure_sensitivity
 from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
 from edgec.profile import Profile
 from edgec.pruning import PruneOptions

@@ -10,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
+from edgec.evaluate.judge import Judge, Outputs, Progress
+from edgec.evaluate.rest import Rest
 from edgec.passes.quantize.insert_pairs import QUANTIZED
-from edgec.passes.quantize.judge import Judge, Outputs, Progress
 from edgec.passes.quantize.placement import Placement
-from edgec.passes.quantize.rest import Rest
 from edgec.quantization import CalibrationTable, QuantParams, TensorRange
 
 Array = np.ndarray[Any, Any]

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from edgec.compress.compress import Compressed
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.scores import Scores
 from edgec.data.labels import Boxes, ClassLabel, Text
 from edgec.data.placement import Placement
 from edgec.data.samples import Sample, Samples, spread
-from edgec.findings import Answer, Box, Picture
-from edgec.passes.compress.compress import Compressed
 from edgec.preprocessing import Preprocessing
 from edgec.reference.session import Reference
+from edgec.report.findings import Answer, Box, Picture
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]

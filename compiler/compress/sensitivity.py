@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.probe import Measure, Point, Probe
+from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.metrics.base import MetricResult
 from edgec.data.samples import fingerprint
 from edgec.errors import BadOption, MissingDependency
 from edgec.model import serialize
 from edgec.passes.channels.groups import Group
 from edgec.passes.prune.moments import LayerMoments
-from edgec.passes.prune.probe import Measure, Point, Probe
 from edgec.passes.prune.rank import Ranking, choose
-from edgec.passes.prune.report import GroupSensitivity, SensitivityReport
 
 Array = np.ndarray[Any, Any]
 

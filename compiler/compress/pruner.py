@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from edgec.compress.probe import Measure
 from edgec.data.metrics.base import MetricResult
 from edgec.errors import BadOption
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.passes.channels.groups import Channels
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
-from edgec.passes.prune.probe import Measure
 from edgec.passes.prune.repair import RepairReport, repair
 from edgec.passes.prune.study import Study
 from edgec.pruning import PruneOptions

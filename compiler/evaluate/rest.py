@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
+from edgec.evaluate.judge import Judge, Outputs
 from edgec.model.cost import layer_costs
 from edgec.model.graph import constant
-from edgec.passes.quantize.judge import Judge, Outputs
 from edgec.reference.frontier import Frontier, segment
 from edgec.reference.session import Reference
 

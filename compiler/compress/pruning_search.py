@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgec.compress.candidates import Candidates, Prices
+from edgec.compress.probe import Measure
+from edgec.compress.pruner import Apply, Pruned
+from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.errors import BadOption
 from edgec.model.cost import LayerCost
 from edgec.passes.channels.plan import PrunePlan
-from edgec.passes.prune.apply import Apply, Pruned
-from edgec.passes.prune.candidates import Candidates, Prices
-from edgec.passes.prune.probe import Measure
-from edgec.passes.prune.report import SensitivityReport
 from edgec.passes.prune.study import Study
 from edgec.profile import Estimate
 from edgec.pruning import PruneOptions

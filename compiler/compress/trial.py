@@ -11,11 +11,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.decoders.read import read_decoder
-from edgec.data.evaluate import evaluate
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.samples import Sample, Samples, split, spread
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
+from edgec.evaluate.evaluate import evaluate
 from edgec.model.signature import inputs_of
 from edgec.options import CompileOptions
 from edgec.reference.session import Reference
