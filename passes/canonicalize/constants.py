@@ -51,7 +51,7 @@ def _fill(node: ir.Node) -> bool:
     if shape is None:
         return False
     value = attribute(node, "value")
-    element = np.zeros(1, np.float32) if value is None else value.numpy().reshape(1)
+    element = np.zeros((), np.float32) if value is None else value.numpy().reshape(())
     tensor = ir.Tensor(np.broadcast_to(element, shape))
     if node.outputs[0].is_graph_output():
         bypass(node, add_constant(graph_of(node), f"{node.outputs[0].name}_filled", tensor.numpy()))

@@ -176,3 +176,10 @@ def test_every_node_has_a_unique_name_and_every_value_a_static_shape() -> None:
     names = [node.name for node in after.graph]
     assert names == ["Relu_a", "Sigmoid_b", "Add_c", "Softmax_y"]
     assert all(node.outputs[0].shape.is_static() for node in after.graph)
+
+
+def test_filled_scalar() -> None:
+    before = model("""g (float[2] x) => (float[2] y) <int64[0] shape = {}> {
+        s = ConstantOfShape <value = float[1] {0.5}> (shape)  y = Mul (x, s) }""")
+    after = canonical(before, tolerance=EXACT)
+    assert ops(after) == ["Mul"]
