@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import Array, add_constant, attribute, constant
+from edgec.model.edit import bypass, graph_of, insert_before, substitute
+from edgec.model.graph import Array, add_constant, attribute, constant, label
 from edgec.passes.canonicalize.operands import own_producer, rank_of
-from edgec.passes.canonicalize.rule import label
-from edgec.passes.editing import bypass, graph_of, insert_before, substitute
 from edgec.passes.report import PassReport
 from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import UnsupportedModel
+from edgec.model.edit import graph_of, insert_before, substitute
 from edgec.model.graph import add_constant, attribute, constant
-from edgec.passes.editing import graph_of, insert_before, substitute
 
 Adapter = Callable[[ir.Node], ir.Node]
 

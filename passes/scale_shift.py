@@ -8,8 +8,8 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from edgec.model.edit import graph_of
 from edgec.model.graph import Array, add_constant, attribute, constant
-from edgec.passes.editing import graph_of
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators whose weights can absorb a scale and shift of their output."""

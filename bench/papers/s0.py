@@ -23,10 +23,9 @@ from quantization_tasks import TASKS, Task
 from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.evaluate.evaluate import evaluate
 from edgec.model.cost import layer_costs, total_cost
-from edgec.model.graph import constant
+from edgec.model.graph import constant, label
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
-from edgec.passes.canonicalize.rule import label
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.placement import place
 from edgec.reference.session import Reference

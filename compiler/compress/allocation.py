@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.model.cost import layer_costs
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import label
 from edgec.passes.channels.groups import NO_UNIT, Group
 from edgec.passes.prune.rank import Ranking
 

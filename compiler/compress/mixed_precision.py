@@ -10,9 +10,8 @@ import onnx_ir as ir
 from edgec.evaluate.judge import Judge, Progress
 from edgec.evaluate.rest import Rest
 from edgec.model.cost import layer_costs
-from edgec.model.graph import add_constant, constant
-from edgec.passes.canonicalize.rule import label
-from edgec.passes.editing import graph_of
+from edgec.model.edit import graph_of
+from edgec.model.graph import add_constant, constant, label
 from edgec.passes.quantize.insert_pairs import DEQUANTIZED
 from edgec.passes.quantize.quantize import Quantized
 

@@ -11,10 +11,9 @@ import onnx_ir as ir
 
 from edgec.data.metrics.base import Metric, MetricContext, MetricResult, make_metric
 from edgec.data.samples import Sample, Samples
-from edgec.model.graph import constant
+from edgec.model.graph import constant, label
 from edgec.model.infer import infer_shapes
 from edgec.model.load import load
-from edgec.passes.canonicalize.rule import label
 from edgec.passes.channels.groups import Group, find_groups
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
 from edgec.passes.prune.moments import LayerMoments

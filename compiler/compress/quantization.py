@@ -17,7 +17,7 @@ from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples, spread
 from edgec.errors import BadOption
 from edgec.evaluate.judge import Judge
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import label
 from edgec.passes.quantize.calibrate import ASYMMETRIC, calibrate, checked_feeds
 from edgec.passes.quantize.codecs import CODECS
 from edgec.passes.quantize.equalize import apply_scales, find_scales

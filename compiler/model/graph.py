@@ -59,6 +59,11 @@ def single_consumer(value: ir.Value) -> ir.Node | None:
     return None if value.is_graph_output() or len(uses) != 1 else next(iter(uses)).node
 
 
+def label(node: ir.Node) -> str:
+    """Return the name under which messages speak of `node`: its own, else that of its first output."""
+    return node.name or node.outputs[0].name or node.op_type
+
+
 def opset(model: ir.Model | ir.Graph) -> int:
     """Return the version of the standard operator set the model imports."""
     return int(model.opset_imports.get("", 1))

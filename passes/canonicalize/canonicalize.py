@@ -7,6 +7,7 @@ from collections import Counter
 import onnx_ir as ir
 
 from edgec.errors import InternalError
+from edgec.model.graph import label
 from edgec.model.infer import infer_shapes
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
@@ -18,7 +19,7 @@ from edgec.passes.canonicalize.merge_cast import merge_cast
 from edgec.passes.canonicalize.merge_pad import merge_pad
 from edgec.passes.canonicalize.merge_transpose import merge_transpose, reshape_unit_transpose
 from edgec.passes.canonicalize.remove_noop import remove_noop
-from edgec.passes.canonicalize.rule import Refused, Rule, label
+from edgec.passes.canonicalize.rule import Refused, Rule
 from edgec.passes.canonicalize.silu import expand_swish, order_silu
 from edgec.passes.canonicalize.simplify_arithmetic import constant_second, constant_sub_div, merge_constants
 from edgec.passes.canonicalize.sink_transpose import sink_transpose

@@ -7,9 +7,9 @@ import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, LiftSubgraphInitializersToMainGraphPass
 from onnxscript.optimizer import fold_constants_ir
 
+from edgec.model.edit import bypass, graph_of
 from edgec.model.graph import add_constant, attribute, constant
 from edgec.passes.canonicalize.operands import static_shape
-from edgec.passes.editing import bypass, graph_of
 
 LARGEST_CONSTANT = 1 << 24
 """Elements up to which a computed constant is stored; what grows beyond is cheaper to compute on the board."""

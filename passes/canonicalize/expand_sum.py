@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import insert_before, substitute
+from edgec.model.edit import insert_before, substitute
+from edgec.model.graph import label
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 
 @rule("Sum")

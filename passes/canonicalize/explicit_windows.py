@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute
+from edgec.model.graph import attribute, label
 from edgec.passes.canonicalize.operands import static_shape
-from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
+from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 
 WITH_DILATIONS = ("Conv", "ConvTranspose", "MaxPool")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import Array
+from edgec.model.edit import bypass
+from edgec.model.graph import Array, label
 from edgec.passes.canonicalize.operands import WithConstant, is_float, own_producer, static_shape, with_constant
-from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
-from edgec.passes.editing import bypass
+from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
 
 

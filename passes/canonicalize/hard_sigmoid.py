@@ -6,10 +6,10 @@ import math
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute
+from edgec.model.edit import substitute
+from edgec.model.graph import attribute, label
 from edgec.passes.canonicalize.operands import clip_bounds, is_float, own_producer, scalar_operand
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import substitute
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 RELATIVE = 1e-6
 """How near constants have to be: exporters write 1/6 as 0.16666667, 0.1666666 or not at all."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
-from edgec.passes.editing import substitute
+from edgec.model.edit import substitute
+from edgec.model.graph import label
+from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 
 
 @rule("Cast")

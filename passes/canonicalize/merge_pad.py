@@ -8,10 +8,10 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant, scalar
+from edgec.model.edit import erase
+from edgec.model.graph import attribute, constant, label, scalar
 from edgec.passes.canonicalize.operands import clip_bounds, is_float, own_producer, rank_of
-from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
-from edgec.passes.editing import erase
+from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 
 NOT_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant, scalar
+from edgec.model.edit import bypass
+from edgec.model.graph import attribute, constant, label, scalar
 from edgec.passes.canonicalize.operands import static_shape, with_constant
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import bypass
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 
 @rule(

@@ -35,8 +35,3 @@ def rule(*ops: str) -> Callable[[Callable[[ir.Node], Outcome]], Rule]:
         return Rule(apply.__name__, frozenset(ops), apply)
 
     return make
-
-
-def label(node: ir.Node) -> str:
-    """Return the name under which messages speak of `node`: its own, else that of its first output."""
-    return node.name or node.outputs[0].name or node.op_type

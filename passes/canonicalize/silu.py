@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute
+from edgec.model.edit import insert_before, substitute
+from edgec.model.graph import attribute, label
 from edgec.passes.canonicalize.operands import own_producer
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import insert_before, substitute
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 
 @rule("Mul")

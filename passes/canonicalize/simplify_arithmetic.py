@@ -6,10 +6,10 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import Array, add_constant
+from edgec.model.edit import graph_of, insert_before, substitute
+from edgec.model.graph import Array, add_constant, label
 from edgec.passes.canonicalize.operands import is_float, own_producer, rank_of, static_shape, with_constant
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import graph_of, insert_before, substitute
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 
 @rule("Sub", "Div")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, attribute, constant
+from edgec.model.edit import erase, graph_of, insert_before, substitute
+from edgec.model.graph import add_constant, attribute, constant, label
 from edgec.passes.canonicalize.merge_transpose import permutation
 from edgec.passes.canonicalize.operands import static_shape
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import erase, graph_of, insert_before, substitute
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 UNARY = (
     "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Elu", "Selu", "Softplus", "Softsign",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, attribute, constant
+from edgec.model.edit import graph_of, substitute
+from edgec.model.graph import add_constant, attribute, constant, label
 from edgec.passes.canonicalize.operands import static_shape
-from edgec.passes.canonicalize.rule import Outcome, label, rule
-from edgec.passes.editing import graph_of, substitute
+from edgec.passes.canonicalize.rule import Outcome, rule
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, attribute, constant, replace_uses, scalar
-from edgec.passes.canonicalize.rule import Outcome, Refused, label, rule
-from edgec.passes.editing import graph_of, insert_before
+from edgec.model.edit import graph_of, insert_before
+from edgec.model.graph import add_constant, attribute, constant, label, replace_uses, scalar
+from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 
 MOST_NODES = 2048
 """What a Loop may grow to; code that repeats a large body often is better left a loop."""

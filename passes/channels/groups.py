@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import opset
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import label, opset
 from edgec.passes.channels import rules_elementwise, rules_layers, rules_layout  # noqa: F401  (they register the rules)
 from edgec.passes.channels.atoms import FIXED, Ids
 from edgec.passes.channels.propagate import Propagation, Role, Use, propagate

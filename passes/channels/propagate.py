@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import constant, is_static
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import constant, is_static, label
 from edgec.passes.channels.atoms import FIXED, Atoms, Ids
 
 Axes = list[Ids]

@@ -9,9 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import InternalError
-from edgec.model.graph import add_constant, constant
+from edgec.model.graph import add_constant, constant, label
 from edgec.model.infer import infer_shapes
-from edgec.passes.canonicalize.rule import label
 from edgec.passes.channels.atoms import Ids
 from edgec.passes.channels.groups import Channels, find_groups
 from edgec.passes.channels.plan import PrunePlan, removed_roots

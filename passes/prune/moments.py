@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import label
 from edgec.passes.channels.groups import Group
 from edgec.passes.layerwise.gram import Gram
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import constant
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import constant, label
 from edgec.passes.channels.groups import find_groups
 from edgec.passes.channels.plan import PrunePlan, removed_roots
 from edgec.passes.layerwise.gram import Gram, refit

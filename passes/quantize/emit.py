@@ -9,8 +9,7 @@ import ml_dtypes  # noqa: F401  (numpy knows the names of the small integers onl
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, constant, unique_name
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import add_constant, constant, label, unique_name
 from edgec.passes.quantize.codecs import Levels
 from edgec.passes.quantize.insert_pairs import DEQUANTIZED, QUANTIZED, scales, zero_point
 from edgec.passes.quantize.placement import Placement

@@ -10,8 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import BadOption
-from edgec.model.graph import add_constant, attribute, constant, scalar, unique_name
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import add_constant, attribute, constant, label, scalar, unique_name
 from edgec.passes.quantize.ranges import Ranges
 from edgec.reference.sweep import sweep
 

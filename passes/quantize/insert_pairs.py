@@ -6,8 +6,7 @@ import ml_dtypes  # noqa: F401  (numpy knows the names of the small integers onl
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, unique_name
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import add_constant, label, unique_name
 from edgec.passes.quantize.placement import Placement
 from edgec.quantization import CalibrationTable, QuantParams
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import attribute, constant, label
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Multiply-accumulates on integers; what the rest is arranged around."""

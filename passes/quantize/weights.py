@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
-from edgec.passes.canonicalize.rule import label
+from edgec.model.graph import attribute, constant, label
 from edgec.passes.layerwise.gram import Gram, refit
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
 from edgec.passes.quantize.codecs import Levels
