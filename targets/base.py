@@ -76,7 +76,11 @@ class Runner(Protocol):
         """Where the code runs, e.g. `native`, `qemu-aarch64 -cpu cortex-a72`."""
 
     def run(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
-        """Run one inference: input name -> array of the input's shape and dtype, output name -> array."""
+        """Run one inference: input name -> array of the input's shape and dtype, output name -> array.
+
+        Raises:
+            BadOption: An input is missing, unknown, or has another shape or dtype; nothing is converted.
+        """
 
     def bench(self, feeds: Mapping[str, np.ndarray[Any, Any]], *, warmup: int, runs: int) -> list[float]:
         """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""

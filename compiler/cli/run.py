@@ -25,7 +25,6 @@ def command(
 
     from edgec.artefact.artefact import Artefact
     from edgec.data.preprocess import read_inputs
-    from edgec.model.signature import check_feeds
     from edgec.whole_file import whole_file
 
     opened = Artefact.open(artefact)
@@ -34,7 +33,6 @@ def command(
         input = [f"{next(iter(specs))}={input[0]}"]
     files = {name: Path(value) for name, value in pairs(input, "--input").items()}
     feeds = read_inputs(files, tuple(specs.values()), opened.manifest.options.preprocess)
-    check_feeds(feeds, tuple(specs.values()))
     outputs = opened.runner(threads).run(feeds)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

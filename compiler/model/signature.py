@@ -53,11 +53,16 @@ def check_array(array: np.ndarray[Any, Any], spec: TensorSpec, source: str) -> N
     """
     if array.shape != spec.shape or array.dtype.name != spec.dtype:
         got = f"{array.dtype.name}[{'x'.join(map(str, array.shape))}]"
-        raise BadOption(f"{source} is {got}, the model wants {spec}")
+        remedy = "Convert it: `numpy.transpose` for the order of axes, `astype` for the type, values as preprocessed."
+        raise BadOption(f"{source} is {got}, the model wants {spec}", remedy=remedy)
 
 
-def check_feeds(feeds: Mapping[str, np.ndarray[Any, Any]], inputs: Sequence[TensorSpec]) -> None:
+def check_feeds(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray[Any, Any]]:
     """Refuse feeds that are not exactly `inputs`, with their shapes and dtypes.
+
+    Returns:
+        The arrays in the order of `inputs`, rows one behind the other and in this machine's byte order: views, read-only
+        arrays and those of the other byte order become copies where need be.
 
     Raises:
         BadOption: Names the input at fault.
@@ -68,8 +73,13 @@ def check_feeds(feeds: Mapping[str, np.ndarray[Any, Any]], inputs: Sequence[Tens
             raise BadOption(f"no input is called {name!r}", remedy=suggest(name, known))
     for spec in inputs:
         if spec.name not in feeds:
-            raise BadOption(f"input {spec} was not given")
-        check_array(np.asarray(feeds[spec.name]), spec, f"input {spec.name!r}")
+            raise BadOption(f"input {spec} was not given", remedy="Give an array for every input.")
+    fitting = {}
+    for spec in inputs:
+        array = np.asarray(feeds[spec.name])
+        check_array(array, spec, f"input {spec.name!r}")
+        fitting[spec.name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    return fitting
 
 
 def _spec(value: ir.Value, kind: str) -> TensorSpec:

@@ -41,9 +41,9 @@ class TensorRTRunner:
             BadOption: An input is missing, unknown, or has the wrong shape or dtype.
             CannotRunHere: TensorRT fails, for want of memory for example.
         """
-        self._check(feeds)
+        arrays = self._checked(feeds)
         with _failures_told():
-            return self._engine.run(feeds)
+            return self._engine.run(arrays)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the wall time of each of `runs` inferences, copies included, in seconds, after `warmup` more.
@@ -51,18 +51,18 @@ class TensorRTRunner:
         Raises:
             BadOption, CannotRunHere: As `run`.
         """
-        self._check(feeds)
+        arrays = self._checked(feeds)
         times = []
         with _failures_told():
-            self._engine.feed(feeds)
+            self._engine.feed(arrays)
             for _ in range(warmup + runs):
                 started = time.perf_counter()
                 self._engine.session.run()
                 times.append(time.perf_counter() - started)
         return times[warmup:]
 
-    def _check(self, feeds: Mapping[str, Array]) -> None:
-        check_feeds(feeds, [self._within_range(spec, feeds.get(spec.name)) for spec in self.inputs])
+    def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return check_feeds(feeds, [self._within_range(spec, feeds.get(spec.name)) for spec in self.inputs])
 
     def _within_range(self, spec: TensorSpec, array: Array | None) -> TensorSpec:
         """Return `spec` with the shape of `array` where the engine was built for that one too."""

@@ -71,9 +71,10 @@ class BatchRunner:
         return [sum(times) for times in zip(*measured, strict=True)]
 
     def _items(self, feeds: Mapping[str, Array]) -> list[dict[str, Array]]:
-        sizes = {len(array) if np.ndim(array) else 0 for array in feeds.values()}
+        sizes = {np.shape(array)[0] if np.ndim(array) else 0 for array in feeds.values()}
         count = sizes.pop() if len(sizes) == 1 else 0
         if not 1 <= count <= self._largest:
             shown = ", ".join(f"{name}: {'x'.join(map(str, np.shape(array)))}" for name, array in feeds.items())
             raise BadOption(f"inputs ({shown}) are no batch of 1..{self._largest}", remedy="Give one size for all.")
-        return [{name: array[index : index + 1] for name, array in feeds.items()} for index in range(count)]
+        arrays = {name: np.asarray(array) for name, array in feeds.items()}
+        return [{name: array[index : index + 1] for name, array in arrays.items()} for index in range(count)]

@@ -13,7 +13,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgec.model.signature import TensorSpec
+from edgec.model.signature import TensorSpec, check_feeds
 from edgec.targets.base import RunContext
 
 Array = np.ndarray[Any, Any]
@@ -72,8 +72,7 @@ class NativeRunner:
         return self._on_thread(measure)
 
     def _arguments(self, feeds: Mapping[str, Array]) -> list[tvm.runtime.Tensor]:
-        arrays = (np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype).reshape(spec.shape) for spec in self._inputs)
-        return [tvm.runtime.tensor(array) for array in arrays]
+        return [tvm.runtime.tensor(array) for array in check_feeds(feeds, self._inputs).values()]
 
     def _on_thread(self, task: Callable[[], Result]) -> Result:
         return self._thread.submit(task).result()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgec.errors import CannotRunHere
-from edgec.model.signature import TensorSpec
+from edgec.model.signature import TensorSpec, check_feeds
 from edgec.targets.base import RunContext
 
 Array = np.ndarray[Any, Any]
@@ -57,10 +57,10 @@ class ProcessRunner:
     def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:
         folder, threads = self._context.folder, self._context.threads
         command = [*self._emulator, str(folder / "edgec-run"), "--json", "--threads", str(threads)]
-        for index, spec in enumerate(self._context.inputs):
+        for index, (name, array) in enumerate(check_feeds(feeds, self._context.inputs).items()):
             path = scratch / f"input{index}.npy"
-            np.save(path, np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype).reshape(spec.shape))
-            command += ["--input", f"{spec.name}={path}"]
+            np.save(path, array)
+            command += ["--input", f"{name}={path}"]
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             what = done.stderr.strip() or f"exit code {done.returncode}"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edgec.artefact.artefact import Artefact
-from edgec.errors import UnsupportedModel
+from edgec.errors import BadOption, UnsupportedModel
 from edgec.targets.tvm import run as run_module
 from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.run_process import ProcessRunner
@@ -76,6 +76,23 @@ def test_an_unsupported_operator_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"Bernoulli .*'dice'"):
         compiled(tmp_path / "out", "host", model(text))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_feeds_that_do_not_fit_are_refused(
+    artefact: Artefact, in_process: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_in_process", lambda runtime: in_process)
+    runner, feeds = artefact.runner(), artefact.golden_inputs()
+    turned = feeds | {"image": feeds["image"].transpose(0, 2, 3, 1)}
+    for wrong in (turned, feeds | {"extra": feeds["extra"].astype(np.float64)}, {"image": feeds["image"]}):
+        with pytest.raises(BadOption):
+            runner.run(wrong)
+        with pytest.raises(BadOption):
+            runner.bench(wrong, warmup=0, runs=1)
+    lying_otherwise = {name: np.asfortranarray(array).astype(">f4") for name, array in feeds.items()}
+    for name, array in runner.run(feeds).items():
+        np.testing.assert_array_equal(runner.run(lying_otherwise)[name], array)
 
 
 # -- in this process

@@ -29,7 +29,7 @@ class Engine:
         """Run one inference: input name -> array, output name -> array, as compiled.
 
         Raises:
-            Failure: An input is missing or unknown, or has a shape the engine was not built for.
+            Failure: An input is missing or unknown, or has another type or a shape the engine was not built for.
         """
         self.feed(feeds)
         self.session.run()
@@ -43,6 +43,9 @@ class Engine:
         if sorted(feeds) != sorted(names):
             raise Failure("the inputs are {}, given were {}.".format(", ".join(names), ", ".join(feeds) or "none"))
         arrays = [np.asarray(feeds[name]) for name in names]
+        for tensor, array in zip(self.inputs, arrays):
+            if array.dtype.name != tensor.dtype:
+                raise Failure("input {!r} is {}, not {}.".format(tensor.name, tensor.dtype, array.dtype.name))
         self.session.set_shapes({tensor.bound: array.shape for tensor, array in zip(self.inputs, arrays)})
         for name, array, buffer in zip(names, arrays, self.session.inputs):
             if array.shape != buffer.host.shape:

@@ -47,6 +47,9 @@ std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shap
   if (shape.size() != 4 || shape[0] != 1) throw Error("the network's input is no single picture");
   const int channels = int(shape[planes ? 1 : 3]), height = int(shape[planes ? 2 : 1]), width = int(shape[planes ? 3 : 2]);
   if (channels != (how.colour == "grey" ? 1 : 3)) throw Error("the input's channels do not fit the colour " + how.colour);
+  for (const auto* values : {&how.mean, &how.std})
+    if (values->size() != 1 && values->size() != size_t(channels))
+      throw Error("preprocess: mean and std want one value, or one for each of the input's channels");
 
   const Size picture = {rgb.width, rgb.height}, size = {width, height};
   Size inner, offset;
