@@ -61,4 +61,5 @@ class InternalError(Exception):
 def first_problem(error: ValidationError) -> str:
     """Return which field of a record pydantic refuses first, and why."""
     first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what

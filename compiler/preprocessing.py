@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, first_problem
 from edgec.registry import suggest
 
 
@@ -27,6 +27,18 @@ class Preprocessing(BaseModel):
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
+    @property
+    def channels(self) -> int:
+        """Colour channels of a picture."""
+        return 1 if self.colour == "grey" else 3
+
+    @model_validator(mode="after")
+    def _one_a_channel(self) -> Preprocessing:
+        for name in ("mean", "std"):
+            if (count := len(getattr(self, name))) not in (1, self.channels):
+                raise ValueError(f"{name} has {count} values for {self.channels} channels ({self.colour})")
+        return self
+
 
 def parse_preprocessing(text: str) -> Preprocessing:
     """Parse the command-line form, e.g. `resize=letterbox,colour=bgr,mean=0.485/0.456/0.406`.
@@ -45,5 +57,4 @@ def parse_preprocessing(text: str) -> Preprocessing:
     try:
         return Preprocessing.model_validate(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadOption(f"--preprocess: {first['loc'][0]}: {first['msg']} (got {first['input']!r})") from error
+        raise BadOption(f"--preprocess: {first_problem(error)}", remedy="Form: key=value,key=value.") from error

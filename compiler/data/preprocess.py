@@ -32,18 +32,15 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
     """Return `picture` as the array that input `spec` wants, as `picture_to_tensor`, and where it lies in it.
 
     Raises:
-        BadOption: The input is no picture (rank, channels), mean and std do not fit its channels, or it is of integers
-            and `how` makes others of pixels than it can hold.
+        BadOption: The input is no picture (rank, channels), or it is of integers and `how` makes others of pixels than
+            it can hold.
     """
     if len(spec.shape) != 4 or spec.shape[0] != 1:
         raise BadOption(f"input {spec} takes no single picture", remedy="Give a .npy file for it.")
     channels, height, width = spec.shape[1:] if how.layout == "NCHW" else (spec.shape[3], *spec.shape[1:3])
-    if channels != (1 if how.colour == "grey" else 3):
+    if channels != how.channels:
         remedy = "Set colour and layout by --preprocess, or give a .npy file."
         raise BadOption(f"input {spec} has {channels} channels as {how.layout}, colour is {how.colour}", remedy=remedy)
-    for name in ("mean", "std"):
-        if len(getattr(how, name)) not in (1, channels):
-            raise BadOption(f"--preprocess: {name} has {len(getattr(how, name))} values for {channels} channels")
     _check_levels(spec, how)
     resized, placement = _resize(picture.convert("L" if how.colour == "grey" else "RGB"), (width, height), how)
     pixels = np.asarray(resized, np.float32).reshape(height, width, channels)

@@ -97,6 +97,12 @@ def test_grey_picture_and_nhwc() -> None:
     )
 
 
+@pytest.mark.parametrize("setting", ["mean=0.5/0.5", "std=1/1/1/1", "colour=grey,mean=0/0/0", "colour=bgr,std=1/1"])
+def test_there_is_one_mean_for_each_channel(setting: str) -> None:
+    with pytest.raises(BadOption, match=r"--preprocess: (mean|std) has \d values for \d channels"):
+        parse_preprocessing(setting)
+
+
 @pytest.mark.parametrize("setting", ["std=0", "std=1/0/1", "std=-1", "scale=nan", "mean=0/inf/0", "std=inf"])
 def test_settings_that_give_no_numbers_are_refused(setting: str) -> None:
     with pytest.raises(BadOption, match=f"--preprocess: {setting.partition('=')[0]}"):

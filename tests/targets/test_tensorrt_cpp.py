@@ -71,6 +71,14 @@ def test_inputs_are_the_same_to_the_bit(pictures: Path, tmp_path: Path, how: Pre
         np.testing.assert_allclose(found, expected, rtol=0, atol=step, err_msg=name)
 
 
+@pytest.mark.parametrize("setting", ["mean", "std"])
+def test_a_mean_for_some_channels_only_is_refused(pictures: Path, tmp_path: Path, setting: str) -> None:
+    write_manifest(tmp_path, Preprocessing.model_construct(**{setting: (0.5, 0.5)}), {})
+    done = detect(pictures, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+    assert done.code == 2
+    assert "mean and std want one value, or one for each" in done.stderr
+
+
 def random_outputs(kind: str, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
     """Return outputs of a network as `kind` reads them: boxes of all sizes, some outside of the input, some alike."""
     scores = rng.uniform(0, 1, (60, 3))
