@@ -61,8 +61,8 @@ def check_feeds(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[
     """Refuse feeds that are not exactly `inputs`, with their shapes and dtypes.
 
     Returns:
-        The arrays in the order of `inputs`, rows one behind the other and in this machine's byte order: views, read-only
-        arrays and those of the other byte order become copies where need be.
+        The arrays in the order of `inputs`, contiguous (C order) and in this machine's byte order; copied where they
+        were not.
 
     Raises:
         BadOption: Names the input at fault.

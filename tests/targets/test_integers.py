@@ -38,6 +38,25 @@ def check(network: QuantizedNetwork, output: str, *rules: str, step: float = OUT
     assert not report.fallbacks()
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-42, -0.02])
+@pytest.mark.parametrize("place", ["input", "middle", "weights"])
+def test_scales_that_are_not_positive(scale: float, place: str) -> None:
+    network = QuantizedNetwork()
+    source = network.input((1, 8, 9, 9), Pair(scale=scale) if place == "input" else None)
+    inner = network.conv(source, 8, 16, (3, 3), pads=[1, 1, 1, 1])
+    source = network.pair(inner, Pair(scale=scale) if place == "middle" else OUT)
+    scales = np.full(8, 0.01, np.float32)
+    scales[::3] = scale if place == "weights" else 0.01
+    integers = network.constant(network.rng.integers(-127, 128, (8, 16, 1, 1), dtype=np.int8))
+    weights = network.node("DequantizeLinear", [integers, network.constant(scales)], axis=0)
+    bias = network.constant(network.rng.normal(0, 0.3, 8).astype(np.float32))
+    output = network.pair(network.node("Conv", [source, weights, bias]), OUT)
+    model, target = network.model(output), llvm_target(resolve(HOST))
+    feeds = [np.random.default_rng(1).normal(0, 1, (1, 8, 9, 9)).astype(np.float32)]
+    (got,) = execute(lowered(model, target_model(HOST), target)[0], target, feeds)
+    assert np.abs(got - reference(model, feeds)).max() <= OUT.scale * 1.001
+
+
 CONVOLUTIONS: dict[str, tuple[tuple[int, ...], int, tuple[int, int], dict[str, Any]]] = {
     "3x3": ((1, 16, 13, 13), 32, (3, 3), {"pads": [1, 1, 1, 1]}),
     "three channels, stride 2": ((1, 3, 17, 20), 24, (3, 3), {"pads": [1, 1, 1, 1], "strides": [2, 2]}),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgec.quantization import SMALLEST_SCALE
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
 from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div
@@ -100,6 +101,8 @@ def _read_pair(node: Node) -> None:
     integers = node.dtype if node.op == "relax.quantize" else source.dtype
     if integers not in BYTES or node.shape is None or scale.dtype != np.float32:
         return
+    if not SMALLEST_SCALE <= scale.reshape(-1)[0] < np.inf:
+        return  # what never varied is sometimes exported with a scale of 0, by which the kernels cannot divide
     node.op = QUANTIZE if node.op == "relax.quantize" else DEQUANTIZE
     node.args = [source]
     node.facts["scaling"] = Scaling(float(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]))
