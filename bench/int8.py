@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-from compare_peers import Arrays, medians, onnx_runtime, open_vino
+from peers import Arrays, medians, onnx_runtime, open_vino
 from quantization_tasks import TASKS
 
 import edgec

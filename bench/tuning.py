@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-from compare_peers import Run, onnx_runtime, open_vino
 from networks import network
+from peers import Run, onnx_runtime, open_vino
 
 import edgec
 from edgec.model.signature import inputs_of, outputs_of

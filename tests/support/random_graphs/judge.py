@@ -1,0 +1,304 @@
+"""What each part of edgec makes of a graph, compared with ONNX Runtime: right, refused with a reason, or at fault."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgec.data.samples import Sample, Samples
+from edgec.errors import EdgecError
+from edgec.filter_pruning import Measuring, prune
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.options import CompileOptions
+from edgec.passes import pipeline
+from edgec.passes.contract import Interface, check_valid
+from edgec.passes.prepare import prepare
+from edgec.passes.prune.groups import find_groups
+from edgec.passes.prune.plan import PrunePlan
+from edgec.passes.prune.slice import SliceChannels, masked_weights
+from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
+from edgec.profile import Profile
+from edgec.record import Record
+from edgec.reference.compare import compare
+from edgec.targets.tensorrt.check import check
+from edgec.targets.tensorrt.legalize import legalize
+from edgec.targets.tensorrt.limits import known_limits
+from tests.support.random_graphs.graph import run_model
+
+Array = np.ndarray[Any, Any]
+Feeds = dict[str, Array]
+
+REWRITE, LOWERING = 1e-5, 1e-4
+"""Largest error relative to the range of an output: of a rewrite, and of other code for the same sums."""
+NOISE_FACTOR = 4
+ROUNDING_STEPS = 64
+"""Error, in rounding steps of the largest value that a graph may hold, that says nothing of an output near zero."""
+SAMPLES = 4
+
+
+class Fault(AssertionError):
+    """A part of edgec did what it must not."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph with inputs, what ONNX Runtime makes of them, and how far that itself is from being exact.
+
+    `noise` holds, by output, the largest error that ONNX Runtime makes against itself: optimised, and with its inputs
+    moved by one rounding step.
+    """
+
+    proto: onnx.ModelProto
+    feeds: tuple[Feeds, ...]
+    expected: tuple[Feeds, ...]
+    noise: dict[str, float]
+
+    @property
+    def model(self) -> ir.Model:
+        """The graph as the front end hands it on."""
+        return fix_shapes(load(self.proto).model, {})
+
+
+def case_of(proto: onnx.ModelProto) -> Case:
+    """Return `proto` with two sets of inputs: as it was grown with, and from -1 to 1."""
+    feeds = tuple(_feeds(proto, seed) for seed in (0, 1))
+    expected = tuple(_run(proto, each) for each in feeds)
+    noise = {output.name: 0.0 for output in proto.graph.output}
+    for each, want in zip(feeds, expected, strict=True):
+        moved = {name: _next(array) for name, array in each.items()}
+        for other in (_run(proto, each, optimize=True), _run(proto, moved)):
+            for output in compare(want, other).outputs:
+                noise[output.name] = max(noise[output.name], output.max_abs if output.problem is None else np.inf)
+    return Case(proto, feeds, expected, noise)
+
+
+def _feeds(proto: onnx.ModelProto, seed: int) -> Feeds:
+    rng, made = np.random.default_rng(seed), {}
+    for value in proto.graph.input:
+        tensor = value.type.tensor_type
+        shape = [dim.dim_value for dim in tensor.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        if dtype.kind == "f":
+            made[value.name] = np.asarray(rng.uniform(-seed, 1, shape), dtype)
+        else:
+            made[value.name] = np.asarray(rng.integers(0, 2 if dtype.kind == "b" else 10, shape)).astype(dtype)
+    return made
+
+
+def _run(proto: onnx.ModelProto, feeds: Feeds, *, optimize: bool = False) -> Feeds:
+    names = [output.name for output in proto.graph.output]
+    return dict(zip(names, run_model(proto, feeds, optimize=optimize), strict=True))
+
+
+def _next(array: Array) -> Array:
+    return np.asarray(np.nextafter(array, np.array(np.inf, array.dtype))) if array.dtype.kind == "f" else array
+
+
+def agree(case: Case, run: Callable[[Feeds], Feeds], tolerance: float) -> None:
+    """Compare outputs with the reference's; small differences count where the reference differs from itself too.
+
+    Raises:
+        Fault: They differ, in type and shape too.
+    """
+    step = ROUNDING_STEPS * float(np.finfo(np.float32).eps)
+    for feeds, want in zip(case.feeds, case.expected, strict=True):
+        for output in compare(want, run(feeds)).outputs:
+            largest = float(np.abs(want[output.name].astype(np.float64)).max(initial=0)) if output.name in want else 0
+            allowed = max(NOISE_FACTOR * case.noise.get(output.name, 0.0), step * max(1.0, largest) * 1e-1)
+            if not (output.within(tolerance) or (output.problem is None and output.max_abs <= allowed)):
+                raise Fault(str(output))
+
+
+def canonical(case: Case) -> ir.Model:
+    """Run the passes of every compilation; their result computes the same, keeps its interface and is at rest."""
+    model = case.model
+    options = CompileOptions(target="host")
+    after = pipeline.run(model, profile=Profile(), options=options, record=Record())
+    check_valid(after, "all passes")
+    Interface.of(model).check(after, "all passes")
+    agree(case, _runner(after), REWRITE)
+    record = Record()
+    pipeline.run(after, profile=Profile(), options=options, record=record)
+    moved = [f"{entry.name}: {entry.changes[:2]}" for entry in record.passes if entry.modified]
+    if moved:
+        raise Fault(f"not at rest: {moved}")
+    return after
+
+
+def _runner(model: ir.Model) -> Callable[[Feeds], Feeds]:
+    proto = ir.to_proto(model)
+    proto.ir_version = min(proto.ir_version, 10)
+    return lambda feeds: _run(proto, feeds)
+
+
+def tensorrt(case: Case) -> None:
+    """Legalize for every TensorRT: what is left computes the same, and `check` says something of each node."""
+    model = pipeline.run(case.model, profile=Profile(), options=CompileOptions(target="host"), record=Record())
+    for limits in known_limits():
+        legal = model.clone()
+        legalize(legal, limits)
+        check_valid(legal, f"legalize for {limits.version}")
+        agree(case, _runner(legal), LOWERING)
+        findings = check(model, limits)
+        if len(findings) != len(list(model.graph.all_nodes())):
+            raise Fault(f"TensorRT {limits.version}: {len(findings)} findings")
+
+
+class _Drawn(Samples):
+    """Inputs of the kind a graph was grown with."""
+
+    def __init__(self, proto: onnx.ModelProto) -> None:
+        self._all = [_feeds_between(proto, seed) for seed in range(SAMPLES)]
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(f"sample {index}", self._all[index])
+
+
+def _feeds_between(proto: onnx.ModelProto, seed: int) -> Feeds:
+    drawn = _feeds(proto, 1000 + seed)
+    return {
+        name: np.asarray(array / 1000, array.dtype) if array.dtype.kind == "f" else array
+        for name, array in drawn.items()
+    }
+
+
+def quantized(case: Case) -> None:
+    """Quantize: the result is valid, keeps its interface, and its outputs are finite."""
+    model = prepare(case.model)
+    style = "tensorrt" if len(case.proto.graph.node) % 2 else "runtime"
+    result = quantize_model(model, _Drawn(case.proto), QuantizeSettings(style=style, calibrator="minmax"))
+    made = result.quantized.model
+    check_valid(made, "quantize")
+    Interface.of(case.model).check(made, "quantize")
+    _finite(case, _runner(made))
+
+
+def _finite(case: Case, run: Callable[[Feeds], Feeds]) -> None:
+    for feeds, want in zip(case.feeds, case.expected, strict=True):
+        for name, array in run(feeds).items():
+            if array.shape != want[name].shape or array.dtype != want[name].dtype:
+                raise Fault(f"{name}: {array.dtype}{array.shape} instead of {want[name].dtype}{want[name].shape}")
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise Fault(f"{name} is not finite")
+
+
+def sliced(case: Case) -> None:
+    """Remove channels: what is left equals the network in which the weights of those channels are zero."""
+    model = prepare(case.model)
+    plan = random_plan(model, seed=len(case.proto.graph.node))
+    masked = model.clone()
+    for name, array in masked_weights(model, find_groups(model), plan).items():
+        masked.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    after = SliceChannels(plan)(model.clone()).model
+    onnx.checker.check_model(ir.to_proto(after), full_check=True)
+    Interface.of(model).check(after, "slice_channels")
+    proto = ir.to_proto(masked)
+    proto.ir_version = min(proto.ir_version, 10)
+    agree(case_of(proto), _runner(after), LOWERING)
+
+
+def random_plan(model: ir.Model, seed: int, largest: float = 0.7) -> PrunePlan:
+    """Remove up to `largest` of each group, another share and other units in each."""
+    rng = np.random.default_rng(seed)
+    removed = {}
+    for group in find_groups(model).groups:
+        units = rng.permutation(group.units)[: rng.integers(0, int(largest * group.units) + 1)].tolist()
+        for floor in group.floors:
+            if floor <= set(units):
+                units.remove(min(floor))
+        removed[group.name] = (group, units)
+    return PrunePlan.of(removed)
+
+
+def pruned(case: Case) -> None:
+    """Prune by data, with repair: the result is valid, keeps its interface, and its outputs are finite."""
+    result = prune(case.proto, measuring=Measuring(_Drawn(case.proto), workers=0), ratio=0.3)
+    check_valid(result.model, "prune")
+    Interface.of(case.model).check(result.model, "prune")
+    _finite(case, _runner(result.model))
+
+
+def lowered(case: Case) -> None:
+    """Compile for this machine's CPU, and run."""
+    import tvm
+    from tvm import relax
+
+    from edgec.targets.board import load_board
+    from edgec.targets.tvm.cpu import llvm_target, resolve
+    from edgec.targets.tvm.executable import executable
+    from edgec.targets.tvm.from_onnx import to_relax
+    from edgec.targets.tvm.pipeline import lower_relax
+
+    model = pipeline.run(case.model, profile=Profile(), options=CompileOptions(target="host"), record=Record())
+    board = load_board("host")
+    built = executable(lower_relax(to_relax(model), board), llvm_target(resolve(board)))
+    main = relax.VirtualMachine(built, tvm.cpu())["main"]
+    names = [str(value.name) for value in model.graph.inputs]
+    outputs = [str(value.name) for value in model.graph.outputs]
+
+    def run(feeds: Feeds) -> Feeds:
+        result = main(*(tvm.runtime.tensor(feeds[name]) for name in names))
+        arrays = [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
+        return dict(zip(outputs, arrays, strict=True))
+
+    agree(case, run, LOWERING)
+
+
+STAGES: dict[str, Callable[[Case], Any]] = {
+    "canonicalize": canonical,
+    "tensorrt": tensorrt,
+    "quantize": quantized,
+    "slice": sliced,
+    "prune": pruned,
+    "cpu": lowered,
+}
+PASSES = tuple(name for name in STAGES if name != "cpu")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a graph in a stage: `kind` is right, refused, wrong or crashed."""
+
+    stage: str
+    kind: str
+    message: str = ""
+
+
+def judge(proto: onnx.ModelProto, stages: Sequence[str] = PASSES) -> list[Verdict]:
+    """Put a graph through `stages`."""
+    case = case_of(proto)
+    if not all(
+        np.isfinite(array).all() for want in case.expected for array in want.values() if array.dtype.kind == "f"
+    ):
+        case = Case(proto, case.feeds[:1], case.expected[:1], case.noise)
+    return [_judged(case, name) for name in stages]
+
+
+def _judged(case: Case, stage: str) -> Verdict:
+    try:
+        STAGES[stage](case)
+    except EdgecError as error:
+        return Verdict(stage, "refused", error.problem)
+    except AssertionError as error:
+        return Verdict(stage, "wrong", str(error)) if isinstance(error, Fault) else _crashed(stage, error)
+    except Exception as error:
+        return _crashed(stage, error)
+    return Verdict(stage, "right")
+
+
+def _crashed(stage: str, error: BaseException) -> Verdict:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())[:300]
+    return Verdict(
+        stage, "crashed", f"{type(error).__name__}: {text} ({last.filename.rsplit('/', 2)[-1]}:{last.lineno})"
+    )
