@@ -20,15 +20,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import multiprocessing
 import os
 import re
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +34,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 from onnx.backend.test.case.node import collect_testcases
+from workers import isolated
 
 ATOL = 1e-5
 """Absolute tolerance; `onnx` states 1e-7, below the rounding of a float32 sum. The relative one is the test's own."""
@@ -199,23 +197,12 @@ def cases() -> dict[str, Any]:
 
 
 def verdicts(names: list[str], patience_s: float = PATIENCE_S) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each test with its verdict; tests run in a worker process, which is replaced when it dies or hangs."""
-    context = multiprocessing.get_context("spawn")
-    pool = None
-    for name in names:
-        pool = pool or ProcessPoolExecutor(1, mp_context=context)
-        try:
-            yield name, pool.submit(run_case, name).result(patience_s)
-        except (BrokenProcessPool, TimeoutError) as error:
-            for process in pool._processes.values():
-                process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
-            pool = None
-            died = isinstance(error, BrokenProcessPool)
-            reason = "the process died" if died else f"still running after {patience_s:.0f} s"
-            yield name, {"verdict": "failed", "reason": reason, "tvm": "not asked"}
-    if pool:
-        pool.shutdown()
+    """Yield each test with its verdict; one that dies or hangs failed."""
+    for name, verdict in isolated(run_case, names, patience_s):
+        yield (
+            name,
+            {"verdict": "failed", "reason": verdict, "tvm": "not asked"} if isinstance(verdict, str) else verdict,
+        )
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ class Case:
 
 def case_of(proto: onnx.ModelProto) -> Case:
     """Return `proto` with two sets of inputs: as it was grown with, and from -1 to 1."""
-    feeds = tuple(_feeds(proto, seed) for seed in (0, 1))
+    feeds = tuple(inputs_for(proto, seed) for seed in (0, 1))
     expected = tuple(_run(proto, each) for each in feeds)
     noise = {output.name: 0.0 for output in proto.graph.output}
     for each, want in zip(feeds, expected, strict=True):
@@ -79,7 +79,7 @@ def case_of(proto: onnx.ModelProto) -> Case:
     return Case(proto, feeds, expected, noise)
 
 
-def _feeds(proto: onnx.ModelProto, seed: int) -> Feeds:
+def inputs_for(proto: onnx.ModelProto, seed: int) -> Feeds:
     rng, made = np.random.default_rng(seed), {}
     for value in proto.graph.input:
         tensor = value.type.tensor_type
@@ -155,7 +155,7 @@ class _Drawn(Samples):
     """Inputs of the kind a graph was grown with."""
 
     def __init__(self, proto: onnx.ModelProto) -> None:
-        self._all = [_feeds_between(proto, seed) for seed in range(SAMPLES)]
+        self._all = [_between(proto, seed) for seed in range(SAMPLES)]
 
     def __len__(self) -> int:
         return SAMPLES
@@ -164,8 +164,8 @@ class _Drawn(Samples):
         return Sample(f"sample {index}", self._all[index])
 
 
-def _feeds_between(proto: onnx.ModelProto, seed: int) -> Feeds:
-    drawn = _feeds(proto, 1000 + seed)
+def _between(proto: onnx.ModelProto, seed: int) -> Feeds:
+    drawn = inputs_for(proto, 1000 + seed)
     return {
         name: np.asarray(array / 1000, array.dtype) if array.dtype.kind == "f" else array
         for name, array in drawn.items()
