@@ -199,7 +199,8 @@ def cases() -> dict[str, Any]:
 def verdicts(names: list[str], patience_s: float = PATIENCE_S) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield each test with its verdict; one that dies or hangs failed."""
     for name, verdict in isolated(run_case, names, patience_s):
-        yield (
+        dead = {"verdict": "failed", "reason": str(verdict), "tvm": "not asked"}
+        yield name, verdict if isinstance(verdict, dict) else dead
             name,
             {"verdict": "failed", "reason": verdict, "tvm": "not asked"} if isinstance(verdict, str) else verdict,
         )
