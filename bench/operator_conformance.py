@@ -201,9 +201,6 @@ def verdicts(names: list[str], patience_s: float = PATIENCE_S) -> Iterator[tuple
     for name, verdict in isolated(run_case, names, patience_s):
         dead = {"verdict": "failed", "reason": str(verdict), "tvm": "not asked"}
         yield name, verdict if isinstance(verdict, dict) else dead
-            name,
-            {"verdict": "failed", "reason": verdict, "tvm": "not asked"} if isinstance(verdict, str) else verdict,
-        )
 
 
 def main() -> None:
