@@ -123,7 +123,7 @@ def canonical(case: Case) -> ir.Model:
     after = pipeline.run(model, profile=Profile(), options=options, record=Record())
     check_valid(after, "all passes")
     Interface.of(model).check(after, "all passes")
-    agree(case, _runner(after), REWRITE)
+    agree(case, runner(after), REWRITE)
     record = Record()
     pipeline.run(after, profile=Profile(), options=options, record=record)
     moved = [f"{entry.name}: {entry.changes[:2]}" for entry in record.passes if entry.modified]
@@ -132,7 +132,7 @@ def canonical(case: Case) -> ir.Model:
     return after
 
 
-def _runner(model: ir.Model) -> Callable[[Feeds], Feeds]:
+def runner(model: ir.Model) -> Callable[[Feeds], Feeds]:
     proto = ir.to_proto(model)
     proto.ir_version = min(proto.ir_version, 10)
     return lambda feeds: _run(proto, feeds)
@@ -145,7 +145,7 @@ def tensorrt(case: Case) -> None:
         legal = model.clone()
         legalize(legal, limits)
         check_valid(legal, f"legalize for {limits.version}")
-        agree(case, _runner(legal), LOWERING)
+        agree(case, runner(legal), LOWERING)
         findings = check(model, limits)
         if len(findings) != len(list(model.graph.all_nodes())):
             raise Fault(f"TensorRT {limits.version}: {len(findings)} findings")
@@ -180,7 +180,7 @@ def quantized(case: Case) -> None:
     made = result.quantized.model
     check_valid(made, "quantize")
     Interface.of(case.model).check(made, "quantize")
-    _finite(case, _runner(made))
+    _finite(case, runner(made))
 
 
 def _finite(case: Case, run: Callable[[Feeds], Feeds]) -> None:
@@ -204,7 +204,7 @@ def sliced(case: Case) -> None:
     Interface.of(model).check(after, "slice_channels")
     proto = ir.to_proto(masked)
     proto.ir_version = min(proto.ir_version, 10)
-    agree(case_of(proto), _runner(after), LOWERING)
+    agree(case_of(proto), runner(after), LOWERING)
 
 
 def random_plan(model: ir.Model, seed: int, largest: float = 0.7) -> PrunePlan:
@@ -225,7 +225,7 @@ def pruned(case: Case) -> None:
     result = prune(case.proto, measuring=Measuring(_Drawn(case.proto), workers=0), ratio=0.3)
     check_valid(result.model, "prune")
     Interface.of(case.model).check(result.model, "prune")
-    _finite(case, _runner(result.model))
+    _finite(case, runner(result.model))
 
 
 def lowered(case: Case) -> None:
