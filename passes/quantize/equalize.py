@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ WORTH_A_MUL = 1.0
 """Bits that an average channel gains, from which on a Mul is inserted for it where no layer takes the scale in."""
 FILLED = 127 / 128
 """Largest int8 as a share of the power of two above it."""
+LEAST_RANK = 3
+"""Batch, channels and one axis: what a convolution reads."""
 CLIPPED = 0.999
 """Share of a clip's limit from which a channel counts as clipped."""
 
@@ -167,9 +170,11 @@ def _data_input(node: ir.Node) -> ir.Value | None:
 
 
 def _per_channel(array: Array, data: ir.Value) -> bool:
-    shape = (1,) * (4 - array.ndim) + array.shape
-    rank4 = data.shape is not None and len(data.shape) == 4
-    return rank4 and array.ndim <= 4 and shape[0] == shape[2] == shape[3] == 1 and shape[1] in (1, _channels(data))
+    rank = 0 if data.shape is None else len(data.shape)
+    if rank < LEAST_RANK or array.ndim > rank:
+        return False
+    shape = (1,) * (rank - array.ndim) + array.shape
+    return math.prod(shape) == shape[1] and shape[1] in (1, _channels(data))
 
 
 def _own_constants(node: ir.Node, values: Sequence[ir.Value | None]) -> bool:
@@ -211,9 +216,12 @@ def _weights(site: Site) -> Array:
     found = np.zeros(_channels(site.value))
     for reader in site.readers:
         array = np.abs(np.asarray(constant(reader.inputs[1]), np.float64))
-        largest = np.maximum(array.max(axis=(1, 2, 3), keepdims=True), np.finfo(np.float32).tiny)
-        relative = (array / largest).max(axis=(0, 2, 3)) if attribute(reader, "group", 1) == 1 else np.ones(len(found))
-        found = np.maximum(found, relative)
+        if attribute(reader, "group", 1) != 1:
+            found = np.maximum(found, 1.0)
+            continue
+        by_tap = array.reshape(*array.shape[:2], -1).max(axis=2)
+        largest = np.maximum(by_tap.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        found = np.maximum(found, (by_tap / largest).max(axis=0))
     return found
 
 
@@ -221,22 +229,23 @@ def _apply(graph: ir.Graph, site: Site, scales: Array) -> None:
     for reader in site.readers:
         multiplier = attribute(reader, "group", 1)
         array = np.asarray(constant(reader.inputs[1]), np.float64)
-        axis_first = multiplier != 1
-        factor = np.repeat(scales, len(array) // len(scales)) if axis_first else scales
-        _replace(graph, reader, 1, array * factor.reshape((-1, 1, 1, 1) if axis_first else (1, -1, 1, 1)))
+        axis = 0 if multiplier != 1 else 1
+        factor = np.repeat(scales, len(array) // len(scales)) if axis == 0 else scales
+        _replace(graph, reader, 1, array * _along(factor, axis, array.ndim))
+    rank = len(site.value.shape or ())
     for node in site.passed:
         if node.op_type == "Add":
-            _divide_operand(graph, node, scales)
+            _divide_operand(graph, node, scales, rank)
     absorber = site.absorber
     if absorber is None:
         _insert_mul(graph, site, scales)
         return
     if absorber.op_type == "Mul":
-        _divide_operand(graph, absorber, scales)
+        _divide_operand(graph, absorber, scales, rank)
         return
     array = np.asarray(constant(absorber.inputs[1]), np.float64)
-    shape = (-1, 1, 1, 1) if absorber.op_type == "Conv" else (1, -1, 1, 1)
-    _replace(graph, absorber, 1, array / scales.reshape(shape))
+    axis = 0 if absorber.op_type == "Conv" else 1
+    _replace(graph, absorber, 1, array / _along(scales, axis, array.ndim))
     bias = constant(absorber.inputs[2]) if len(absorber.inputs) > 2 else None
     if bias is not None:
         _replace(graph, absorber, 2, bias.astype(np.float64) / scales)
@@ -247,8 +256,8 @@ def _insert_mul(graph: ir.Graph, site: Site, scales: Array) -> None:
     if producer is None:
         raise ValueError(f"{value.name} is an input")
     stem = f"{value.name}_equalized"
-    factors = add_constant(graph, f"{stem}_factors", (1 / scales).astype(np.float32).reshape(1, -1, 1, 1))
-    node = ir.node("Mul", [value, factors], name=unique_name(graph, stem))
+    factors = _along((1 / scales).astype(np.float32), 1, len(value.shape or ()))
+    node = ir.node("Mul", [value, add_constant(graph, f"{stem}_factors", factors)], name=unique_name(graph, stem))
     output = node.outputs[0]
     output.name, output.type, output.shape = node.name, value.type, value.shape
     graph.insert_after(producer, node)
@@ -256,13 +265,18 @@ def _insert_mul(graph: ir.Graph, site: Site, scales: Array) -> None:
         reader.replace_input_with(0, output)
 
 
-def _divide_operand(graph: ir.Graph, node: ir.Node, scales: Array) -> None:
+def _divide_operand(graph: ir.Graph, node: ir.Node, scales: Array, rank: int) -> None:
     index = 0 if constant(node.inputs[0]) is not None else 1
     array = np.asarray(constant(node.inputs[index]), np.float64)
     flat = np.broadcast_to(array.reshape(-1), (len(scales),)) if array.size in (1, len(scales)) else None
     if flat is None:
         raise ValueError(f"{label(node)}: its constant is not one per channel")
-    _replace(graph, node, index, (flat / scales).reshape(1, -1, 1, 1))
+    _replace(graph, node, index, _along(flat / scales, 1, rank))
+
+
+def _along(vector: Array, axis: int, rank: int) -> Array:
+    """Return `vector` as an array of `rank` axes that varies along `axis` alone."""
+    return vector.reshape([-1 if each == axis else 1 for each in range(rank)])
 
 
 def _replace(graph: ir.Graph, node: ir.Node, index: int, array: Array) -> None:
