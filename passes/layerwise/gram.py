@@ -57,8 +57,8 @@ class Gram:
 
     def unexplained(self, weights: Array) -> float:
         """Return E|W x - y|^2 as a share of the variance of y, for weights [groups, outputs, width]."""
-        mean = self._sums / self.rows
-        energy = self._squares / self.rows
+        rows = max(self.rows, 1)
+        mean, energy = self._sums / rows, self._squares / rows
         fitted = ((weights @ self.h) * weights).sum()
         left = float(fitted - 2 * (weights * self.g).sum()) + energy
         return max(left, 0.0) / max(energy - float(np.square(mean).sum()), np.finfo(np.float64).tiny)

@@ -11,6 +11,7 @@ from edgec.model.graph import attribute, constant, label
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Multiply-accumulates on integers; what the rest is arranged around."""
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 BYTE_MOVERS = frozenset(
     {"MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
 )
@@ -61,6 +62,8 @@ def place(model: ir.Model, *, exclude: Collection[str] = ()) -> Placement:
     * Average pools whose input and output are integers anyway.
     * Sigmoid, HardSwish, Softmax, normalizations: float, on the accumulator of the layer before.
 
+    Recurrent layers stay in float, and layers whose first operand is constant.
+
     Args:
         model: In canonical form.
         exclude: Names of layers that stay in float.
@@ -68,6 +71,8 @@ def place(model: ir.Model, *, exclude: Collection[str] = ()) -> Placement:
     placement = Placement()
     excluded = set(exclude)
     for node in model.graph:
+        if not node.domain and node.op_type in RECURRENT:
+            placement.refusals.append((label(node), "is recurrent"))
         if node.domain or node.op_type not in LAYERS:
             continue
         reason = "was excluded" if label(node) in excluded else _obstacle(node)
@@ -90,6 +95,8 @@ def _obstacle(node: ir.Node) -> str | None:
         return "is not float32"
     if any(value.shape is None for value in values[:2]):
         return "has an input of unknown shape"
+    if constant(values[0]) is not None:
+        return "reads a constant where others read what is computed"
     if node.op_type == "Gemm" and attribute(node, "transA", 0):
         return "transposes its input"
     weights = constant(values[1])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant, label
+from edgec.model.graph import add_constant, attribute, constant, label
 from edgec.passes.layerwise.gram import Gram, refit
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
 from edgec.passes.quantize.codecs import Levels
@@ -84,6 +84,7 @@ def quantize_weights(
     report = WeightReport()
     before = {label(node): node for node in original.graph}
     wanted = set(placement.layers)
+    _own_weights(quantized, wanted)
     fronts = None if samples is None else tuple(Frontier(m, samples, threads=threads) for m in (original, quantized))
     for node in quantized.graph:
         name = label(node)
@@ -114,6 +115,22 @@ def quantize_weights(
     return report
 
 
+def _own_weights(model: ir.Model, wanted: Collection[str]) -> None:
+    """Copy weights that others read too: tables, layers in float, layers whose channels lie along another axis."""
+    for value in list(model.graph.initializers.values()):
+        readers: dict[int, list[ir.Node]] = {}  # by axis of the channels; -1: no layers
+        for use in value.uses():
+            layer = use.idx == 1 and label(use.node) in wanted
+            readers.setdefault(channel_axis(use.node) if layer else -1, []).append(use.node)
+        array = constant(value)
+        keeper = -1 if value.is_graph_output() else min(readers, default=-1)
+        for axis in sorted(axis for axis in readers if axis != keeper):
+            if array is not None:
+                copy = add_constant(model.graph, value.name or "weights", array)
+                for node in readers[axis]:
+                    node.replace_input_with(1, copy)
+
+
 def channel_axis(node: ir.Node) -> int:
     """Return the axis of the output channels in the weights of a layer."""
     if node.op_type == "Conv" or (node.op_type == "Gemm" and attribute(node, "transB", 0)):
@@ -142,15 +159,18 @@ def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: Line
     """Return the moments of the layer's present inputs and its original outputs."""
     wanted = (source.bias[0] if source.bias is not None else source.node).outputs[0]
     present = layer.node.inputs[0]
-    if present is None or wanted.shape is None:
-        raise ValueError(f"{label(layer.node)}: a layer without input or shape")
+    if present is None:
+        raise ValueError(f"{label(layer.node)}: a layer without input")
     first.advance([wanted])
     second.advance([present])
     gram = Gram(layer.groups, layer.weights.shape[2])
     rng = np.random.default_rng(0)
     for sample in range(first.samples):
-        places = layer.choose(wanted.shape.numpy(), POSITIONS, rng)
-        y = layer.rows_out(first.value(wanted, sample), places)
+        given = first.value(wanted, sample)
+        places = layer.choose(
+            given.shape, POSITIONS, rng
+        )  # as many rows as there are: boxes vary from picture to picture
+        y = layer.rows_out(given, places)
         gram.add(layer.rows_in(second.value(present, sample), places), y)
     return gram
 

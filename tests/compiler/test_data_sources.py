@@ -331,6 +331,16 @@ def test_a_module_in_the_working_directory(code: Path, monkeypatch: pytest.Monke
     assert len(opened("my_data:classified")) == 2
 
 
+def test_an_array_of_numbers_feeds_a_network_that_takes_one(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", image=np.zeros((3, 3, 8, 8), np.float32), gain=np.arange(3, dtype=np.float32))
+    specs = (
+        TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float32"),
+        TensorSpec(name="gain", shape=(), dtype="float32"),
+    )
+    samples = open_samples(tmp_path / "x.npz", specs, Preprocessing())
+    assert [(each.inputs["gain"].shape, float(each.inputs["gain"])) for each in samples] == [((), 0), ((), 1), ((), 2)]
+
+
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ LABELS = "labels"
 
 
 class ArraySamples(Samples):
-    """The arrays in the file `path`, cut along their first axis into pieces of the network's batch size.
+    """The arrays in the file `path`, cut along their first axis into pieces of the network's batch size (or scalars).
 
     A .npy file feeds a network of one input. A .npz file has an array for each input, by its name (any name for a
     network of one input), and optionally `labels`: integers [n] (classes) or [n, height, width] (masks), or strings
@@ -49,10 +49,7 @@ class ArraySamples(Samples):
         if not -self._length <= index < self._length:
             raise IndexError(index)
         index %= self._length
-        inputs = {}
-        for spec in self._specs:
-            batch = spec.shape[0]
-            inputs[spec.name] = np.ascontiguousarray(self._arrays[spec.name][index * batch : (index + 1) * batch])
+        inputs = {spec.name: _piece(self._arrays[spec.name], spec, index) for spec in self._specs}
         return Sample(f"{self._path}[{index}]", inputs, self._label(index), self._placement())
 
     def _count(self) -> int:
@@ -60,11 +57,12 @@ class ArraySamples(Samples):
         for spec in self._specs:
             array = self._arrays[spec.name]
             where = f"{self._path}: array for input {spec.name!r}"
-            if not spec.shape or array.ndim != len(spec.shape) or len(array) == 0 or len(array) % spec.shape[0]:
+            batch = spec.shape[0] if spec.shape else 1
+            if array.ndim != max(len(spec.shape), 1) or len(array) == 0 or batch == 0 or len(array) % batch:
                 got = "x".join(map(str, array.shape))
                 raise BadOption(f"{where} is [{got}]: not a number of {spec}", remedy="Stack the inputs along axis 0.")
-            check_array(array[: spec.shape[0]], spec, where)
-            counts[spec.name] = len(array) // spec.shape[0]
+            check_array(_piece(array, spec, 0), spec, where)
+            counts[spec.name] = len(array) // batch
         if self._labels is not None:
             counts[LABELS] = len(self._labels)
         if len(set(counts.values())) != 1:
@@ -85,6 +83,13 @@ class ArraySamples(Samples):
             return None
         height, width = shape[2:] if self._layout == "NCHW" else shape[1:3]
         return Placement.identity((width, height))
+
+
+def _piece(array: Array, spec: TensorSpec, index: int) -> Array:
+    """Return what of `array` is input `spec` in sample `index`: a batch, or an element where the input is a scalar."""
+    batch = spec.shape[0] if spec.shape else 1
+    piece = array[index * batch : (index + 1) * batch]
+    return np.ascontiguousarray(piece) if spec.shape else np.array(piece[0])
 
 
 def _read(path: Path) -> dict[str, Array]:
