@@ -25,7 +25,7 @@ from edgec.passes.prune.rank import rank
 from edgec.passes.prune.repair import repair
 from edgec.reference.session import Reference
 from edgec.report.sensitivity_curves import draw_curves
-from tests.passes.test_prune_slice import assert_identity, random_plan
+from tests.support.masked_channels import assert_identity, random_plan
 from tests.support.models import model, random_weights
 
 CORNERS = {

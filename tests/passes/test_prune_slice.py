@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
@@ -11,52 +10,18 @@ from hypothesis import strategies as st
 
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
-from edgec.model.signature import inputs_of
 from edgec.passes.canonicalize import Canonicalize
-from edgec.passes.channels.groups import find_groups
-from edgec.passes.channels.plan import PrunePlan
-from edgec.passes.channels.slice import SliceChannels, masked_weights
-from edgec.passes.contract import Equivalence, Interface
 from edgec.passes.fold_batchnorm import FoldBatchNorm
 from edgec.passes.raise_opset import RaiseOpset
-from edgec.reference.golden import golden_inputs
 from tests.support.architectures import ARCHITECTURES
+from tests.support.masked_channels import assert_identity, random_plan
 from tests.support.real_models import REAL_MODELS
-
-TOLERANCE = 1e-4
 
 
 def prepared(model: ir.Model, *, fold: bool) -> ir.Model:
     for each in [RaiseOpset(), *([Canonicalize(), FoldBatchNorm(), Canonicalize()] if fold else [])]:
         model = each(model).model
     return model
-
-
-def random_plan(model: ir.Model, seed: int, largest: float = 0.7) -> PrunePlan:
-    """Remove up to `largest` of each group, another share and other units in each."""
-    rng = np.random.default_rng(seed)
-    removed = {}
-    for group in find_groups(model).groups:
-        units = rng.permutation(group.units)[: rng.integers(0, int(largest * group.units) + 1)].tolist()
-        for floor in group.floors:
-            if floor <= set(units):
-                units.remove(min(floor))
-        removed[group.name] = (group, units)
-    return PrunePlan.of(removed)
-
-
-def assert_identity(model: ir.Model, plan: PrunePlan) -> ir.Model:
-    """Slice a copy of `model`; assert that it is sound and equals the masked original; return it."""
-    masked = model.clone()
-    for name, array in masked_weights(model, find_groups(model), plan).items():
-        masked.graph.initializers[name].const_value = ir.tensor(array, name=name)
-    result = SliceChannels(plan)(model.clone())
-    assert result.modified == bool(plan.groups)
-    onnx.checker.check_model(ir.to_proto(result.model), full_check=True)
-    Interface.of(model).check(result.model, "slice_channels")
-    expected = Equivalence.of(masked, golden_inputs(inputs_of(model), 0), seed=0)
-    expected.check(result.model, "slice_channels", tolerance=TOLERANCE)
-    return result.model
 
 
 def with_random_weights(model: ir.Model, seed: int = 0) -> ir.Model:

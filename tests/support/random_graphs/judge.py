@@ -11,25 +11,24 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from edgec.compress.pruning import Measuring, prune
+from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.data.samples import Sample, Samples
 from edgec.errors import EdgecError
-from edgec.filter_pruning import Measuring, prune
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.options import CompileOptions
 from edgec.passes import pipeline
 from edgec.passes.contract import Interface, check_valid
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.groups import find_groups
-from edgec.passes.prune.plan import PrunePlan
-from edgec.passes.prune.slice import SliceChannels, masked_weights
-from edgec.passes.quantize.workflow import QuantizeSettings, quantize_model
 from edgec.profile import Profile
 from edgec.record import Record
 from edgec.reference.compare import compare
 from edgec.targets.tensorrt.check import check
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import known_limits
+from tests.support import masked_channels
+from tests.support.masked_channels import random_plan
 from tests.support.random_graphs.graph import run_model
 
 Array = np.ndarray[Any, Any]
@@ -41,6 +40,8 @@ NOISE_FACTOR = 4
 ROUNDING_STEPS = 64
 """Error, in rounding steps of the largest value that a graph may hold, that says nothing of an output near zero."""
 SAMPLES = 4
+NEWEST_IR_VERSION = 10
+"""That ONNX Runtime takes."""
 
 
 class Fault(AssertionError):
@@ -133,9 +134,15 @@ def canonical(case: Case) -> ir.Model:
 
 
 def runner(model: ir.Model) -> Callable[[Feeds], Feeds]:
-    proto = ir.to_proto(model)
-    proto.ir_version = min(proto.ir_version, 10)
+    """Return `model` in ONNX Runtime."""
+    proto = _proto(model)
     return lambda feeds: _run(proto, feeds)
+
+
+def _proto(model: ir.Model) -> onnx.ModelProto:
+    proto = ir.to_proto(model)
+    proto.ir_version = min(proto.ir_version, NEWEST_IR_VERSION)
+    return proto
 
 
 def tensorrt(case: Case) -> None:
@@ -196,28 +203,8 @@ def sliced(case: Case) -> None:
     """Remove channels: what is left equals the network in which the weights of those channels are zero."""
     model = prepare(case.model)
     plan = random_plan(model, seed=len(case.proto.graph.node))
-    masked = model.clone()
-    for name, array in masked_weights(model, find_groups(model), plan).items():
-        masked.graph.initializers[name].const_value = ir.tensor(array, name=name)
-    after = SliceChannels(plan)(model.clone()).model
-    onnx.checker.check_model(ir.to_proto(after), full_check=True)
-    Interface.of(model).check(after, "slice_channels")
-    proto = ir.to_proto(masked)
-    proto.ir_version = min(proto.ir_version, 10)
-    agree(case_of(proto), runner(after), LOWERING)
-
-
-def random_plan(model: ir.Model, seed: int, largest: float = 0.7) -> PrunePlan:
-    """Remove up to `largest` of each group, another share and other units in each."""
-    rng = np.random.default_rng(seed)
-    removed = {}
-    for group in find_groups(model).groups:
-        units = rng.permutation(group.units)[: rng.integers(0, int(largest * group.units) + 1)].tolist()
-        for floor in group.floors:
-            if floor <= set(units):
-                units.remove(min(floor))
-        removed[group.name] = (group, units)
-    return PrunePlan.of(removed)
+    after = masked_channels.sliced(model, plan)
+    agree(case_of(_proto(masked_channels.masked(model, plan))), runner(after), LOWERING)
 
 
 def pruned(case: Case) -> None:
