@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgec.errors import BadOption
+from edgec.scratch import scratch_folder, staging_prefix
 
 
 @contextmanager
@@ -25,20 +27,34 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield path
         return
     place = Path(os.path.realpath(path))
-    staged = place.with_name(f".{place.stem}.{os.getpid()}{place.suffix}")
     try:
-        yield staged
-        with staged.open("rb") as file:
-            os.fsync(file.fileno())
-        staged.replace(place)
+        with scratch_folder(place.parent, staging_prefix(place)) as folder:
+            staged = folder / place.name
+            yield staged
+            flush(staged)
+            staged.replace(place)
+            flush(place.parent)
     except OSError as error:
         raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
-    finally:
-        with suppress(OSError):  # it is not there, or its folder is none: what went wrong has been said
-            staged.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8; as `whole_file`."""
     with whole_file(path) as staged:
         staged.write_text(text, encoding="utf-8")
+
+
+def flush(path: Path) -> None:
+    """Return when the file at `path`, or the entries of the folder there, are on the disk.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has no such thing for folders
+            raise
+    finally:
+        os.close(handle)

@@ -7,7 +7,6 @@ import posixpath
 import re
 import shlex
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from edgec.artefact.artefact import Artefact
 from edgec.artefact.board_result import BoardResult, import_result
 from edgec.artefact.manifest import FILE_NAME, hash_file
 from edgec.errors import BadOption, CannotRunHere, MissingDependency
+from edgec.scratch import temporary_folder
 
 if TYPE_CHECKING:
     import asyncssh
@@ -102,8 +102,8 @@ def deploy(artefact: Artefact, device: Device, listener: Listener | None = None,
         remedy = "Copy the folder to the board, it runs there as it is."
         raise BadOption(f"{artefact.folder} has no {SCRIPT}: nothing is to be built on the board", remedy=remedy)
     require_client()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / RESULT
+    with temporary_folder() as folder:
+        path = folder / RESULT
         with _as_errors(device):
             asyncio.run(_deploy(artefact, device, listener or (lambda step: None), runs, path))
         return import_result(artefact, path)

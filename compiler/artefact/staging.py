@@ -1,23 +1,32 @@
-"""All-or-nothing folders: built beside their place, renamed into it when complete."""
+"""All-or-nothing folders: built beside their place, and put into it by one rename when complete."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edgec.artefact.manifest import FILE_NAME
 from edgec.errors import BadOption
+from edgec.scratch import scratch_folder, staging_prefix
+from edgec.whole_file import flush
+
+NEW, OLD = "new", "old"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Of Linux: fcntl.h and linux/fs.h."""
+WITHOUT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+ATTEMPTS = 5
 
 
 @contextmanager
 def staged_folder(destination: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `destination` if the block ends without an error, and vanishes otherwise.
 
-    An older artefact at `destination` is replaced; anything else there is refused.
+    An older artefact at `destination` is replaced; anything else there is refused. All files are on the disk before
+    they appear there, and at no time is there neither the older artefact nor the new one.
 
     Raises:
         BadOption: The place is taken, cannot be written, or the disk is full.
@@ -25,21 +34,25 @@ def staged_folder(destination: Path) -> Iterator[Path]:
     destination = Path(os.path.realpath(destination))
     check_destination(destination)
     staging: Path | None = None
+
+    def put_back(abandoned: Path) -> None:
+        if (abandoned / OLD).exists() and not destination.exists():
+            (abandoned / OLD).rename(destination)
+
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".tmp", dir=destination.parent))
-        content = staging / "new"
-        content.mkdir()
-        yield content
-        _replace(destination, content, staging / "old")
+        with scratch_folder(destination.parent, staging_prefix(destination), put_back) as staging:
+            content = staging / NEW
+            content.mkdir()
+            yield content
+            _flush_all(content)
+            _replace(destination, content, staging / OLD)
+            flush(destination.parent)
     except OSError as error:
         if error.filename is not None and staging is not None and not str(error.filename).startswith(str(staging)):
             raise  # not about the output: let it speak for itself
         remedy = "Nothing was left behind. Free space or choose another place with -o."
         raise BadOption(f"output {destination}: {error.strerror or error}", remedy=remedy) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def check_destination(destination: Path) -> None:
@@ -57,14 +70,45 @@ def check_destination(destination: Path) -> None:
 
 
 def _replace(destination: Path, content: Path, old: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        check_destination(destination)  # other compilations may write there too
+        try:
+            if not destination.exists():
+                content.rename(destination)
+            elif not _exchange(content, destination):
+                _by_turns(destination, content, old)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) or attempt == ATTEMPTS - 1:
+                raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places at once; return False where the system or the file system cannot do that."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in WITHOUT_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(one))
+
+
+def _by_turns(destination: Path, content: Path, old: Path) -> None:
+    destination.rename(old)
     try:
-        if destination.exists():
-            destination.rename(old)
         content.rename(destination)
     except BaseException:
-        if old.exists():
-            old.rename(destination)
+        old.rename(destination)
         raise
+
+
+def _flush_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_file() or path.is_dir():
+            flush(path)
 
 
 def _replaceable(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
 from edgec.preprocessing import Preprocessing
 from edgec.profile import Profile
 from edgec.pruning import PruneOptions
+from edgec.scratch import temporary_folder
 from edgec.targets.base import Target
 from edgec.targets.board import load_board
 
@@ -184,8 +184,8 @@ def _measured(
     journal: str | os.PathLike[str] | None,
     progress: Progress,
 ) -> SensitivityReport:
-    with tempfile.TemporaryDirectory(prefix="edgec-") as folder:
-        path = Path(folder) / "journal" if journal is None else Path(journal)
+    with temporary_folder() as folder:
+        path = folder / "journal" if journal is None else Path(journal)
         report = measure_sensitivity(
             study.model,
             study.groups,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadOption
-from edgec.whole_file import whole_file
+from edgec.scratch import scratch_folder, staging_prefix
+from edgec.whole_file import flush, whole_file
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """Largest message protobuf writes or reads."""
@@ -67,11 +67,12 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
         return
     data = f"{path.name}.data"
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        with scratch_folder(path.parent, staging_prefix(path)) as folder:
             # ir.save swaps the model's tensors for external ones while it writes: give it a copy.
-            ir.save(model.clone(), Path(folder) / path.name, external_data=data)
+            ir.save(model.clone(), folder / path.name, external_data=data)
             for name in (data, path.name):
-                (Path(folder) / name).replace(path.with_name(name))
+                flush(folder / name)
+                (folder / name).replace(path.with_name(name))
     except OSError as error:
         raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
 

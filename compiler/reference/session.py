@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
 from edgec.model import serialize
 from edgec.reference.onnx_runtime import ort
 from edgec.registry import suggest
+from edgec.scratch import temporary_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -117,8 +116,8 @@ def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:
 def _open_ir(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSession:
     if serialize.fits_one_file(model):
         return _open(serialize.to_bytes(model), options)
-    with tempfile.TemporaryDirectory(prefix="edgec-") as folder:
-        path = Path(folder) / "model.onnx"
+    with temporary_folder() as folder:
+        path = folder / "model.onnx"
         serialize.save(model, path)
         return _open(str(path), options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import onnx_ir as ir
 from edgec.errors import BadOption
 from edgec.options import Precision
 from edgec.record import Record
+from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
 from edgec.targets.tvm.build import build
 from edgec.targets.tvm.compile_cache import Tuned
@@ -45,9 +45,9 @@ def compile_library(
     with record.stage("lower"):
         cpu = target_model(board).at_precision(precision)
         lowered = lower_with_report(module, cpu, llvm_target(resolved), tuned)
-    with tempfile.TemporaryDirectory(prefix="edgec-") as scratch:
+    with temporary_folder() as scratch:
         with record.stage("generate code"):
-            built = build(lowered.module, resolved, Path(scratch))
+            built = build(lowered.module, resolved, scratch)
         with record.stage("link"):
             link(built, resolved, library)
         sorts = any(CALLS_EXTRA in path.read_bytes() for path in built.object_files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from edgec.targets.board import Board
@@ -34,5 +35,5 @@ def link(built: Built, board: Board, library: Path) -> None:
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
     objects = [os.path.relpath(path, folder) for path in built.object_files]
     zig("cc", [*arguments, *objects, "blob.S", "-lm"], folder)
-    (folder / "linked.so").chmod(0o644)  # linkers mark libraries as programs
-    (folder / "linked.so").replace(library)
+    # No rename, which would need one file system, and without the mode: linkers mark libraries as programs.
+    shutil.copyfile(folder / "linked.so", library)

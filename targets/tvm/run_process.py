@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
+from edgec.scratch import temporary_folder
 from edgec.targets.base import RunContext
 
 Array = np.ndarray[Any, Any]
@@ -42,16 +42,14 @@ class ProcessRunner:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference."""
-        with tempfile.TemporaryDirectory(prefix="edgec-run-") as scratch:
-            report = self._call(feeds, Path(scratch), ["--output-dir", scratch])
-            return {
-                entry["name"]: np.load(Path(scratch) / entry["file"], allow_pickle=False) for entry in report["outputs"]
-            }
+        with temporary_folder() as scratch:
+            report = self._call(feeds, scratch, ["--output-dir", str(scratch)])
+            return {entry["name"]: np.load(scratch / entry["file"], allow_pickle=False) for entry in report["outputs"]}
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the seconds of each of `runs` inferences in one process."""
-        with tempfile.TemporaryDirectory(prefix="edgec-run-") as scratch:
-            report = self._call(feeds, Path(scratch), ["--warmup", str(warmup), "--runs", str(runs)])
+        with temporary_folder() as scratch:
+            report = self._call(feeds, scratch, ["--warmup", str(warmup), "--runs", str(runs)])
         return [1e-3 * milliseconds for milliseconds in report["times_ms"]]
 
     def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:

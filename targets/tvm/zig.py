@@ -6,7 +6,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Literal
 import platformdirs
 
 from edgec.errors import InternalError, MissingDependency
+from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
 
 GLIBC = (2, 27)
@@ -49,9 +49,9 @@ def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) 
     """
     if importlib.util.find_spec("ziglang") is None:
         zig_version()
-    with tempfile.TemporaryDirectory(prefix="edgec-zig-") as scratch:
+    with temporary_folder() as scratch:
         # zig keeps what it built of libc and libc++ in the global cache; objects of ours need not be kept.
-        places = {"ZIG_GLOBAL_CACHE_DIR": str(cache_folder() / "zig"), "ZIG_LOCAL_CACHE_DIR": scratch}
+        places = {"ZIG_GLOBAL_CACHE_DIR": str(cache_folder() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch)}
         command = [sys.executable, "-m", "ziglang", language, *arguments]
         done = subprocess.run(command, cwd=folder, env=os.environ | places, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -15,7 +15,7 @@ def test_the_file_is_there_when_the_block_ends(tmp_path: Path) -> None:
     with whole_file(tmp_path / "scales.json") as staged:
         staged.write_text("new")
         assert not (tmp_path / "scales.json").exists()
-        assert (staged.parent, staged.suffix) == (tmp_path, ".json")
+        assert (staged.parent.parent, staged.name) == (tmp_path, "scales.json")
     assert (tmp_path / "scales.json").read_text() == "new"
     assert list(tmp_path.iterdir()) == [tmp_path / "scales.json"]
 

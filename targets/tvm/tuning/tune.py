@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ import onnx_ir as ir
 
 from edgec.errors import CannotRunHere
 from edgec.options import Precision
+from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.from_onnx import to_relax
@@ -105,8 +105,8 @@ def network_trials(
     """Yield what measures the choices for `model`; see `tune_network`."""
     bench = Bench(inputs, board.threads, settings.tracker)
     try:
-        with tempfile.TemporaryDirectory(prefix="edgec-tune-") as scratch:
-            yield NetworkTrials(model, board, bench, settings.precision, Path(scratch))
+        with temporary_folder() as scratch:
+            yield NetworkTrials(model, board, bench, settings.precision, scratch)
     finally:
         bench.close()
 

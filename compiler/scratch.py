@@ -1,0 +1,100 @@
+"""Scratch folders: removed when their block ends, or by the next run where their process was killed."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edgec.errors import BadOption
+
+PREFIX = "edgec-"
+SUFFIX = ".tmp"
+RANDOM = "[a-z0-9_]{8}"
+"""What `tempfile.mkdtemp` puts between the two."""
+LONGEST_NAME = 150
+"""Bytes of a destination's name that are taken into the name of what is staged for it; a name has 255 at most."""
+
+
+@contextmanager
+def scratch_folder(place: Path, prefix: str, rescue: Callable[[Path], None] = lambda abandoned: None) -> Iterator[Path]:
+    """Yield a new folder in `place`, which vanishes with the block; first remove those that killed processes left.
+
+    A folder is locked as long as its process lives: the lock, unlike a process number, is right across containers, and
+    ends with the process however that ends. Where locks are not to be had nothing is removed.
+
+    Args:
+        place: An existing folder.
+        prefix: Of the new folder's name; what begins otherwise is left alone.
+        rescue: Called with each abandoned folder before it is removed.
+
+    Raises:
+        OSError: No folder can be made in `place`.
+    """
+    _remove_abandoned(place, prefix, rescue)
+    folder, lock = _locked_folder(place, prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a scratch folder in the system's folder for temporary files.
+
+    Raises:
+        BadOption: That is closed, or the disk is full.
+    """
+    folder: Path | None = None
+    try:
+        with scratch_folder(Path(tempfile.gettempdir()), PREFIX) as folder:
+            yield folder
+    except OSError as error:
+        about_it = folder is None or error.errno in (errno.ENOSPC, errno.EDQUOT) or _inside(error, folder)
+        if not about_it:
+            raise
+        problem = f"temporary files cannot be written in {tempfile.gettempdir()}: {error.strerror or error}"
+        raise BadOption(problem, remedy="Free space there, or name another folder in TMPDIR.") from error
+
+
+def staging_prefix(destination: Path) -> str:
+    """Return the `prefix` of scratch folders beside `destination`, in which its next content is made."""
+    return f".{os.fsdecode(os.fsencode(destination.name)[:LONGEST_NAME])}."
+
+
+def _locked_folder(place: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=SUFFIX, dir=place))
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, handle
+        os.close(handle)  # another process took it for abandoned before it was locked
+
+
+def _remove_abandoned(place: Path, prefix: str, rescue: Callable[[Path], None]) -> None:
+    pattern = re.compile(re.escape(prefix) + RANDOM + re.escape(SUFFIX))
+    with suppress(OSError), os.scandir(place) as entries:
+        for path in [Path(entry) for entry in entries if pattern.fullmatch(entry.name)]:
+            with suppress(OSError):  # another user's, or gone
+                handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    if os.fstat(handle).st_uid == os.geteuid():
+                        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        rescue(path)
+                        shutil.rmtree(path, ignore_errors=True)
+                finally:
+                    os.close(handle)
+
+
+def _inside(error: OSError, folder: Path) -> bool:
+    return isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(folder)
