@@ -91,6 +91,10 @@ class Record:
     refusals: list[Refusal] = field(default_factory=list)
     compression: Compression | None = None
 
+    def tell(self, message: str) -> None:
+        """Say at once what the user should know of this run alone: it goes into no artefact."""
+        self.listener(message)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Announce that the stage `name` begins."""

@@ -58,11 +58,17 @@ def temporary_folder() -> Iterator[Path]:
         with scratch_folder(Path(tempfile.gettempdir()), PREFIX) as folder:
             yield folder
     except OSError as error:
-        about_it = folder is None or error.errno in (errno.ENOSPC, errno.EDQUOT) or _inside(error, folder)
-        if not about_it:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None
+        if folder is not None and not full and not is_inside(error, folder):
             raise
         problem = f"temporary files cannot be written in {tempfile.gettempdir()}: {error.strerror or error}"
         raise BadOption(problem, remedy="Free space there, or name another folder in TMPDIR.") from error
+
+
+def is_inside(error: OSError, folder: Path) -> bool:
+    """Whether `error` tells that a file in `folder` could not be written or read; of a copy, its destination counts."""
+    path = error.filename if error.filename2 is None else error.filename2
+    return isinstance(path, (str, os.PathLike)) and Path(path).is_relative_to(folder)
 
 
 def staging_prefix(destination: Path) -> str:
@@ -94,7 +100,3 @@ def _remove_abandoned(place: Path, prefix: str, rescue: Callable[[Path], None]) 
                         shutil.rmtree(path, ignore_errors=True)
                 finally:
                     os.close(handle)
-
-
-def _inside(error: OSError, folder: Path) -> bool:
-    return isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(folder)

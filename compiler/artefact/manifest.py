@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgec.errors import BadArtefact, first_problem
 from edgec.model.signature import TensorSpec
 from edgec.options import CompileOptions
+from edgec.plain_file import hash_file
 from edgec.record import Compression, PassEntry, Refusal
 from edgec.targets.board import Board
 
@@ -116,19 +116,6 @@ def read_manifest(folder: Path) -> Manifest:
     for entry in manifest.files:
         _check_file(entry, folder)
     return manifest
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
-
-
-def _digest(stream: Any) -> str:  # Python 3.10
-    state = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        state.update(block)
-    return state.hexdigest()
 
 
 def _entry(path: Path, folder: Path) -> FileEntry:

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.board_result import BoardResult, import_result
-from edgec.artefact.manifest import FILE_NAME, hash_file
+from edgec.artefact.manifest import FILE_NAME
 from edgec.errors import BadOption, CannotRunHere, MissingDependency
+from edgec.plain_file import hash_file
 from edgec.scratch import temporary_folder
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgec.artefact.manifest import FILE_NAME
 from edgec.errors import BadOption
-from edgec.scratch import scratch_folder, staging_prefix
+from edgec.scratch import is_inside, scratch_folder, staging_prefix
 from edgec.whole_file import flush
 
 NEW, OLD = "new", "old"
@@ -49,7 +49,7 @@ def staged_folder(destination: Path) -> Iterator[Path]:
             _replace(destination, content, staging / OLD)
             flush(destination.parent)
     except OSError as error:
-        if error.filename is not None and staging is not None and not str(error.filename).startswith(str(staging)):
+        if error.filename is not None and staging is not None and not is_inside(error, staging):
             raise  # not about the output: let it speak for itself
         remedy = "Nothing was left behind. Free space or choose another place with -o."
         raise BadOption(f"output {destination}: {error.strerror or error}", remedy=remedy) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import onnx_ir as ir
 
 from edgec.model.graph import constant
 from edgec.reference.session import NEWEST_SAFE_IR_VERSION, Reference
+from edgec.scratch import temporary_folder
 
 Array = np.ndarray[Any, Any]
 
@@ -150,7 +152,7 @@ class _Store:
         self._left = memory
         self._memory: dict[tuple[ir.Value, int], Array] = {}
         self._files: dict[tuple[ir.Value, int], Path] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._written = 0
 
     def put(self, value: ir.Value, sample: int, array: Array) -> None:
@@ -159,8 +161,10 @@ class _Store:
             self._memory[value, sample] = array
             return
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="edgec-")
-        path = Path(self._folder.name) / f"{self._written}.npy"
+            stack = ExitStack()
+            self._folder = stack.enter_context(temporary_folder())
+            weakref.finalize(self, stack.close)
+        path = self._folder / f"{self._written}.npy"
         self._written += 1
         np.save(path, array)
         self._files[value, sample] = path

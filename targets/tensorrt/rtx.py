@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import resources
@@ -15,6 +14,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from edgec.child_process import run_child
 from edgec.errors import CannotRunHere, InternalError, MissingDependency, UnsupportedModel
 from edgec.model.serialize import save
 from edgec.profile import Profile
@@ -129,7 +129,7 @@ def build_engine(
         InternalError: The process died.
     """
     command = [sys.executable, str(BUILD), str(model), str(engine), str(workspace), json.dumps(profiles or {})]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    process = run_child(command)
     lines = [line for line in process.stdout.splitlines() if line.startswith("{")]
     if not lines:
         said = (process.stderr.strip().splitlines() or [f"it ended with code {process.returncode}"])[-1]

@@ -5,16 +5,15 @@ TVM itself is imported only where the cache does not hold the library.
 
 from __future__ import annotations
 
-import shutil
-
 import onnx_ir as ir
 
 from edgec.targets.base import Lowered, LoweringContext
-from edgec.targets.tvm import compile_cache
 from edgec.targets.tvm.batch import check_batch
+from edgec.targets.tvm.cache import Cache
+from edgec.targets.tvm.compile_cache import key_of
 from edgec.targets.tvm.half_range import check_range
-from edgec.targets.tvm.runner_build import build_runner, install_example
-from edgec.targets.tvm.runtime_libs import install_runtime, runtime_folder
+from edgec.targets.tvm.runner_build import install_example, install_runner
+from edgec.targets.tvm.runtime_libs import install_runtime, runtime_libraries
 from edgec.targets.tvm.tuning.tuned import read_tuned
 from edgec.targets.tvm.wheels import installed_versions
 
@@ -32,18 +31,19 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     if options.precision == "fp16":
         with record.stage("range of values"):
             check_range(model, context.golden_inputs)
-    runtime = runtime_folder(board, options.runtime_wheel, record)
     tuned = read_tuned(options.tuned, board, options.precision, record) if options.tuned else {}
-    key = compile_cache.key_of(model, board, options, tuned) if options.cache else ""
-    facts = compile_cache.take(key, library) if key else None
-    if facts is None:
-        from edgec.targets.tvm.library import compile_library  # noqa: PLC0415
+    key = key_of(model, board, options, tuned) if options.cache else ""
+    with runtime_libraries(board, options.runtime_wheel, record) as runtime:
+        cache = Cache("compiled", record.tell)
+        facts = cache.take(key, library) if key else None
+        if facts is None:
+            from edgec.targets.tvm.library import compile_library  # noqa: PLC0415
 
-        facts = compile_library(model, board, options.precision, record, library, tuned)
-        if key:
-            compile_cache.keep(key, library, facts)
-    install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
-    shutil.copy(build_runner(board, runtime, record), context.folder / "edgec-run")
+            facts = compile_library(model, board, options.precision, record, library, tuned)
+            if key:
+                cache.keep(key, library, facts)
+        install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
+        install_runner(board, runtime, record, context.folder / "edgec-run")
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)

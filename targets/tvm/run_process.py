@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgec.child_process import run_child
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
@@ -59,7 +59,7 @@ class ProcessRunner:
             path = scratch / f"input{index}.npy"
             np.save(path, array)
             command += ["--input", f"{name}={path}"]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        done = run_child([*command, *arguments])
         if done.returncode != 0:
             what = done.stderr.strip() or f"exit code {done.returncode}"
             raise CannotRunHere(f"{folder}: edgec-run failed ({self.description}): {what}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 from importlib import resources
 from importlib.metadata import distribution
 from pathlib import Path
 
 from edgec.record import Record
+from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
-from edgec.targets.tvm.zig import REPRODUCIBLE, cache_folder, zig, zig_triple, zig_version
+from edgec.targets.tvm.cache import Cache
+from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple, zig_version
 
 RUNNER_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
 EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "example.cc", "CMakeLists.txt")
@@ -20,39 +20,43 @@ HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All that edgec.hpp includes of tvm_ffi; Apache-2.0 both, see the licences beside the libraries."""
 
 
-def build_runner(board: Board, libraries: Path, record: Record) -> Path:
-    """Return the path of `edgec-run` for `board`, compiled now or taken from the cache.
+def install_runner(board: Board, libraries: Path, record: Record, destination: Path) -> None:
+    """Write `edgec-run` for `board` to the file `destination`, compiled now or taken from the cache.
 
     Args:
         board: Its architecture decides.
         libraries: Folder of the runtime libraries to link with.
         record: Told when it is compiled.
+        destination: An executable, then.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
     """
+    cache, key = Cache("runner", record.tell), _key(board, libraries)
+    if cache.take(key, destination) is None:
+        stage = record.stage("build edgec-run (some minutes the first time)")
+        with stage, temporary_folder() as folder:
+            for name, content in _sources().items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            _compile(board, libraries, folder)
+            shutil.copyfile(folder / "edgec-run", destination)
+        cache.keep(key, destination, {})
+    destination.chmod(0o755)
+
+
+def _sources() -> dict[str, bytes]:
+    """Return what `edgec-run` is compiled from, by path."""
+    return {name: _source(name) for name in RUNNER_SOURCES} | {f"include/{name}": header(name) for name in HEADERS}
+
+
+def _key(board: Board, libraries: Path) -> str:
     key = hashlib.sha256(f"{zig_triple(board)} {zig_version()}".encode())
-    sources = {name: _source(name) for name in RUNNER_SOURCES}
-    sources |= {f"include/{name}": header(name) for name in HEADERS}
-    for name, content in sources.items():
+    for name, content in _sources().items():
         key.update(f"{name} {len(content)} ".encode() + content)
     for path in sorted(libraries.glob("libtvm_*.so")):
         key.update(path.read_bytes())
-    runner = cache_folder() / "runner" / key.hexdigest()[:24] / "edgec-run"
-    if runner.is_file():
-        return runner
-    runner.parent.mkdir(parents=True, exist_ok=True)
-    with record.stage("build edgec-run (about a minute the first time)"), tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for name, content in sources.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-        _compile(board, libraries, folder)
-        staged = runner.with_name(f"edgec-run.{os.getpid()}")  # renamed at once: another process may build it too
-        shutil.copyfile(folder / "edgec-run", staged)
-        staged.chmod(0o755)
-        staged.replace(runner)
-    return runner
+    return key.hexdigest()
 
 
 def install_example(destination: Path) -> None:

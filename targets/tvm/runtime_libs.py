@@ -6,16 +6,20 @@ import importlib.metadata
 import platform
 import re
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgec.errors import BadOption, MissingDependency
+from edgec.plain_file import hash_file
 from edgec.record import Record
+from edgec.scratch import scratch_folder, temporary_folder
 from edgec.targets.board import Board
-from edgec.targets.tvm.wheels import download_wheels, given_wheels, hash_of, installed_versions
-from edgec.targets.tvm.zig import cache_folder
+from edgec.targets.tvm.cache import STAGING, cache_folder, unusable
+from edgec.targets.tvm.sealed import SUMS, is_sealed, seal
+from edgec.targets.tvm.wheels import download_wheels, given_wheels, installed_versions
+from edgec.whole_file import flush
 
 LIBRARIES = ("tvm/lib/libtvm_runtime.so", "tvm_ffi/lib/libtvm_ffi.so")
 EXTRA = "tvm/lib/libtvm_runtime_extra.so"
@@ -29,11 +33,11 @@ LICENCES = {
     "tvm/licenses/LICENSE.builtin_fp16.txt": "LICENSE.builtin_fp16",
 }
 CALLS_EXTRA = b"tvm.contrib."
-SUMS = "SHA256SUMS"
 
 
-def runtime_folder(board: Board, wheel: Path | None, record: Record) -> Path:
-    """Return a folder with TVM's runtime libraries for `board` and their licences; it is complete and checked.
+@contextmanager
+def runtime_libraries(board: Board, wheel: Path | None, record: Record) -> Iterator[Path]:
+    """Yield a folder with TVM's runtime libraries for `board` and their licences; it is complete and checked.
 
     Args:
         board: Its architecture decides.
@@ -46,30 +50,41 @@ def runtime_folder(board: Board, wheel: Path | None, record: Record) -> Path:
     """
     versions = installed_versions()
     given = None if wheel is None else given_wheels(wheel, versions, board.architecture)
-    source = "" if given is None else "".join(f"-{hash_of(path)[:12]}" for path in given)
+    source = "" if given is None else "".join(f"-{hash_file(path)[:12]}" for path in given)
     key = f"{versions.tvm}-{versions.ffi}-{board.architecture}{source}"
-    folder = cache_folder() / "tvm-runtime" / key
-    if not _sound(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"{key}.", dir=folder.parent) as scratch:
-            staged = Path(scratch) / "libraries"
-            staged.mkdir()
+    kept = cache_folder() / "tvm-runtime" / key
+    with ExitStack() as stack:
+        folder = kept
+        if not is_sealed(kept):
+            folder = stack.enter_context(temporary_folder()) / "libraries"
+            folder.mkdir()
             if given is not None:
-                _unpack(given, staged)
+                _unpack(given, folder)
             elif board.architecture == platform.machine():
-                _copy_installed(staged)
+                _copy_installed(folder)
             else:
                 with record.stage(f"download TVM's runtime for {board.architecture}, once (95 MB)"):
-                    _unpack(download_wheels(versions, board.architecture, Path(scratch)), staged)
-            _write_sums(staged)
-            shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-            try:
-                staged.rename(folder)
-            except OSError:  # another process was first
-                if not _sound(folder):
-                    raise
-    _check_glibc(board, folder)
-    return folder
+                    _unpack(download_wheels(versions, board.architecture, folder.parent), folder)
+            _keep(folder, kept, record)
+        _check_glibc(board, folder)
+        yield folder
+
+
+def _keep(folder: Path, kept: Path, record: Record) -> None:
+    """Copy `folder` into the cache, sealed, in place of what is no longer as it was sealed."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(kept.parent, STAGING) as scratch:
+            staged = scratch / kept.name
+            shutil.copytree(folder, staged)
+            seal(staged)
+            for path in staged.iterdir():
+                flush(path)
+            if kept.exists():
+                kept.rename(scratch / "damaged")
+            staged.rename(kept)
+    except (OSError, BadOption) as error:
+        record.tell(unusable(kept.parent, error))
 
 
 def install_runtime(source: Path, destination: Path, *, extra: bool) -> None:
@@ -134,17 +149,3 @@ def _require_libraries(staged: Path, source: str) -> None:
     if missing:
         remedy = "Install TVM from its wheel, or give a wheel with --runtime-wheel."
         raise MissingDependency(f"{source}: no {missing[0]} there", remedy=remedy)
-
-
-def _write_sums(folder: Path) -> None:
-    lines = [f"{hash_of(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
-
-
-def _sound(folder: Path) -> bool:
-    """Whether the cached libraries are all there, as they were written."""
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-        return bool(lines) and all(hash_of(folder / line[66:]) == line[:64] for line in lines)
-    except OSError:
-        return False

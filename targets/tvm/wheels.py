@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgec.child_process import run_child
 from edgec.errors import BadOption, MissingDependency
+from edgec.plain_file import hash_file
 
 PACKAGES = ("apache-tvm", "apache-tvm-ffi")
 PYTHON = "3.11"
@@ -73,7 +73,7 @@ def download_wheels(versions: Versions, architecture: str, folder: Path) -> tupl
     """
     names = " and ".join(versions.requirements)
     command = [sys.executable, "-m", "pip", "download", *_pip_arguments(versions, architecture), "--dest", str(folder)]
-    done = subprocess.run([*command, "--quiet", "--no-cache-dir"], capture_output=True, text=True, check=False)
+    done = run_child([*command, "--quiet", "--no-cache-dir"])
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         problem = f"TVM's runtime for {architecture} cannot be downloaded: {lines[-1]}"
@@ -81,15 +81,6 @@ def download_wheels(versions: Versions, architecture: str, folder: Path) -> tupl
     found = [_one(folder, package, number, architecture) for package, number in _named(versions)]
     _check_hashes(found, versions, architecture)
     return found[0], found[1]
-
-
-def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _named(versions: Versions) -> zip[tuple[str, str]]:
@@ -109,8 +100,8 @@ def _one(folder: Path, package: str, number: str, architecture: str) -> Path:
 def _check_hashes(wheels: list[Path], versions: Versions, architecture: str) -> None:
     for path, (package, number) in zip(wheels, _named(versions), strict=True):
         expected = SHA256.get((package, number, architecture))
-        if expected is not None and _is_pinned_kind(path) and hash_of(path) != expected:
-            problem = f"{path}: SHA-256 {hash_of(path)}, expected {expected}"
+        if expected is not None and _is_pinned_kind(path) and hash_file(path) != expected:
+            problem = f"{path}: SHA-256 {hash_file(path)}, expected {expected}"
             raise BadOption(problem, remedy="The wheel is damaged or not the published one: get it again.")
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
-from edgec.errors import InternalError, MissingDependency
+from edgec.child_process import run_child
+from edgec.errors import BadOption, EdgecError, InternalError, MissingDependency
 from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
+from edgec.targets.tvm.cache import cache_folder, remove
+from edgec.targets.tvm.sealed import Known, is_sealed, seal
 
 GLIBC = (2, 27)
 """Everything is linked for this glibc: the oldest that TVM's runtime runs on, JetPack 4's; all later ones run it."""
 REPRODUCIBLE = ("-s", "-Wl,--build-id=none")
+DISK_FULL = ("NoSpaceLeft", "No space left")
+
+_known: Known = {}
 
 
 def zig_version() -> str:
@@ -45,19 +50,50 @@ def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) 
 
     Raises:
         MissingDependency: `ziglang` is not installed.
+        BadOption: The disk is full.
         InternalError: The compiler fails; holds its message.
     """
-    if importlib.util.find_spec("ziglang") is None:
+    package = importlib.util.find_spec("ziglang")
+    if package is None or package.origin is None:
         zig_version()
-    with temporary_folder() as scratch:
-        # zig keeps what it built of libc and libc++ in the global cache; objects of ours need not be kept.
-        places = {"ZIG_GLOBAL_CACHE_DIR": str(cache_folder() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(scratch)}
-        command = [sys.executable, "-m", "ziglang", language, *arguments]
-        done = subprocess.run(command, cwd=folder, env=os.environ | places, capture_output=True, text=True, check=False)
+        raise MissingDependency("the package `ziglang` cannot be found", remedy="pip install --force-reinstall ziglang")
+    with temporary_folder() as scratch, _built_before(scratch / "global") as kept:
+        places = {"ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(scratch / "local")}
+        command = [str(Path(package.origin).with_name("zig")), language, *arguments]
+        done = run_child(command, folder=folder, environment=os.environ | places)
+    message = done.stderr.strip() or done.stdout.strip()
+    if done.returncode != 0 and any(words in message for words in DISK_FULL):
+        raise BadOption(f"zig {language}: the disk is full ({kept} or {folder})", remedy="Free space there.")
     if done.returncode != 0:
-        raise InternalError(f"zig {language} failed: {done.stderr.strip() or done.stdout.strip()}")
+        raise InternalError(f"zig {language} failed: {message}")
 
 
-def cache_folder() -> Path:
-    """Return the folder that keeps compiled tools and downloaded libraries between compilations."""
-    return Path(platformdirs.user_cache_dir("edgec"))
+@contextmanager
+def _built_before(instead: Path) -> Iterator[Path]:
+    """Yield the folder in which zig keeps what it built of libc and libc++: that of the cache, or else `instead`.
+
+    zig believes what it finds there. So it is sealed after each run, and made anew where it is not as it was; one
+    compilation at a time uses it.
+    """
+    folder = cache_folder() / f"zig-{zig_version()}"
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, handle)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            sound = is_sealed(folder, _known)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError
+        except OSError:
+            if folder.is_dir() and is_sealed(folder):
+                shutil.copytree(folder, instead)
+            yield instead
+            return
+        if not sound:
+            for path in folder.iterdir():
+                remove(path)
+        yield folder
+        with suppress(OSError, EdgecError):  # what is not sealed is made anew
+            seal(folder, _known)

@@ -1,17 +1,23 @@
-"""What was compiled before comes from the user's cache: the same bytes, or none."""
+"""What was compiled before comes from the user's cache: the same bytes, or none. A cache is never needed."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from edgec.options import CompileOptions
+from edgec.record import Record
 from edgec.targets.board import load_board
-from edgec.targets.tvm import compile_cache
+from edgec.targets.tvm import cache, compile_cache, runner_build, zig
+from edgec.targets.tvm.cache import Cache
+from edgec.targets.tvm.runner_build import install_runner
+from edgec.targets.tvm.sealed import SUMS, is_sealed, seal
 from tests.support.models import model
 from tests.support.tvm_artefact import compiled
 
@@ -19,8 +25,9 @@ FACTS = {"cpu": "test", "sorts": False}
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(compile_cache, "cache_folder", lambda: tmp_path / "cache")
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the entries of the kind "compiled"."""
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache" / "compiled"
 
 
@@ -30,12 +37,10 @@ def library(folder: Path, content: bytes = b"machine code") -> Path:
     return path
 
 
-def test_the_second_compilation_copies_the_library_and_gives_the_same_artefact(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_compilation_copies_the_library_and_gives_the_same_artefact(folder: Path, tmp_path: Path) -> None:
     stages: list[str] = []
     first = compiled(tmp_path / "first", "host", listener=stages.append)
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(folder.iterdir())) == 1
     assert "generate code" in stages
     stages.clear()
     second = compiled(tmp_path / "second", "host", listener=stages.append)
@@ -44,10 +49,13 @@ def test_the_second_compilation_copies_the_library_and_gives_the_same_artefact(
     assert second.verify().ok
 
 
-def test_it_can_be_left_out(cache: Path, tmp_path: Path) -> None:
+def test_it_can_be_left_out(folder: Path, tmp_path: Path) -> None:
     artefact = compiled(tmp_path / "out", "host", cache=False)
-    assert not cache.exists()
+    assert not folder.exists()
     assert "cache" not in json.loads((artefact.folder / "manifest.json").read_text())["options"]
+
+
+# -- keys
 
 
 def key(text: str = "g (float[4] x) => (float[4] y) { y = Relu (x) }", board: str = "rpi4", **options: object) -> str:
@@ -74,60 +82,162 @@ def test_the_key_follows_the_code_that_generates(monkeypatch: pytest.MonkeyPatch
     assert key() != before
 
 
-def test_an_entry_is_given_back_as_it_was_kept(cache: Path, tmp_path: Path) -> None:
-    assert compile_cache.take("k", tmp_path / "out") is None
-    compile_cache.keep("k", library(tmp_path), FACTS)
-    assert compile_cache.take("k", tmp_path / "out") == FACTS
+# -- entries
+
+
+def test_an_entry_is_given_back_as_it_was_kept(folder: Path, tmp_path: Path) -> None:
+    kept = Cache("compiled")
+    assert kept.take("k", tmp_path / "out") is None
+    kept.keep("k", library(tmp_path), FACTS)
+    assert kept.take("k", tmp_path / "out") == FACTS
     assert (tmp_path / "out").read_bytes() == b"machine code"
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"sha256": "0", "facts": {}}\nother', b"\xff\xfe\n", b"[1]\nx", b"3"])
-def test_a_damaged_entry_is_dropped(damage: bytes, cache: Path, tmp_path: Path) -> None:
-    compile_cache.keep("k", library(tmp_path), FACTS)
-    (cache / "k").write_bytes(damage)
-    assert compile_cache.take("k", tmp_path / "out") is None
-    assert not (cache / "k").exists()
-    assert not (tmp_path / "out").exists()
+def test_no_bit_of_an_entry_can_be_altered_or_lost(folder: Path, tmp_path: Path) -> None:
+    """Of its hash, of the facts and of the content alike; what was altered is removed."""
+    Cache("compiled").keep("k", library(tmp_path), FACTS)
+    good = (folder / "k").read_bytes()
+    damaged = [good[:length] for length in range(len(good))]
+    damaged += [bytes([*good[:at], good[at] ^ 1 << at % 8, *good[at + 1 :]]) for at in range(len(good))]
+    for content in [*damaged, good + b"\0", b"[" * 200_000]:
+        (folder / "k").write_bytes(content)
+        assert Cache("compiled").take("k", tmp_path / "out") is None
+        assert not (folder / "k").exists()
+        assert not (tmp_path / "out").exists()
 
 
-def test_a_flipped_bit_is_noticed(cache: Path, tmp_path: Path) -> None:
-    compile_cache.keep("k", library(tmp_path), FACTS)
-    content = bytearray((cache / "k").read_bytes())
-    content[-1] ^= 1
-    (cache / "k").write_bytes(content)
-    assert compile_cache.take("k", tmp_path / "out") is None
+def test_only_plain_files_are_entries(folder: Path, tmp_path: Path) -> None:
+    """A pipe would be waited for without end."""
+    kept = Cache("compiled")
+    kept.keep("other", library(tmp_path), FACTS)
+    for make in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(folder / "other")):
+        make(folder / "k")
+        assert kept.take("k", tmp_path / "out") is None
+        kept.keep("k", library(tmp_path), FACTS)
+        assert kept.take("k", tmp_path / "out") == FACTS
+        (folder / "k").unlink()
 
 
-def test_what_was_used_longest_ago_goes_first(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_used_longest_ago_goes_first(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Cache("compiled")
     for age, name in enumerate("abc"):
-        compile_cache.keep(name, library(tmp_path, b"x" * 1000), FACTS)
-        os.utime(cache / name, (1000 - age, 1000 - age))
-    assert compile_cache.take("c", tmp_path / "out") == FACTS  # the oldest, but used now
-    monkeypatch.setattr(compile_cache, "LIMIT_BYTES", 3500)
-    compile_cache.keep("d", library(tmp_path, b"x" * 1000), FACTS)
-    assert {path.name for path in cache.iterdir()} == {"a", "c", "d"}
+        kept.keep(name, library(tmp_path, b"x" * 1000), FACTS)
+        os.utime(folder / name, (1000 - age, 1000 - age))
+    assert kept.take("c", tmp_path / "out") == FACTS  # the oldest, but used now
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 3500)
+    kept.keep("d", library(tmp_path, b"x" * 1000), FACTS)
+    assert {path.name for path in folder.iterdir()} == {"a", "c", "d"}
 
 
-def test_what_exceeds_the_cache_is_not_kept(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compile_cache, "LIMIT_BYTES", 10)
-    compile_cache.keep("k", library(tmp_path), FACTS)
-    assert not cache.exists()
+def test_what_exceeds_the_cache_is_not_kept(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 10)
+    Cache("compiled").keep("k", library(tmp_path), FACTS)
+    assert not folder.exists()
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(compile_cache, "cache_folder", lambda: tmp_path / "file")
-    compile_cache.keep("k", library(tmp_path), FACTS)
-    assert compile_cache.take("k", tmp_path / "out") is None
+def test_a_cache_that_cannot_be_used_is_told_and_done_without(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    kept = Cache("compiled", told.append)
+    folder.parent.write_text("no folder")
+    kept.keep("k", library(tmp_path), FACTS)
+    assert kept.take("k", tmp_path / "out") is None
+    folder.parent.unlink()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    kept.keep("k", library(tmp_path), FACTS)
+    assert [("cannot be used" in message, "without it" in message) for message in told] == [(True, True)] * 2
+    assert not list(folder.iterdir())
 
 
-def test_concurrent_writers_leave_whole_entries(cache: Path, tmp_path: Path) -> None:
+def test_concurrent_writers_leave_whole_entries(folder: Path, tmp_path: Path) -> None:
     source = library(tmp_path, bytes(range(256)) * 4000)
 
     def one(index: int) -> bool:
-        compile_cache.keep("k", source, FACTS)
-        return compile_cache.take("k", tmp_path / f"out{index}") == FACTS
+        Cache("compiled").keep("k", source, FACTS)
+        return Cache("compiled").take("k", tmp_path / f"out{index}") == FACTS
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(one, range(40)))
-    assert [path.name for path in cache.iterdir()] == ["k"]
+    assert [path.name for path in folder.iterdir()] == ["k"]
+
+
+def test_a_damaged_runner_is_built_anew(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Path] = []
+
+    def build(board: object, libraries: Path, scratch: Path) -> None:
+        built.append(scratch)
+        (scratch / "edgec-run").write_text("a program")
+
+    monkeypatch.setattr(runner_build, "_compile", build)
+    for _ in range(2):
+        install_runner(load_board("host"), tmp_path, Record(), tmp_path / "edgec-run")
+    assert len(built) == 1
+    assert os.access(tmp_path / "edgec-run", os.X_OK)
+    for damage in (b"", b"a prog", b"a pro9ram"):
+        next((folder.parent / "runner").iterdir()).write_bytes(damage)
+        install_runner(load_board("host"), tmp_path, Record(), tmp_path / "edgec-run")
+        assert (tmp_path / "edgec-run").read_text() == "a program"
+    assert len(built) == 4
+
+
+# -- sealed folders
+
+
+def test_a_sealed_folder_is_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a").write_text("one")
+    (folder / "deep" / "b").write_text("two")
+    assert not is_sealed(folder)
+    seal(folder)
+    assert is_sealed(folder)
+    shutil.copytree(folder, tmp_path / "good")
+    for damage in (
+        lambda: (folder / "a").write_text("ona"),
+        (folder / "deep" / "b").unlink,
+        (folder / "deep" / "c").touch,
+        lambda: (folder / "link").symlink_to(tmp_path),
+        lambda: (folder / SUMS).write_text("\n".join((folder / SUMS).read_text().splitlines()[:-1])),
+        lambda: (folder / SUMS).write_text(""),
+        lambda: (folder / SUMS).write_bytes(b"\xff\xfe"),
+        lambda: ((folder / "a").unlink(), os.mkfifo(folder / "a")),
+        lambda: ((folder / SUMS).unlink(), os.mkfifo(folder / SUMS)),
+    ):
+        damage()
+        assert not is_sealed(folder)
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "good", folder)
+    assert is_sealed(folder)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(zig, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / f"zig-{zig.zig_version()}"
+
+
+def test_what_zig_built_before_is_believed_only_as_it_was_left(kept: Path, tmp_path: Path) -> None:
+    with zig._built_before(tmp_path / "instead") as folder:
+        assert folder == kept
+        (folder / "libc.a").write_text("objects")
+    with zig._built_before(tmp_path / "instead") as folder:
+        assert (folder / "libc.a").read_text() == "objects"
+    (kept / "libc.a").write_text("object5")
+    with zig._built_before(tmp_path / "instead") as folder:
+        assert not list(folder.iterdir())
+
+
+def test_a_cache_of_zig_that_cannot_be_written_is_copied(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zig._built_before(tmp_path / "instead") as folder:
+        (folder / "libc.a").write_text("objects")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with zig._built_before(tmp_path / "instead") as folder:
+        assert folder == tmp_path / "instead"
+        assert (folder / "libc.a").read_text() == "objects"

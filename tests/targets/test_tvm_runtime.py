@@ -17,7 +17,7 @@ from edgec.record import Record
 from edgec.targets.base import RunContext
 from edgec.targets.board import Board, load_board
 from edgec.targets.tvm import cpu, run, runtime_libs, wheels, zig
-from edgec.targets.tvm.runtime_libs import install_runtime, needed_glibc, runtime_folder
+from edgec.targets.tvm.runtime_libs import install_runtime, needed_glibc, runtime_libraries
 from edgec.targets.tvm.wheels import Versions, installed_versions
 
 OTHER = "aarch64" if platform.machine() == "x86_64" else "x86_64"
@@ -33,6 +33,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
+
+
+def runtime_folder(board: Board, wheel: Path | None, record: Record) -> Path:
+    """Return what `runtime_libraries` yields, which stays where it is in the cache."""
+    with runtime_libraries(board, wheel, record):
+        pass  # now it is kept
+    with runtime_libraries(board, wheel, record) as folder:
+        return folder
 
 
 def other_board(**changes: Any) -> Board:

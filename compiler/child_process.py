@@ -1,0 +1,62 @@
+"""Child processes that end with their parent, however that ends, together with all that they started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+KEEPER = """
+import os, signal, subprocess, sys, threading
+
+def end_with_parent():
+    os.read(0, 1)  # returns when nobody can write to the pipe any more
+    os.killpg(0, signal.SIGKILL)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+try:
+    code = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)
+except OSError as error:
+    sys.exit(f"{sys.argv[1]}: {error.strerror}")
+os._exit(code if code >= 0 else 128 - code)
+"""
+"""Runs between parent and child, in a session of its own that no signal to the parent's reaches."""
+
+
+def run_child(
+    command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `command` to its end and return what it wrote; where this process ends before, so does that one.
+
+    Args:
+        command: Program and arguments.
+        folder: Its working directory.
+        environment: Variables in place of this process's.
+
+    Raises:
+        OSError: No process can be started.
+    """
+    reading, writing = os.pipe()  # neither end is inherited, but as standard input
+    with (
+        os.fdopen(reading) as ending,
+        os.fdopen(writing, "w") as alive,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", KEEPER, *command],
+            stdin=ending,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            output, messages = process.communicate()
+        except BaseException:
+            alive.close()
+            raise
+    return subprocess.CompletedProcess(list(command), process.returncode, output, messages)
