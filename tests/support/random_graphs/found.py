@@ -2,4 +2,28 @@
 
 from __future__ import annotations
 
-FOUND: dict[str, tuple[tuple[str, ...], int, str]] = {}
+ROW_SUMS = """
+p = Mul (x, x)  m = ReduceMean <axes = [-1], keepdims = 1> (p)  n = Add (m, e)  s = Sqrt (n)  v = Div (x, s)
+"""
+
+FOUND: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "a running sum of what lies in the arena": (
+        ("cpu",),
+        16,
+        "g (float[2, 1, 3, 3] x) => (float[2, 1, 3, 3] y) <int64 a = {-4}, float e = {0.01}>"
+        f"{{ {ROW_SUMS} y = CumSum (v, a) }}",
+    ),
+    "a ranking of what lies in the arena": (
+        ("cpu",),
+        16,
+        "g (float[2, 3, 8] x) => (float[2, 3, 2] y, int64[2, 3, 2] at) <int64[1] k = {2}, float e = {0.01}>"
+        f"{{ {ROW_SUMS} y, at = TopK (v, k) }}",
+    ),
+    "rows put into what lies in the arena": (
+        ("cpu",),
+        16,
+        "g (float[4, 3] x) => (float[4, 3] y)"
+        "<int64[2, 1] at = {3, 1}, float[2, 3] new = {1, 2, 3, 4, 5, 6}, float e = {0.01}>"
+        f"{{ {ROW_SUMS} y = ScatterND (v, at, new) }}",
+    ),
+}
