@@ -148,10 +148,11 @@ class Shown:
 
 def _keep_answers(artefact: Artefact, compressed: Compressed) -> None:
     try:
-        runner = artefact.runner()
+        opened = artefact.runner()
     except CannotRunHere:
         return  # the report then shows what the compressed network says in ONNX Runtime
-    said: list[Answer] = answers(runner.run, compressed)
+    with opened as runner:
+        said: list[Answer] = answers(runner.run, compressed)
     keep(artefact.folder, "pictures", Shown(runner.description, [each.model_dump() for each in said]))
 
 

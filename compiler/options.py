@@ -19,6 +19,8 @@ else:
     import tomli as tomllib
 
 Precision = Literal["fp32", "fp16", "int8"]
+MOST_THREADS = 1024
+"""Threads of a board at most: beyond, a number is a mistake."""
 
 
 class CompileOptions(BaseModel):
@@ -34,7 +36,9 @@ class CompileOptions(BaseModel):
         default=None, description="Smallest and largest batch, where it may vary; shapes then hold the smallest."
     )
     precision: Precision = Field(default="fp32", description="Number format of weights and activations.")
-    threads: int | None = Field(default=None, ge=1, description="Threads on the board; default: the board record's.")
+    threads: int | None = Field(
+        default=None, ge=1, le=MOST_THREADS, description="Threads on the board; default: the board record's."
+    )
     extra_passes: tuple[str, ...] = Field(
         default=(), description="Passes from plugins (entry point or module:Class), run after edgec's own."
     )

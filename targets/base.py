@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import onnx_ir as ir
 
+from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec
 from edgec.options import CompileOptions
 from edgec.profile import Profile
 from edgec.record import Record
 from edgec.targets.board import Board
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,34 @@ class Runner(Protocol):
 
     def bench(self, feeds: Mapping[str, np.ndarray[Any, Any]], *, warmup: int, runs: int) -> list[float]:
         """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""
+
+    def close(self) -> None:
+        """Free what it holds; it runs nothing any more. The end of a `with` block does it, too."""
+
+    def __enter__(self) -> Runner:
+        """Return itself."""
+
+    def __exit__(self, *raised: object) -> None:
+        """Close it."""
+
+
+class Closing:
+    """A runner that the end of a `with` block closes."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+        raise NotImplementedError
+
+    def __enter__(self: Opened) -> Opened:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+
+def closed(folder: Path) -> BadOption:
+    """Return the error of a call after `close`."""
+    return BadOption(f"the runner of {folder} is closed", remedy="Load the artefact again.")
 
 
 @dataclass(frozen=True)

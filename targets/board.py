@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgec.errors import BadOption, first_problem
-from edgec.options import Precision
+from edgec.options import MOST_THREADS, Precision
 from edgec.registry import suggest
 
 if sys.version_info >= (3, 11):
@@ -60,7 +60,7 @@ class Board(BaseModel):
     cpu: str
     features: tuple[str, ...] = ()
     cores: int = Field(ge=1)
-    threads: int = Field(ge=1)
+    threads: int = Field(ge=1, le=MOST_THREADS)
     max_mhz: float | None = None
     """Clock of the cores that `threads` counts."""
     memory_mib: int

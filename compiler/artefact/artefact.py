@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -92,14 +93,13 @@ class Artefact:
         """Load it for execution here, natively or emulated.
 
         Args:
-            threads: Worker threads; default: as compiled.
+            threads: Worker threads, no more than there are CPUs here; default: as compiled.
 
         Raises:
+            BadOption: `threads` is less than 1.
             CannotRunHere: This machine is not its board and cannot emulate it.
         """
         manifest = self.manifest
-        if threads is not None and threads < 1:
-            raise BadOption(f"threads must be at least 1, got {threads}")
         target: Target = registry.load("targets", manifest.board.backend)()
         context = RunContext(
             folder=self.folder,
@@ -107,7 +107,7 @@ class Artefact:
             inputs=tuple(port.spec for port in manifest.inputs),
             outputs=tuple(port.spec for port in manifest.outputs),
             runtime=manifest.runtime,
-            threads=threads or manifest.threads,
+            threads=self._threads(threads),
         )
         return target.open(context)
 
@@ -125,8 +125,8 @@ class Artefact:
         Raises:
             CannotRunHere: This machine is not its board and cannot emulate it.
         """
-        runner = self.runner(threads)
-        actual = runner.run(self.golden_inputs())
+        with self.runner(threads) as runner:
+            actual = runner.run(self.golden_inputs())
         compared = compare(self.golden_outputs(), actual)
         return Verification(runner.description, self.manifest.tolerance, compared, self.manifest.options.precision)
 
@@ -136,11 +136,16 @@ class Artefact:
         Raises:
             CannotRunHere: This machine is not its board and cannot emulate it.
         """
-        runner = self.runner(threads)
-        times = [1e3 * t for t in runner.bench(self.golden_inputs(), warmup=warmup, runs=runs)]
+        with self.runner(threads) as runner:
+            times = [1e3 * t for t in runner.bench(self.golden_inputs(), warmup=warmup, runs=runs)]
         p90 = quantiles(times, n=10, method="inclusive")[-1] if len(times) > 1 else times[0]
-        used = threads or self.manifest.threads
-        return Latency(runner.description, used, len(times), median(times), p90, min(times))
+        return Latency(runner.description, self._threads(threads), len(times), median(times), p90, min(times))
+
+    def _threads(self, given: int | None) -> int:
+        if given is not None and given < 1:
+            raise BadOption(f"threads must be at least 1, got {given}")
+        # More than there are CPUs wait for one another most of the time.
+        return min(given or self.manifest.threads, len(os.sched_getaffinity(0)))
 
     def _golden(self, ports: tuple[Port, ...]) -> dict[str, np.ndarray[Any, Any]]:
         arrays = {}

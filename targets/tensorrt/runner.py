@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
-from edgec.targets.base import RunContext
+from edgec.targets.base import Closing, RunContext, closed
 from edgec.targets.tensorrt.board import facts
 from edgec.targets.tensorrt.board.failure import Failure
 
@@ -22,14 +24,17 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-class TensorRTRunner:
+class TensorRTRunner(Closing):
     """A loaded engine: numpy in, numpy out."""
 
     def __init__(self, engine: Engine, context: RunContext, description: str) -> None:
         self.inputs = context.inputs
         self.outputs = context.outputs
         self.description = description
-        self._engine = engine
+        self._loaded: Engine | None = engine
+        self._folder, self._process = context.folder, os.getpid()
+        self._release = weakref.finalize(self, _close, engine, self._process)
+        self._release.atexit = False
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference: input name -> array of the input's dtype and shape, or one in the range compiled for.
@@ -61,6 +66,20 @@ class TensorRTRunner:
                 times.append(time.perf_counter() - started)
         return times[warmup:]
 
+    def close(self) -> None:
+        """Free the engine and its buffers."""
+        self._loaded = None
+        self._release()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._loaded is None:
+            raise closed(self._folder)
+        if self._process != os.getpid():
+            problem = f"{self._folder} was loaded in another process: CUDA is of no use in a forked child"
+            raise CannotRunHere(problem, remedy="Load it in the process that runs it, or start that one by spawn.")
+        return self._loaded
+
     def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return check_feeds(feeds, [self._within_range(spec, feeds.get(spec.name)) for spec in self.inputs])
 
@@ -72,6 +91,11 @@ class TensorRTRunner:
             return spec
         fits = all(low <= size <= high for low, size, high in zip(ranges.min, shape, ranges.max, strict=True))
         return spec.model_copy(update={"shape": shape}) if fits else spec
+
+
+def _close(engine: Engine, process: int) -> None:
+    if process == os.getpid():
+        engine.close()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
-from edgec.targets.base import Runner
+from edgec.targets.base import Closing, Runner
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +35,7 @@ def check_batch(model: ir.Model, batch: tuple[int, int]) -> int:
     return high
 
 
-class BatchRunner:
+class BatchRunner(Closing):
     """Runs another runner, made for a batch of one, once for each item; inputs may hold up to `largest`."""
 
     def __init__(self, single: Runner, largest: int) -> None:
@@ -69,6 +69,10 @@ class BatchRunner:
         """Return the seconds of each of `runs` inferences of the whole batch."""
         measured = [self._single.bench(item, warmup=warmup, runs=runs) for item in self._items(feeds)]
         return [sum(times) for times in zip(*measured, strict=True)]
+
+    def close(self) -> None:
+        """Free what the other holds."""
+        self._single.close()
 
     def _items(self, feeds: Mapping[str, Array]) -> list[dict[str, Array]]:
         sizes = {np.shape(array)[0] if np.ndim(array) else 0 for array in feeds.values()}

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from edgec.model.signature import TensorSpec, check_feeds
-from edgec.targets.base import RunContext
+from edgec.targets.base import Closing, RunContext, closed
+from edgec.targets.tvm.worker import Result, Worker
 
 Array = np.ndarray[Any, Any]
-Result = TypeVar("Result")
-ONE_CORE_PER_THREAD = -2
-"""Affinity mode of TVM's pool. Unbound workers may settle on the core where the caller waits for them."""
 
 
-class NativeRunner:
-    """May be used from several Python threads: calls queue up.
-
-    TVM's worker threads belong to the thread that calls, and their number is fixed by its first call; so every
-    runner has one thread of its own that makes all calls.
-    """
+class NativeRunner(Closing):
+    """May be used from several Python threads: calls queue up. In a forked child the first call loads it anew."""
 
     def __init__(self, context: RunContext) -> None:
         self._inputs = context.inputs
         self._outputs = context.outputs
-        library = context.folder / context.runtime["library"]
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgec-run")
-        self._function = self._on_thread(lambda: _load(library, context.threads))
+        self._library, self._threads = context.folder / context.runtime["library"], context.threads
+        self._open()
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -54,56 +47,58 @@ class NativeRunner:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference."""
         arguments = self._arguments(feeds)
-        results = self._on_thread(lambda: _arrays(self._function(*arguments)))
+        results = self._on_thread(lambda network: _arrays(network(*arguments)))
         return {spec.name: array for spec, array in zip(self._outputs, results, strict=True)}
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the seconds of each of `runs` inferences; conversion from and to numpy does not count."""
         arguments = self._arguments(feeds)
 
-        def measure() -> list[float]:
+        def measure(network: Any) -> list[float]:
             times = []
             for _ in range(warmup + runs):
                 begin = time.perf_counter()
-                self._function(*arguments)
+                network(*arguments)
                 times.append(time.perf_counter() - begin)
             return times[warmup:]
 
         return self._on_thread(measure)
 
+    def close(self) -> None:
+        """Free the network after the calls that are under way."""
+        self._release()
+        if self._worker.is_here:
+            self._worker.submit(lambda: None).result()
+
+    def _open(self) -> None:
+        self._worker, self._network = Worker.take(self._threads), list[Any]()
+        network, library = self._network, self._library
+        self._release = weakref.finalize(self, self._worker.give_back, network.clear)
+        self._release.atexit = False
+        self._worker.submit(lambda: network.append(_load(library))).result()
+
     def _arguments(self, feeds: Mapping[str, Array]) -> list[tvm.runtime.Tensor]:
         return [tvm.runtime.tensor(array) for array in check_feeds(feeds, self._inputs).values()]
 
-    def _on_thread(self, task: Callable[[], Result]) -> Result:
-        return self._thread.submit(task).result()
+    def _on_thread(self, task: Callable[[Any], Result]) -> Result:
+        if not self._release.alive:
+            raise closed(self._library.parent)
+        if not self._worker.is_here:
+            self._release.detach()
+            self._open()
+        return self._worker.submit(lambda: task(self._loaded())).result()
+
+    def _loaded(self) -> Any:
+        if not self._network:  # closed by another thread while this call queued
+            raise closed(self._library.parent)
+        return self._network[0]
 
 
-def _load(library: Path, threads: int) -> Any:
-    """Return the network in `library`, to be called from this thread, which must be new to TVM."""
-    use_threads(threads)
-    return relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())["main"]
-
-
-def use_threads(threads: int) -> None:
-    """Give the calling thread, which must be new to TVM, its `threads` workers, one a core."""
-    before = os.sched_getaffinity(0)
-    cpus = _cpus_by_speed()
-    names = [str(cpus[index % len(cpus)]) for index in range(threads)]
-    tvm.get_global_func("runtime.config_threadpool")(ONE_CORE_PER_THREAD, threads, names)
-    if threads == 1:
-        os.sched_setaffinity(0, before)  # a single thread need not be bound
-
-
-def _cpus_by_speed() -> list[int]:
-    """The CPUs this process may use, the fastest first: big cores before little ones."""
-
-    def megahertz(cpu: int) -> float:
-        try:
-            return int(Path(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/cpuinfo_max_freq").read_text()) / 1e3
-        except (OSError, ValueError):
-            return 0.0
-
-    return sorted(os.sched_getaffinity(0), key=lambda cpu: (-megahertz(cpu), cpu))
+def _load(library: Path) -> Any:
+    """Return the network in `library`, to be called from this thread."""
+    # TVM's own `load_module` keeps every library, weights included, until the process ends.
+    module = tvm_ffi.load_module(library, keep_module_alive=False)
+    return relax.VirtualMachine(module, tvm.cpu())["main"]
 
 
 def _arrays(result: Any) -> list[Array]:

@@ -13,12 +13,12 @@ from edgec.child_process import run_child
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
-from edgec.targets.base import RunContext
+from edgec.targets.base import Closing, RunContext
 
 Array = np.ndarray[Any, Any]
 
 
-class ProcessRunner:
+class ProcessRunner(Closing):
     """One process per call: slow to start, but needs neither TVM here nor this machine's CPU."""
 
     def __init__(self, context: RunContext, emulator: tuple[str, ...] = ()) -> None:
@@ -51,6 +51,9 @@ class ProcessRunner:
         with temporary_folder() as scratch:
             report = self._call(feeds, scratch, ["--warmup", str(warmup), "--runs", str(runs)])
         return [1e-3 * milliseconds for milliseconds in report["times_ms"]]
+
+    def close(self) -> None:
+        """Do nothing: there is a process only while a call lasts."""
 
     def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:
         folder, threads = self._context.folder, self._context.threads

@@ -114,6 +114,46 @@ print((runner.run({"image": golden})["y"] == alone).all(), blocks())
 """
 
 
+LIFE_CYCLE = """
+import ctypes, os, platform, sys
+platform.machine = lambda: "aarch64"
+import edgec
+
+blocks = ctypes.CDLL("libcudart.so").stand_in_live
+golden = edgec.Artefact.open(sys.argv[1]).golden_inputs()
+runner = edgec.load(sys.argv[1])
+runner.run(golden)
+if os.fork() == 0:
+    try:
+        runner.run(golden)
+    except edgec.errors.CannotRunHere as error:
+        print(error.problem.partition("was")[2], flush=True)
+    os._exit(0)
+os.wait()
+open_blocks = blocks()
+runner.close()
+print(open_blocks > 0, blocks())
+try:
+    runner.run(golden)
+except edgec.EdgecError as error:
+    print(error.problem.rpartition(" ")[2])
+with edgec.load(sys.argv[1]) as runner:
+    runner.run(golden)
+dropped = edgec.load(sys.argv[1])
+del dropped
+print(blocks())
+"""
+
+
+@pytest.mark.parametrize("board", ["jetson-tx2", "jetson-agx-orin"])
+def test_closed_or_dropped_it_leaves_no_memory_and_a_forked_child_is_told(tmp_path: Path, board: str) -> None:
+    edgec.compile(ir.to_proto(small_model()), target=board, output=tmp_path / "a")
+    done = run_here(LIFE_CYCLE, tmp_path / "a", board)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("warning")]
+    assert lines == [" loaded in another process: CUDA is of no use in a forked child", "True 0", "closed", "0"]
+
+
 @pytest.mark.parametrize("board", ["jetson-tx2", "jetson-agx-orin"])
 def test_after_a_batch_too_large_for_the_memory_smaller_ones_run(tmp_path: Path, board: str) -> None:
     """There is memory for four pictures of 3 channels, not for their outputs of 4."""
@@ -135,7 +175,10 @@ def test_what_fails_while_it_runs_is_one_error() -> None:
 
         run = feed
 
-    context = SimpleNamespace(inputs=(spec,), outputs=(spec,))
+        def close(self) -> None:
+            pass
+
+    context = SimpleNamespace(folder=Path("artefact"), inputs=(spec,), outputs=(spec,))
     runner = TensorRTRunner(cast(Any, Failing()), cast(Any, context), "a stand-in")
     feeds = {"x": np.zeros((1, 3), np.float32)}
     with pytest.raises(CannotRunHere, match="out of memory"):

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
 from edgec.reference.onnx_runtime import ort
-from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext
+from edgec.targets.base import Closing, Finding, Lowered, LoweringContext, RunContext
 from edgec.targets.board import Board
 
 Array = np.ndarray[Any, Any]
@@ -43,13 +43,17 @@ class OnnxCopyTarget:
         return OnnxRunner(session, context.inputs, context.outputs)
 
 
-class OnnxRunner:
+class OnnxRunner(Closing):
     """Runs an ONNX Runtime session."""
 
     description = "onnxruntime"
 
     def __init__(self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         self.session, self.inputs, self.outputs = session, inputs, outputs
+
+    def close(self) -> None:
+        """Free the session."""
+        self.session = None
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference."""

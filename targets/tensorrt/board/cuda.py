@@ -72,6 +72,12 @@ class Cuda:
         self._call("cudaFreeHost", ctypes.c_void_p(buffer.host.ctypes.data))
         self._call("cudaFree", ctypes.c_void_p(buffer.device))
 
+    def close(self) -> None:
+        """Destroy the stream; one is made anew where it is asked for."""
+        if self._stream is not None:
+            self._call("cudaStreamDestroy", ctypes.c_void_p(self._stream))
+            self._stream = None
+
     def copy_in(self, buffer: Buffer) -> None:
         """Enqueue the copy from host to device."""
         self._copy(buffer.device, buffer.host.ctypes.data, buffer.host.nbytes, HOST_TO_DEVICE)

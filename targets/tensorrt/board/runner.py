@@ -37,6 +37,10 @@ class Engine:
             tensor.name: buffer.host.astype(tensor.dtype) for tensor, buffer in zip(self.outputs, self.session.outputs)
         }
 
+    def close(self) -> None:
+        """Free the engine and its buffers; it runs nothing any more."""
+        self.session.close()
+
     def feed(self, feeds: Mapping[str, Any]) -> None:
         """Put `feeds` where the next inference takes its inputs from; see `run`."""
         names = [tensor.name for tensor in self.inputs]

@@ -89,10 +89,17 @@ class Session:
         self.copy_out()
         self.cuda.synchronize()
 
+    def close(self) -> None:
+        """Free buffers, stream and engine: nothing can be run any more, and no `host` array be used."""
+        self._free()
+        self.cuda.close()
+        for name in ("_calls", "_runtime"):  # the engine and its context before what they were made by
+            self.__dict__.pop(name, None)
+
     def _free(self) -> None:
-        freed, self._buffers, self.inputs, self.outputs = self._buffers, [], [], []  # nothing finds them any more
-        for buffer in freed:
-            self.cuda.free(buffer)
+        self.inputs, self.outputs = [], []  # nothing finds them any more
+        while self._buffers:
+            self.cuda.free(self._buffers.pop())
 
     def _shape(self, port: Port) -> Shape:
         shape = self._calls.shape(port) if port.dynamic else port.shape

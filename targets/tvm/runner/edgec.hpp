@@ -17,7 +17,7 @@ namespace edgec {
 
 class Model {
  public:
-  // Load the artefact in `folder`. threads = 0: as many as it was compiled for.
+  // Load the artefact in `folder`. threads = 0: as many as it was compiled for. Never more than there are CPUs.
   explicit Model(const std::string& folder, int threads = 0) {
     using namespace detail;
     const std::string text = read_text(folder + "/manifest.json");
@@ -25,7 +25,7 @@ class Model {
     inputs_ = ports(manifest, "inputs");
     outputs_ = ports(manifest, "outputs");
     tolerance_ = field(manifest, "tolerance").number();
-    threads_ = threads > 0 ? threads : static_cast<int>(field(manifest, "threads").integer());
+    threads_ = usable_threads(threads > 0 ? threads : field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
     batch_ = static_cast<int>(field(runtime, "batch").integer());
     for (const Value& flag : items(field(runtime, "cpu_flags")))

@@ -225,6 +225,11 @@ inline std::vector<int> cpus_by_speed() {
   return cpus;
 }
 
+// More threads than CPUs wait for one another most of the time.
+inline int usable_threads(int64_t wanted) {
+  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(wanted, static_cast<int64_t>(cpus_by_speed().size()))));
+}
+
 // Give the calling thread its pool of `threads` workers. Must be its first use of the pool: pools never grow.
 inline void configure_threads(int threads) {
   thread_local int configured = 0;

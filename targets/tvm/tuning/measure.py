@@ -22,10 +22,10 @@ from tvm.s_tir.meta_schedule.runner import RPCConfig
 from tvm.support.popen_pool import PopenWorker
 
 from edgec.errors import CannotRunHere
-from edgec.targets.tvm.run_native import use_threads
 from edgec.targets.tvm.tuning.search import Lost
 from edgec.targets.tvm.tuning.serve import Tracker, last_line
 from edgec.targets.tvm.tuning.timed import TIMES, TimedNetwork
+from edgec.targets.tvm.worker import use_threads
 
 Array = np.ndarray[Any, Any]
 

@@ -1,0 +1,111 @@
+"""A runner is opened and closed any number of times; it leaves no memory and no threads behind, and survives a fork."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgec
+from edgec.artefact.artefact import Artefact
+from edgec.errors import BadOption
+from edgec.targets.base import Runner
+from tests.support.models import model, random_weights
+from tests.support.tvm_artefact import compiled
+
+WEIGHTS = 4 << 20
+"""Bytes."""
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
+    """A network with weights whose leak would be seen."""
+    network = model("g (float[1, 1024] x) => (float[1, 1024] y) { y = MatMul (x, w) }", random_weights(w=(1024, 1024)))
+    return compiled(tmp_path_factory.mktemp("life") / "artefact", "host", network)
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@pytest.mark.parametrize("how", ["close", "with", "drop"])
+def test_loads_leave_neither_memory_nor_threads(artefact: Artefact, how: str) -> None:
+    golden, expected = artefact.golden_inputs(), artefact.golden_outputs()["y"]
+    before = (0, 0)
+    for load in range(32):
+        runner = artefact.runner(threads=2)
+        np.testing.assert_allclose(runner.run(golden)["y"], expected, rtol=1e-4, atol=1e-4)
+        if how == "close":
+            runner.close()
+        elif how == "with":
+            with runner:
+                pass
+        del runner
+        gc.collect()
+        if load == 11:  # the allocator has settled
+            before = (resident(), threads())
+    assert resident() - before[0] < 3 * WEIGHTS  # of twenty loads
+    assert threads() == before[1]
+
+
+def test_a_closed_runner_says_so(artefact: Artefact) -> None:
+    runner = edgec.load(artefact.folder)
+    runner.close()
+    runner.close()
+    golden = artefact.golden_inputs()
+    for call in (lambda: runner.run(golden), lambda: runner.bench(golden, warmup=0, runs=1)):
+        with pytest.raises(BadOption, match=r"artefact is closed\nLoad the artefact again"):
+            call()
+
+
+def test_more_threads_than_cpus_are_as_many_as_there_are(artefact: Artefact) -> None:
+    before = threads()
+    with edgec.load(artefact.folder, threads=100_000) as runner:
+        runner.run(artefact.golden_inputs())
+        assert threads() - before <= len(os.sched_getaffinity(0)) + 1
+    assert artefact.bench(threads=100_000, runs=1).threads == len(os.sched_getaffinity(0))
+    with pytest.raises(BadOption, match="threads must be at least 1"):
+        artefact.runner(0)
+
+
+def in_child(runner: Runner, feeds: dict[str, np.ndarray], folder: Path) -> None:
+    np.save(folder / "child.npy", runner.run(feeds)["y"])
+    with edgec.load(runner_folder(runner), threads=1) as own:  # one of its own, too
+        np.save(folder / "own.npy", own.run(feeds)["y"])
+
+
+def runner_folder(runner: Runner) -> Path:
+    return runner._library.parent  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_may_use_it_as_its_parent_does(artefact: Artefact, tmp_path: Path) -> None:
+    golden = artefact.golden_inputs()
+    with edgec.load(artefact.folder, threads=2) as runner:
+        expected = runner.run(golden)["y"]
+        process = multiprocessing.get_context("fork").Process(target=in_child, args=(runner, golden, tmp_path))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+        np.testing.assert_array_equal(runner.run(golden)["y"], expected)
+    for name in ("child.npy", "own.npy"):
+        np.testing.assert_array_equal(np.load(tmp_path / name), expected)
+
+
+def test_the_process_ends_at_once_with_runners_open(artefact: Artefact) -> None:
+    code = (
+        "import sys, edgec; runners = [edgec.load(sys.argv[1], threads=n) for n in (1, 2)];"
+        "golden = edgec.Artefact.open(sys.argv[1]).golden_inputs(); [runner.run(golden) for runner in runners]"
+    )
+    done = subprocess.run([sys.executable, "-c", code, artefact.folder], timeout=60, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
