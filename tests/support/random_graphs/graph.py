@@ -139,6 +139,7 @@ class Graph:
         outputs: int = 1,
         exact: bool = False,
         keep: bool = True,
+        reads: Sequence[Value] = (),
         **attributes: Any,
     ) -> Value:
         """Append a node and return its first output.
@@ -149,6 +150,7 @@ class Graph:
             outputs: How many outputs the node has.
             exact: The node does not round: its outputs are as exact as its inputs.
             keep: Other nodes may read the outputs too; else they belong to the block that is being built.
+            reads: Values that a subgraph among the attributes reads.
             attributes: Of the node.
 
         Raises:
@@ -159,8 +161,9 @@ class Graph:
         written = [stem] + [f"{stem}_{index}" for index in range(1, outputs)]
         label = "" if self.chance(12) else f"{op}_{len(self.nodes)}"
         node = helper.make_node(op, names, written, name=label, **attributes)
-        arrays = self._run(node, [each for each in inputs if isinstance(each, Value)])
-        parents_exact = all(each.exact for each in inputs if isinstance(each, Value))
+        given = [each for each in (*inputs, *reads) if isinstance(each, Value)]
+        arrays = self._run(node, given)
+        parents_exact = all(each.exact for each in given)
         made = []
         for name, array in zip(written, arrays, strict=True):
             self._check(array)
@@ -215,6 +218,9 @@ class Graph:
         ]
         inputs = [value_info(each.name, each.sample) for each in self.inputs]
         return self._model(helper.make_graph([*nodes, *self.nodes], "random", inputs, infos, constants))
+
+
+ort.set_default_logger_severity(QUIET)
 
 
 def value_info(name: str, array: Array) -> onnx.ValueInfoProto:

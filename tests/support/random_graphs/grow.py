@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx
 
 from tests.support.random_graphs.blocks import BLOCKS
 from tests.support.random_graphs.graph import Graph, Pick, Unfit, run_model
 from tests.support.random_graphs.operators import SINGLE, Step
+from tests.support.random_graphs.rare import RARE
 
 OPSETS = (11, 12, 13, 14, 15, 16, 17, 17, 18, 19, 20, 21)
+ALL: tuple[Step, ...] = (*SINGLE, *BLOCKS, *BLOCKS, *RARE)
 TRIES = 60
 """Steps that are tried at most: many find nothing to start from."""
 
 
-def random_graph(
-    pick: Pick, *, steps: int = 8, operators: Sequence[Step] = (*SINGLE, *BLOCKS, *BLOCKS)
-) -> onnx.ModelProto:
+def random_graph(pick: Pick, *, steps: int = 8, operators: Sequence[Step] = ALL) -> onnx.ModelProto:
     """Return a model whose nodes ONNX Runtime has run.
 
     Args:
@@ -60,9 +60,18 @@ def _inputs(g: Graph) -> None:
         g.input(g.choice([(g.pick(1, 4),), (1, 4)]), g.choice(["int64", "int32", "bool"]))
 
 
+def outer_reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the names that subgraphs of `node` read, their own among them."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield from (output.name for output in attribute.g.output)
+            for inner in attribute.g.node:
+                yield from inner.input
+
+
 def _finished(g: Graph) -> onnx.ModelProto:
     """Return the model: what nobody reads is an output, and now and then what somebody reads too."""
-    read = {name for node in g.nodes for name in node.input}
+    read = {name for node in g.nodes for name in (*node.input, *outer_reads(node))}
     inputs = {value.name for value in g.inputs}
     written = {name for node in g.nodes for name in node.output}
     made = [value for value in g.values if value.name in written and value.name not in inputs]

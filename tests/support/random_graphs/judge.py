@@ -39,6 +39,9 @@ REWRITE, LOWERING = 1e-5, 1e-4
 NOISE_FACTOR = 4
 ROUNDING_STEPS = 64
 """Error, in rounding steps of the largest value that a graph may hold, that says nothing of an output near zero."""
+HALVES = 1e-2
+"""The same where values are kept in half precision: ONNX Runtime leaves out pairs of casts, and rounds less."""
+FLOAT16 = onnx.TensorProto.FLOAT16
 SAMPLES = 4
 NEWEST_IR_VERSION = 10
 """That ONNX Runtime takes."""
@@ -108,7 +111,8 @@ def agree(case: Case, run: Callable[[Feeds], Feeds], tolerance: float) -> None:
     Raises:
         Fault: They differ, in type and shape too.
     """
-    step = ROUNDING_STEPS * float(np.finfo(np.float32).eps)
+    halves = any(node.op_type == "Cast" and node.attribute[0].i == FLOAT16 for node in case.proto.graph.node)
+    step = ROUNDING_STEPS * float(np.finfo(np.float32).eps) if not halves else HALVES
     for feeds, want in zip(case.feeds, case.expected, strict=True):
         for output in compare(want, run(feeds)).outputs:
             largest = float(np.abs(want[output.name].astype(np.float64)).max(initial=0)) if output.name in want else 0
@@ -151,11 +155,12 @@ def tensorrt(case: Case) -> None:
     for limits in known_limits():
         legal = model.clone()
         legalize(legal, limits)
-        check_valid(legal, f"legalize for {limits.version}")
-        agree(case, runner(legal), LOWERING)
         findings = check(model, limits)
         if len(findings) != len(list(model.graph.all_nodes())):
             raise Fault(f"TensorRT {limits.version}: {len(findings)} findings")
+        if not any(finding.verdict == "refused" for finding in findings):
+            check_valid(legal, f"legalize for {limits.version}")
+            agree(case, runner(legal), LOWERING)
 
 
 class _Drawn(Samples):

@@ -27,7 +27,7 @@ def _picture_like(g: Graph) -> Value:
     return g.some(is_picture)
 
 
-def _axis(g: Graph, value: Value) -> int:
+def axis_of(g: Graph, value: Value) -> int:
     """Return an axis, counted from either end."""
     if not value.shape:
         raise Unfit
@@ -322,7 +322,7 @@ def matmul(g: Graph) -> Value:
 
 def softmax(g: Graph) -> Value:
     x = g.some(lambda value: is_float(value) and bool(value.shape))
-    attributes = {} if g.chance(3) else {"axis": _axis(g, x)}
+    attributes = {} if g.chance(3) else {"axis": axis_of(g, x)}
     return g.add(g.choice(["Softmax", "Softmax", "LogSoftmax"]), [x], **attributes)
 
 
@@ -350,7 +350,7 @@ def reduction(g: Graph) -> Value:
 
 def arg(g: Graph) -> Value:
     x = g.some(lambda value: is_float(value) and value.exact and bool(value.shape))
-    attributes: dict[str, Any] = {"axis": _axis(g, x), "keepdims": g.pick(0, 1)}
+    attributes: dict[str, Any] = {"axis": axis_of(g, x), "keepdims": g.pick(0, 1)}
     if g.opset >= 12 and g.chance(3):
         attributes["select_last_index"] = 1
     return g.add(g.choice(["ArgMax", "ArgMin"]), [x], exact=True, **attributes)
@@ -358,7 +358,7 @@ def arg(g: Graph) -> Value:
 
 def top_k(g: Graph) -> Value:
     x = g.some(lambda value: is_float(value) and value.exact and bool(value.shape))
-    axis = _axis(g, x)
+    axis = axis_of(g, x)
     attributes: dict[str, Any] = {"axis": axis}
     if g.pick(0, 1):
         attributes |= {"largest": g.pick(0, 1), "sorted": 1}
@@ -368,7 +368,7 @@ def top_k(g: Graph) -> Value:
 def cum_sum(g: Graph) -> Value:
     x = g.some(lambda value: is_float(value) and bool(value.shape))
     attributes = {"exclusive": g.pick(0, 1), "reverse": g.pick(0, 1)} if g.pick(0, 1) else {}
-    return g.add("CumSum", [x, g.constant(_axis(g, x), "int64")], **attributes)
+    return g.add("CumSum", [x, g.constant(axis_of(g, x), "int64")], **attributes)
 
 
 def transpose(g: Graph) -> Value:
@@ -431,7 +431,7 @@ def unsqueeze(g: Graph) -> Value:
 
 def concat(g: Graph) -> Value:
     x = g.some(lambda value: bool(value.shape))
-    axis = _axis(g, x)
+    axis = axis_of(g, x)
     at = axis % len(x.shape)
     fit = [
         other
@@ -490,7 +490,7 @@ def slice_(g: Graph) -> Value:
 
 def gather(g: Graph) -> Value:
     x = g.some(lambda value: bool(value.shape))
-    axis = _axis(g, x)
+    axis = axis_of(g, x)
     size = x.shape[axis]
     low = -size if g.chance(3) else 0
     shape = g.choice([(), (1,), (g.pick(1, 4),), (2, 2)])
@@ -500,7 +500,7 @@ def gather(g: Graph) -> Value:
 
 def gather_elements(g: Graph) -> Value:
     x = g.some(lambda value: bool(value.shape))
-    axis = _axis(g, x)
+    axis = axis_of(g, x)
     indices = g.rng.integers(-x.shape[axis] if g.chance(3) else 0, x.shape[axis], x.shape)
     return g.add("GatherElements", [x, g.constant(indices, "int64")], exact=True, axis=axis)
 
@@ -515,7 +515,7 @@ def gather_nd(g: Graph) -> Value:
 def scatter(g: Graph) -> Value:
     x = g.some(lambda value: is_float(value) and len(value.shape) > 1)
     if g.pick(0, 1):
-        axis = _axis(g, x)
+        axis = axis_of(g, x)
         indices = np.broadcast_to(
             np.arange(1).reshape([1] * len(x.shape)),
             [1 if i == axis % len(x.shape) else s for i, s in enumerate(x.shape)],
