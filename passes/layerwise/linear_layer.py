@@ -179,7 +179,7 @@ def _dense(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node
     if attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1:
         return "it scales or transposes"
     matrix = array if attribute(node, "transB", 0) and node.op_type == "Gemm" else array.T
-    if bias is not None and not bias.size == bias.shape[-1] == len(matrix):
+    if bias is not None and (not bias.ndim or not bias.size == bias.shape[-1] == len(matrix)):
         return "its bias is no vector of outputs"
     return LinearLayer(node, 1, _with_bias(matrix[None], bias), where, 1)
 

@@ -26,4 +26,10 @@ FOUND: dict[str, tuple[tuple[str, ...], int, str]] = {
         "<int64[2, 1] at = {3, 1}, float[2, 3] new = {1, 2, 3, 4, 5, 6}, float e = {0.01}>"
         f"{{ {ROW_SUMS} y = ScatterND (v, at, new) }}",
     ),
+    "a bias that is one number": (
+        ("quantize", "prune"),
+        19,
+        "g (float[1, 2] x) => (float[1, 3] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}, float b = {0.25}>"
+        "{ y = Gemm <transB = 1> (x, w, b) }",
+    ),
 }
