@@ -112,7 +112,7 @@ def find_sites(model: ir.Model) -> list[Site]:
     taken: set[ir.Node] = set()
     for node in model.graph:
         value = node.inputs[0] if node.op_type == "Conv" and not node.domain else None
-        if value is None or any(value is site.value for site in sites):
+        if value is None or _channels(value) < 0 or any(value is site.value for site in sites):
             continue
         readers = tuple(use.node for use in value.uses())
         absorber, passed = _absorber(value)
@@ -182,6 +182,7 @@ def _own_constants(node: ir.Node, values: Sequence[ir.Value | None]) -> bool:
 
 
 def _channels(value: ir.Value) -> int:
+    """Return the number of channels, -1 where it depends on the data."""
     return int(value.shape[1]) if value.shape is not None and isinstance(value.shape[1], int) else -1
 
 

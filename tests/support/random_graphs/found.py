@@ -32,4 +32,11 @@ FOUND: dict[str, tuple[tuple[str, ...], int, str]] = {
         "g (float[1, 2] x) => (float[1, 3] y) <float[3, 2] w = {1, 2, 3, 4, 5, 6}, float b = {0.25}>"
         "{ y = Gemm <transB = 1> (x, w, b) }",
     ),
+    "as many channels as the data chooses": (
+        ("quantize",),
+        11,
+        "g (float[1, 4, 3] x) => (float[1, 2, 3] y)"
+        "<bool[4] kept = {1, 0, 1, 1}, float[2, 3, 1] w = {1, 2, 3, 4, 5, 6}>"
+        "{ some = Compress <axis = 1> (x, kept)  y = Conv (some, w) }",
+    ),
 }

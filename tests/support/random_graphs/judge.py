@@ -13,7 +13,6 @@ import onnx_ir as ir
 
 from edgec.compress.pruning import Measuring, prune
 from edgec.compress.quantization import QuantizeSettings, quantize_model
-from edgec.data.samples import Sample, Samples
 from edgec.errors import EdgecError
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
@@ -30,6 +29,7 @@ from edgec.targets.tensorrt.limits import known_limits
 from tests.support import masked_channels
 from tests.support.masked_channels import random_plan
 from tests.support.random_graphs.graph import run_model
+from tests.support.samples import Drawn
 
 Array = np.ndarray[Any, Any]
 Feeds = dict[str, Array]
@@ -163,17 +163,9 @@ def tensorrt(case: Case) -> None:
             agree(case, runner(legal), LOWERING)
 
 
-class _Drawn(Samples):
-    """Inputs of the kind a graph was grown with."""
-
-    def __init__(self, proto: onnx.ModelProto) -> None:
-        self._all = [_between(proto, seed) for seed in range(SAMPLES)]
-
-    def __len__(self) -> int:
-        return SAMPLES
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(f"sample {index}", self._all[index])
+def _drawn(proto: onnx.ModelProto) -> Drawn:
+    """Return inputs of the kind a graph was grown with."""
+    return Drawn([_between(proto, seed) for seed in range(SAMPLES)])
 
 
 def _between(proto: onnx.ModelProto, seed: int) -> Feeds:
@@ -188,7 +180,7 @@ def quantized(case: Case) -> None:
     """Quantize: the result is valid, keeps its interface, and its outputs are finite."""
     model = prepare(case.model)
     style = "tensorrt" if len(case.proto.graph.node) % 2 else "runtime"
-    result = quantize_model(model, _Drawn(case.proto), QuantizeSettings(style=style, calibrator="minmax"))
+    result = quantize_model(model, _drawn(case.proto), QuantizeSettings(style=style, calibrator="minmax"))
     made = result.quantized.model
     check_valid(made, "quantize")
     Interface.of(case.model).check(made, "quantize")
@@ -214,7 +206,7 @@ def sliced(case: Case) -> None:
 
 def pruned(case: Case) -> None:
     """Prune by data, with repair: the result is valid, keeps its interface, and its outputs are finite."""
-    result = prune(case.proto, measuring=Measuring(_Drawn(case.proto), workers=0), ratio=0.3)
+    result = prune(case.proto, measuring=Measuring(_drawn(case.proto), workers=0), ratio=0.3)
     check_valid(result.model, "prune")
     Interface.of(case.model).check(result.model, "prune")
     _finite(case, runner(result.model))
