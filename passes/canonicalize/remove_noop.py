@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edgec.model.edit import bypass
 from edgec.model.graph import attribute, constant, label, scalar
+from edgec.passes.canonicalize.merge_transpose import permutation
 from edgec.passes.canonicalize.operands import static_shape, with_constant
 from edgec.passes.canonicalize.rule import Outcome, rule
 
@@ -92,9 +93,7 @@ _CHECKS: dict[str, Callable[[ir.Node, ir.Value, bool], bool]] = {
     "Identity": lambda node, x, same_shape: True,
     "Dropout": _dropout,
     "Cast": lambda node, x, same_shape: x.dtype is not None and x.dtype == attribute(node, "to"),
-    "Transpose": lambda node, x, same_shape: (
-        (perm := attribute(node, "perm")) is not None and list(perm) == sorted(perm)
-    ),
+    "Transpose": lambda node, x, same_shape: (perm := permutation(node)) is not None and list(perm) == sorted(perm),
     "Reshape": lambda node, x, same_shape: same_shape,
     "Flatten": lambda node, x, same_shape: same_shape,
     "Squeeze": lambda node, x, same_shape: same_shape,

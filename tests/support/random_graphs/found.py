@@ -39,4 +39,9 @@ FOUND: dict[str, tuple[tuple[str, ...], int, str]] = {
         "<bool[4] kept = {1, 0, 1, 1}, float[2, 3, 1] w = {1, 2, 3, 4, 5, 6}>"
         "{ some = Compress <axis = 1> (x, kept)  y = Conv (some, w) }",
     ),
+    "a number without axes, transposed": (
+        ("canonicalize",),
+        15,
+        "g (float x) => (float y) { a = Cast <to = 6> (x)  b = Transpose (a)  c = Cast <to = 1> (b)  y = Relu (c) }",
+    ),
 }

@@ -77,7 +77,7 @@ def case_of(proto: onnx.ModelProto) -> Case:
     noise = {output.name: 0.0 for output in proto.graph.output}
     for each, want in zip(feeds, expected, strict=True):
         moved = {name: _next(array) for name, array in each.items()}
-        for other in (_run(proto, each, optimize=True), _run(proto, moved)):
+        for other in (_optimized(proto, each) or want, _run(proto, moved)):
             for output in compare(want, other).outputs:
                 noise[output.name] = max(noise[output.name], output.max_abs if output.problem is None else np.inf)
     return Case(proto, feeds, expected, noise)
@@ -99,6 +99,13 @@ def inputs_for(proto: onnx.ModelProto, seed: int) -> Feeds:
 def _run(proto: onnx.ModelProto, feeds: Feeds, *, optimize: bool = False) -> Feeds:
     names = [output.name for output in proto.graph.output]
     return dict(zip(names, run_model(proto, feeds, optimize=optimize), strict=True))
+
+
+def _optimized(proto: onnx.ModelProto, feeds: Feeds) -> Feeds | None:
+    try:
+        return _run(proto, feeds, optimize=True)
+    except Exception:  # its optimizations break some graphs, by exceptions without a base of their own
+        return None
 
 
 def _next(array: Array) -> Array:
