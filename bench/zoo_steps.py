@@ -160,7 +160,7 @@ def _as_sets(want: Array, got: Array) -> float:
 
 
 def _next(array: Array) -> Array:
-    return np.nextafter(array, np.array(np.inf, array.dtype)) if array.dtype.kind == "f" else array
+    return np.asarray(np.nextafter(array, np.array(np.inf, array.dtype))) if array.dtype.kind == "f" else array
 
 
 def timed(request: dict[str, Any]) -> dict[str, Any]:
