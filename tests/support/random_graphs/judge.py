@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+import edgec
 from edgec.compress.pruning import Measuring, prune
 from edgec.compress.quantization import QuantizeSettings, quantize_model
-from edgec.errors import EdgecError
+from edgec.errors import EdgecError, UnsupportedModel
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.options import CompileOptions
@@ -170,6 +173,19 @@ def tensorrt(case: Case) -> None:
             agree(case, runner(legal), LOWERING)
 
 
+def jetson(case: Case) -> None:
+    """Compile for Jetson boards, in every precision that they have: an artefact, or a refusal."""
+    refused = None
+    for board, precision in (("jetson-tx2", "fp32"), ("jetson-tx2", "fp16"), ("jetson-orin-nano", "fp16")):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                edgec.compile(case.proto, target=board, output=Path(folder) / "artefact", precision=precision)
+            except UnsupportedModel as error:
+                refused = error
+    if refused is not None:
+        raise refused
+
+
 def _drawn(proto: onnx.ModelProto) -> Drawn:
     """Return inputs of the kind a graph was grown with."""
     return Drawn([_between(proto, seed) for seed in range(SAMPLES)])
@@ -248,6 +264,7 @@ def lowered(case: Case) -> None:
 STAGES: dict[str, Callable[[Case], Any]] = {
     "canonicalize": canonical,
     "tensorrt": tensorrt,
+    "jetson": jetson,
     "quantize": quantized,
     "slice": sliced,
     "prune": pruned,
