@@ -101,13 +101,22 @@ def lively(model: nn.Module, size: int) -> nn.Module:
         module.momentum = None
         module.train()
     with torch.no_grad():
-        model(torch.rand(4, 3, size, size, generator=generator))
+        model(pictures(8, size, generator))
     return model.eval()
+
+
+def pictures(count: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Return random pictures with large and small structures, of differing colours, as networks are fed them."""
+    made = torch.randn(count, 3, 1, 1, generator=generator)
+    for cells in (4, 16, 64):
+        noise = torch.randn(count, 3, cells, cells, generator=generator)
+        made = made + 0.6 * nn.functional.interpolate(noise, size=(size, size), mode="bicubic")
+    return made
 
 
 def export(model: nn.Module, size: int, path: Path, outputs: tuple[str, ...] = (), *, dynamo: bool = False) -> None:
     """Write `model` as exported for one picture of size x size."""
-    picture = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    picture = pictures(1, size, torch.Generator().manual_seed(1))
     names: dict[str, Any] = {"input_names": ["image"], "output_names": list(outputs) or None}
     if dynamo:
         torch.onnx.export(model, (picture,), str(path), dynamo=True, external_data=False, opset_version=18, **names)
