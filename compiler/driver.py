@@ -23,7 +23,7 @@ from edgec.compress.compress import Compressed, check_scales, compress, wanted
 from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption, CannotRunHere
 from edgec.model.load import load
-from edgec.model.shapes import fix_shapes
+from edgec.model.shapes import fix_shapes, open_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.options import CompileOptions, compile_options
 from edgec.passes import pipeline
@@ -90,7 +90,7 @@ def compile(
         check_destination(folder)
     with record.stage("reference"):
         feeds = _feeds(original, inputs, settings.seed)
-        expected = Reference(original).run(feeds)
+        expected = Reference(open_shapes(source.model)).run(feeds)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
     compressed = None
     if settings.prune is not None or (settings.precision == "int8" and settings.data is not None):
@@ -104,7 +104,7 @@ def compile(
             expected = Reference(canonical).run(feeds)
 
     with staged_folder(folder) as staging:
-        ports = _write_golden(staging, original, feeds, expected, settings.preprocess.layout)
+        ports = _write_golden(staging, canonical, feeds, expected, settings.preprocess.layout)
         context = LoweringContext(board, settings, staging, record, feeds, expected)
         lowered = back_end.lower(canonical, context)
         findings = (

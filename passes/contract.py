@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadModel, InternalError, UnsupportedModel
 from edgec.model.serialize import skeleton
-from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+from edgec.model.signature import described, inputs_of
 from edgec.reference.compare import compare
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
@@ -37,33 +37,43 @@ def check_valid(model: ir.Model, name: str) -> None:
 
 @dataclass(frozen=True)
 class Interface:
-    """Inputs and outputs: names, shapes, dtypes."""
+    """Inputs and outputs: names, types, and shapes as far as they are known."""
 
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: tuple[ir.Value, ...]
+    outputs: tuple[ir.Value, ...]
 
     @classmethod
     def of(cls, model: ir.Model) -> Interface:
-        """Return the interface of `model`.
-
-        Raises:
-            UnsupportedModel: An input or output has an open dimension.
-        """
-        return cls(inputs_of(model), outputs_of(model))
+        """Return the interface that `model` has now."""
+        graph = model.graph
+        fed = [value for value in graph.inputs if value.name not in graph.initializers]
+        return cls(tuple(map(_copied, fed)), tuple(map(_copied, graph.outputs)))
 
     def check(self, model: ir.Model, name: str) -> None:
-        """Compare the interface after the pass `name` with this one.
+        """Compare the interface after the pass `name` with this one: more shapes may be known, all else is the same.
 
         Raises:
             InternalError: They differ; names the first difference.
         """
-        try:
-            after = Interface.of(model)
-        except UnsupportedModel as error:
-            raise InternalError(f"pass {name}: {error.problem}") from error
-        if self != after:
-            lost = [str(spec) for spec in (*self.inputs, *self.outputs) if spec not in (*after.inputs, *after.outputs)]
-            raise InternalError(f"pass {name} changed inputs or outputs: {', '.join(lost) or 'their order'}")
+        after = Interface.of(model)
+        for old, new in ((self.inputs, after.inputs), (self.outputs, after.outputs)):
+            lost = [described(value) for value in old if not any(_allows(value, other) for other in new)]
+            if lost or len(old) != len(new) or not all(map(_allows, old, new)):
+                raise InternalError(f"pass {name} changed inputs or outputs: {', '.join(lost) or 'their order'}")
+
+
+def _copied(value: ir.Value) -> ir.Value:
+    return ir.val(value.name, type=value.type, shape=None if value.shape is None else value.shape.copy())
+
+
+def _allows(before: ir.Value, after: ir.Value) -> bool:
+    """Return whether `after` is the same as `before`, perhaps with more of its shape known."""
+    if before.name != after.name or before.dtype not in (None, after.dtype):
+        return False
+    if before.shape is None or after.shape is None:
+        return before.shape is None
+    sizes = zip(before.shape, after.shape, strict=False)
+    return len(before.shape) == len(after.shape) and all(old == new or not isinstance(old, int) for old, new in sizes)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgec import registry
 from edgec.errors import BadOption, EdgecError, InternalError
+from edgec.model.signature import inputs_of, outputs_of
 from edgec.options import CompileOptions
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.contract import Equivalence, Interface, check_valid
@@ -71,7 +72,7 @@ def run(
         original: What to compare with, by default `model`.
 
     Raises:
-        UnsupportedModel: The model has no canonical form.
+        UnsupportedModel: The model has no canonical form, or the size of an output depends on the data.
         BadOption: A plugin pass is unknown or no pass.
         InternalError: A pass broke a promise; names it.
     """
@@ -88,6 +89,7 @@ def run(
             interface.check(current, name)
             if equivalence is not None and result.modified:
                 equivalence.check(current, name, tolerance=float(getattr(each, "tolerance", 1e-5)))
+    inputs_of(current), outputs_of(current)  # what is open after all that was folded stays so
     return current
 
 

@@ -71,13 +71,23 @@ def opset(model: ir.Model | ir.Graph) -> int:
 
 def unique_name(graph: ir.Graph, stem: str) -> str:
     """Return `stem`, or `stem_2`, `stem_3`, ...: the first that no value or node of `graph` or its subgraphs has."""
+    return free_name(stem, names_in(graph))
+
+
+def names_in(graph: ir.Graph) -> set[str | None]:
+    """Return the names of all values and nodes of `graph` and its subgraphs."""
     taken = {value.name for value in graph.inputs} | set(graph.initializers)
     for node in graph.all_nodes():
         taken.add(node.name)
         taken.update(output.name for output in node.outputs)
-        for inner in _subgraphs(node):
+        for inner in subgraphs(node):
             taken.update(value.name for value in inner.inputs)
             taken.update(inner.initializers)
+    return taken
+
+
+def free_name(stem: str, taken: set[str | None]) -> str:
+    """Return `stem`, or `stem_2`, `stem_3`, ...: the first that is not among `taken`."""
     candidate, count = stem, 1
     while candidate in taken:
         count += 1
@@ -85,7 +95,8 @@ def unique_name(graph: ir.Graph, stem: str) -> str:
     return candidate
 
 
-def _subgraphs(node: ir.Node) -> list[ir.Graph]:
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """Return the graphs that `node` holds as attributes: branches and bodies."""
     # One look a node instead of a second walk over the graph: names are asked for often.
     found = []
     for attr in node.attributes.values():

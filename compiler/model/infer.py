@@ -1,27 +1,26 @@
-"""Shape and type inference for models of any size, by ONNX's own inference functions."""
+"""Shape and type inference for models of any size: ONNX's own functions, arithmetic on shapes, control flow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadModel
-from edgec.model.graph import is_static
-from edgec.model.serialize import skeleton
-from edgec.model.shape_values import shape_values
-
-Array = np.ndarray[Any, Any]
+from edgec.model.graph import is_static, subgraphs
+from edgec.model.resolve import may_resolve, resolve
+from edgec.model.rewriter import is_read
+from edgec.model.serialize import bare_copy
+from edgec.model.shape_values import Array, shape_values
 
 
 def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, remedy: str | None = None) -> None:
     """Infer type and shape of every value of `model` anew, in place, from inputs and initializers.
 
-    Shapes that were there before are kept only where ONNX cannot infer one (operators of other domains, sizes that
-    depend on the data).
+    Inferring, computing with the shapes found, and resolving the control flow that they decide are repeated until
+    nothing more is found: on a copy, `model` keeps its nodes. Shapes that were there before are kept only where none
+    can be inferred (operators of other domains, sizes that depend on the data).
 
     Args:
         model: Any valid model.
@@ -32,18 +31,38 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
         BadModel: Types or shapes contradict each other; the message names op and node.
     """
     _write_default_axes(model)
-    before: dict[ir.Value, ir.Shape] = {}
-    for value in _node_outputs(model):
+    before: dict[str, ir.Shape] = {}
+    for value in _node_outputs(model.graph):
         if value.shape is not None:
-            before[value] = ir.Shape([_known(dim, sizes or {}) for dim in value.shape])
+            before[value.name or ""] = ir.Shape([_known(dim, sizes or {}) for dim in value.shape])
             value.shape = None
-    known = _infer_all(model, {}, remedy)
+    bare = bare_copy(model)
+    _infer_all(bare, {}, remedy)
     # Old shapes are not trusted where ONNX knows better: exporters leave wrong ones on outputs.
-    kept = [value for value in before if not is_static(value)]
-    for value in kept:
-        value.shape = _merged(value.shape, before[value])
+    kept = {
+        name: _merged(value.shape, before[name])
+        for value in _node_outputs(bare.graph)
+        if (name := value.name or "") in before and not is_static(value)
+    }
     if kept:
-        _infer_all(model, known, remedy)
+        _infer_all(bare, kept, remedy)
+    _copy_shapes(bare.graph, model.graph)
+
+
+def resolve_all(model: ir.Model) -> tuple[list[str], list[tuple[str, str]]]:
+    """Resolve control flow and sequences of `model`, whose shapes are inferred, in place, and infer until all is done.
+
+    Returns:
+        What was done, in sentences, and (node, reason) of the control flow that stays.
+    """
+    changes: list[str] = []
+    while may_resolve(model):
+        done, left = resolve(model)
+        if not done:
+            return changes, list(left)
+        changes.extend(done)
+        infer_shapes(model)
+    return changes, []
 
 
 def _write_default_axes(model: ir.Model) -> None:
@@ -53,40 +72,88 @@ def _write_default_axes(model: ir.Model) -> None:
             node.attributes.add(ir.AttrInt64s("axes", (0, 2, 3)))
 
 
-def _infer_all(model: ir.Model, known: dict[str, Array], remedy: str | None) -> dict[str, Array]:
-    """Infer until nothing more is found: shapes make arithmetic on them computable, and that the shapes behind it."""
+def _infer_all(bare: ir.Model, kept: Mapping[str, ir.Shape], remedy: str | None) -> None:
+    """Infer until nothing more is found: shapes decide what control flow comes to, and what arithmetic on them gives.
+
+    Begins with the shapes in `kept` alone, and anew where control flow was resolved: branches declare wrong ones.
+    What ONNX finds wrong in a branch that is never taken is no error: as long as there is control flow, it skips
+    nodes that it cannot infer.
+    """
+    _forget_shapes(bare, kept)
     while True:
-        _infer_once(model, known, remedy)
-        if all(is_static(value) for value in _node_outputs(model) if value.uses() or value.is_graph_output()):
-            return known
-        more = shape_values(model)
-        if len(more) == len(known):
-            return known
-        known = more
+        undecided = may_resolve(bare)
+        _infer_once(bare, remedy, strict=not undecided)
+        if not undecided and all(is_static(value) for value in _node_outputs(bare.graph) if is_read(value)):
+            return
+        found = _write_values(bare)
+        if undecided and resolve(bare)[0]:
+            _forget_shapes(bare, kept)
+        elif not found:
+            return
 
 
-def _infer_once(model: ir.Model, known: Mapping[str, Array], remedy: str | None) -> None:
+def _forget_shapes(bare: ir.Model, kept: Mapping[str, ir.Shape]) -> None:
+    for value in _node_outputs(bare.graph):
+        value.shape = kept.get(value.name or "")
+
+
+def _infer_once(bare: ir.Model, remedy: str | None, *, strict: bool) -> None:
     try:
-        bare = skeleton(model, known)
-        proto = onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
+        proto = onnx.shape_inference.infer_shapes(
+            ir.to_proto(bare), check_type=strict, strict_mode=strict, data_prop=True
+        )
     except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, RuntimeError, ValueError) as error:
         message = " ".join(str(error).split()).removeprefix("[ShapeInferenceError] ")
         raise BadModel(
             f"the model's shapes contradict each other: {message}",
             remedy=remedy or "Export the model again with fixed shapes.",
         ) from error
-    for graph, inferred in zip(model.graphs(), ir.from_proto(proto).graphs(), strict=True):
-        found = ir.convenience.create_value_mapping(inferred)
-        for node in graph:
-            for value in node.outputs:
-                result = found.get(value.name or "")
-                if result is not None:
-                    value.type = value.type if result.type is None else result.type
-                    value.shape = value.shape if result.shape is None else result.shape
+    _copy_shapes(ir.from_proto(proto).graph, bare.graph)
 
 
-def _node_outputs(model: ir.Model) -> Iterator[ir.Value]:
-    for node in model.graph.all_nodes():
+def _write_values(bare: ir.Model) -> bool:
+    """Put what nodes compute from shapes alone in their place, as constants; return whether there was any."""
+    found = False
+    for value, array in shape_values(bare).items():
+        node = value.producer()
+        if node is None or not isinstance(node.graph, ir.Graph) or value.is_graph_output() or not value.uses():
+            continue
+        _put_constant(node.graph, value, array)
+        found = True
+    return found
+
+
+def _put_constant(graph: ir.Graph, output: ir.Value, array: Array) -> None:
+    name = output.name or ""
+    stand_in = ir.val(name, const_value=ir.tensor(array, name=name))
+    output.replace_all_uses_with(stand_in)
+    output.name = f"{name}/computed"
+    graph.register_initializer(stand_in)
+
+
+def _copy_shapes(source: ir.Graph, destination: ir.Graph) -> None:
+    """Give the values of `destination` type and shape of those of the same name in `source`, where it has them."""
+    found = {value.name: value for value in _own_outputs(source)} | dict(source.initializers)
+    inside = {node.outputs[0].name: node for node in source if node.outputs and subgraphs(node)}
+    for node in destination:
+        for value in node.outputs:
+            result = found.get(value.name or "")
+            if result is not None:
+                value.type = value.type if result.type is None else result.type
+                value.shape = value.shape if result.shape is None else result.shape
+        other = inside.get(node.outputs[0].name) if node.outputs and subgraphs(node) else None
+        if other is not None:
+            for inner, outer in zip(subgraphs(other), subgraphs(node), strict=True):
+                _copy_shapes(inner, outer)
+
+
+def _own_outputs(graph: ir.Graph) -> Iterator[ir.Value]:
+    for node in graph:
+        yield from node.outputs
+
+
+def _node_outputs(graph: ir.Graph) -> Iterator[ir.Value]:
+    for node in graph.all_nodes():
         yield from node.outputs
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadOption
+from edgec.model.graph import free_name
 from edgec.scratch import scratch_folder, staging_prefix
 from edgec.whole_file import flush, whole_file
 
@@ -88,51 +87,40 @@ def sha256(model: ir.Model) -> str:
     return digest.hexdigest()
 
 
-def skeleton(model: ir.Model, known: Mapping[str, np.ndarray[Any, Any]] | None = None) -> onnx.ModelProto:
-    """Return `model` without its large tensors: they become graph inputs of the same name, type and shape.
+def skeleton(model: ir.Model) -> onnx.ModelProto:
+    """Return `bare_copy(model)` as a message: what ONNX's own checker and shape inference are given."""
+    return ir.to_proto(bare_copy(model))
 
-    This is what ONNX's own checker and shape inference are given, so that the size of the weights does not matter.
 
-    Args:
-        model: Is not altered.
-        known: Values of the main graph, by name, to put in as constants in place of what computes them.
+def bare_copy(model: ir.Model) -> ir.Model:
+    """Return a copy of `model` whose large tensors are inputs of the graph, of the same name, type and shape.
+
+    The size of the weights does not matter then.
     """
     bare = model.clone()
-    graph = bare.graph
-    for node in list(graph):
-        for output in node.outputs:
-            array = None if known is None else known.get(output.name or "")
-            if array is not None and not output.is_graph_output():
-                _put_constant(graph, output, array)
-    for value in list(graph.initializers.values()):
-        tensor = value.const_value
-        if tensor is not None and tensor.nbytes > SMALL_TENSOR_BYTES:
-            value.shape, value.type = ir.Shape(tensor.shape.numpy()), ir.TensorType(tensor.dtype)
-            del graph.initializers[value.name or ""]
-            graph.inputs.append(value)
-    for node in list(graph):
-        _large_constant_to_input(graph, node)
-    return ir.to_proto(bare)
+    taken: set[str | None] = {value.name for value in bare.graph.inputs}
+    for graph in list(bare.graphs()):
+        for value in list(graph.initializers.values()):
+            tensor = value.const_value
+            if tensor is not None and tensor.nbytes > SMALL_TENSOR_BYTES and not value.is_graph_output():
+                del graph.initializers[value.name or ""]
+                _input_instead(bare.graph, value, tensor, taken)
+        for node in list(graph):
+            attr = node.attributes.get("value")
+            if node.op_type != "Constant" or node.domain or attr is None or attr.type != ir.AttributeType.TENSOR:
+                continue
+            tensor, output = attr.as_tensor(), node.outputs[0]
+            if tensor.nbytes > SMALL_TENSOR_BYTES and not output.is_graph_output():
+                _input_instead(bare.graph, output, tensor, taken)
+                graph.remove(node)
+    return bare
 
 
-def _put_constant(graph: ir.Graph, output: ir.Value, array: np.ndarray[Any, Any]) -> None:
-    name = output.name or ""
-    stand_in = ir.val(name, const_value=ir.tensor(array, name=name))
-    output.replace_all_uses_with(stand_in)
-    output.name = f"{name}/computed"
-    graph.register_initializer(stand_in)
-
-
-def _large_constant_to_input(graph: ir.Graph, node: ir.Node) -> None:
-    attr = node.attributes.get("value")
-    if node.op_type != "Constant" or node.domain or attr is None or attr.type != ir.AttributeType.TENSOR:
-        return
-    tensor, output = attr.as_tensor(), node.outputs[0]
-    if tensor.nbytes <= SMALL_TENSOR_BYTES or output.is_graph_output():
-        return
-    stand_in = ir.val(output.name, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()))
-    output.replace_all_uses_with(stand_in)
-    graph.remove(node)
+def _input_instead(graph: ir.Graph, value: ir.Value, tensor: ir.TensorProtocol, taken: set[str | None]) -> None:
+    name = free_name(value.name or "", taken)  # two branches may use one name
+    taken.add(name)
+    stand_in = ir.val(name, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()))
+    value.replace_all_uses_with(stand_in)
     graph.inputs.append(stand_in)
 
 

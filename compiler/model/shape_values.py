@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,46 +18,60 @@ Array = np.ndarray[Any, Any]
 LARGEST_ELEMENTS = 64
 """A shape has a handful of elements; anything larger is data and not looked at."""
 ARITHMETIC = frozenset(
-    """Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Flatten Floor Gather Greater GreaterOrEqual
-    Identity Less LessOrEqual Max Min Mod Mul Neg Not Or Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape
-    ScatterElements ScatterND Slice Split Sqrt Squeeze Sub Tile Transpose Unsqueeze Where""".split()  # noqa: SIM905
+    """Abs Add And Cast CastLike Ceil Clip Concat ConstantOfShape Div Equal Expand Flatten Floor Gather GatherElements
+    GatherND Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Max Mean Min Mod Mul Neg Not Or Pow Range
+    Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Round ScatterElements ScatterND Sign Slice
+    Split Sqrt Squeeze Sub Sum Tile Transpose Unsqueeze Where Xor""".split()  # noqa: SIM905
 )
 
 
-def shape_values(model: ir.Model) -> dict[str, Array]:
-    """Return the values computed by the main graph's nodes from static shapes and small constants alone, by name.
+def shape_values(model: ir.Model) -> dict[ir.Value, Array]:
+    """Return the values computed from static shapes and small constants alone, in the graph and its subgraphs.
 
     Constant nodes are left out: they are known anyhow.
     """
     known: dict[ir.Value, Array] = {}
-    for node in model.graph:
-        if node.domain in ("", "ai.onnx"):
-            known.update(_evaluate(node, known, model.graph.opset_imports))
-    return {value.name or "": array for value, array in known.items()}
+    for node in model.graph.all_nodes():
+        known.update(evaluate(node, known, model.graph.opset_imports))
+    return known
 
 
-def _evaluate(node: ir.Node, known: dict[ir.Value, Array], opsets: dict[str, int]) -> dict[ir.Value, Array]:
+def evaluate(node: ir.Node, known: Mapping[ir.Value, Array], opsets: Mapping[str, int]) -> dict[ir.Value, Array]:
+    """Return the outputs of `node` that follow from static shapes, small constants and the values `known`."""
+    if node.domain not in ("", "ai.onnx"):
+        return {}
     if node.op_type in ("Shape", "Size"):
         return _measure(node)
     if node.op_type not in ARITHMETIC or any(_is_large(value) for value in node.outputs):
         return {}
     operands: dict[str, Array] = {}
+    arrays: list[Array | None] = []
     for value in node.inputs:
-        if value is None:
-            continue
-        array = known[value] if value in known else _small_constant(value)
-        if array is None:
-            return {}
-        operands[value.name or ""] = array
-    results = _run(node, operands, opsets)
+        array = None
+        if value is not None:
+            array = known[value] if value in known else _small_constant(value)
+            if array is None:
+                return {}
+            operands[value.name or ""] = array
+        arrays.append(array)
+    if _elements(node, arrays) > LARGEST_ELEMENTS:
+        return {}
+    outputs = [value for value in node.outputs if value.name]
     return {
         value: np.asarray(array)
-        for value, array in zip((value for value in node.outputs if value.name), results, strict=True)
+        for value, array in zip(outputs, _run(node, operands, opsets), strict=False)
         if np.size(array) <= LARGEST_ELEMENTS
     }
 
 
-def _run(node: ir.Node, operands: dict[str, Array], opsets: dict[str, int]) -> list[Any]:
+def known_value(value: ir.Value | None, known: Mapping[ir.Value, Array]) -> Array | None:
+    """Return what `value` always holds: one of the values `known`, or a constant; None if it depends on the data."""
+    if value is None:
+        return None
+    return known[value] if value in known else constant(value)
+
+
+def _run(node: ir.Node, operands: dict[str, Array], opsets: Mapping[str, int]) -> list[Any]:
     # Imported here: it is slow to import, and most models have no such arithmetic.
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415
 
@@ -66,7 +82,28 @@ def _run(node: ir.Node, operands: dict[str, Array], opsets: dict[str, int]) -> l
         [onnx.helper.make_value_info(value.name, onnx.TypeProto()) for value in node.outputs if value.name],
     )
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    return list(ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, operands))
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return list(ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, operands))
+    except Exception:  # it raises whatever numpy does; what is wrong with the node, others say better
+        return []
+
+
+def _elements(node: ir.Node, operands: list[Array | None]) -> float:
+    """Return how many elements come out of operators that make more than they are given; of others 0."""
+    first, *rest = operands or [None]
+    if first is None:
+        return 0
+    if node.op_type == "ConstantOfShape":
+        return math.prod(first.ravel().tolist())
+    second = rest[0] if rest else None
+    if node.op_type in ("Expand", "Tile") and second is not None:
+        return first.size * math.prod(second.ravel().tolist())
+    if node.op_type == "Range" and second is not None and rest[1] is not None:
+        start, limit, step = (float(each.reshape(-1)[0]) for each in (first, second, rest[1]))
+        return abs((limit - start) / step) if step and math.isfinite(start + limit + step) else math.inf
+    return 0
 
 
 def _is_large(value: ir.Value) -> bool:
@@ -75,13 +112,16 @@ def _is_large(value: ir.Value) -> bool:
 
 
 def _measure(node: ir.Node) -> dict[ir.Value, Array]:
-    measured = node.inputs[0]
-    if measured is None or measured.shape is None or not measured.shape.is_static():
+    measured = node.inputs[0] if node.inputs else None
+    if measured is None or measured.shape is None:
         return {}
-    shape = measured.shape.numpy()
     if node.op_type == "Size":
-        return {node.outputs[0]: np.array(math.prod(shape), dtype=np.int64)}
-    part = shape[attribute(node, "start", 0) : attribute(node, "end")]
+        if not measured.shape.is_static():
+            return {}
+        return {node.outputs[0]: np.array(math.prod(measured.shape.numpy()), dtype=np.int64)}
+    part = list(measured.shape)[attribute(node, "start", 0) : attribute(node, "end")]
+    if not all(isinstance(dim, int) for dim in part):
+        return {}
     return {node.outputs[0]: np.array(part, dtype=np.int64)}
 
 

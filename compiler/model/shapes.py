@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from edgec.errors import BadOption, UnsupportedModel
-from edgec.model.infer import infer_shapes
+from edgec.model.infer import infer_shapes, resolve_all
 from edgec.registry import suggest
 
 ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
@@ -17,8 +17,8 @@ ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
 def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
     """Return a copy of `model` with static input shapes and all shapes inferred; tensors are shared with `model`.
 
-    An open first dimension (symbolic, zero or negative) is the batch and becomes 1; others must be in `shapes`. A
-    symbolic name has the same size wherever it occurs.
+    Control flow that the shapes decide is resolved. An open first dimension (symbolic, zero or negative) is the batch
+    and becomes 1; others must be in `shapes`. A symbolic name has the same size wherever it occurs.
 
     Args:
         model: As `edgec.model.load.load` returns it.
@@ -45,7 +45,23 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
             raise _missing_shape(name, dims[name], resolved)
         value.shape = ir.Shape(resolved)
     infer_shapes(fixed, sizes=sizes, remedy="Check --shape, or export the model for this shape." if shapes else None)
+    resolve_all(fixed)
     return fixed
+
+
+def open_shapes(model: ir.Model) -> ir.Model:
+    """Return a copy of `model` without any shape but the ranks of its inputs; tensors are shared with `model`.
+
+    It is what the user's file computes at any size: no runtime finds fault with a branch that is not taken, or with
+    shapes in the file that are those of another size.
+    """
+    opened = model.clone()
+    for value in opened.graph.inputs:
+        value.shape = None if value.shape is None else ir.Shape([None] * len(value.shape))
+    for node in opened.graph.all_nodes():
+        for value in node.outputs:
+            value.shape = None
+    return opened
 
 
 def _refuse_wrong_names(shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[str, ir.Value]) -> None:

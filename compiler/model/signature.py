@@ -10,6 +10,7 @@ import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict
 
 from edgec.errors import BadOption, UnsupportedModel
+from edgec.model.open_sizes import why_open
 from edgec.registry import suggest
 
 
@@ -82,10 +83,16 @@ def check_feeds(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[
     return fitting
 
 
+def described(value: ir.Value) -> str:
+    """Return name, type and shape of `value` for messages, ? for what is not known, e.g. `x: float32[1x3x?x?]`."""
+    dtype = "?" if value.dtype is None else np.dtype(value.dtype.numpy()).name
+    dims = "?" if value.shape is None else "x".join(str(dim) if isinstance(dim, int) else "?" for dim in value.shape)
+    return f"{value.name}: {dtype}[{dims}]"
+
+
 def _spec(value: ir.Value, kind: str) -> TensorSpec:
     if value.dtype is None or value.shape is None or not value.shape.is_static():
-        raise UnsupportedModel(
-            f"{kind} {value.name!r} has no static shape and type: {value.type}, {value.shape}",
-            remedy="Fix the open dimensions with --shape.",
-        )
+        reason, remedy = why_open(value)
+        problem = f"{kind} {value.name!r} has no static shape ({described(value)}): {reason}"
+        raise UnsupportedModel(problem, remedy=remedy)
     return TensorSpec(name=value.name or "", shape=value.shape.numpy(), dtype=np.dtype(value.dtype.numpy()).name)

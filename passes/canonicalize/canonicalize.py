@@ -6,15 +6,15 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from edgec.errors import InternalError
 from edgec.model.graph import label
-from edgec.model.infer import infer_shapes
+from edgec.model.infer import infer_shapes, resolve_all
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
 from edgec.passes.canonicalize.expand_sum import expand_sum
 from edgec.passes.canonicalize.explicit_windows import explicit_windows
 from edgec.passes.canonicalize.fold_affine import fold_affine, fold_affine_forward
 from edgec.passes.canonicalize.hard_sigmoid import hard_sigmoid_from_clip, hard_sigmoid_from_unit_clip, hard_swish
+from edgec.passes.canonicalize.measure import measure
 from edgec.passes.canonicalize.merge_cast import merge_cast
 from edgec.passes.canonicalize.merge_pad import merge_pad
 from edgec.passes.canonicalize.merge_transpose import merge_transpose, reshape_unit_transpose
@@ -24,7 +24,6 @@ from edgec.passes.canonicalize.silu import expand_swish, order_silu
 from edgec.passes.canonicalize.simplify_arithmetic import constant_second, constant_sub_div, merge_constants
 from edgec.passes.canonicalize.sink_transpose import sink_transpose
 from edgec.passes.canonicalize.static_reshape import static_reshape
-from edgec.passes.canonicalize.unroll_loop import unroll_loop
 from edgec.passes.fingerprint import fingerprint
 from edgec.passes.report import PassReport
 
@@ -48,11 +47,7 @@ RULES: tuple[Rule, ...] = (
     reshape_unit_transpose,
     sink_transpose,
     static_reshape,
-    unroll_loop,
 )
-
-MOST_ROUNDS = 50
-"""A graph that is not at rest by then has two rules that undo each other."""
 
 
 class Canonicalize(ir.passes.InPlacePass):
@@ -66,23 +61,24 @@ class Canonicalize(ir.passes.InPlacePass):
     tolerance = 1e-5
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Canonicalize `model` in place.
-
-        Raises:
-            InternalError: The rules do not come to rest.
-        """
+        """Canonicalize `model` in place: rounds go on while `measure` falls, so there is a last one."""
         before = fingerprint(model)
         nodes_before = Counter(node.op_type for node in model.graph)
         infer_shapes(model)
         changes: list[str] = []
-        for _ in range(MOST_ROUNDS):
-            changed = fold_constants(model)
-            done, refusals = apply_rules(model.graph)
-            changes.extend(done)
-            if not (remove_duplicates(model) or changed or done):
+        size = measure(model)
+        while True:
+            done, left = resolve_all(model)
+            fold_constants(model)
+            more, refusals = apply_rules(model.graph)
+            remove_duplicates(model)
+            changes.extend([*done, *more])
+            size, last = measure(model), size
+            if size >= last:
                 break
-        else:
-            raise InternalError(f"canonicalize: rules do not come to rest, the last round did: {'; '.join(done[:5])}")
+        refusals.extend(left)
+        if done or more:
+            refusals.append((self.name, f"stopped before the graph was at rest, with: {'; '.join([*done, *more][:5])}"))
         tidy(model)
         infer_shapes(model)
         nodes_after = Counter(node.op_type for node in model.graph)

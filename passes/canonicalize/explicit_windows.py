@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -10,20 +10,51 @@ from edgec.model.graph import attribute, label
 from edgec.passes.canonicalize.operands import static_shape
 from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 
+WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 WITH_DILATIONS = ("Conv", "ConvTranspose", "MaxPool")
 
 
-@rule("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+@rule(*WINDOWED)
 def explicit_windows(node: ir.Node) -> Outcome:
     """Before: `auto_pad`, `output_shape`, or attributes left to their defaults. After: all of them written out.
 
     Exact; later steps need no defaults. The odd element of padding comes last with SAME_UPPER, else first (ONNX
     operator reference).
     """
+    wanted = _spelled_out(node)
+    if wanted is None:
+        return Refused("its shapes are unknown")
+    missing, superfluous = _missing(node, wanted), _superfluous(node)
+    if not missing and not superfluous:
+        return None
+    for name in superfluous:
+        node.attributes.pop(name)
+    for name in missing:
+        value = wanted[name]
+        node.attributes.add(ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrInt64s(name, value))
+    return f"{label(node)}: {', '.join([*missing, *superfluous])} made explicit"
+
+
+def left_implicit(node: ir.Node) -> int:
+    """Return how many attributes of `node`, one of `WINDOWED`, are not written out yet, or say what others say."""
+    wanted = _spelled_out(node)
+    return 0 if wanted is None else len(_missing(node, wanted)) + len(_superfluous(node))
+
+
+def _missing(node: ir.Node, wanted: Mapping[str, tuple[int, ...] | int]) -> list[str]:
+    return [name for name, value in wanted.items() if attribute(node, name) != value]
+
+
+def _superfluous(node: ir.Node) -> list[str]:
+    return [name for name in ("auto_pad", "output_shape") if name in node.attributes]
+
+
+def _spelled_out(node: ir.Node) -> dict[str, tuple[int, ...] | int] | None:
+    """Return the attributes that `node` has in full, or None where its shapes are unknown."""
     x, y = static_shape(node.inputs[0]), static_shape(node.outputs[0])
     kernel = _kernel(node)
     if x is None or y is None or kernel is None:
-        return Refused("its shapes are unknown")
+        return None
     rank = len(kernel)
     ones = (1,) * rank
     pads, extra = _pads(node, x[2:], y[2:], kernel), attribute(node, "output_padding") or (0,) * rank
@@ -43,16 +74,7 @@ def explicit_windows(node: ir.Node) -> Outcome:
         wanted["group"] = attribute(node, "group", 1)
     if node.op_type == "ConvTranspose":
         wanted["output_padding"] = extra
-    missing = [name for name, value in wanted.items() if attribute(node, name) != value]
-    superfluous = [name for name in ("auto_pad", "output_shape") if name in node.attributes]
-    if not missing and not superfluous:
-        return None
-    for name in superfluous:
-        node.attributes.pop(name)
-    for name in missing:
-        value = wanted[name]
-        node.attributes.add(ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrInt64s(name, value))
-    return f"{label(node)}: {', '.join([*missing, *superfluous])} made explicit"
+    return wanted
 
 
 def _kernel(node: ir.Node) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ from edgec.passes.canonicalize.rule import Outcome, rule
 
 UNARY = (
     "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Clip", "Elu", "Selu", "Softplus", "Softsign",
-    "Mish", "Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Floor", "Ceil", "Round", "Cast", "Identity",
+    "Mish", "Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Floor", "Ceil", "Round", "Cast",
     "ThresholdedRelu",
 )  # fmt: skip
 """Element by element; only the first input is a picture, the others are scalars."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
@@ -96,36 +94,6 @@ def test_branch_not_taken_no_longer_counts_as_reader() -> None:
         random_weights(w=(3, 3, 1, 1)),
     )
     assert ops(canonical(before)) == ["Conv", "Relu"]
-
-
-LOOP = """g (float[2] x{inputs}) => (float[2] y, float[3, 2] all) <int64 three = {{3}}, bool yes = {{1}}> {{
-    y, all = Loop (three, {condition}, x) <
-        body = body (int64 i, bool go, float[2] v) => (bool still, float[2] w, float[2] out) {{
-            f = Cast <to = 1> (i)  w = Add (v, f)  out = Mul (w, x)  {still} }}> }}"""
-
-
-@pytest.mark.parametrize("condition", ["", "yes"])
-def test_loop_of_known_length_is_unrolled(condition: str) -> None:
-    before = model(LOOP.format(inputs="", condition=condition, still="still = Identity (go)"))
-    after = canonical(before)
-    assert Counter(ops(after)) == {"Add": 2, "Mul": 3, "Reshape": 3, "Concat": 1}  # the first iteration adds 0
-
-
-LOOPS_LEFT = {
-    "its first condition is computed": (", bool go_on", "go_on", "still = Identity (go)"),
-    "its condition is computed in each iteration": (
-        "", "yes", "s = ReduceSum <keepdims = 0> (w)  h = Constant <value_float = 1e9> ()  still = Less (s, h)",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("reason", LOOPS_LEFT)
-def test_loop_of_unknown_length_is_left(reason: str) -> None:
-    inputs, condition, still = LOOPS_LEFT[reason]
-    before = model(LOOP.format(inputs=inputs, condition=condition, still=still))
-    result = Canonicalize()(before)
-    assert "Loop" in ops(result.model)
-    assert any(reason in why for _, why in result.refusals)
 
 
 def test_unused_nodes_and_initializers_go() -> None:

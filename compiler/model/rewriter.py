@@ -1,0 +1,140 @@
+"""Puts nodes into a graph in place of others, with names that are free; for what is known before a network runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from edgec.model.edit import graph_of
+from edgec.model.graph import Array, free_name, names_in, opset, subgraphs
+from edgec.model.shape_values import evaluate, known_value, shape_values
+
+
+class Rewriter:
+    """Edits of one model, of any opset, and what is known of its values.
+
+    Attributes:
+        opset: Version of the standard operators, which tells the form of the nodes that are put in.
+        room: How many nodes may be added.
+    """
+
+    def __init__(self, model: ir.Model, room: int) -> None:
+        self.opset, self.room = opset(model), room
+        self._imports = model.graph.opset_imports
+        self._known = shape_values(model)
+        self._taken = names_in(model.graph)
+
+    def value(self, value: ir.Value | None) -> Array | None:
+        """Return what `value` always holds, or None if it depends on the data."""
+        return known_value(value, self._known)
+
+    def number(self, value: ir.Value | None) -> int | None:
+        """Return the number that `value` always is, or None."""
+        array = self.value(value)
+        return None if array is None or array.size != 1 else int(array.reshape(-1)[0])
+
+    def add(
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, Any],
+        count: int = 1,
+    ) -> Sequence[ir.Value]:
+        """Insert a node of the standard domain with `count` outputs in front of `node`, and return these."""
+        stem = f"{node.outputs[0].name}_{op_type.lower()}"
+        new = ir.node(op_type, inputs, attributes, num_outputs=count, name=self._free(stem))
+        for output in new.outputs:
+            output.name = self._free(stem)
+        self._insert(node, new)
+        return new.outputs
+
+    def constant(self, node: ir.Node, what: str, array: Array) -> ir.Value:
+        """Add `array` to the graph of `node` as an initializer, and return its value."""
+        name = self._free(f"{node.outputs[0].name}_{what}")
+        return self._initializer(graph_of(node), name, ir.tensor(array, name=name))
+
+    def insert_body(
+        self, node: ir.Node, body: ir.Graph, inputs: Sequence[ir.Value | None]
+    ) -> tuple[list[ir.Node], list[ir.Value]]:
+        """Insert a copy of `body`, a graph inside `node`, in front of `node`; it reads `inputs` for its own.
+
+        Returns:
+            The nodes of the copy, and what the outputs of `body` have become.
+        """
+        copy = body.clone(allow_outer_scope_values=True)
+        results = list(copy.outputs)
+        copy.outputs.clear()
+        stand_ins = {formal: actual for formal, actual in zip(copy.inputs, inputs, strict=True) if actual is not None}
+        for value in list(copy.initializers.values()):
+            if value.const_value is not None:
+                stand_ins[value] = self._initializer(graph_of(node), self._free(value.name), value.const_value)
+        for formal, actual in stand_ins.items():
+            formal.replace_all_uses_with(actual)
+        nodes = list(copy)
+        copy.remove(nodes)
+        for each in nodes:
+            each.name = self._free(each.name)
+            for output in each.outputs:
+                output.name = self._free(output.name) if output.name else output.name
+            self._insert(node, each)
+        return nodes, [stand_ins.get(value, value) for value in results]
+
+    def undo(self, nodes: Sequence[ir.Node]) -> None:
+        """Take out what was inserted and is not read."""
+        for node in reversed(nodes):
+            self.remove(node)
+        self.room += len(nodes)
+
+    def replace(self, node: ir.Node, results: Sequence[ir.Value | None]) -> None:
+        """Remove `node`; its readers get `results`, by way of an Identity that keeps the name of its output."""
+        for old, new in zip(node.outputs, results, strict=True):
+            if new is None or not is_read(old):
+                continue
+            if isinstance(old.type, (ir.TensorType, type(None))):
+                self._carry(node, old, new)
+            else:  # a sequence: older opsets have no Identity for it
+                old.replace_all_uses_with(new)
+        self.remove(node)
+
+    def remove(self, node: ir.Node) -> None:
+        """Remove `node`, whose outputs nobody reads, and let go of what its bodies read of the graph around it."""
+        for graph in subgraphs(node):
+            for inner in graph.all_nodes():
+                for index in range(len(inner.inputs)):
+                    inner.replace_input_with(index, None)
+        graph_of(node).remove(node, safe=True)
+
+    def _carry(self, node: ir.Node, old: ir.Value, new: ir.Value) -> None:
+        graph, name = graph_of(node), old.name or ""
+        identity = ir.node("Identity", [new], name=self._free(f"{name}_identity"))
+        output = identity.outputs[0]
+        output.type, output.name = old.type, name
+        old.name = self._free(f"{name}_resolved")
+        self._insert(node, identity)
+        for index, value in enumerate(graph.outputs):
+            if value is old:
+                graph.outputs[index] = output
+        old.replace_all_uses_with(output)
+
+    def _insert(self, node: ir.Node, new: ir.Node) -> None:
+        graph_of(node).insert_before(node, new)
+        self._known.update(evaluate(new, self._known, self._imports))
+        self.room -= 1
+
+    def _initializer(self, graph: ir.Graph, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        value = ir.val(name, const_value=tensor)
+        graph.register_initializer(value)
+        return value
+
+    def _free(self, stem: str | None) -> str:
+        name = free_name(stem or "node", self._taken)
+        self._taken.add(name)
+        return name
+
+
+def is_read(value: ir.Value) -> bool:
+    """Return whether a node reads `value` or it is an output of its graph."""
+    return bool(value.uses()) or value.is_graph_output()
