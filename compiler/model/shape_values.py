@@ -96,14 +96,20 @@ def _elements(node: ir.Node, operands: list[Array | None]) -> float:
     if first is None:
         return 0
     if node.op_type == "ConstantOfShape":
-        return math.prod(first.ravel().tolist())
+        return _product(first)
     second = rest[0] if rest else None
     if node.op_type in ("Expand", "Tile") and second is not None:
-        return first.size * math.prod(second.ravel().tolist())
+        return first.size * _product(second)
     if node.op_type == "Range" and second is not None and rest[1] is not None:
         start, limit, step = (float(each.reshape(-1)[0]) for each in (first, second, rest[1]))
         return abs((limit - start) / step) if step and math.isfinite(start + limit + step) else math.inf
     return 0
+
+
+def _product(sizes: Array) -> float:
+    """Return the product of whole numbers: of any size, where numpy's would overflow."""
+    product = math.prod(int(size) for size in sizes.ravel())
+    return float(min(product, 1 << 62))
 
 
 def _is_large(value: ir.Value) -> bool:

@@ -46,11 +46,12 @@ def _fold(node: ir.Node, shapes: dict[ir.Value, Array], model: ir.Model) -> bool
         tensors = {value: ir.tensor(shapes[value]) for value in read}
     if tensors is None and _is_foldable(node):
         tensors = _computed(node, read, model)
-    for value in read if tensors is not None else ():
+    if tensors is None:
+        return False
+    for value in read:
         _write(node, value, tensors[value])
-    if tensors is not None:
-        graph_of(node).remove(node, safe=True)
-    return tensors is not None
+    graph_of(node).remove(node, safe=True)
+    return True
 
 
 def _filled(node: ir.Node) -> dict[ir.Value, ir.TensorProtocol] | None:
