@@ -30,7 +30,8 @@ class CompileOptions(BaseModel):
 
     target: str = Field(description="Board name (see `edgec targets`) or path of a board file (.toml).")
     shapes: dict[str, tuple[int, ...]] = Field(
-        default_factory=dict, description="Shape of each input whose dimensions the model leaves open."
+        default_factory=dict,
+        description="Shape of an input: where the model leaves it open, or instead of the one it has.",
     )
     batch: tuple[int, int] | None = Field(
         default=None, description="Smallest and largest batch, where it may vary; shapes then hold the smallest."

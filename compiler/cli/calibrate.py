@@ -33,7 +33,7 @@ SchemeName = Annotated[
 Equalize = Annotated[bool, typer.Option(help="Bring channels to like ranges first; kept in the table.")]
 Preprocess = Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help="How pictures become input.")]
 Limit = Annotated[int, typer.Option(min=1, help="Take at most that many samples, evenly spread.")]
-Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")]
+Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")]
 
 
 def command(

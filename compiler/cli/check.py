@@ -15,7 +15,9 @@ from edgec.cli.console import Json, parse_shapes, print_json, stdout
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
     target: Annotated[str, typer.Option("--target", "-t", help="Board name or board file.")],
-    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    shape: Annotated[
+        list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")
+    ] = [],  # noqa: B006
     all: Annotated[bool, typer.Option("--all", help="List the nodes that are just supported, too.")] = False,
     json: Json = False,
 ) -> None:

@@ -64,7 +64,9 @@ def command(
         Path | None, typer.Option(metavar="MODEL.onnx", help="Original model, for output-error.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take that many samples, evenly spread.")] = None,
-    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    shape: Annotated[
+        list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")
+    ] = [],  # noqa: B006
     threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,

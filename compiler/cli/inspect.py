@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx|ARTEFACT", help="ONNX model, or artefact.")],
-    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    shape: Annotated[
+        list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")
+    ] = [],  # noqa: B006
     target: Annotated[str | None, typer.Option("--target", "-t", help="Board to estimate the times of.")] = None,
     precision: Annotated[str, typer.Option(help="Precision to estimate them in.")] = "fp32",
     json: Json = False,

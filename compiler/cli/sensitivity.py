@@ -46,7 +46,7 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Take that many samples, 
 Criterion = Annotated[str, typer.Option(metavar="NAME", help="obs, taylor, l1, l2, l0, fpgm, or module:function.")]
 Include = Annotated[list[str], typer.Option(metavar="PATTERN", help="Prune only layers of such names (*, ?).")]
 Exclude = Annotated[list[str], typer.Option(metavar="PATTERN", help="Keep layers of such names whole.")]
-Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")]
+Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes; default: one a processor; 0: in this one.")]
 Scheduler = Annotated[
     str | None, typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler that shares out the work.")

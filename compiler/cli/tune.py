@@ -41,7 +41,9 @@ def command(
     time: Annotated[
         str | None, typer.Option(metavar="30m", help="When to stop: s, m or h; default: 10m without --trials.")
     ] = None,
-    shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input left open.")] = [],  # noqa: B006
+    shape: Annotated[
+        list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")
+    ] = [],  # noqa: B006
     precision: Annotated[str, typer.Option(help="As it will be compiled.")] = "fp32",
     threads: Threads = None,
     plot: Annotated[Path | None, typer.Option(help="Draw what was gained: .svg or .png.")] = None,

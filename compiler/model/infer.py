@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import onnx
@@ -9,10 +10,14 @@ import onnx_ir as ir
 
 from edgec.errors import BadModel
 from edgec.model.graph import is_static, subgraphs
+from edgec.model.pinned import where_pinned
 from edgec.model.resolve import may_resolve, resolve
 from edgec.model.rewriter import is_read
 from edgec.model.serialize import bare_copy
 from edgec.model.shape_values import Array, shape_values
+
+FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
+"""How ONNX's inference names the node that it fails at."""
 
 
 def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, remedy: str | None = None) -> None:
@@ -37,6 +42,8 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
             before[value.name or ""] = ir.Shape([_known(dim, sizes or {}) for dim in value.shape])
             value.shape = None
     bare = bare_copy(model)
+    for node in bare.graph.all_nodes():
+        node.name = node.name or node.outputs[0].name  # for messages
     _infer_all(bare, {}, remedy)
     # Old shapes are not trusted where ONNX knows better: exporters leave wrong ones on outputs.
     kept = {
@@ -103,12 +110,22 @@ def _infer_once(bare: ir.Model, remedy: str | None, *, strict: bool) -> None:
             ir.to_proto(bare), check_type=strict, strict_mode=strict, data_prop=True
         )
     except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, RuntimeError, ValueError) as error:
-        message = " ".join(str(error).split()).removeprefix("[ShapeInferenceError] ")
         raise BadModel(
-            f"the model's shapes contradict each other: {message}",
+            f"the model's shapes contradict each other: {_explained(str(error), bare)}",
             remedy=remedy or "Export the model again with fixed shapes.",
         ) from error
     _copy_shapes(ir.from_proto(proto).graph, bare.graph)
+
+
+def _explained(message: str, bare: ir.Model) -> str:
+    """Return the first failure that ONNX's inference tells of, with the node, and what pins sizes there."""
+    text = " ".join(message.split())
+    failed = FAILED_NODE.search(text)
+    if failed is None:
+        return text
+    op_type, name, reason = failed.groups()
+    node = next((each for each in bare.graph if (each.op_type, each.name) == (op_type, name)), None)
+    return f"{op_type} node {name!r}: {reason.strip()}{'' if node is None else where_pinned(node)}"
 
 
 def _write_values(bare: ir.Model) -> bool:

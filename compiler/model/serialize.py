@@ -19,6 +19,8 @@ PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
 """Largest message protobuf writes or reads."""
 ROOM_FOR_GRAPH_BYTES = 64 << 20
 """Kept free below the limit for everything that is not weights."""
+LARGE_CONSTANT = "large constant"
+"""Mark, in `ir.Value.meta`, of an input that stands in for a large tensor."""
 SMALL_TENSOR_BYTES = 1024
 """Tensors up to this size stay in the skeleton: they are shapes, axes and scales that shape inference reads."""
 
@@ -120,6 +122,7 @@ def _input_instead(graph: ir.Graph, value: ir.Value, tensor: ir.TensorProtocol, 
     name = free_name(value.name or "", taken)  # two branches may use one name
     taken.add(name)
     stand_in = ir.val(name, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()))
+    stand_in.meta[LARGE_CONSTANT] = True
     value.replace_all_uses_with(stand_in)
     graph.inputs.append(stand_in)
 

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption, UnsupportedModel
 from edgec.model.infer import infer_shapes, resolve_all
+from edgec.model.pinned import check_reshapes
 from edgec.registry import suggest
 
 ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
@@ -18,22 +19,25 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
     """Return a copy of `model` with static input shapes and all shapes inferred; tensors are shared with `model`.
 
     Control flow that the shapes decide is resolved. An open first dimension (symbolic, zero or negative) is the batch
-    and becomes 1; others must be in `shapes`. A symbolic name has the same size wherever it occurs.
+    and becomes 1; other open ones must be in `shapes`. A symbolic name has the same size wherever it occurs. Sizes that
+    the model fixes can be overridden: no shape in the file is believed then.
 
     Args:
         model: As `edgec.model.load.load` returns it.
         shapes: Input name -> its full shape.
 
     Raises:
-        BadOption: `shapes` names no input, has the wrong rank, contradicts a fixed dimension or itself; or it is
-            missing for a dimension that has no default.
+        BadOption: `shapes` names no input, has the wrong rank or contradicts itself; or it is missing for a dimension
+            that has no default.
         UnsupportedModel: An input has no rank.
-        BadModel: The shapes inside the model contradict each other.
+        BadModel: The shapes inside the model contradict each other, or sizes written into the graph contradict
+            `shapes`; names the nodes.
     """
-    fixed = model.clone()
+    other_sizes = any(_contradicts(value.shape, shapes.get(value.name or "")) for value in model.graph.inputs)
+    fixed = open_shapes(model) if other_sizes else model.clone()
     inputs = {value.name or "": value for value in fixed.graph.inputs}
     _refuse_wrong_names(shapes, inputs)
-    dims = {name: _open_dims(value, shapes.get(name)) for name, value in inputs.items()}
+    dims = {value.name or "": _open_dims(value, shapes.get(value.name or "")) for value in model.graph.inputs}
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         dims[name] = _override(name, dims[name], shape, sizes)
@@ -46,6 +50,7 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
         value.shape = ir.Shape(resolved)
     infer_shapes(fixed, sizes=sizes, remedy="Check --shape, or export the model for this shape." if shapes else None)
     resolve_all(fixed)
+    check_reshapes(fixed.graph)
     return fixed
 
 
@@ -99,15 +104,19 @@ def _override(name: str, dims: list[int | str], shape: tuple[int, ...], sizes: d
             remedy=f"Its shape is {_text(name, dims)}.",
         )
     for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-        expected = dim if isinstance(dim, int) else sizes.setdefault(dim, size)
-        if expected == size:
-            continue
-        reason = "fixes it" if isinstance(dim, int) else f"calls it {dim!r}, given elsewhere,"
-        raise BadOption(
-            f"--shape {_text(name, shape)}: dimension {axis} is {size}, but the model {reason} as {expected}",
-            remedy=f"Give {expected} there, or export the model for other sizes.",
-        )
+        if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
+            raise BadOption(
+                f"--shape {_text(name, shape)}: dimension {axis} is {size}, but the model calls it {dim!r}, and "
+                f"elsewhere that is given as {sizes[dim]}",
+                remedy=f"Give {sizes[dim]} there, or the other one as {size}.",
+            )
     return list(shape)
+
+
+def _contradicts(shape: ir.Shape | None, given: tuple[int, ...] | None) -> bool:
+    if shape is None or given is None or len(shape) != len(given):
+        return False
+    return any(isinstance(dim, int) and 0 < dim != size for dim, size in zip(shape, given, strict=True))
 
 
 def _default_batch(dims: list[int | str], sizes: dict[str, int]) -> None:

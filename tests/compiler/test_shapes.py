@@ -145,14 +145,11 @@ def test_wrong_rank_shows_the_right_one() -> None:
     assert caught.value.remedy == "Its shape is image=N,3,8,8."
 
 
-def test_fixed_dimension_cannot_be_changed() -> None:
-    with pytest.raises(BadOption, match="dimension 1 is 1, but the model fixes it as 3"):
-        fixed(CONV_BN_RELU, image=(1, 1, 8, 8))
-
-
 def test_one_name_cannot_have_two_sizes() -> None:
     graph = "g (float[N, T] a, float[N, T] b) => (float[N, T] y) { y = Add (a, b) }"
-    with pytest.raises(BadOption, match="dimension 1 is 8, but the model calls it 'T', given elsewhere, as 7"):
+    with pytest.raises(
+        BadOption, match="dimension 1 is 8, but the model calls it 'T', and elsewhere that is given as 7"
+    ):
         fixed(graph, a=(1, 7), b=(1, 8))
 
 
@@ -176,7 +173,7 @@ def test_shape_the_network_cannot_take_names_op_and_node() -> None:
     source.graph.node[1].name = "head/fc"
     source.graph.initializer.append(onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [48, 2], [0.0] * 96))
     assert shape_of(fix_shapes(load(source).model, {"x": (1, 3, 4, 4)}), "y") == (1, 2)
-    with pytest.raises(BadModel, match="op_type:MatMul, node name: head/fc") as caught:
+    with pytest.raises(BadModel, match="MatMul node 'head/fc': Incompatible dimensions") as caught:
         fix_shapes(load(source).model, {"x": (1, 3, 5, 5)})
     assert "--shape" in caught.value.remedy
 
