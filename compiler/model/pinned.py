@@ -56,7 +56,7 @@ def where_pinned(node: ir.Node) -> str:
             makers = [value.producer() for value in each.inputs if value is not None]
             pending.extend(maker for maker in makers if maker is not None)
     names = [f"constant {value.name!r} ({_text(value)})" for value in own]
-    names.extend(f"{each.op_type} node {label(each)!r} ({'x'.join(map(str, _written_sizes(each)))})" for each in found)
+    names.extend(f"{each.op_type} node {label(each)!r} ({_sizes_text(each)})" for each in found)
     return f"; sizes are written into the graph: {', '.join(names[:MOST_NAMED])}" if names else ""
 
 
@@ -64,6 +64,11 @@ def _pins(node: ir.Node) -> bool:
     """Return whether the result of `node` has a size that stands in the graph, whatever the size of its input."""
     sizes = _written_sizes(node)
     return sizes is not None and sizes.size > 0 and bool((sizes > 0).all() and (sizes > 1).any())
+
+
+def _sizes_text(node: ir.Node) -> str:
+    sizes = _written_sizes(node)
+    return "" if sizes is None else "x".join(map(str, sizes.ravel().tolist()))
 
 
 def _written_sizes(node: ir.Node) -> Array | None:
