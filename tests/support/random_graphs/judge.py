@@ -147,6 +147,25 @@ def canonical(case: Case) -> ir.Model:
     return after
 
 
+def opened(case: Case) -> None:
+    """Leave the sizes of inputs open, and say nothing of outputs: fixed again, it is the same network."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(case.proto)
+    shapes = {}
+    for value in proto.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        shapes[value.name] = tuple(dim.dim_value for dim in dims)
+        for index, dim in enumerate(dims):
+            dim.dim_param = f"{value.name}_{index}"
+    for value in proto.graph.output:
+        for index, dim in enumerate(value.type.tensor_type.shape.dim):
+            dim.dim_param = f"{value.name}_{index}"
+    fixed = fix_shapes(load(proto).model, shapes)
+    after = pipeline.run(fixed, profile=Profile(), options=CompileOptions(target="host"), record=Record())
+    Interface.of(case.model).check(after, "all passes")
+    agree(case, runner(after), REWRITE)
+
+
 def runner(model: ir.Model) -> Callable[[Feeds], Feeds]:
     """Return `model` in ONNX Runtime."""
     proto = _proto(model)
@@ -263,6 +282,7 @@ def lowered(case: Case) -> None:
 
 STAGES: dict[str, Callable[[Case], Any]] = {
     "canonicalize": canonical,
+    "opened": opened,
     "tensorrt": tensorrt,
     "jetson": jetson,
     "quantize": quantized,
