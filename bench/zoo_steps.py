@@ -202,6 +202,16 @@ def data(request: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": "done", "data": str(path)}
 
 
+def golden(request: dict[str, Any]) -> dict[str, Any]:
+    """Write inputs for `edgec compile --input`."""
+    arguments = []
+    for index, (name, array) in enumerate(feeds(request, 0).items()):
+        path = Path(request["scratch"]) / f"golden{index}.npy"
+        np.save(path, array)
+        arguments.append(f"--input={name}={path}")
+    return {"verdict": "done", "arguments": arguments}
+
+
 def judge(request: dict[str, Any], step: str) -> dict[str, Any]:
     """Compare the float network with what became of it: error of each output as a share of its length."""
     smaller = Path(request["scratch"]) / f"{step}.onnx"
@@ -236,6 +246,7 @@ STEPS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "compare": compare,
     "time": timed,
     "data": data,
+    "golden": golden,
     "judge-quantize": lambda request: judge(request, "quantize"),
     "judge-prune": lambda request: judge(request, "prune"),
 }

