@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from quantization_tasks import TASKS
 
 from edgec import registry
-from edgec.compress.compress import compress, wanted
+from edgec.compress.compress import compress
+from edgec.compress.settings import wanted
 from edgec.evaluate.evaluate import evaluate
 from edgec.options import compile_options
 from edgec.record import Record

@@ -26,19 +26,21 @@ from artefacts import measured
 from quantization import judged, relabelled
 from quantization_tasks import TASKS, Task
 
-from edgec.compress.probe import Measure
-from edgec.compress.pruner import Pruned
+from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.data.samples import Sample
+from edgec.evaluate import task as evaluation
+from edgec.evaluate.evaluator import Evaluator
+from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.rank import rank
-from edgec.passes.prune.study import Study
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
@@ -89,48 +91,49 @@ class Bench:
         return list(self.task.samples("test", self.tests))
 
     @cached_property
-    def studied(self) -> Study:
+    def by_obs(self) -> RankedChannels:
         """Groups, moments, and the ranking by `obs`."""
-        return Study.of(self.model, PruneOptions(ratio=0.5, exclude=self.exclude), self.calibration, threads=1)
+        return RankedChannels.of(self.model, PruneOptions(ratio=0.5, exclude=self.exclude), self.calibration, threads=1)
 
-    def study(self, criterion: str) -> Study:
+    def ranked(self, criterion: str) -> RankedChannels:
         """Return the same with another ranking."""
-        base = self.studied
+        base = self.by_obs
         if criterion == "obs":
             return base
         return replace(base, rankings={g.name: rank(base.model, g, criterion, base.moments) for g in base.groups})
 
-    @property
-    def measure(self) -> Measure:
-        """The error of the outputs."""
-        return Measure(self.watched, "output-error")
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Measures the error of the outputs."""
+        return Evaluator(self.model, evaluation.Task(self.watched), threads=1)
 
     @cached_property
     def sensitivity(self) -> SensitivityReport:
         """Every group by itself."""
-        study = self.studied
+        ranked = self.by_obs
         return measure_sensitivity(
-            study.model, study.groups, study.rankings, self.measure, criterion="obs",
-            journal=self.folder / "sensitivity.jsonl", moments=study.moments, ratios=RATIOS, workers=0,
+            ranked.model, ranked.groups, ranked.rankings, self.evaluator, criterion="obs",
+            journal=self.folder / "sensitivity.jsonl", moments=ranked.moments, ratios=RATIOS, workers=Workers(0),
         )  # fmt: skip
 
     def prune(self, way: str, removed: float) -> Pruned:
         """Prune until `removed` of the multiply-accumulates are gone."""
         criterion, repaired, _ = WAYS[way]
-        study = self.study(criterion)
+        ranked = self.ranked(criterion)
         if way == "sensitivity":
-            options = PruneOptions(target_macs=1 - removed, multiple=MULTIPLE, cap=CAP)
-            return prune(study, options, sensitivity=self.sensitivity, measure=self.measure, threads=1)
-        ratio = self.uniform_ratio(study, 1 - removed)
-        return prune(study, PruneOptions(ratio=ratio, multiple=MULTIPLE, repair=repaired), threads=1)
+            options = PruneOptions(target_macs=1 - removed, cap=CAP)
+            pruner = Pruner(ranked, self.evaluator, multiple=MULTIPLE, threads=1)
+            return prune(pruner, options, sensitivity=self.sensitivity)
+        ratio = self.uniform_ratio(ranked, 1 - removed)
+        return prune(Pruner(ranked, multiple=MULTIPLE, refit=repaired, threads=1), PruneOptions(ratio=ratio))
 
-    def uniform_ratio(self, study: Study, left: float) -> float:
+    def uniform_ratio(self, ranked: RankedChannels, left: float) -> float:
         """Return the least share of every group by which at most `left` of the multiply-accumulates are left."""
         whole = total_cost(layer_costs(self.model)).macs
         low, high = 0.0, CAP
         for _ in range(BISECTIONS):
             ratio = (low + high) / 2
-            plan = study.plan(dict.fromkeys((group.name for group in study.groups), ratio), MULTIPLE)
+            plan = ranked.plan(dict.fromkeys((group.name for group in ranked.groups), ratio), MULTIPLE)
             macs = total_cost(layer_costs(SliceChannels(plan)(self.model.clone()).model)).macs
             low, high = (low, ratio) if macs <= left * whole else (ratio, high)
         return high
@@ -207,7 +210,7 @@ def fill(bench: Bench, results: Results, macs: Sequence[float], ways: Sequence[s
         }
         if pruned is not None:
             gone = sum(len(plan.removed) for plan in pruned.plan.groups.values())
-            figures["filters"] = gone / sum(group.units for group in bench.studied.groups)
+            figures["filters"] = gone / sum(group.units for group in bench.by_obs.groups)
             figures["seconds"] = time.process_time() - start
         save(model, bench.folder / f"{name}.onnx")
         results.add(name, {**figures, **bench.judge(model)})

@@ -22,19 +22,22 @@ import onnx_ir as ir
 from pruning import Results
 from quantization_tasks import TASKS
 
-from edgec.compress.probe import Measure
+from edgec.compress.pruner import Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
 from edgec.evaluate.evaluate import evaluate
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import Task
+from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
 from edgec.model.shapes import fix_shapes
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.study import Study
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
@@ -55,18 +58,19 @@ class Bench:
         self.model = detector(options.model)
         samples = list(TASK.samples("calibration", options.calibration + options.watched))
         self.calibration, watched = samples[: options.calibration], samples[options.calibration :]
-        self.measure = Measure(watched, "map", MetricContext(TASK.read()))
+        self.evaluator = Evaluator(self.model, Task(watched, "map", MetricContext(TASK.read())), threads=1)
         self.test = list(TASK.samples("test", options.tests))
 
     def pruned(self, criterion: str, repair: bool, **settings: float) -> ir.Model:
         """Return the detector with its head pruned by sensitivity."""
         options = PruneOptions(criterion=criterion, repair=repair, include=HEAD, multiple=MULTIPLE, **settings)
-        study = Study.of(self.model, options, self.calibration if repair else None, threads=1)
+        ranked = RankedChannels.of(self.model, options, self.calibration if repair else None, threads=1)
         report = measure_sensitivity(
-            self.model, study.groups, study.rankings, self.measure, criterion=criterion,
-            journal=self.folder / f"{criterion}{repair}.jsonl", moments=study.moments, workers=0,
+            self.model, ranked.groups, ranked.rankings, self.evaluator, criterion=criterion,
+            journal=self.folder / f"{criterion}{repair}.jsonl", moments=ranked.moments, workers=Workers(0),
         )  # fmt: skip
-        return prune(study, options, sensitivity=report, measure=self.measure, threads=1).model
+        pruner = Pruner(ranked, self.evaluator, multiple=MULTIPLE, refit=repair, threads=1)
+        return prune(pruner, options, sensitivity=report).model
 
     def tuned(self, name: str) -> ir.Model:
         """Return the network `name` trained further."""
@@ -149,10 +153,10 @@ def detector(path: Path) -> ir.Model:
 
 def print_reach(model: ir.Model) -> None:
     """Print what is saved, whatever is lost, by cutting every group of the head alike."""
-    study = Study.of(model, PruneOptions(ratio=REACH[0], criterion="l1", include=HEAD), None)
+    ranked = RankedChannels.of(model, PruneOptions(ratio=REACH[0], criterion="l1", include=HEAD), None)
     macs, head = _macs_and_head(model)
     for ratio in REACH:
-        plan = study.plan(dict.fromkeys((group.name for group in study.groups), ratio), MULTIPLE)
+        plan = ranked.plan(dict.fromkeys((group.name for group in ranked.groups), ratio), MULTIPLE)
         left_macs, left_head = _macs_and_head(SliceChannels(plan)(model.clone()).model)
         saved = f"head {left_head / head - 1:+.1%}, MACs {left_macs / macs - 1:+.1%}"
         print(f"every group of the head cut by {ratio:.0%}: {saved}")

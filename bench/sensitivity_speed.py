@@ -11,18 +11,19 @@ from pathlib import Path
 import onnx_ir as ir
 from quantization_tasks import TASKS
 
-from edgec.compress.probe import Measure
 from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
 from edgec.evaluate.evaluate import evaluate
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import Task
 from edgec.model.signature import inputs_of
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import masked_weights
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.rank import choose
-from edgec.passes.prune.study import Study
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
@@ -37,22 +38,22 @@ def main() -> None:
     task = TASKS["detector"]
     model = prepare(task.load())
     samples = spread(open_samples(options.data, inputs_of(model), task.preprocessing), options.pictures)
-    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1", include=tuple(options.include)), None)
+    ranked = RankedChannels.of(model, PruneOptions(ratio=0.5, criterion="l1", include=tuple(options.include)), None)
     context = MetricContext(task.read(), samples.classes)
-    measure = Measure(samples, task.metric, context)
     with tempfile.TemporaryDirectory() as folder:
         start, before = time.monotonic(), cpu_seconds()
+        evaluator = Evaluator(model, Task(samples, task.metric, context))
         report = measure_sensitivity(
-            model, study.groups, study.rankings, measure, criterion="l1", journal=Path(folder) / "journal"
+            model, ranked.groups, ranked.rankings, evaluator, criterion="l1", journal=Path(folder) / "journal"
         )
         ours, our_cpu = time.monotonic() - start, cpu_seconds() - before
-    points = [(group, ratio) for group in study.groups for ratio in RATIOS]
+    points = [(group, ratio) for group in ranked.groups for ratio in RATIOS]
     timed = points[:: options.every]
     worst, start, before = 0.0, time.monotonic(), cpu_seconds()
     for group, ratio in timed:
-        plan = PrunePlan.of({group.name: (group, choose(group, study.rankings[group.name], ratio))})
+        plan = PrunePlan.of({group.name: (group, choose(group, ranked.rankings[group.name], ratio))})
         pruned = model.clone()
-        for name, array in masked_weights(model, study.channels, plan).items():
+        for name, array in masked_weights(model, ranked.channels, plan).items():
             pruned.graph.initializers[name].const_value = ir.tensor(array, name=name)
         value = evaluate(Reference(pruned, threads=1).run, samples, {"m": make_metric(task.metric, context)})["m"].value
         loss = report.groups[group.name].losses[RATIOS.index(ratio)]

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, load
-    from edgec.compress.pruning import Measuring, prune, sensitivity
+    from edgec.compress.measuring import Measuring
+    from edgec.compress.pruning import prune, sensitivity
     from edgec.driver import compile
     from edgec.errors import EdgecError
     from edgec.tuning import tune
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artefact": "edgec.artefact.artefact",
     "EdgecError": "edgec.errors",
-    "Measuring": "edgec.compress.pruning",
+    "Measuring": "edgec.compress.measuring",
     "compile": "edgec.driver",
     "load": "edgec.artefact.artefact",
     "prune": "edgec.compress.pruning",

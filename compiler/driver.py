@@ -19,7 +19,9 @@ from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
 from edgec.artefact.staging import check_destination, staged_folder
-from edgec.compress.compress import Compressed, check_scales, compress, wanted
+from edgec.compress.compress import compress
+from edgec.compress.rounds import Compressed
+from edgec.compress.settings import check_scales, wanted
 from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption, CannotRunHere
 from edgec.model.load import load

@@ -18,17 +18,20 @@ import onnx_ir as ir
 from artefacts import BOARD, measured
 from quantization_tasks import TASKS
 
-from edgec.compress.probe import Measure
+from edgec.compress.pruner import Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
 from edgec.evaluate.evaluate import evaluate
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import Task
+from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.load import load
 from edgec.model.serialize import weight_bytes
 from edgec.model.shapes import fix_shapes
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.study import Study
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 
@@ -73,15 +76,15 @@ def pruned(model: ir.Model, samples: int, accepted: float) -> ir.Model:
     task = TASKS["detector"]
     calibration = list(task.samples("calibration", samples))
     options = PruneOptions(max_loss=accepted, include=("/head/*",), multiple=4)
-    study = Study.of(model, options, calibration)
-    measure = Measure(calibration, "map", MetricContext(task.read()))
+    ranked = RankedChannels.of(model, options, calibration)
+    evaluator = Evaluator(model, Task(calibration, "map", MetricContext(task.read())))
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal"
         report = measure_sensitivity(
-            model, study.groups, study.rankings, measure, criterion="obs", journal=journal, moments=study.moments,
-            workers=0,
+            model, ranked.groups, ranked.rankings, evaluator, criterion="obs", journal=journal, moments=ranked.moments,
+            workers=Workers(0),
         )  # fmt: skip
-    return prune(study, options, sensitivity=report, measure=measure).model
+    return prune(Pruner(ranked, evaluator, multiple=options.multiple), options, sensitivity=report).model
 
 
 if __name__ == "__main__":

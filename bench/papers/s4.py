@@ -24,10 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS
 
 from edgec.compress.quantization import calibrate_model
-from edgec.compress.refine_ranges import refine
+from edgec.compress.refine_ranges import refine_ranges
+from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
-from edgec.evaluate.judge import Judge
-from edgec.evaluate.rest import Rest
+from edgec.data.samples import Samples
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.suffix import Suffix, from_node
+from edgec.evaluate.task import Task
 from edgec.passes.quantize.equalize import apply_scales
 from edgec.passes.quantize.insert_pairs import QUANTIZED, insert_pairs
 from edgec.passes.quantize.placement import Placement, place
@@ -85,11 +88,12 @@ class Start:
         self.placement = place(self.model)
         options = QuantizeOptions(activations=False)
         self.network = quantize(self.model, self.table, self.feeds, options, threads=1).simulated
-        self.judge = self.judged(data)
+        self.evaluator = self.evaluator_on(data)
 
-    def judged(self, data: Any) -> Judge:
-        """Return the metric over these samples."""
-        return Judge(self.model, data, self.task.metric, MetricContext(self.task.read()), threads=1)
+    def evaluator_on(self, data: Samples) -> Evaluator:
+        """Return what measures by these samples."""
+        task = Task(KeptSamples(data), self.task.metric, MetricContext(self.task.read()))
+        return Evaluator(self.model, task, threads=1)
 
 
 def run(calibrator: str, search: str, samples: int, test: int, results: Path) -> dict[str, float]:
@@ -99,19 +103,19 @@ def run(calibrator: str, search: str, samples: int, test: int, results: Path) ->
     insert_pairs(changed, begin.placement, table)
     seconds, evaluations, runs = time.perf_counter(), 0, 0.0
     if search == "refine":
-        refined = refine(changed, begin.placement, table, begin.judge, threads=1)
+        refined = refine_ranges(changed, begin.placement, table, begin.evaluator, threads=1)
         table, evaluations, runs = refined.table, refined.evaluations, refined.work
     seconds = time.perf_counter() - seconds
     if search == "exhaustive":
         kept = results.with_suffix(f".{calibrator}.{samples}.partial")
-        table, spent = exhaustive(changed, begin.placement, table, begin.judge, kept)
+        table, spent = exhaustive(changed, begin.placement, table, begin.evaluator, kept)
         evaluations, runs, seconds = int(spent["evaluations"]), spent["runs"], spent["s"]
     refitted = quantize(begin.model, table, begin.feeds, QuantizeOptions(), threads=1).simulated
-    unseen = begin.judged(begin.task.samples("test", test))
+    unseen = begin.evaluator_on(begin.task.samples("test", test))
     return {
-        "searched": begin.judge.run(changed)[0].value,
-        "tested": unseen.run(changed)[0].value,
-        "refitted": unseen.run(refitted)[0].value,
+        "searched": begin.evaluator.evaluate(changed).value,
+        "tested": unseen.evaluate(changed).value,
+        "refitted": unseen.evaluate(refitted).value,
         "evaluations": evaluations,
         "runs": runs,
         "s": seconds,
@@ -122,7 +126,7 @@ start_of = functools.cache(Start)
 
 
 def exhaustive(
-    model: ir.Model, placement: Placement, table: CalibrationTable, judge: Judge, partial: Path
+    model: ir.Model, placement: Placement, table: CalibrationTable, evaluator: Evaluator, partial: Path
 ) -> tuple[CalibrationTable, dict[str, float]]:
     """Try all fraction lengths of each tensor in turn by the metric over all samples; keep the best, in `model` too.
 
@@ -136,20 +140,20 @@ def exhaustive(
     done = [json.loads(line) for line in partial.read_text().splitlines()] if partial.exists() else []
     for group, found in zip(groups, done, strict=False):
         table = _moved(model, table, group, found["position"])
-    rest = Rest(model, judge, threads=1)
-    best = judge.run(model)[0]
+    suffix = Suffix(model, evaluator, threads=1)
+    best = evaluator.evaluate(model)
     for group in groups[len(done) :]:
-        start, evaluations, runs, kept = time.perf_counter(), rest.evaluations, rest.work, 0
+        start, evaluations, runs, kept = time.perf_counter(), suffix.evaluations, suffix.work, 0
         constants = [value for node in group.values() for value in node.inputs[1:3]]
-        rest.cut(min(group.values(), key=order.__getitem__), constants)
+        suffix.cut(from_node(model, min(group.values(), key=order.__getitem__)), constants)
         for position in POSITIONS:
-            result = rest.judge(_constants(table, group, position))
+            result = suffix.evaluate(_constants(table, group, position))
             if result.loss_against(best) < 0:
                 kept, best = position, result
         table = _moved(model, table, group, kept)
         took = {
-            "evaluations": rest.evaluations - evaluations,
-            "runs": rest.work - runs,
+            "evaluations": suffix.evaluations - evaluations,
+            "runs": suffix.work - runs,
             "s": time.perf_counter() - start,
         }
         done.append({"position": kept, **took})

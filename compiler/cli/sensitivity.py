@@ -24,7 +24,7 @@ from edgec.cli.console import (
 from edgec.preprocessing import Preprocessing, parse_preprocessing
 
 if TYPE_CHECKING:
-    from edgec.compress.pruning import Measuring
+    from edgec.compress.measuring import Measuring
     from edgec.compress.sensitivity_report import SensitivityReport
 
 WIDEST = 1000
@@ -114,7 +114,7 @@ def measuring(
     scheduler: str | None,
 ) -> Measuring:
     """Return how losses are measured, of the options that say so."""
-    from edgec.compress.pruning import Measuring
+    from edgec.compress.measuring import Measuring
 
     how = parse_preprocessing(preprocess) if preprocess else Preprocessing()
     return Measuring(data, metric, decoder, how, limit, workers, scheduler)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.evaluate.task import UNLABELLED
 from edgec.model.cost import layer_costs
 from edgec.model.graph import label
 from edgec.passes.channels.groups import NO_UNIT, Group
@@ -21,8 +22,6 @@ Path = list[Ratios]
 
 STEP = 0.02
 """Of the ratio of a group."""
-ADDS_IN_SQUARES = "output-error"
-"""Metric that is the length of an error: errors of groups that have nothing to do with one another add in squares."""
 
 
 class PriceModel:
@@ -103,7 +102,7 @@ def cheapest_path(curves: Mapping[str, Array], prices: PriceModel, cap: float) -
     return result
 
 
-def tempered(path: Path) -> Path:
+def half_uniform(path: Path) -> Path:
     """Return the allocations halfway between those of `path` and the same of every group."""
     means = [sum(ratios.values()) / len(ratios) for ratios in path]
     return [
@@ -113,7 +112,8 @@ def tempered(path: Path) -> Path:
 
 def measured_curves(report: SensitivityReport, groups: Sequence[Group], cap: float) -> dict[str, Array]:
     """Return group -> what the whole network loses at each step that was measured, in units that add over groups."""
-    power = 2 if report.metric == ADDS_IN_SQUARES else 1
+    # Lengths of errors add in squares, where the groups have nothing to do with one another.
+    power = 2 if report.metric == UNLABELLED else 1
     known = {group.name: report.groups[group.name] for group in groups if group.name in report.groups}
     reach = {name: max(entry.ratios, default=0.0) + STEP / 2 for name, entry in known.items()}
     curves = {

@@ -1,4 +1,4 @@
-"""`Apply`: from ratios or a plan to the pruned model, repaired and measured."""
+"""`Pruner`: from ratios or a plan to the pruned model, repaired and measured."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from edgec.compress.probe import Measure
 from edgec.data.metrics.base import MetricResult
 from edgec.errors import BadOption
+from edgec.evaluate.evaluator import Evaluator
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.passes.channels.groups import Channels
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.passes.prune.repair import RepairReport, repair
-from edgec.passes.prune.study import Study
-from edgec.pruning import PruneOptions
-from edgec.reference.session import Reference
-from edgec.reference.sweep import Feeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,72 +37,77 @@ class Pruned:
         return None if self.before is None or self.after is None else self.after.loss_against(self.before)
 
 
-class Apply:
-    """Ratios -> the pruned, repaired, measured model.
+class Pruner:
+    """Prunes one model in many ways. What a plan loses is measured once, however often it comes up.
 
     Args:
-        study: Groups and rankings.
-        options: Widths that are kept, and whether to repair; goals are not looked at.
-        measure: Data and metric; None: nothing is measured.
+        ranked: What may go, and in which order.
+        evaluator: Measures losses against that model; None: nothing is measured.
+        multiple: Widths stay multiples of this.
+        refit: Whether the layers behind are refitted to make up for what goes.
         threads: As for `Reference`.
-        progress: Told what is being done.
+        progress: Told what is being done: `repair`, `measure`.
     """
 
     def __init__(
         self,
-        study: Study,
-        options: PruneOptions,
-        measure: Measure | None,
-        threads: int | None,
-        progress: Callable[[str], None],
+        ranked: RankedChannels,
+        evaluator: Evaluator | None = None,
+        *,
+        multiple: int = 1,
+        refit: bool = True,
+        threads: int | None = None,
+        progress: Callable[[str], None] = lambda what: None,
     ) -> None:
-        self.study = study
-        self._options = options
-        self._measure = measure
+        self.ranked = ranked
+        self.refit = refit
+        self.cost_before = total_cost(layer_costs(ranked.model))
+        self._evaluator = evaluator
+        self._multiple = multiple
         self._threads = threads
         self._progress = progress
-        self.cost_before = total_cost(layer_costs(study.model))
-        self._originals: dict[str, Feeds] = {}
-        self._before: MetricResult | None = None
+        self._losses: dict[str, float] = {}
 
-    def sliced(self, ratios: Mapping[str, float]) -> ir.Model:
-        """Return what is left, not repaired."""
-        plan = self.study.plan(ratios, self._options.multiple)
-        return SliceChannels(plan)(self.study.model.clone()).model
+    @property
+    def measures(self) -> bool:
+        """Whether losses are measured."""
+        return self._evaluator is not None
 
-    def __call__(self, ratios: Mapping[str, float]) -> Pruned:
-        """Prune by a ratio of each group, as far as the widths that are kept allow.
+    def plan(self, ratios: Mapping[str, float]) -> PrunePlan:
+        """Return what goes at a ratio of each group, as far as the widths that are kept allow."""
+        return self.ranked.plan(ratios, self._multiple)
+
+    def sliced(self, plan: PrunePlan) -> ir.Model:
+        """Return what is left, not repaired; errors as for `SliceChannels`."""
+        return SliceChannels(plan)(self.ranked.model.clone()).model
+
+    def loss(self, plan: PrunePlan) -> tuple[float, Pruned | None]:
+        """Return what `plan` loses, and the pruned model if it was made for that now; errors as for `prune`."""
+        key = plan.model_dump_json()
+        if key in self._losses:
+            return self._losses[key], None
+        pruned = self.prune(plan)
+        if pruned.loss is None:
+            raise ValueError("nothing is measured")
+        self._losses[key] = pruned.loss
+        return pruned.loss, pruned
+
+    def prune(self, plan: PrunePlan) -> Pruned:
+        """Return the model without what `plan` says, refitted and measured.
 
         Raises:
-            BadOption: The repair has no data.
+            BadOption: The refit has no data, or the plan does not fit the model.
         """
-        return self.with_plan(self.study.plan(ratios, self._options.multiple))
-
-    def with_plan(self, plan: PrunePlan) -> Pruned:
-        """Prune what `plan` says; errors as for ratios, and those of a plan that does not fit."""
-        model = SliceChannels(plan)(self.study.model.clone()).model
+        model = self.sliced(plan)
         repaired = None
-        if self._options.repair and plan.groups:
-            if not self.study.calibration:
+        if self.refit and plan.groups:
+            if not self.ranked.calibration:
                 raise BadOption("the repair needs data", remedy="Give --data, or --no-repair.")
             self._progress("repair")
-            repaired = repair(self.study.model, model, plan, self.study.calibration, threads=self._threads)
-        after = None
-        if self._measure is not None:
+            repaired = repair(self.ranked.model, model, plan, self.ranked.calibration, threads=self._threads)
+        before = after = None
+        if self._evaluator is not None:
             self._progress("measure")
-            self._before = self._before or self._result(self.study.model)
-            after = self._result(model)
+            before, after = self._evaluator.baseline, self._evaluator.evaluate(model)
         cost = total_cost(layer_costs(model))
-        return Pruned(model, plan, self.study.channels, self.cost_before, cost, repaired, self._before, after)
-
-    def _result(self, model: ir.Model) -> MetricResult:
-        if self._measure is None:
-            raise ValueError("nothing to measure")
-        run = Reference(model, threads=self._threads).run
-        metric = self._measure.fresh(lambda sample: self._originals[sample.name])
-        for sample in self._measure.samples:
-            outputs = run(sample.inputs)
-            if model is self.study.model:
-                self._originals[sample.name] = outputs
-            metric.update(outputs, sample)
-        return metric.result()
+        return Pruned(model, plan, self.ranked.channels, self.cost_before, cost, repaired, before, after)

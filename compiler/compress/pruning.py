@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,19 @@ import onnx_ir as ir
 from pydantic import ValidationError
 
 from edgec import registry
-from edgec.compress.probe import Measure
-from edgec.compress.pruner import Pruned
-from edgec.compress.pruning_search import apply_plan
-from edgec.compress.pruning_search import prune as prune_study
+from edgec.compress import pruning_search
+from edgec.compress.measuring import Measuring
+from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
-from edgec.data.decoders.read import read_decoder
-from edgec.data.metrics.base import MetricContext
-from edgec.data.samples import Samples, spread
-from edgec.data.source import open_samples
 from edgec.errors import BadOption, first_problem
+from edgec.evaluate.evaluator import Evaluator
+from edgec.jobs.workers import Workers
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
-from edgec.model.signature import inputs_of
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.study import CALIBRATION_SAMPLES, Study
-from edgec.preprocessing import Preprocessing
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.profile import Profile
 from edgec.pruning import PruneOptions
 from edgec.scratch import temporary_folder
@@ -41,48 +35,8 @@ Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 Stage = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
-UNLABELLED = "output-error"
-"""Metric that needs no labels: the length of the outputs' error as a share of the outputs'."""
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """How losses are measured, and where.
-
-    Attributes:
-        data: Pictures or arrays, with labels if the metric needs them: a path, `module:callable`, or `Samples`.
-        metric: Name of a metric; None: `UNLABELLED`.
-        decoder: How outputs are read for the metric, as `edgec eval --decoder`.
-        preprocessing: How pictures become the network's input.
-        limit: Take that many samples, evenly spread.
-        workers: Processes; None: one a processor; 0: in this one.
-        scheduler: Address of a Dask scheduler that shares out the work instead.
-    """
-
-    data: str | os.PathLike[str] | Samples | None = None
-    metric: str | None = None
-    decoder: str | None = None
-    preprocessing: Preprocessing = Preprocessing()  # noqa: RUF009  (frozen)
-    limit: int | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-
-    def open(self, model: ir.Model, path: Path | None) -> tuple[Samples, Measure]:
-        """Return the samples for `model`, and the measure on them; `path` is the file it came from.
-
-        Raises:
-            BadOption: There is no data, or data, metric and decoder are wrong or do not fit.
-        """
-        if self.data is None:
-            remedy = "Give --data; without labels the error of the outputs is measured."
-            raise BadOption("this needs data", remedy=remedy)
-        if isinstance(self.data, Samples):
-            samples = self.data
-        else:
-            samples = open_samples(os.fspath(self.data), inputs_of(model), self.preprocessing)
-        samples = samples if self.limit is None else spread(samples, self.limit)
-        context = MetricContext(read_decoder(self.decoder, path) if self.decoder else None, samples.classes)
-        return samples, Measure(samples, self.metric or UNLABELLED, context)
+MEASURING = Measuring()
+"""Without data; losses by the error of the outputs."""
 
 
 def sensitivity(
@@ -112,16 +66,16 @@ def sensitivity(
     settings = _options({"ratio": 0.5, **options})
     stage("load")
     network = _opened(model, shapes)
-    samples, measure = measuring.open(network, _path(model))
+    task = measuring.open(network, _path(model))
     stage("rank channels")
-    study = Study.of(network, settings, spread(samples, CALIBRATION_SAMPLES))
-    return _measured(study, settings, measuring, measure, journal, progress)
+    ranked = RankedChannels.of(network, settings, task.samples)
+    return _measured(ranked, settings, measuring.by, Evaluator(network, task), journal, progress)
 
 
 def prune(
     model: Model,
     *,
-    measuring: Measuring = Measuring(),
+    measuring: Measuring = MEASURING,
     target: str | None = None,
     report: SensitivityReport | str | os.PathLike[str] | None = None,
     keep_report: str | os.PathLike[str] | None = None,
@@ -162,44 +116,45 @@ def prune(
     if wanted is not None and not settings.repair and measuring.data is None:
         settings = settings.model_copy(update={"criterion": "l1"})  # nothing is ranked by it
     needs_data = measuring.data is not None or goal == "max_loss" or (known is None and goal.startswith("target"))
-    samples, measure = measuring.open(network, _path(model)) if needs_data else (None, None)
+    task = measuring.open(network, _path(model)) if needs_data else None
+    evaluator = None if task is None else Evaluator(network, task)
     stage("rank channels")
-    study = Study.of(network, settings, None if samples is None else spread(samples, CALIBRATION_SAMPLES))
+    ranked = RankedChannels.of(network, settings, None if task is None else task.samples)
+    pruner = Pruner(ranked, evaluator, multiple=settings.multiple, refit=settings.repair, progress=stage)
     if wanted is not None:
-        return apply_plan(study, settings, wanted, measure=measure, progress=stage)
-    if goal != "ratio" and known is None and measure is not None:
+        return pruner.prune(wanted)
+    if goal != "ratio" and known is None and evaluator is not None:
         beside = None if keep_report is None else Path(keep_report)
         journal = None if beside is None else beside.with_name(beside.name + "l")
-        known = _measured(study, settings, measuring, measure, journal, progress)
+        known = _measured(ranked, settings, measuring.by, evaluator, journal, progress)
         if beside is not None:
             known.save(beside)
-    return prune_study(study, settings, sensitivity=known, measure=measure, estimate=profile.estimate, progress=stage)
+    return pruning_search.prune(pruner, settings, sensitivity=known, estimate=profile.estimate)
 
 
 def _measured(
-    study: Study,
+    ranked: RankedChannels,
     settings: PruneOptions,
-    measuring: Measuring,
-    measure: Measure,
+    workers: Workers,
+    evaluator: Evaluator,
     journal: str | os.PathLike[str] | None,
     progress: Progress,
 ) -> SensitivityReport:
     with temporary_folder() as folder:
         path = folder / "journal" if journal is None else Path(journal)
         report = measure_sensitivity(
-            study.model,
-            study.groups,
-            study.rankings,
-            measure,
+            ranked.model,
+            ranked.groups,
+            ranked.rankings,
+            evaluator,
             criterion=settings.criterion,
             journal=path,
-            moments=study.moments if settings.repair else None,
-            workers=measuring.workers,
-            scheduler=measuring.scheduler,
+            moments=ranked.moments if settings.repair else None,
+            workers=workers,
             progress=progress,
         )
         path.unlink()
-    return report.model_copy(update={"kept_whole": {each.layer: each.reason for each in study.channels.blocked}})
+    return report.model_copy(update={"kept_whole": {each.layer: each.reason for each in ranked.channels.blocked}})
 
 
 def _options(given: Mapping[str, Any]) -> PruneOptions:

@@ -1,17 +1,13 @@
-"""`prune`: the whole of pruning, from a model and data to a smaller model that is repaired and measured."""
+"""`prune`: how much of each group goes, so that a goal is reached and the least is lost, and the model without it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from edgec.compress.candidates import Candidates, Prices
-from edgec.compress.probe import Measure
-from edgec.compress.pruner import Apply, Pruned
+from edgec.compress.candidates import Candidate, Candidates, Prices
+from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.errors import BadOption
 from edgec.model.cost import LayerCost
 from edgec.passes.channels.plan import PrunePlan
-from edgec.passes.prune.study import Study
 from edgec.profile import Estimate
 from edgec.pruning import PruneOptions
 
@@ -20,14 +16,11 @@ LEVELS = 6
 
 
 def prune(
-    study: Study,
+    pruner: Pruner,
     options: PruneOptions,
     *,
     sensitivity: SensitivityReport | None = None,
-    measure: Measure | None = None,
     estimate: Estimate | None = None,
-    threads: int | None = None,
-    progress: Callable[[str], None] = lambda what: None,
 ) -> Pruned:
     """Choose ratios for the goal in `options`, remove, repair, and measure what came out.
 
@@ -36,27 +29,25 @@ def prune(
     of multiply-accumulates and weights.
 
     Args:
-        study: Groups and rankings.
+        pruner: Ranked channels, data and metric.
         options: The goal and its limits.
         sensitivity: Needed for every goal but `ratio`.
-        measure: Data and metric; needed for `max_loss`.
         estimate: Time of layers on the board; needed for `target_latency`.
-        threads: As for `Reference`.
-        progress: Told what is being done.
 
     Raises:
         BadOption: The goal needs something not given, or cannot be reached.
     """
     goal, value = options.goal
-    apply = Apply(study, options, measure, threads, progress)
     if goal == "ratio":
-        return apply(dict.fromkeys((group.name for group in study.groups), value))
+        return pruner.prune(pruner.plan(dict.fromkeys((group.name for group in pruner.ranked.groups), value)))
     if sensitivity is None:
         raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Measure it first.")
-    _check_report(sensitivity, study, options)
+    _check_report(sensitivity, pruner, options)
     if goal == "max_loss":
-        return _within_loss(apply, sensitivity, value, options, estimate)
-    return _within_budget(apply, sensitivity, value, options, _prices(goal, estimate))
+        found = _within_loss(pruner, sensitivity, value, options, estimate)
+    else:
+        found = _within_budget(pruner, sensitivity, value, options, _prices(goal, estimate))
+    return found.pruned or pruner.prune(found.plan)
 
 
 def _prices(goal: str, estimate: Estimate | None) -> Prices:
@@ -79,42 +70,28 @@ def _work_and_size(whole: LayerCost) -> Prices:
     return lambda layers: [layer.macs / macs + layer.weight_bytes / size for layer in layers]
 
 
-def apply_plan(
-    study: Study,
-    options: PruneOptions,
-    plan: PrunePlan,
-    *,
-    measure: Measure | None = None,
-    threads: int | None = None,
-    progress: Callable[[str], None] = lambda what: None,
-) -> Pruned:
-    """Remove what `plan` says, repair, and measure; arguments and errors as for `prune`, goals are not looked at."""
-    return Apply(study, options, measure, threads, progress).with_plan(plan)
-
-
 def _within_loss(
-    apply: Apply, report: SensitivityReport, accepted: float, options: PruneOptions, estimate: Estimate | None
-) -> Pruned:
-    candidates = Candidates(
-        apply, report, _work_and_size(apply.cost_before) if estimate is None else _time(estimate), options.cap
-    )
-    best, enough, too_much = None, 1.0, candidates.least
+    pruner: Pruner, report: SensitivityReport, accepted: float, options: PruneOptions, estimate: Estimate | None
+) -> Candidate:
+    if not pruner.measures:
+        raise BadOption("an accepted loss needs data to measure it on", remedy="Give --data.")
+    prices = _work_and_size(pruner.cost_before) if estimate is None else _time(estimate)
+    candidates = Candidates(pruner, report, prices, options.cap)
+    best, enough, too_much = Candidate(PrunePlan()), 1.0, candidates.least
     for _ in range(LEVELS):
         target = (enough + too_much) / 2
         found = candidates.within(target, accepted)
-        if found is not None and found.loss is None:
-            raise BadOption("an accepted loss needs data to measure it on", remedy="Give --data.")
         if found is not None and found.loss is not None and found.loss <= accepted:
             best, enough = found, target
         else:
             too_much = target
-    return apply({}) if best is None else best
+    return best
 
 
 def _within_budget(
-    apply: Apply, report: SensitivityReport, target: float, options: PruneOptions, prices: Prices
-) -> Pruned:
-    candidates = Candidates(apply, report, prices, options.cap)
+    pruner: Pruner, report: SensitivityReport, target: float, options: PruneOptions, prices: Prices
+) -> Candidate:
+    candidates = Candidates(pruner, report, prices, options.cap)
     found = candidates.within(target)
     if found is None:
         what = options.goal[0].removeprefix("target_")
@@ -125,9 +102,9 @@ def _within_budget(
     return found
 
 
-def _check_report(report: SensitivityReport, study: Study, options: PruneOptions) -> None:
+def _check_report(report: SensitivityReport, pruner: Pruner, options: PruneOptions) -> None:
     """Refuse a report of another model, of part of the groups, of another criterion, or measured without the repair."""
-    known = {group.name: group for group in study.groups}
+    known = {group.name: group for group in pruner.ranked.groups}
     for name, entry in report.groups.items():
         if name in known and known[name].units != entry.units:
             raise BadOption(
@@ -143,7 +120,7 @@ def _check_report(report: SensitivityReport, study: Study, options: PruneOptions
     if report.criterion != options.criterion:
         problem = f"the sensitivity report is of criterion {report.criterion}, not {options.criterion}"
         raise BadOption(problem, remedy=f"Give --criterion {report.criterion}, or measure it anew.")
-    if report.compensated != options.repair:
+    if report.compensated != pruner.refit:
         measured, wanted = ("with", "without") if report.compensated else ("without", "with")
         problem = f"the sensitivity report was measured {measured} repair, and it is pruned {wanted}"
         raise BadOption(problem, remedy="Measure it as it will be pruned (edgec sensitivity --no-compensate).")

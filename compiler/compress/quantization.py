@@ -1,22 +1,25 @@
-"""`quantize_model`: the whole way from a float network and samples to an integer one, step by step."""
+"""`quantize_model`: the whole way from a float network and samples to an integer one, within an accepted loss."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgec import registry
-from edgec.compress.mixed_precision import FloatLayer, keep_loss
-from edgec.compress.refine_ranges import Refined, refine
+from edgec.compress.mixed_precision import FloatLayer, MixedPrecision
+from edgec.compress.refine_ranges import Refined, refine_ranges
+from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
-from edgec.data.samples import Samples, spread
+from edgec.data.samples import AnySamples, spread
 from edgec.errors import BadOption
-from edgec.evaluate.judge import Judge
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import UNLABELLED, Task
 from edgec.model.graph import label
 from edgec.passes.quantize.calibrate import ASYMMETRIC, calibrate, checked_feeds
 from edgec.passes.quantize.codecs import CODECS
@@ -25,6 +28,7 @@ from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.placement import LAYERS, place
 from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
 from edgec.quantization import CalibrationTable, Kind, Scheme
+from edgec.reference.sweep import Feeds
 from edgec.registry import suggest
 
 REPAIR_SAMPLES = 128
@@ -78,7 +82,7 @@ class Result:
 
 def quantize_model(
     model: ir.Model,
-    samples: Samples,
+    samples: AnySamples,
     settings: QuantizeSettings,
     *,
     table: CalibrationTable | None = None,
@@ -104,58 +108,155 @@ def quantize_model(
     Raises:
         BadOption: A setting, the table or the data is wrong.
     """
-    options = _options(model, settings)
-    if settings.style == "tensorrt" and table is None:
-        _check_symmetric(
-            getattr(registry.load("calibrators", settings.calibrator), "kind", settings.used_scheme().kind)
-        )
-    if settings.activations and table is None:
-        stage("calibrate")
-        table = calibrate_model(
-            model,
-            samples,
+    evaluator = None
+    if settings.refine or settings.max_loss is not None or metric is not None:
+        samples = KeptSamples(samples)  # they are gone through many times
+        evaluator = Evaluator(model, Task(samples, metric or UNLABELLED, context or MetricContext()), threads=threads)
+    quantizer = Quantizer(
+        model,
+        samples,
+        settings,
+        evaluator=evaluator,
+        table=table,
+        checkpoint=checkpoint,
+        threads=threads,
+        stage=stage,
+    )
+    return quantizer.within(settings.max_loss)
+
+
+class Quantizer:
+    """Quantizes one network by one set of samples, within one accepted loss after the other.
+
+    Calibration, refined ranges, and every network that was made and measured are kept for the next.
+
+    Args:
+        model: As `prepare` returns it; is not altered.
+        samples: Calibration data.
+        settings: See there; `max_loss` is not looked at.
+        evaluator: Measures losses against `model`; None: nothing is measured.
+        table: Ranges found before, perhaps edited; None: they are found when they are needed.
+        checkpoint: Of the calibration, see `calibrate`.
+        threads: As for `Reference`.
+        stage: Called with the name of each step as it begins.
+
+    Raises:
+        BadOption: A setting or the table is wrong.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        samples: AnySamples,
+        settings: QuantizeSettings,
+        *,
+        evaluator: Evaluator | None = None,
+        table: CalibrationTable | None = None,
+        checkpoint: Path | None = None,
+        threads: int | None = None,
+        stage: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._original = model
+        self._samples = samples
+        self._settings = settings
+        self._options = _options(model, settings)
+        self._evaluator = evaluator
+        self._given = table
+        self._checkpoint = checkpoint
+        self._threads = threads
+        self._stage = stage
+        if settings.style == "tensorrt":
+            _check_symmetric(settings, table)
+
+    def within(self, max_loss: float | None) -> Result:
+        """Return the quantized network, with layers left in float until the measured loss is at most `max_loss`.
+
+        Raises:
+            BadOption: The table or the data is wrong.
+        """
+        table = self._table
+        if max_loss is not None and self._evaluator is None:
+            raise ValueError("nothing is measured")
+        if max_loss is not None:
+            self._stage("quantize")
+            mixed = self._mixed.within(max_loss)
+            return Result(mixed.quantized, table, mixed.loss, mixed.float_layers, self._refined)
+        self._stage("quantize")
+        quantized = self._make(frozenset())
+        loss = None
+        if self._evaluator is not None:
+            loss = self._evaluator.loss(self._evaluator.evaluate(quantized.simulated))
+        return Result(quantized, table, loss, (), self._refined)
+
+    @cached_property
+    def _calibrated(self) -> CalibrationTable | None:
+        """The ranges of the activations; None where these stay in float."""
+        settings = self._settings
+        if not settings.activations:
+            return None
+        if self._given is not None:
+            return self._given
+        self._stage("calibrate")
+        return calibrate_model(
+            self._original,
+            self._samples,
             calibrator=settings.calibrator,
             scheme=settings.used_scheme(),
             equalize=settings.equalize,
-            checkpoint=checkpoint,
-            threads=threads,
+            checkpoint=self._checkpoint,
+            threads=self._threads,
         )
-    if settings.style == "tensorrt" and table is not None:
-        _check_symmetric(table.scheme.kind)
-    used = table if settings.activations else None
-    scales = used.equalized if used is not None else {}
-    if not settings.activations and settings.equalize and settings.repair:
-        scales = find_scales(model, checked_feeds(model, spread(samples, REPAIR_SAMPLES)), threads=threads)
-    original, model = model, apply_scales(model, scales)
-    feeds = [sample.inputs for sample in spread(samples, REPAIR_SAMPLES)]
 
-    def make(exclude: frozenset[str]) -> Quantized:
-        changed = replace(options, exclude=options.exclude | exclude)
-        return quantize(model, used, feeds, changed, threads=threads)
+    @cached_property
+    def _equalized(self) -> ir.Model:
+        """The float network that is quantized."""
+        if self._calibrated is not None:
+            return apply_scales(self._original, self._calibrated.equalized)
+        if not (self._settings.equalize and self._settings.repair):
+            return self._original
+        few = checked_feeds(self._original, spread(self._samples, REPAIR_SAMPLES))
+        return apply_scales(self._original, find_scales(self._original, few, threads=self._threads))
 
-    judge = None
-    if settings.refine or settings.max_loss is not None or metric is not None:
-        stage("run the float network")
-        judge = Judge(original, samples, metric, context, threads=threads)
-    refined = None
-    if settings.refine and used is not None and judge is not None:
-        stage("refine")
+    @cached_property
+    def _feeds(self) -> list[Feeds]:
+        return [sample.inputs for sample in spread(self._samples, REPAIR_SAMPLES)]
+
+    @cached_property
+    def _refined(self) -> Refined | None:
+        table, evaluator = self._calibrated, self._evaluator
+        if not self._settings.refine or table is None or evaluator is None:
+            return None
+        self._stage("refine")
         # Weights refitted to float activations: refitted to the present ranges they would speak for these.
-        first = quantize(model, used, feeds, replace(options, activations=False), threads=threads)
-        insert_pairs(first.simulated, first.placement, used)
-        refined = refine(first.simulated, first.placement, used, judge, threads=threads)
-        used = refined.table
-    stage("quantize")
-    if settings.max_loss is None or judge is None:
-        quantized = make(frozenset())
-        loss = None if judge is None else judge.loss(judge.run(quantized.simulated)[0])
-        return Result(quantized, used, loss, (), refined)
-    mixed = keep_loss(model, make, judge, settings.max_loss, threads=threads)
-    loss = judge.loss(judge.run(mixed.quantized.simulated)[0])
-    return Result(mixed.quantized, used, loss, mixed.float_layers, refined)
+        options = replace(self._options, activations=False)
+        first = quantize(self._equalized, table, self._feeds, options, threads=self._threads)
+        insert_pairs(first.simulated, first.placement, table)
+        return refine_ranges(first.simulated, first.placement, table, evaluator, threads=self._threads)
+
+    @property
+    def _table(self) -> CalibrationTable | None:
+        """The ranges that are used."""
+        return self._calibrated if self._refined is None else self._refined.table
+
+    @cached_property
+    def _mixed(self) -> MixedPrecision:
+        if self._evaluator is None:
+            raise ValueError("nothing is measured")
+        return MixedPrecision(self._equalized, self._make, self._evaluator, threads=self._threads)
+
+    def _make(self, in_float: frozenset[str]) -> Quantized:
+        options = replace(self._options, exclude=self._options.exclude | in_float)
+        return quantize(self._equalized, self._table, self._feeds, options, threads=self._threads)
 
 
-def _check_symmetric(kind: str) -> None:
+def _check_symmetric(settings: QuantizeSettings, table: CalibrationTable | None) -> None:
+    """Refuse ranges with zero points before they are looked for."""
+    if table is not None:
+        kind = table.scheme.kind
+    elif settings.activations:
+        kind = getattr(registry.load("calibrators", settings.calibrator), "kind", None) or settings.used_scheme().kind
+    else:
+        return
     if kind == "asymmetric":
         remedy = "Calibrate with --scheme symmetric or power-of-two."
         raise BadOption("TensorRT takes no zero points, but the scheme is asymmetric", remedy=remedy)
@@ -163,7 +264,7 @@ def _check_symmetric(kind: str) -> None:
 
 def calibrate_model(
     model: ir.Model,
-    samples: Samples,
+    samples: AnySamples,
     *,
     calibrator: str = "mse",
     scheme: Scheme = ASYMMETRIC,

@@ -1,4 +1,4 @@
-"""`refine`: ranges moved one by one while the task's metric gets better, on top of any calibrator's result."""
+"""`refine_ranges`: ranges moved one by one while the task's metric gets better, on top of any calibrator's result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
-from edgec.evaluate.judge import Judge, Outputs, Progress
-from edgec.evaluate.rest import Rest
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.suffix import Suffix, from_node
+from edgec.evaluate.task import Outputs
 from edgec.passes.quantize.insert_pairs import QUANTIZED
 from edgec.passes.quantize.placement import Placement
 from edgec.quantization import CalibrationTable, QuantParams, TensorRange
@@ -47,14 +48,13 @@ class Refined:
     work: float
 
 
-def refine(
+def refine_ranges(
     quantized: ir.Model,
     placement: Placement,
     table: CalibrationTable,
-    judge: Judge,
+    evaluator: Evaluator,
     *,
     threads: int | None = None,
-    progress: Progress = lambda tensor: None,
 ) -> Refined:
     """Move ranges one tensor after the other, in the order of the graph.
 
@@ -68,32 +68,31 @@ def refine(
         quantized: With pairs on its activations, as `quantize` made it from `table`; its scales are altered in place.
         placement: That it was made with.
         table: Its ranges.
-        judge: Metric and samples.
+        evaluator: Metric and samples.
         threads: As for `Reference`.
-        progress: Called with the name of each tensor.
     """
     pairs = {node.name: node for node in quantized.graph if node.op_type == "QuantizeLinear"}
     order = {node: place for place, node in enumerate(quantized.graph)}
     groups = [[pairs[name + QUANTIZED] for name in group] for group in placement.members()]
     groups.sort(key=lambda nodes: min(order[node] for node in nodes))
     names = {node: (name or "").removesuffix(QUANTIZED) for name, node in pairs.items()}
-    before, outputs = judge.run(quantized)
-    state = _State(before, tuple(judge.error(outputs[:count]) for count in SCREENS))
-    rest = Rest(quantized, judge, threads=threads)
+    outputs = list(evaluator.outputs(quantized))
+    before = evaluator.measure(outputs)
+    state = _State(before, tuple(evaluator.error(outputs[:count]) for count in SCREENS))
+    suffix = Suffix(quantized, evaluator, threads=threads)
     for nodes in groups:
         members = [names[node] for node in nodes]
-        progress(members[0])
         ranges = [table.tensors[name] for name in members]
         constants = [value for node in nodes for value in node.inputs[1:3] if value is not None]
-        rest.cut(min(nodes, key=order.__getitem__), constants)
-        factor, state = _search(rest, judge, nodes, _Range.of(ranges), table, state)
+        suffix.cut(from_node(quantized, min(nodes, key=order.__getitem__)), constants)
+        factor, state = _search(suffix, evaluator, nodes, _Range.of(ranges), table, state)
         if factor == 1:
             continue
         table = table.with_ranges({name: _scaled(table.tensors[name], factor) for name in members})
         params = table.scheme.params(min(e.low for e in ranges) * factor, max(e.high for e in ranges) * factor)
         for name, array in _constants(nodes, params).items():
             quantized.graph.initializers[name].const_value = ir.tensor(array, name=name)
-    return Refined(table.filled(), before, state.metric, rest.evaluations, rest.work)
+    return Refined(table.filled(), before, state.metric, suffix.evaluations, suffix.work)
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class _State:
 
 
 def _search(
-    rest: Rest,
-    judge: Judge,
+    suffix: Suffix,
+    evaluator: Evaluator,
     nodes: list[ir.Node],
     whole: _Range,
     table: CalibrationTable,
@@ -132,18 +131,18 @@ def _search(
         """Return the errors over the first samples, None if they gain too little; outputs of some may be known."""
         errors: list[float] = []
         for count, before in zip(SCREENS, state.errors, strict=True):
-            outputs = [*outputs, *rest.outputs(constants(position), len(outputs), count)]
-            errors.append(judge.error(outputs))
+            outputs = [*outputs, *suffix.outputs(constants(position), len(outputs), count)]
+            errors.append(evaluator.error(outputs))
             if errors[-1] >= (1 - PAYS) * before:
                 return None
         return tuple(errors)
 
-    tried = {position: rest.outputs(constants(position), 0, SCREENS[0]) for position in (-1, 1)}
-    direction = min(tried, key=lambda position: judge.error(tried[position]))
+    tried = {position: suffix.outputs(constants(position), 0, SCREENS[0]) for position in (-1, 1)}
+    direction = min(tried, key=lambda position: evaluator.error(tried[position]))
     position, kept = direction, 0
     errors = screened(position, tried[direction])
     while errors is not None:
-        metric = rest.judge(constants(position))
+        metric = suffix.evaluate(constants(position))
         if metric.loss_against(state.metric) > 0:
             break
         kept, state = position, _State(metric, errors)

@@ -61,11 +61,15 @@ class Samples(ABC):
             yield self[index]
 
 
+AnySamples = Samples | Sequence[Sample]
+"""Samples, or a list of some that are in memory."""
+
+
 class Subset(Samples):
     """The samples of `whole` at `indices`, in that order."""
 
-    def __init__(self, whole: Samples, indices: Sequence[int]) -> None:
-        self.classes = whole.classes
+    def __init__(self, whole: AnySamples, indices: Sequence[int]) -> None:
+        self.classes = whole.classes if isinstance(whole, Samples) else ()
         self._whole = whole
         self._indices = tuple(int(index) for index in indices)
 
@@ -76,7 +80,7 @@ class Subset(Samples):
         return self._whole[self._indices[index]]
 
 
-def spread(samples: Samples, count: int) -> Samples:
+def spread(samples: AnySamples, count: int) -> Samples:
     """Return at most `count` samples at even distances, so that a source sorted by class gives all classes.
 
     Raises:
@@ -84,9 +88,10 @@ def spread(samples: Samples, count: int) -> Samples:
     """
     if count < 1:
         raise BadOption(f"cannot take {count} samples", remedy="Give a limit of at least 1.")
-    if count >= len(samples):
+    if isinstance(samples, Samples) and count >= len(samples):
         return samples
-    return Subset(samples, [position * len(samples) // count for position in range(count)])
+    taken = min(count, len(samples))
+    return Subset(samples, [position * len(samples) // taken for position in range(taken)])
 
 
 def split(samples: Samples, shares: Sequence[float], seed: int) -> tuple[Samples, ...]:

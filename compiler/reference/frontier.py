@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+from edgec.array_store import MEMORY_BYTES, ArrayStore
 from edgec.model.graph import constant
 from edgec.reference.session import NEWEST_SAFE_IR_VERSION, Reference
-from edgec.scratch import temporary_folder
 
 Array = np.ndarray[Any, Any]
-
-MEMORY_BYTES = 1 << 29
-"""Values beyond this go to files, so that any number of samples fits."""
 
 
 class Frontier:
@@ -44,7 +38,7 @@ class Frontier:
     ) -> None:
         self.model = model
         self._threads = threads
-        self._store = _Store(memory)
+        self._store = ArrayStore(memory)
         self._done: set[ir.Node] = set()
         self._reserved: set[ir.Value] = set()
         self._known: set[ir.Value] = {value for value in model.graph.inputs if not value.is_initializer()}
@@ -52,7 +46,7 @@ class Frontier:
         self.samples = 0
         for feeds in samples:
             for value in self._known:
-                self._store.put(value, self.samples, feeds[value.name or ""])
+                self._store.put((value, self.samples), feeds[value.name or ""])
             self.samples += 1
 
     def advance(self, targets: Sequence[ir.Value]) -> None:
@@ -64,13 +58,14 @@ class Frontier:
             made = [value for node in nodes for value in node.outputs if value in targets or self._wanted(value)]
             reference = Reference(segment(self.model, nodes, reads, made), threads=self._threads)
             for sample in range(self.samples):
-                results = reference.run({value.name or "": self._store.get(value, sample) for value in reads})
+                results = reference.run({value.name or "": self._store.get((value, sample)) for value in reads})
                 for value in made:
-                    self._store.put(value, sample, results[value.name or ""])
+                    self._store.put((value, sample), results[value.name or ""])
             self._known.update(made)
         for value in [value for value in self._known if value not in targets and not self._wanted(value)]:
-            self._store.drop(value)
             self._known.discard(value)
+            for sample in range(self.samples):
+                self._store.drop((value, sample))
 
     def reserve(self, values: Iterable[ir.Value]) -> None:
         """Remember exactly these values, once computed, until the next call of `reserve`."""
@@ -78,7 +73,7 @@ class Frontier:
 
     def value(self, value: ir.Value, sample: int) -> Array:
         """Return a value of one sample: a target of the last `advance`, or one that is still to be read."""
-        return self._store.get(value, sample)
+        return self._store.get((value, sample))
 
     def _wanted(self, value: ir.Value) -> bool:
         if value in self._reserved or value.is_graph_output():
@@ -143,41 +138,3 @@ def _info(value: ir.Value) -> onnx.ValueInfoProto:
     info = onnx.ValueInfoProto()
     info.ParseFromString(ir.to_proto(value).SerializeToString())
     return info
-
-
-class _Store:
-    """Arrays by value and sample: in memory up to a limit, in files beyond."""
-
-    def __init__(self, memory: int) -> None:
-        self._left = memory
-        self._memory: dict[tuple[ir.Value, int], Array] = {}
-        self._files: dict[tuple[ir.Value, int], Path] = {}
-        self._folder: Path | None = None
-        self._written = 0
-
-    def put(self, value: ir.Value, sample: int, array: Array) -> None:
-        if array.nbytes <= self._left:
-            self._left -= array.nbytes
-            self._memory[value, sample] = array
-            return
-        if self._folder is None:
-            stack = ExitStack()
-            self._folder = stack.enter_context(temporary_folder())
-            weakref.finalize(self, stack.close)
-        path = self._folder / f"{self._written}.npy"
-        self._written += 1
-        np.save(path, array)
-        self._files[value, sample] = path
-
-    def get(self, value: ir.Value, sample: int) -> Array:
-        held = self._memory.get((value, sample))
-        if held is not None:
-            return held
-        loaded: Array = np.load(self._files[value, sample], allow_pickle=False)
-        return loaded
-
-    def drop(self, value: ir.Value) -> None:
-        for key in [key for key in self._memory if key[0] is value]:
-            self._left += self._memory.pop(key).nbytes
-        for key in [key for key in self._files if key[0] is value]:
-            self._files.pop(key).unlink()

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.compress import Compressed
 from edgec.compress.quantization import Result
+from edgec.compress.rounds import Compressed
 from edgec.data.samples import Samples, spread
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.model.serialize import weight_bytes
@@ -108,7 +108,7 @@ def _histograms(done: Compressed) -> list[RangeHistogram]:
         return []
     network = apply_scales(done.network, table.equalized)
     seen = {name: Histogram() for name in table.tensors}
-    few: Samples = spread(done.trial.decide, HISTOGRAM_SAMPLES)
+    few: Samples = spread(done.tasks.decide.samples, HISTOGRAM_SAMPLES)
     sweep(network, (sample.inputs for sample in few), {name: [each] for name, each in seen.items()})
     return [
         _histogram(name, seen[name], each.low, each.high, each.method)

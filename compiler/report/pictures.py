@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edgec.compress.compress import Compressed
+from edgec.compress.rounds import Compressed
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.scores import Scores
@@ -48,7 +48,7 @@ def find_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
                 name=sample.name.rpartition("/")[2],
                 size=picture.size,
                 png=_png(picture),
-                truth=_truth(sample, done.trial.context.classes),
+                truth=_truth(sample, done.tasks.decide.context.classes),
                 original=original,
                 compressed=compressed,
             )
@@ -60,7 +60,7 @@ def can_show(done: Compressed, how: Preprocessing) -> bool:
     """Whether samples are pictures, grey or in colours, and there is something that reads the outputs for people."""
     if _reader(done) is None:
         return False
-    sample = done.trial.decide[0]
+    sample = done.tasks.decide.samples[0]
     return sample.placement is not None and _pixels(sample, how).shape[2] in CHANNELS
 
 
@@ -69,18 +69,18 @@ def answers(run: Run, done: Compressed) -> list[Answer]:
     decoder = _reader(done)
     if decoder is None:
         raise ValueError("nothing reads the outputs")
-    classes = decoder.classes or done.trial.context.classes
+    classes = decoder.classes or done.tasks.decide.context.classes
     return [_answer(run(sample.inputs), sample, decoder, classes) for sample in _shown(done)]
 
 
 def _shown(done: Compressed) -> Samples:
     """Return samples at even distances, held-out ones if there are any."""
-    return spread(done.trial.held_out or done.trial.decide, SHOWN)
+    return spread((done.tasks.held_out or done.tasks.decide).samples, SHOWN)
 
 
 def _reader(done: Compressed) -> Decoder | None:
     """Return what reads the outputs for people: the decoder that was given, or scores where classes are judged."""
-    context, metric = done.trial.context, done.trial.metric
+    context, metric = done.tasks.decide.context, done.tasks.decide.metric
     if context.decoder is not None:
         return context.decoder if context.decoder.kind != "mask" else None
     return Scores() if metric in CLASSIFICATION else None

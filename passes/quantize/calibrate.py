@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec import registry
-from edgec.data.samples import Samples, Subset, fingerprint
+from edgec.data.samples import AnySamples, Subset, fingerprint
 from edgec.errors import BadOption
 from edgec.model.serialize import sha256
 from edgec.model.signature import check_feeds, inputs_of
@@ -57,7 +57,7 @@ class Checked:
 
 def calibrate(
     model: ir.Model,
-    samples: Samples,
+    samples: AnySamples,
     tensors: Sequence[str],
     *,
     calibrator: str = "mse",
@@ -109,7 +109,7 @@ def calibrate(
     ).filled()
 
 
-def _sweep_name(model: ir.Model, samples: Samples, tensors: Sequence[str], calibrator: str, scheme: Scheme) -> str:
+def _sweep_name(model: ir.Model, samples: AnySamples, tensors: Sequence[str], calibrator: str, scheme: Scheme) -> str:
     """Return a digest of all that decides what a sweep gathers; of the samples, of the first as it enters the model."""
     parts = [sha256(model), *tensors, calibrator, scheme.model_dump_json(), fingerprint(next(iter(samples)))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -117,7 +117,7 @@ def _sweep_name(model: ir.Model, samples: Samples, tensors: Sequence[str], calib
 
 def _feeds(
     model: ir.Model,
-    samples: Samples,
+    samples: AnySamples,
     notes: list[str],
     progress: Callable[[int, int], None],
     state: Checkpoint | None,
@@ -137,7 +137,7 @@ def _feeds(
             notes.append(f"input {name} reaches {value:g}: were the pictures meant to be normalized (--preprocess)?")
 
 
-def checked_feeds(model: ir.Model, samples: Samples) -> Iterator[Feeds]:
+def checked_feeds(model: ir.Model, samples: AnySamples) -> Iterator[Feeds]:
     """Yield the inputs of each sample.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 import edgec
 from edgec.compress import compress as module
-from edgec.compress.compress import wanted
+from edgec.compress.settings import wanted
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
@@ -116,12 +117,17 @@ def test_without_labels_the_error_of_the_outputs_is_kept(files: tuple[Path, Path
     assert any(layer.bits == 8 and (layer.sqnr or 0) > 10 for layer in findings.layers)
 
 
+def held_out_losses(*losses: float) -> Any:
+    """Return what stands for the `Evaluator` of the held-out samples: one loss after the other, of nothing at first."""
+    results = (MetricResult(loss, False) for loss in losses)
+    return lambda *_: SimpleNamespace(baseline=MetricResult(0.0, False), evaluate=lambda model: next(results))
+
+
 def test_what_the_held_out_samples_refuse_is_done_again_with_less(
     files: tuple[Path, Path], board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = files
-    judged = iter([0.0, 1.0, 1.0, 0.05])
-    monkeypatch.setattr(module.Trial, "judge", lambda *_: MetricResult(next(judged), False))
+    monkeypatch.setattr(module, "Evaluator", held_out_losses(1.0, 1.0, 0.05))
     artefact = edgec.compile(model, target=board, output=tmp_path / "out", data=str(data), max_loss=0.1)
     compression = artefact.manifest.compression
     assert compression is not None
@@ -133,8 +139,7 @@ def test_a_loss_that_cannot_be_kept_leaves_the_network_as_it_was(
     files: tuple[Path, Path], board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = files
-    judged = iter([0.0] + [1.0] * module.ROUNDS)
-    monkeypatch.setattr(module.Trial, "judge", lambda *_: MetricResult(next(judged), False))
+    monkeypatch.setattr(module, "Evaluator", held_out_losses(*[1.0] * module.ROUNDS))
     artefact = edgec.compile(model, target=board, output=tmp_path / "out", data=str(data), max_loss=0.1)
     assert artefact.manifest.options.precision == "fp32"
     assert "QuantizeLinear" not in {node.op_type for node in onnx.load(artefact.folder / "model.onnx").graph.node}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -18,39 +15,43 @@ from edgec.compress.allocation import (
     balanced_curves,
     cheapest_path,
     first_within,
+    half_uniform,
     measured_curves,
-    tempered,
     uniform_path,
 )
 from edgec.compress.candidates import Candidates
-from edgec.compress.probe import Measure
-from edgec.compress.pruner import Apply, Pruned
+from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.samples import Sample
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import Task
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.rank import Ranking
-from edgec.passes.prune.study import Study
+from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.pruning import PruneOptions
 from tests.support.architectures import ARCHITECTURES
 
 CAP = 0.7
 
 
-class Measured(Apply):
+class Measured(Pruner):
     """Prunes nothing: its results lose what it is told."""
 
-    def __init__(self, study: Study, losses: list[float]) -> None:
-        super().__init__(study, PruneOptions(ratio=0.5, criterion="l1"), None, None, lambda what: None)
-        self._losses = iter(losses)
+    measures = True
 
-    def __call__(self, ratios: Mapping[str, float]) -> Pruned:
-        return cast("Pruned", SimpleNamespace(loss=next(self._losses)))
+    def __init__(self, ranked: RankedChannels, losses: list[float]) -> None:
+        super().__init__(ranked)
+        self._given = iter(losses)
+
+    def loss(self, plan: PrunePlan) -> tuple[float, Pruned | None]:
+        return next(self._given), None
 
 
 def built(name: str) -> ir.Model:
@@ -61,12 +62,17 @@ def macs(model: ir.Model) -> list[int]:
     return [layer.macs for layer in layer_costs(model)]
 
 
-def report_of(study: Study, losses: dict[str, tuple[float, ...]], metric: str = "output-error") -> SensitivityReport:
+def report_of(
+    ranked: RankedChannels, losses: dict[str, tuple[float, ...]], metric: str = "output-error"
+) -> SensitivityReport:
     groups = {
         g.name: GroupSensitivity(
-            units=g.units, order=study.rankings[g.name].order, ratios=(0.35, 0.7), losses=losses.get(g.name, (0.1, 0.2))
+            units=g.units,
+            order=ranked.rankings[g.name].order,
+            ratios=(0.35, 0.7),
+            losses=losses.get(g.name, (0.1, 0.2)),
         )
-        for g in study.groups
+        for g in ranked.groups
     }
     return SensitivityReport(
         model="", criterion="l1", compensated=False, metric=metric, samples=1, baseline=0.0,
@@ -77,12 +83,12 @@ def report_of(study: Study, losses: dict[str, tuple[float, ...]], metric: str = 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet", "densenet"])
 def test_the_price_of_the_pruned_network_is_foreseen(name: str) -> None:
     model = built(name)
-    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
-    plan = study.plan({group.name: 0.5 for group in study.groups}, 1)
+    ranked = RankedChannels.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    plan = ranked.plan({group.name: 0.5 for group in ranked.groups}, 1)
     pruned = SliceChannels(plan)(model.clone()).model
-    prices = PriceModel(model, study.groups, macs(model))
-    ratios, left = np.zeros(len(study.groups)), 1.0
-    for number, group in enumerate(study.groups):
+    prices = PriceModel(model, ranked.groups, macs(model))
+    ratios, left = np.zeros(len(ranked.groups)), 1.0
+    for number, group in enumerate(ranked.groups):
         share = len(plan.groups[group.name].removed) / group.units
         left -= prices.saved(number, ratios, share)
         ratios[number] = share
@@ -91,10 +97,10 @@ def test_the_price_of_the_pruned_network_is_foreseen(name: str) -> None:
 
 def test_the_group_that_loses_nothing_goes_first() -> None:
     model = built("resnet")
-    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
-    free = study.groups[1].name
-    curves = measured_curves(report_of(study, {free: (0.0, 0.0)}), study.groups, CAP)
-    path = cheapest_path(curves, PriceModel(model, study.groups, macs(model)), CAP)
+    ranked = RankedChannels.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    free = ranked.groups[1].name
+    curves = measured_curves(report_of(ranked, {free: (0.0, 0.0)}), ranked.groups, CAP)
+    path = cheapest_path(curves, PriceModel(model, ranked.groups, macs(model)), CAP)
     first = path[round(CAP / STEP) - 1]
     assert first[free] == CAP
     assert sum(first.values()) == CAP
@@ -105,10 +111,10 @@ def test_the_group_that_loses_nothing_goes_first() -> None:
 
 def test_a_dear_start_counts_with_what_comes_free_behind_it() -> None:
     model = built("resnet")
-    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
-    prices, name = PriceModel(model, study.groups, macs(model)), study.groups[0].name
+    ranked = RankedChannels.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    prices, name = PriceModel(model, ranked.groups, macs(model)), ranked.groups[0].name
     sudden, even = (
-        cheapest_path(measured_curves(report_of(study, {name: losses}, "top1"), study.groups, CAP), prices, CAP)
+        cheapest_path(measured_curves(report_of(ranked, {name: losses}, "top1"), ranked.groups, CAP), prices, CAP)
         for losses in ((0.1, 0.1), (0.05, 0.1))
     )
     assert sudden == even
@@ -116,12 +122,12 @@ def test_a_dear_start_counts_with_what_comes_free_behind_it() -> None:
 
 def test_a_group_goes_no_further_than_it_was_measured() -> None:
     model = built("resnet")
-    study = Study.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
-    curves = measured_curves(report_of(study, {}), study.groups, 0.9)
+    ranked = RankedChannels.of(model, PruneOptions(ratio=0.5, criterion="l1"), None)
+    curves = measured_curves(report_of(ranked, {}), ranked.groups, 0.9)
     path = cheapest_path(
-        balanced_curves(curves, study.rankings, 0.9), PriceModel(model, study.groups, macs(model)), 0.9
+        balanced_curves(curves, ranked.rankings, 0.9), PriceModel(model, ranked.groups, macs(model)), 0.9
     )
-    assert list(path[-1].values()) == pytest.approx([0.7] * len(study.groups))
+    assert list(path[-1].values()) == pytest.approx([0.7] * len(ranked.groups))
 
 
 @pytest.mark.parametrize(
@@ -134,8 +140,10 @@ def test_a_group_goes_no_further_than_it_was_measured() -> None:
     ],
 )
 def test_which_candidate_is_taken(losses: list[float], accepted: float | None, taken: float) -> None:
-    study = Study.of(built("resnet"), PruneOptions(ratio=0.5, criterion="l1"), None)
-    candidates = Candidates(Measured(study, losses), report_of(study, {}), lambda layers: [c.macs for c in layers], CAP)
+    ranked = RankedChannels.of(built("resnet"), PruneOptions(ratio=0.5, criterion="l1"), None)
+    candidates = Candidates(
+        Measured(ranked, losses), report_of(ranked, {}), lambda layers: [c.macs for c in layers], CAP
+    )
     found = candidates.within(0.8, accepted)
     assert found is not None
     assert found.loss == taken
@@ -161,7 +169,7 @@ def test_first_within_is_the_least_that_fits() -> None:
 
 
 def test_tempered_is_halfway_to_the_same_for_all() -> None:
-    (middle,) = tempered([{"a": 0.6, "b": 0.2}])
+    (middle,) = half_uniform([{"a": 0.6, "b": 0.2}])
     assert middle == pytest.approx({"a": 0.5, "b": 0.3})
 
 
@@ -171,19 +179,19 @@ def test_a_misleading_report_is_no_worse_than_the_same_for_all() -> None:
     (value,) = model.graph.inputs
     data = [Sample(str(n), {value.name: rng.standard_normal(value.shape.numpy(), dtype=np.float32)}) for n in range(4)]
     options = PruneOptions(target_macs=0.7, criterion="l1", repair=False)
-    study = Study.of(model, options, None)
+    ranked = RankedChannels.of(model, options, None)
     losses = {group.name: (0.0, 0.0) for group in find_groups(model).groups[:4]}
-    measure = Measure(data, "output-error")
-    found = prune(study, options, sensitivity=report_of(study, losses), measure=measure)
+    pruner = Pruner(ranked, Evaluator(model, Task(data)), refit=False)
+    found = prune(pruner, options, sensitivity=report_of(ranked, losses))
     assert found.cost_after.macs <= 0.7 * found.cost_before.macs
 
     def cost(ratios: dict[str, float]) -> float:
-        return sum(macs(SliceChannels(study.plan(ratios, 1))(model.clone()).model)) / found.cost_before.macs
+        return sum(macs(SliceChannels(ranked.plan(ratios, 1))(model.clone()).model)) / found.cost_before.macs
 
-    same = first_within(uniform_path(study.groups, CAP), cost, 0.7)
+    same = first_within(uniform_path(ranked.groups, CAP), cost, 0.7)
     assert same is not None
-    ratio = same[study.groups[0].name]
-    uniform = prune(study, PruneOptions(ratio=ratio, repair=False), measure=measure)
+    ratio = same[ranked.groups[0].name]
+    uniform = prune(pruner, PruneOptions(ratio=ratio, repair=False))
     assert uniform.loss is not None
     assert found.loss is not None
     assert found.loss <= uniform.loss

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from edgec.compress.allocation import measured_curves
-from edgec.compress.probe import Measure
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import Task
+from edgec.jobs.workers import Workers
 from edgec.passes.channels.groups import find_groups
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
@@ -158,8 +160,8 @@ def test_a_journal_of_other_data_is_refused_and_an_empty_one_begun(tmp_path: Pat
     def measured(scale: float) -> SensitivityReport:
         samples = [Sample(str(n), {"x": scale * feeds["x"]}) for n, feeds in enumerate(noise(1, 3, 8, count=2))]
         return measure_sensitivity(
-            built, groups, rankings, Measure(samples, "output-error"), criterion="l1",
-            journal=tmp_path / "journal", ratios=(0.5,), workers=0,
+            built, groups, rankings, Evaluator(built, Task(samples)), criterion="l1",
+            journal=tmp_path / "journal", ratios=(0.5,), workers=Workers(0),
         )  # fmt: skip
 
     (tmp_path / "journal").touch()

@@ -14,13 +14,15 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from edgec.compress.probe import Measure
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.labels import ClassLabel
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Sample
 from edgec.errors import BadOption, MissingDependency
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.task import Task
+from edgec.jobs.workers import Workers
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.passes.channels.groups import Group, find_groups
@@ -49,12 +51,18 @@ def case(name: str, samples: int = 4) -> tuple[ir.Model, tuple[Group, ...], dict
 
 
 def measured(
-    name: str, journal: Path, *, workers: int = 0, metric: str = "output-error", **options: object
+    name: str,
+    journal: Path,
+    *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    metric: str = "output-error",
+    **options: object,
 ) -> SensitivityReport:
     built, groups, rankings, data = case(name)
     return measure_sensitivity(
-        built, groups, rankings, Measure(data, metric), criterion="l1", journal=journal, ratios=RATIOS,
-        workers=workers, **options,
+        built, groups, rankings, Evaluator(built, Task(data, metric)), criterion="l1", journal=journal, ratios=RATIOS,
+        workers=Workers(workers, scheduler), **options,
     )  # fmt: skip
 
 
@@ -120,11 +128,12 @@ def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_data_that_cannot_travel_is_refused(tmp_path: Path) -> None:
     built, groups, rankings, data = case("resnet")
-    measure = Measure(data, "output-error", MetricContext(reference=lambda sample: {}))
+    task = Task(data, "output-error", MetricContext(reference=lambda sample: {}))
     with pytest.raises(BadOption, match="other processes"):
         measure_sensitivity(
-            built, groups, rankings, measure, criterion="l1", journal=tmp_path / "j", workers=2, ratios=RATIOS
-        )
+            built, groups, rankings, Evaluator(built, task), criterion="l1", journal=tmp_path / "j",
+            workers=Workers(2), ratios=RATIOS,
+        )  # fmt: skip
 
 
 def test_goes_on_after_kill_9(tmp_path: Path) -> None:

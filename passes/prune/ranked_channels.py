@@ -1,4 +1,4 @@
-"""`Study`: the groups of a model that may be pruned, and the order in which their units go."""
+"""`RankedChannels`: the groups of a model that may be pruned, and the order in which their units go."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from edgec.data.samples import Sample, Samples
+from edgec.data.samples import AnySamples, Samples, spread
 from edgec.errors import BadOption
 from edgec.passes.channels.groups import Channels, Group, find_groups
 from edgec.passes.channels.plan import PrunePlan
@@ -52,8 +52,17 @@ def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """What choosing needs to know of a model: its groups, and the order in which their units go."""
+class RankedChannels:
+    """What choosing needs to know of a model.
+
+    Attributes:
+        model: As `prepare` returns it.
+        channels: All groups, and what is blocked.
+        groups: Those that may be pruned.
+        rankings: Group name -> the order in which its units go.
+        moments: Layer name -> moments of its inputs, of the layers that read these groups; None without samples.
+        calibration: Inputs of samples to repair with.
+    """
 
     model: ir.Model
     channels: Channels
@@ -67,18 +76,24 @@ class Study:
         cls,
         model: ir.Model,
         options: PruneOptions,
-        calibration: Sequence[Sample] | Samples | None,
+        samples: AnySamples | None,
         *,
         threads: int | None = None,
-    ) -> Study:
+    ) -> RankedChannels:
         """Find, select and rank the groups of a model that `prepare` returned.
+
+        Args:
+            model: The model.
+            options: Criterion, patterns, and whether there will be a repair.
+            samples: For moments and repair; at most `CALIBRATION_SAMPLES` of them are taken, evenly spread.
+            threads: As for `Reference`.
 
         Raises:
             BadOption: A pattern matches nothing, the criterion is unknown or needs data that is not given.
         """
         channels = find_groups(model)
         groups = select_groups(channels, options.include, options.exclude)
-        feeds = _Feeds(calibration or [])
+        feeds = _Feeds(spread(samples or [], CALIBRATION_SAMPLES))
         data_driven = options.criterion in DATA_DRIVEN
         moments = (
             layer_moments(model, groups, feeds, threads=threads) if feeds and (data_driven or options.repair) else None
@@ -95,7 +110,7 @@ class Study:
 class _Feeds(Collection[Feeds]):
     """The inputs of samples, read anew each time one goes over them."""
 
-    def __init__(self, samples: Sequence[Sample] | Samples) -> None:
+    def __init__(self, samples: Samples) -> None:
         self._samples = samples
 
     def __len__(self) -> int:

@@ -1,0 +1,103 @@
+"""`measure_part`: the network with one group pruned, measured by running again only what lies behind that group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.data.metrics.base import MetricResult
+from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluate.suffix import Suffix, boundary, dependents
+from edgec.evaluate.task import Task
+from edgec.jobs.journal import Record
+from edgec.model.graph import constant, label
+from edgec.model.infer import infer_shapes
+from edgec.model.load import load
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.prune.moments import LayerMoments
+from edgec.passes.prune.variants import readers_constants, without
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One group at one ratio: the units that go."""
+
+    group: str
+    ratio: float
+    units: tuple[int, ...]
+
+    def record(self, result: MetricResult) -> Record:
+        """Return what was measured here, as the journal keeps it."""
+        return {"group": self.group, "ratio": self.ratio, "value": result.value, "higher": result.higher_is_better}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A share of the work, complete in itself: goes to another process or machine.
+
+    Attributes:
+        model: ONNX file, as `find_groups` takes it; its groups are found again.
+        task: Samples and metric.
+        moments: H of layers that make up for what goes, by name; empty: weights become zero, no more.
+        points: What is measured.
+        threads: As for `Reference`.
+    """
+
+    model: bytes
+    task: Task
+    moments: Mapping[str, Array]
+    points: tuple[Point, ...]
+    threads: int | None
+
+
+def measure_part(part: Part, *, evaluator: Evaluator | None = None) -> Iterator[Record]:
+    """Measure the points of `part`, group after group in the order of the graph; yield each result as it is there.
+
+    The samples are taken through the original network once, piece by piece: for each group as far as the layers that
+    read it. From there on the rest of the network is run for each ratio, with changed weights for these layers. That
+    is exactly the pruned network, for the weights of the removed channels are zero in it.
+
+    Args:
+        part: The work.
+        evaluator: Of the same network and task, if this process has one.
+    """
+    model = load(part.model).model
+    infer_shapes(model)
+    groups = {group.name: group for group in find_groups(model).groups}
+    nodes = {label(node): node for node in model.graph}
+    layers = {name: linear_layer(nodes[name]) for name in part.moments}
+    moments = {
+        name: LayerMoments(layer, part.moments[name])
+        for name, layer in layers.items()
+        if isinstance(layer, LinearLayer)
+    }
+    points: dict[str, list[Point]] = defaultdict(list)
+    for point in part.points:
+        points[point.group].append(point)
+    behind = {name: dependents(model, {nodes[reader.node] for reader in groups[name].readers}) for name in points}
+    order = {node: place for place, node in enumerate(model.graph)}
+    names = sorted(points, key=lambda name: order[behind[name][0]])
+    suffix = Suffix(model, evaluator or Evaluator(model, part.task, threads=part.threads), threads=part.threads)
+    for position, name in enumerate(names):
+        suffix.reserve({value for later in names[position:] for value in boundary(behind[later])})
+        weights = [model.graph.initializers[each] for each in readers_constants(model, groups[name], moments)]
+        suffix.cut(behind[name], weights)
+        unchanged = {value.name or "": _array(value) for value in weights}
+        for point in points[name]:
+            changed = without(model, groups[name], point.units, moments)
+            yield point.record(suffix.evaluate({**unchanged, **changed}))
+
+
+def _array(value: ir.Value) -> Array:
+    array = constant(value)
+    if array is None:
+        raise ValueError(f"{value.name} is not constant")
+    return array

@@ -1,0 +1,101 @@
+"""`note`: what the record of a compilation says of its compression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgec.compress.pruner import Pruned
+from edgec.compress.quantization import Result
+from edgec.compress.rounds import Compressed
+from edgec.compress.settings import why_no_integers
+from edgec.data.metrics.base import MetricResult
+from edgec.model.cost import layer_costs
+from edgec.model.serialize import weight_bytes
+from edgec.options import CompileOptions
+from edgec.profile import Profile
+from edgec.record import Compression, Record, Step
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How an accepted loss was kept: after how many rounds, and the metric on the held-out samples before and after."""
+
+    rounds: int
+    before: MetricResult
+    after: MetricResult
+
+
+def note(
+    done: Compressed, options: CompileOptions, profile: Profile, record: Record, promise: Promise | None = None
+) -> None:
+    """Write down what was done, what was not and why, and what each step cost and gained."""
+    task, held_out = done.tasks.decide, done.tasks.held_out
+    if done.pruned is not None:
+        _note_pruning(done.pruned, record)
+    if done.quantized is not None:
+        _note_quantization(done.quantized, record, len(task.samples))
+    elif options.max_loss is not None and (reason := why_no_integers(profile)):
+        record.refuse("quantize", "network", reason)
+    if options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
+        record.refuse("compress", "network", "what fp16 loses is not measured here; --precision fp16 asks for it")
+    record.compression = Compression(
+        metric=task.metric,
+        higher_is_better=True if promise is None else promise.before.higher_is_better,
+        accepted=options.max_loss,
+        decided_on=len(task.samples),
+        held_out=0 if held_out is None else len(held_out.samples),
+        before=None if promise is None else promise.before.value,
+        after=None if promise is None else promise.after.value,
+        rounds=1 if promise is None else promise.rounds,
+        steps=tuple(_steps(done, profile)),
+    )
+
+
+def _steps(done: Compressed, profile: Profile) -> Sequence[Step]:
+    def step(name: str, loss: float | None, model: ir.Model, network: ir.Model, precision: str) -> Step:
+        layers = layer_costs(network)
+        seconds = None
+        if profile.estimate is not None:
+            seconds = sum(profile.estimate(layers, precision, done.in_float if precision == "int8" else ()))
+        return Step(name, loss, sum(layer.macs for layer in layers), weight_bytes(model), seconds)
+
+    steps = [step("original", 0.0, done.original, done.original, "fp32")]
+    lost: float | None = 0.0
+    if done.pruned is not None:
+        lost = done.pruned.loss
+        steps.append(step("prune", lost, done.network, done.network, "fp32"))
+    if done.quantized is not None:
+        more = done.quantized.loss
+        steps.append(
+            step("quantize", None if lost is None or more is None else lost + more, done.model, done.network, "int8")
+        )
+    return steps
+
+
+def _note_pruning(pruned: Pruned, record: Record) -> None:
+    before, after = pruned.cost_before, pruned.cost_after
+    changes = [
+        f"{name}: {group.units} to {group.units - len(group.removed)}" for name, group in pruned.plan.groups.items()
+    ]
+    saved = f"MACs {after.macs / max(before.macs, 1) - 1:+.1%}, weights {after.parameters / before.parameters - 1:+.1%}"
+    loss = "" if pruned.loss is None else f", measured loss {pruned.loss:.5f}"
+    record.ran("prune", modified=bool(changes), changes=(saved + loss, *changes))
+    for blocked in pruned.channels.blocked:
+        record.refuse("prune", blocked.layer, blocked.reason)
+
+
+def _note_quantization(result: Result, record: Record, samples: int) -> None:
+    layers, table = len(result.quantized.placement.layers), result.table
+    changes = [f"{layers} layers on integers, calibrated by {table.calibrator if table else 'none'}, {samples} samples"]
+    if result.loss is not None:
+        changes.append(f"measured loss {result.loss:.5f}")
+    changes += table.notes if table is not None else ()
+    record.ran("quantize", modified=layers > 0, changes=tuple(changes))
+    costs = {layer.name: layer for layer in result.float_layers}
+    for where, reason in result.quantized.refusals:
+        layer = costs.get(where)
+        why = f"its loss on integers is {layer.gain:.5f}, its share of the MACs {layer.macs:.1%}" if layer else reason
+        record.refuse("quantize", where, why)

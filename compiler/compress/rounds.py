@@ -1,0 +1,199 @@
+"""`Rounds`: one network compressed within one accepted loss after the other; what a round found, the next reuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edgec.compress.pruner import Pruned, Pruner
+from edgec.compress.pruning_search import prune
+from edgec.compress.quantization import Quantizer, QuantizeSettings, Result
+from edgec.compress.sensitivity import RATIOS, measure_sensitivity
+from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.compress.tasks import Tasks
+from edgec.errors import BadOption
+from edgec.evaluate.evaluator import Evaluator
+from edgec.jobs.workers import Workers, why_not_sent
+from edgec.model.cost import layer_costs
+from edgec.model.infer import infer_shapes
+from edgec.options import CompileOptions
+from edgec.passes.prune.ranked_channels import RankedChannels
+from edgec.profile import Profile
+from edgec.pruning import PruneOptions
+from edgec.quantization import CalibrationTable
+from edgec.record import Record
+
+PRUNING = 0.5
+"""Share of the accepted loss for pruning, where quantization follows; quantization has all that pruning leaves."""
+WORTH_PROCESSES = 10_000
+"""Runs of the network below which starting processes takes longer than they save."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """The network, and how it came about.
+
+    Attributes:
+        model: What is compiled.
+        original: As it was, in the same form, before.
+        precision: What it runs in.
+        network: The pruned network in floats, before its quantization.
+        pruned: What pruning did.
+        quantized: What quantization did.
+        sensitivity: What pruning was decided by.
+        tasks: Data and metric.
+    """
+
+    model: ir.Model
+    original: ir.Model
+    precision: str
+    network: ir.Model
+    pruned: Pruned | None
+    quantized: Result | None
+    sensitivity: SensitivityReport | None
+    tasks: Tasks
+
+    @property
+    def in_float(self) -> frozenset[str]:
+        """Names of the layers that do not run on integers."""
+        names = (layer.name for layer in layer_costs(self.network))
+        return frozenset(names) - frozenset(self.quantized.quantized.placement.layers if self.quantized else ())
+
+
+class Rounds:
+    """Prunes and quantizes one network, as often as it takes.
+
+    Sensitivities, the loss of every candidate, and, for the same pruned network, calibration and every quantized
+    network are found once.
+
+    Args:
+        original: As `prepare` returns it.
+        options: Of the compilation, as `wanted` returns them.
+        profile: Of the board: its widths are kept, its time is saved.
+        tasks: Data and metric.
+        record: Told what is being done.
+        journal: Where sensitivities are kept as they come.
+    """
+
+    def __init__(
+        self,
+        original: ir.Model,
+        options: CompileOptions,
+        profile: Profile,
+        tasks: Tasks,
+        record: Record,
+        journal: Path,
+    ) -> None:
+        self._original = original
+        self._options = options
+        self._profile = profile
+        self._tasks = tasks
+        self._record = record
+        self._journal = journal
+        self._evaluator = Evaluator(original, tasks.decide)
+        self._candidates = 0
+        self._quantizers: dict[str, Quantizer] = {}
+
+    def within(self, aim: float | None) -> Compressed:
+        """Return the network pruned and quantized, so that at most `aim` is lost on the samples decided on.
+
+        Raises:
+            BadOption: `aim` is None and pruning has no goal of its own, a goal cannot be reached, or the data is wrong.
+        """
+        integers = self._options.precision == "int8"
+        network, spent, pruned = self._original, 0.0, None
+        if self._options.prune is not None:
+            share = None if aim is None else aim * (PRUNING if integers else 1)
+            pruned = self._prune(share)
+            network, spent = pruned.model, max(pruned.loss or 0.0, 0.0)
+        result, model, precision = None, network, self._options.precision
+        if integers:
+            measured = self._options.metric is not None or aim is not None
+            quantizer = self._quantizer(network, pruned, measured=measured)
+            result = quantizer.within(None if aim is None else max(aim - spent, 0.0))
+            infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
+            placed = bool(result.quantized.placement.layers)
+            model, precision = (result.quantized.model, "int8") if placed else (network, "fp32")
+        sensitivity = None if self._options.prune is None else self.sensitivity
+        return Compressed(model, self._original, precision, network, pruned, result, sensitivity, self._tasks)
+
+    @cached_property
+    def sensitivity(self) -> SensitivityReport | None:
+        """What the network loses by each group at each ratio; None where the goal needs no measurement."""
+        if "ratio" in self._pruning.goals:
+            return None
+        ranked, task = self._ranked, self._tasks.decide
+        runs = len(ranked.groups) * len(RATIOS) * len(task.samples)
+        return measure_sensitivity(
+            ranked.model,
+            ranked.groups,
+            ranked.rankings,
+            self._evaluator,
+            criterion=self._pruning.criterion,
+            journal=self._journal,
+            moments=ranked.moments if self._pruning.repair else None,
+            workers=Workers(None if runs > WORTH_PROCESSES and why_not_sent(task) is None else 0),
+            progress=lambda done, total: self._record.listener(f"prune: sensitivity {done}/{total}"),
+        )
+
+    @cached_property
+    def _pruning(self) -> PruneOptions:
+        given = self._options.prune or PruneOptions()
+        return given.model_copy(update={"multiple": max(given.multiple, self._profile.channel_multiple)})
+
+    @cached_property
+    def _ranked(self) -> RankedChannels:
+        with self._record.stage("prune: rank channels"):
+            return RankedChannels.of(self._original, self._pruning, self._tasks.decide.samples)
+
+    @cached_property
+    def _pruner(self) -> Pruner:
+        options = self._pruning
+        return Pruner(
+            self._ranked, self._evaluator, multiple=options.multiple, refit=options.repair, progress=self._tell
+        )
+
+    def _tell(self, what: str) -> None:
+        if what == "measure":
+            self._candidates += 1
+            self._record.listener(f"prune: candidate {self._candidates}")
+
+    def _prune(self, aim: float | None) -> Pruned:
+        """Return the network pruned for the goal of the settings, or where they have none, within a loss of `aim`."""
+        options = self._pruning
+        if not options.goals:
+            if aim is None:
+                raise BadOption("--prune has no goal", remedy="Give --max-loss, or one of the goals of `edgec prune`.")
+            options = options.model_copy(update={"max_loss": aim})
+        report = None if options.goal[0] == "ratio" else self.sensitivity
+        return prune(self._pruner, options, sensitivity=report, estimate=self._profile.estimate)
+
+    def _quantizer(self, network: ir.Model, pruned: Pruned | None, *, measured: bool) -> Quantizer:
+        """Return what quantizes this network; the same for the same plan."""
+        plan = "" if pruned is None else pruned.plan.model_dump_json()
+        if plan not in self._quantizers:
+            options, profile = self._options, self._profile
+            evaluator = None
+            if measured:
+                whole = pruned is None or not pruned.plan.groups
+                evaluator = (
+                    self._evaluator if whole else Evaluator(network, self._tasks.decide, threads=options.threads)
+                )
+            settings = QuantizeSettings(
+                calibrator=options.calibrator, style=profile.quantization_style, weight_bits=profile.weight_bits
+            )
+            self._quantizers = {  # of the last network alone: they hold all that was made of it
+                plan: Quantizer(
+                    network,
+                    self._tasks.decide.samples,
+                    settings,
+                    evaluator=evaluator,
+                    table=CalibrationTable.read(options.scales) if options.scales else None,
+                    threads=options.threads,
+                    stage=self._record.listener,
+                )
+            }
+        return self._quantizers[plan]

@@ -1,0 +1,55 @@
+"""What the settings of a compilation imply for its compression, and what of them contradicts itself."""
+
+from __future__ import annotations
+
+from edgec.errors import BadOption
+from edgec.options import CompileOptions
+from edgec.profile import Profile
+from edgec.pruning import PruneOptions
+from edgec.quantization import CalibrationTable
+
+
+def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
+    """Return the settings with what an accepted loss implies: pruning, and integers if they are faster on the board.
+
+    An explicit precision stays; with int8 the loss is quantization's alone, unless pruning is asked for too.
+
+    Raises:
+        BadOption: A loss, or pruning by data, is asked for without data.
+    """
+    if options.max_loss is None:
+        if options.prune is not None and not options.prune.goals:
+            raise BadOption("--prune has no goal", remedy="Give --max-loss, or one of the goals of `edgec prune`.")
+        return options
+    if options.data is None:
+        raise BadOption("--max-loss needs pictures to measure the loss on", remedy="Give --data.")
+    chosen = "precision" in options.model_fields_set
+    if options.prune is None and chosen and options.precision == "int8":
+        return options
+    precision = options.precision if chosen else "fp32" if why_no_integers(profile) else "int8"
+    return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
+
+
+def check_scales(options: CompileOptions) -> None:
+    """Refuse, before long work, a calibration table that could not be used.
+
+    Args:
+        options: As `wanted` returns them.
+
+    Raises:
+        BadOption: Nothing is quantized, the network is pruned before, or the table cannot be read.
+    """
+    if options.scales is None:
+        return
+    if options.precision != "int8" or options.data is None:
+        raise BadOption(f"--scales {options.scales}: nothing is quantized", remedy="Give --precision int8 and --data.")
+    if options.prune is not None:
+        raise BadOption("--scales is of the network before pruning", remedy="Leave it out: it is calibrated anew.")
+    CalibrationTable.read(options.scales)
+
+
+def why_no_integers(profile: Profile) -> str | None:
+    """Return why an accepted loss is not spent on integers; None if it is."""
+    if "int8" in profile.precisions:
+        return None
+    return profile.refused.get("int8", "the board's record does not offer int8")

@@ -1,0 +1,33 @@
+"""`on_cluster`: work shared out by a Dask scheduler."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from edgec.errors import MissingDependency
+
+PartT = TypeVar("PartT")
+ResultT = TypeVar("ResultT")
+
+
+def on_cluster(work: Callable[[PartT], ResultT], parts: Sequence[PartT], scheduler: str) -> Iterator[ResultT]:
+    """Call `work` with each of `parts` on the machines of a cluster; yield each result as it comes.
+
+    Args:
+        work: A function at the top level of a module that all machines have.
+        parts: Can be handed to other processes.
+        scheduler: Its address, `tcp://...`.
+
+    Raises:
+        MissingDependency: Dask is not installed.
+        Exception: What `work` raised.
+    """
+    try:
+        distributed: Any = importlib.import_module("distributed")
+    except ImportError as error:
+        raise MissingDependency("--scheduler needs Dask", remedy="Run `pip install 'edgec[dask]'`.") from error
+    with distributed.Client(scheduler) as client:
+        for future in distributed.as_completed(client.map(work, parts, pure=False)):
+            yield future.result()

@@ -1,0 +1,76 @@
+"""`in_processes`: work shared out to processes that end with this one, also if this one is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import connection
+from typing import Any, TypeVar
+
+PartT = TypeVar("PartT")
+
+POLL_SECONDS = 0.5
+
+
+def in_processes(
+    work: Callable[[PartT], Any], parts: Sequence[PartT], count: int, meanwhile: Callable[[], None]
+) -> None:
+    """Call `work` with each of `parts` in `count` processes, and wait for all.
+
+    Args:
+        work: A function at the top level of a module.
+        parts: Can be handed to other processes, see `why_not_sent`.
+        count: Number of processes, at least 1.
+        meanwhile: Called about every `POLL_SECONDS` in this process.
+
+    Raises:
+        Exception: The first that `work` raised; what has not begun then is not done any more.
+    """
+    # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(count, max(len(parts), 1)), mp_context=context, initializer=begin_worker) as pool:
+        with _ctrl_c_held_back():
+            waiting: set[Future[Any]] = {pool.submit(work, part) for part in parts}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                meanwhile()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def begin_worker() -> None:
+    """Make this process end with its parent, and by Ctrl-C at once and without a word.
+
+    What it has not written by then is measured the next time.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a job in the background: then it is not for us either
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_with(sentinel: int) -> None:
+    """Wait for the end of the process that `sentinel` belongs to, then end this one."""
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back, also from processes begun here, until they call `begin_worker`: imports would print it."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
