@@ -19,8 +19,8 @@ from edgec.evaluate.evaluate import evaluate
 from edgec.evaluate.evaluator import Evaluator
 from edgec.evaluate.task import Task
 from edgec.model.signature import inputs_of
+from edgec.passes.channels.masked import masked_weights
 from edgec.passes.channels.plan import PrunePlan
-from edgec.passes.channels.slice import masked_weights
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.rank import choose
 from edgec.passes.prune.ranked_channels import RankedChannels

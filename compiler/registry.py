@@ -11,8 +11,13 @@ from typing import Any
 from edgec.errors import BadOption
 
 GROUPS = {
-    "passes": "pass", "calibrators": "calibrator", "criteria": "criterion", "targets": "target", "metrics": "metric"
-}  # fmt: skip
+    "calibrators": "calibrator",
+    "channel_operators": "channel operator",
+    "criteria": "criterion",
+    "metrics": "metric",
+    "passes": "pass",
+    "targets": "target",
+}
 """Group of entry points -> what one of it is called."""
 
 

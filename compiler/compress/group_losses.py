@@ -20,8 +20,8 @@ from edgec.model.infer import infer_shapes
 from edgec.model.load import load
 from edgec.passes.channels.groups import find_groups
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
-from edgec.passes.prune.moments import LayerMoments
-from edgec.passes.prune.variants import readers_constants, without
+from edgec.passes.layerwise.moments import LayerMoments
+from edgec.passes.prune.compensated_weights import changing_weights, compensated_weights
 
 Array = np.ndarray[Any, Any]
 
@@ -88,11 +88,11 @@ def measure_part(part: Part, *, evaluator: Evaluator | None = None) -> Iterator[
     suffix = Suffix(model, evaluator or Evaluator(model, part.task, threads=part.threads), threads=part.threads)
     for position, name in enumerate(names):
         suffix.reserve({value for later in names[position:] for value in boundary(behind[later])})
-        weights = [model.graph.initializers[each] for each in readers_constants(model, groups[name], moments)]
+        weights = [model.graph.initializers[each] for each in changing_weights(model, groups[name], moments)]
         suffix.cut(behind[name], weights)
         unchanged = {value.name or "": _array(value) for value in weights}
         for point in points[name]:
-            changed = without(model, groups[name], point.units, moments)
+            changed = compensated_weights(model, groups[name], point.units, moments)
             yield point.record(suffix.evaluate({**unchanged, **changed}))
 
 

@@ -23,7 +23,7 @@ from edgec.jobs.run import run
 from edgec.jobs.workers import ONE_A_PROCESSOR, Workers, why_not_sent
 from edgec.model import serialize
 from edgec.passes.channels.groups import Group
-from edgec.passes.prune.moments import LayerMoments
+from edgec.passes.layerwise.moments import LayerMoments
 from edgec.passes.prune.rank import Ranking, choose
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 10))

@@ -9,19 +9,6 @@ import onnx_ir as ir
 
 Array = np.ndarray[Any, Any]
 
-REDUCTIONS = (
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-)
-
 
 def constant(value: ir.Value | None) -> Array | None:
     """Return what `value` always holds (initializer or Constant node), or None if it depends on the inputs.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import label, opset
-from edgec.passes.channels import rules_elementwise, rules_layers, rules_layout  # noqa: F401  (they register the rules)
-from edgec.passes.channels.atoms import FIXED, Ids
-from edgec.passes.channels.propagate import Propagation, Role, Use, propagate
+from edgec.model.graph import constant, label, opset
+from edgec.passes.channels.coupling import FIXED, Ids
+from edgec.passes.channels.propagate import propagate
+from edgec.passes.channels.propagation import Propagation, Role, Use
 
 OLDEST_OPSET = 18
 NO_UNIT = -1
@@ -63,6 +63,23 @@ class Group:
         """Channels along the narrowest tensor that holds all units."""
         full = [m.units for m in self.makers if len(np.unique(m.units[m.units != NO_UNIT])) == self.units]
         return min((int((units != NO_UNIT).sum()) for units in full), default=self.units)
+
+
+def readers_of(groups: Iterable[Group]) -> set[str]:
+    """Return the names of the layers that sum over channels of `groups`."""
+    return {reader.node for group in groups for reader in group.readers}
+
+
+def weights_of(model: ir.Model, member: Member) -> np.ndarray[Any, Any]:
+    """Return the constant of a member of a group of `model`; shares memory with the model."""
+    value = model.graph.initializers.get(member.tensor)
+    if value is None:
+        outputs = (output for node in model.graph for output in node.outputs)
+        value = next((output for output in outputs if output.name == member.tensor), None)
+    array = constant(value)
+    if array is None:
+        raise ValueError(f"{member.tensor}, weights of {member.node}, is not constant")
+    return array
 
 
 @dataclass(frozen=True)
@@ -121,8 +138,8 @@ def find_groups(model: ir.Model) -> Channels:
 
 def _free_roots(found: Propagation, ids: Ids) -> list[int]:
     """Return the classes among `ids` that may be removed, each once, in order."""
-    free = ids[~found.atoms.fixed(ids)]
-    return list(dict.fromkeys(found.atoms.roots(free).tolist()))
+    free = ids[~found.coupling.fixed(ids)]
+    return list(dict.fromkeys(found.coupling.roots(free).tolist()))
 
 
 def _components(axes: Iterable[Sequence[int]]) -> list[list[int]]:
@@ -145,7 +162,7 @@ def _components(axes: Iterable[Sequence[int]]) -> list[list[int]]:
 def _members(
     found: Propagation, use: Use, units: dict[int, int], owner: dict[int, int]
 ) -> Iterable[tuple[int, Member]]:
-    roots = found.atoms.roots(use.operand.axes[use.axis]).tolist()
+    roots = found.coupling.roots(use.operand.axes[use.axis]).tolist()
     for number in dict.fromkeys(owner[root] for root in roots if root in owner):
         own = np.array([units[root] if owner.get(root) == number else NO_UNIT for root in roots], np.int64)
         name = use.operand.value.name or ""
@@ -156,8 +173,8 @@ def _floors(found: Propagation, units: dict[int, int], owner: dict[int, int]) ->
     floors: dict[int, set[frozenset[int]]] = defaultdict(set)
     tensors = [*found.values.values(), *(operand.axes for operand in found.operands)]
     for ids in (ids for axes in tensors for ids in axes if (ids != FIXED).any()):
-        roots = found.atoms.roots(ids)
-        if found.atoms.fixed(ids).any():
+        roots = found.coupling.roots(ids)
+        if found.coupling.fixed(ids).any():
             continue  # something stays anyhow
         held: dict[int, set[int]] = defaultdict(set)
         for root in np.unique(roots).tolist():
@@ -173,10 +190,10 @@ def _blocked(found: Propagation, makers: Sequence[Use], single: dict[int, str]) 
         ids: np.ndarray[Any, Any] = use.operand.axes[use.axis]
         if len(ids) == 1:
             continue
-        stay = ids[found.atoms.fixed(ids)]
-        reasons = dict.fromkeys(filter(None, map(found.atoms.reason, stay.tolist())))
+        stay = ids[found.coupling.fixed(ids)]
+        reasons = dict.fromkeys(filter(None, map(found.coupling.reason, stay.tolist())))
         share = "" if len(stay) == len(ids) else f"{len(stay)} of {len(ids)} channels stay: "
         for reason in reasons:
             yield Blocked(label(use.node), share + reason)
-        if any(root in single for root in found.atoms.roots(ids).tolist()):
+        if any(root in single for root in found.coupling.roots(ids).tolist()):
             yield Blocked(label(use.node), "all its channels depend on one another")

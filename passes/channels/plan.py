@@ -96,7 +96,7 @@ class PrunePlan(BaseModel):
 
 
 def removed_roots(plan: PrunePlan, channels: Channels) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the classes of atoms that `plan` removes.
+    """Return the sets of channels (their ids, see `Coupling`) that `plan` removes.
 
     Raises:
         BadOption: The plan does not fit, see `PrunePlan.check`.

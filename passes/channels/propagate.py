@@ -2,137 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import constant, is_static, label
-from edgec.passes.channels.atoms import FIXED, Atoms, Ids
-
-Axes = list[Ids]
-"""Of one tensor: for each axis the atom of each index."""
-Role = Literal["filters", "follows", "reads"]
-"""What a layer's constant does with the channels along an axis: makes them, accompanies them (depthwise weights, bias,
-scale, slope), or sums over them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Operand:
-    """A constant as one or several inputs read it; small ones are told apart by their reader, though one tensor."""
-
-    value: ir.Value
-    axes: Axes
-    readers: list[tuple[ir.Node, int]]
-
-
-@dataclass(frozen=True, eq=False)
-class Use:
-    """Axis `axis` of a constant operand has the role `role` in layer `node`."""
-
-    node: ir.Node
-    operand: Operand
-    axis: int
-    role: Role
-
-
-class Propagation:
-    """The atoms of all values, found so far; rules read and extend it.
-
-    Attributes:
-        atoms: The classes.
-        values: Computed value or input -> its axes.
-        operands: All constants that have channels.
-        uses: What layers do with them.
-    """
-
-    def __init__(self) -> None:
-        self.atoms = Atoms()
-        self.values: dict[ir.Value, Axes] = {}
-        self.operands: list[Operand] = []
-        self.uses: list[Use] = []
-        self._known: dict[tuple[ir.Value, ir.Node | None, int], Operand] = {}
-
-    def axes(self, node: ir.Node, index: int) -> Axes:
-        """Return the axes of an input of `node`: a computed value's, or those of a constant (made on first use)."""
-        value = node.inputs[index]
-        if value is None:
-            raise ValueError(f"{label(node)}: input {index} is absent")
-        return self.values[value] if value in self.values else self.operand(node, index).axes
-
-    def operand(self, node: ir.Node, index: int) -> Operand:
-        """Return the constant that is input `index` of `node`.
-
-        Weights that several layers share are one operand, so that they stay shared. Vectors are not: exporters merge
-        equal ones (biases of zero) of layers that have nothing to do with each other.
-        """
-        value = node.inputs[index]
-        array = constant(value)
-        if value is None or array is None:
-            raise ValueError(f"{label(node)}: input {index} is not constant")
-        vector = array.size == max(array.shape, default=1)
-        key = (value, node, index) if vector else (value, None, 0)
-        found = self._known.get(key)
-        if found is None:
-            axes = [self.atoms.fresh(size) if size > 1 else fixed(1) for size in array.shape]
-            found = Operand(value, axes, [])
-            self.operands.append(found)
-            self._known[key] = found
-        if (node, index) not in found.readers:
-            found.readers.append((node, index))
-        return found
-
-    def note(self, node: ir.Node, operand: Operand, axis: int, role: Role) -> None:
-        """Say what `node` does with axis `axis` of `operand`."""
-        self.uses.append(Use(node, operand, axis, role))
-
-    def give(self, node: ir.Node, axes: Axes, output: int = 0) -> None:
-        """Say what an output of `node` is made of."""
-        self.values[node.outputs[output]] = axes
-
-    def fix(self, node: ir.Node, ids: Ids, why: str) -> None:
-        """Keep channels that meet `node`, which `why` (e.g. `sums over them`)."""
-        if (ids != FIXED).any():
-            self.atoms.fix(ids, f"{label(node)} ({node.op_type}) {why}")
-
-    def tie(self, node: ir.Node, first: Ids, second: Ids) -> None:
-        """Tie channels that `node` combines one by one."""
-        self.atoms.unify(first, second, f"{label(node)} ({node.op_type}) combines them with channels that have to stay")
-
-    def tie_rows(self, node: ir.Node, rows: Ids) -> Ids:
-        """Tie all channels of each row [n, m]; return one of each, [n]."""
-        return self.atoms.unify_rows(rows, f"{label(node)} ({node.op_type}) ties them to channels that have to stay")
-
-    def block(self, node: ir.Node, why: str) -> None:
-        """Keep everything that `node` reads, and make its outputs fixed."""
-        for value in [*node.inputs, *_captured(node)]:
-            for ids in self.values.get(value, ()) if value is not None else ():
-                self.fix(node, ids, why)
-        for output in node.outputs:
-            if is_static(output) and output.shape is not None:
-                self.values[output] = [fixed(size) for size in output.shape.numpy()]
-
-
-RuleFunction = Callable[[Propagation, ir.Node], "str | None"]
-"""Extends the propagation by one node; or returns why it cannot, and then the node is blocked."""
-RULES: dict[str, RuleFunction] = {}
-
-
-def rule(*ops: str) -> Callable[[RuleFunction], RuleFunction]:
-    """Register a function as the rule of operators of the standard domain."""
-
-    def register(function: RuleFunction) -> RuleFunction:
-        RULES.update(dict.fromkeys(ops, function))
-        return function
-
-    return register
-
-
-def fixed(size: int) -> Ids:
-    """Return `size` atoms that are never removed."""
-    return np.full(size, FIXED, np.int64)
+from edgec.model.graph import constant, is_static
+from edgec.passes.channels.coupling import FIXED
+from edgec.passes.channels.operators import operator_of
+from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def propagate(model: ir.Model) -> Propagation:
@@ -147,31 +22,22 @@ def propagate(model: ir.Model) -> Propagation:
     for node in model.graph:
         if node.op_type == "Constant" and not node.domain:
             continue
-        why = _apply(found, node)
+        why = _follow(found, node)
         if why is not None:
             found.block(node, why)
     for value in model.graph.outputs:
         for ids in found.values.get(value, ()):
-            found.atoms.fix(ids[ids != FIXED], f"they are the model's output {value.name!r}")
+            found.coupling.fix(ids[ids != FIXED], f"they are the model's output {value.name!r}")
     return found
 
 
-def _apply(found: Propagation, node: ir.Node) -> str | None:
-    function = RULES.get(node.op_type) if not node.domain else None
-    if function is None:
+def _follow(found: Propagation, node: ir.Node) -> str | None:
+    operator = operator_of(node)
+    if operator is None:
         return "is an operator whose channels cannot be followed"
     for value in (*node.inputs, *node.outputs):
         if value is not None and value.name and constant(value) is None and not is_static(value):
             return f"has a shape that depends on the data ({value.name})"
         if value in node.inputs and value is not None and constant(value) is None and value not in found.values:
             return f"reads {value.name}, of which nothing is known"
-    return function(found, node)
-
-
-def _captured(node: ir.Node) -> list[ir.Value]:
-    """Return the values that the bodies of `node` read from outside."""
-    bodies = [attr.as_graph() for attr in node.attributes.values() if attr.type == ir.AttributeType.GRAPH]
-    for attr in node.attributes.values():
-        if attr.type == ir.AttributeType.GRAPHS:
-            bodies.extend(attr.as_graphs())
-    return [value for body in bodies for inner in body.all_nodes() for value in inner.inputs if value is not None]
+    return operator.follow(found, node)

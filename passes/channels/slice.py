@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import InternalError
-from edgec.model.graph import add_constant, constant, label
+from edgec.model.graph import add_constant, constant
 from edgec.model.infer import infer_shapes
-from edgec.passes.channels.atoms import Ids
+from edgec.passes.channels.coupling import Ids
 from edgec.passes.channels.groups import Channels, find_groups
+from edgec.passes.channels.masks import Kept
+from edgec.passes.channels.operators import operator_of
 from edgec.passes.channels.plan import PrunePlan, removed_roots
-from edgec.passes.channels.propagate import Operand
-from edgec.passes.channels.rewrite import REWRITES, Kept
+from edgec.passes.channels.propagation import Operand
 from edgec.passes.report import PassReport
 
 
 class SliceChannels(ir.passes.InPlacePass):
     """Remove the channels of `plan` from weights, and adapt the shapes, sizes and groups that nodes hold.
 
-    The result equals the model in which the weights that read the removed channels are zero (see `masked_weights`):
-    nothing is repaired here.
+    The result equals the model in which the weights that read the removed channels are zero, see `masked_weights`.
 
     Args:
         plan: What to remove; made for this model.
@@ -46,16 +45,17 @@ class SliceChannels(ir.passes.InPlacePass):
         removed = removed_roots(self._plan, channels)
         if not len(removed):
             return PassReport(model, False, (), _refusals(channels))
-        atoms = channels.propagation.atoms
+        coupling = channels.propagation.coupling
 
         def keep(ids: Ids) -> Kept:
-            return ~np.isin(atoms.roots(ids), removed)
+            return ~np.isin(coupling.roots(ids), removed)
 
         masks = {value: [keep(ids) for ids in axes] for value, axes in channels.propagation.values.items()}
         for node in list(model.graph):
             touched = [value for value in (*node.inputs, *node.outputs) if value is not None and _shrinks(masks, value)]
-            if touched and node.op_type in REWRITES:
-                REWRITES[node.op_type](model.graph, node, masks)
+            operator = operator_of(node) if touched else None
+            if operator is not None and operator.adapt is not None:
+                operator.adapt(model.graph, node, masks)
         for operand in channels.propagation.operands:
             _slice_operand(model.graph, operand, [keep(ids) for ids in operand.axes])
         _infer(model, masks)
@@ -64,30 +64,6 @@ class SliceChannels(ir.passes.InPlacePass):
             for name, group in self._plan.groups.items()
         )
         return PassReport(model, True, changes, _refusals(channels))
-
-
-def masked_weights(model: ir.Model, channels: Channels, plan: PrunePlan) -> dict[str, np.ndarray[Any, Any]]:
-    """Return, by name, the weights that read removed channels, with zeros for these.
-
-    Put in place of the model's own they give the network that `SliceChannels` leaves, at its old size.
-
-    Raises:
-        BadOption: The plan does not fit the model.
-    """
-    removed = removed_roots(plan, channels)
-    result: dict[str, np.ndarray[Any, Any]] = {}
-    for use in channels.propagation.uses:
-        gone = np.isin(channels.propagation.atoms.roots(use.operand.axes[use.axis]), removed)
-        if use.role != "reads" or not gone.any():
-            continue
-        name = use.operand.value.name or ""
-        array = constant(use.operand.value)
-        if array is None:
-            raise InternalError(f"the weights of {label(use.node)} are not constant any more")
-        if name not in result:
-            result[name] = array.copy()
-        np.moveaxis(result[name], use.axis, 0)[gone] = 0
-    return result
 
 
 def _shrinks(masks: Mapping[ir.Value, list[Kept]], value: ir.Value) -> bool:

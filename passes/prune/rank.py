@@ -11,10 +11,9 @@ import onnx_ir as ir
 
 from edgec import registry
 from edgec.errors import BadOption
-from edgec.model.graph import constant
-from edgec.passes.channels.groups import NO_UNIT, Group, Member
-from edgec.passes.prune.moments import LayerMoments
-from edgec.passes.prune.surgeon import Surgeon
+from edgec.passes.channels.groups import NO_UNIT, Group, Member, weights_of
+from edgec.passes.layerwise.moments import LayerMoments
+from edgec.passes.prune.brain_surgeon import BrainSurgeon
 from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
@@ -66,8 +65,8 @@ def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
     score: Callable[[Array], Array] = registry.load("criteria", criterion)
     total = np.zeros(group.units)
     for member in group.members:
-        array = constant(_value(model, member))
-        if array is None or not (member.role == "filters" or (member.role == "follows" and array.ndim > 2)):
+        array = weights_of(model, member)
+        if not (member.role == "filters" or (member.role == "follows" and array.ndim > 2)):
             continue
         rows = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
         if not np.isfinite(rows).all():
@@ -113,7 +112,7 @@ def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments
     return Ranking(tuple(order), tuple(scores), is_cost=True)
 
 
-def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[Surgeon]:
+def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[BrainSurgeon]:
     """Return one for each group of the layer; none if its units are not of one size."""
     layer = moments.layer
     channels = np.arange(len(member.units))
@@ -127,18 +126,10 @@ def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: 
         if len(own):
             columns[unit] = (own[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
     return [
-        Surgeon(weights, h, columns, compensate=compensate)
+        BrainSurgeon(weights, h, columns, compensate=compensate)
         for weights, h in zip(layer.weights, moments.h, strict=True)
         if h.any()  # else nothing but zeros came in, and whatever goes costs nothing
     ]
-
-
-def _value(model: ir.Model, member: Member) -> ir.Value | None:
-    held = model.graph.initializers.get(member.tensor)
-    if held is not None:
-        return held
-    outputs = (value for node in model.graph for value in node.outputs)
-    return next((value for value in outputs if value.name == member.tensor), None)
 
 
 def choose(group: Group, ranking: Ranking, ratio: float, multiple: int = 1) -> Sequence[int]:

@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from edgec.data.samples import AnySamples, Samples, spread
 from edgec.errors import BadOption
-from edgec.passes.channels.groups import Channels, Group, find_groups
+from edgec.passes.channels.groups import Channels, Group, find_groups, readers_of
 from edgec.passes.channels.plan import PrunePlan
-from edgec.passes.prune.moments import LayerMoments, layer_moments
+from edgec.passes.layerwise.moments import LayerMoments, layer_moments
 from edgec.passes.prune.rank import DATA_DRIVEN, Ranking, choose, rank
 from edgec.pruning import PruneOptions
 from edgec.reference.sweep import Feeds
@@ -95,9 +95,9 @@ class RankedChannels:
         groups = select_groups(channels, options.include, options.exclude)
         feeds = _Feeds(spread(samples or [], CALIBRATION_SAMPLES))
         data_driven = options.criterion in DATA_DRIVEN
-        moments = (
-            layer_moments(model, groups, feeds, threads=threads) if feeds and (data_driven or options.repair) else None
-        )
+        moments = None
+        if feeds and (data_driven or options.repair):
+            moments = layer_moments(model, readers_of(groups), feeds, threads=threads)
         rankings = {group.name: rank(model, group, options.criterion, moments) for group in groups}
         return cls(model, channels, groups, rankings, moments, feeds)
 

@@ -14,7 +14,7 @@ from edgec.passes.channels.groups import find_groups
 from edgec.passes.channels.plan import PrunePlan, removed_roots
 from edgec.passes.layerwise.gram import Gram, refit
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
-from edgec.passes.prune.moments import POSITIONS
+from edgec.passes.layerwise.moments import POSITIONS
 from edgec.reference.frontier import Frontier
 from edgec.reference.sweep import Feeds
 
@@ -103,7 +103,7 @@ def _kept_outputs(original: ir.Model, plan: PrunePlan) -> dict[str, list[Array]]
     removed = removed_roots(plan, channels)
     result = {}
     for value, axes in channels.propagation.values.items():
-        stays = [~np.isin(channels.propagation.atoms.roots(ids), removed) for ids in axes]
+        stays = [~np.isin(channels.propagation.coupling.roots(ids), removed) for ids in axes]
         if not all(mask.all() for mask in stays):
             result[value.name or ""] = [np.flatnonzero(mask) for mask in stays]
     return result

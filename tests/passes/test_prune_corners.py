@@ -18,11 +18,11 @@ from edgec.errors import BadOption
 from edgec.evaluate.evaluator import Evaluator
 from edgec.evaluate.task import Task
 from edgec.jobs.workers import Workers
-from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.groups import find_groups, readers_of
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
+from edgec.passes.layerwise.moments import layer_moments
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.moments import layer_moments
 from edgec.passes.prune.rank import rank
 from edgec.passes.prune.repair import repair
 from edgec.reference.session import Reference
@@ -130,7 +130,7 @@ def test_a_layer_that_sees_only_zeros_is_ranked(criterion: str) -> None:
     weights = random_weights(v=(6, 3, 1), w=(5, 6, 1)) | {"b": np.full(6, -1e6, np.float32)}
     built = prepare(model(text, weights, opset=18))
     groups = find_groups(built).groups
-    moments = layer_moments(built, groups, noise(1, 3, 8))
+    moments = layer_moments(built, readers_of(groups), noise(1, 3, 8))
     assert sorted(rank(built, groups[0], criterion, moments).order) == list(range(6))
 
 

@@ -25,11 +25,11 @@ from edgec.evaluate.task import Task
 from edgec.jobs.workers import Workers
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
-from edgec.passes.channels.groups import Group, find_groups
+from edgec.passes.channels.groups import Group, find_groups, readers_of
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
+from edgec.passes.layerwise.moments import layer_moments
 from edgec.passes.prepare import prepare
-from edgec.passes.prune.moments import layer_moments
 from edgec.passes.prune.rank import Ranking, choose, rank
 from edgec.reference.session import Reference
 from edgec.report.sensitivity_curves import draw_curves
@@ -85,7 +85,7 @@ def test_numbers_are_those_of_the_whole_pruned_network(name: str, tmp_path: Path
 
 def test_compensated_losses_are_smaller(tmp_path: Path) -> None:
     built, groups, _rankings, data = case("mobilenet_v2")
-    moments = layer_moments(built, groups, [sample.inputs for sample in data])
+    moments = layer_moments(built, readers_of(groups), [sample.inputs for sample in data])
     plain = measured("mobilenet_v2", tmp_path / "plain")
     helped = measured("mobilenet_v2", tmp_path / "helped", moments=moments)
     assert helped.compensated

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgec.errors import InternalError
-from edgec.model.graph import REDUCTIONS, opset
+from edgec.model.graph import opset
 from edgec.model.infer import infer_shapes
+from edgec.model.traits import REDUCTIONS
 from edgec.targets.tensorrt.legalize import (
     activations,
     fp64,

@@ -1,8 +1,8 @@
-"""`layer_moments`: second moments of the inputs of the layers that read prunable channels, for data-driven criteria."""
+"""`layer_moments`: second moments of what layers read, in one sweep over the samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import label
-from edgec.passes.channels.groups import Group
 from edgec.passes.layerwise.gram import Gram
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
 from edgec.reference.sweep import Feeds, sweep
@@ -46,13 +45,12 @@ class _Watch:
 
 
 def layer_moments(
-    model: ir.Model, groups: Sequence[Group], samples: Iterable[Feeds], *, threads: int | None = None
+    model: ir.Model, names: Collection[str], samples: Iterable[Feeds], *, threads: int | None = None
 ) -> dict[str, LayerMoments]:
-    """Return layer name -> moments, for every layer that reads channels of `groups` and is not wider than `WIDEST`.
+    """Return layer name -> moments, for every layer among `names` that is linear and not wider than `WIDEST`.
 
     One run of `model` a sample, memory independent of the number of samples.
     """
-    names = {member.node for group in groups for member in group.readers}
     watches: dict[str, _Watch] = {}
     for number, node in enumerate(model.graph):
         layer = linear_layer(node) if label(node) in names else ""
