@@ -12,7 +12,7 @@ from edgec.passes.channels.groups import Group
 from edgec.passes.channels.masked import mask_weights
 from edgec.passes.layerwise.gram import refit
 from edgec.passes.layerwise.moments import LayerMoments
-from edgec.passes.prune.brain_surgeon import DAMPING
+from edgec.passes.prune.optimal_brain_surgeon import DAMPING
 
 Array = np.ndarray[Any, Any]
 

@@ -13,7 +13,7 @@ from edgec import registry
 from edgec.errors import BadOption
 from edgec.passes.channels.groups import NO_UNIT, Group, Member, weights_of
 from edgec.passes.layerwise.moments import LayerMoments
-from edgec.passes.prune.brain_surgeon import BrainSurgeon
+from edgec.passes.prune.optimal_brain_surgeon import OptimalBrainSurgeon
 from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
@@ -112,7 +112,7 @@ def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments
     return Ranking(tuple(order), tuple(scores), is_cost=True)
 
 
-def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[BrainSurgeon]:
+def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[OptimalBrainSurgeon]:
     """Return one for each group of the layer; none if its units are not of one size."""
     layer = moments.layer
     channels = np.arange(len(member.units))
@@ -126,7 +126,7 @@ def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: 
         if len(own):
             columns[unit] = (own[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
     return [
-        BrainSurgeon(weights, h, columns, compensate=compensate)
+        OptimalBrainSurgeon(weights, h, columns, compensate=compensate)
         for weights, h in zip(layer.weights, moments.h, strict=True)
         if h.any()  # else nothing but zeros came in, and whatever goes costs nothing
     ]

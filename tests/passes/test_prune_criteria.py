@@ -9,7 +9,7 @@ from edgec.errors import BadOption
 from edgec.passes.channels.groups import find_groups, readers_of
 from edgec.passes.layerwise.moments import layer_moments
 from edgec.passes.prune import criteria
-from edgec.passes.prune.brain_surgeon import DAMPING, BrainSurgeon
+from edgec.passes.prune.optimal_brain_surgeon import DAMPING, OptimalBrainSurgeon
 from edgec.passes.prune.rank import choose, rank
 from tests.support.models import model, random_weights
 
@@ -55,7 +55,7 @@ def damped_rows(x: np.ndarray) -> np.ndarray:
 def test_surgeon_costs_are_what_a_refit_leaves() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((400, 5)) @ rng.standard_normal((5, 5)), rng.standard_normal((3, 5))
-    costs = BrainSurgeon(w, x.T @ x / 400, np.arange(5)[:, None]).costs()
+    costs = OptimalBrainSurgeon(w, x.T @ x / 400, np.arange(5)[:, None]).costs()
     rows = damped_rows(x)
     for unit in range(5):
         _, left, *_ = np.linalg.lstsq(np.delete(rows, unit, axis=1), rows @ w.T, rcond=None)
@@ -65,7 +65,7 @@ def test_surgeon_costs_are_what_a_refit_leaves() -> None:
 def test_surgeon_goes_on_from_what_is_left() -> None:
     rng = np.random.default_rng(1)
     x, w = rng.standard_normal((300, 6)) @ rng.standard_normal((6, 6)), rng.standard_normal((2, 6))
-    surgeon = BrainSurgeon(w, x.T @ x / 300, np.arange(6).reshape(3, 2))
+    surgeon = OptimalBrainSurgeon(w, x.T @ x / 300, np.arange(6).reshape(3, 2))
     first = surgeon.costs()[2]
     surgeon.remove(2)
     rows = damped_rows(x)

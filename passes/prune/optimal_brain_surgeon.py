@@ -1,4 +1,4 @@
-"""`BrainSurgeon`: what it costs a layer to lose input channels when its other weights make up for them."""
+"""`OptimalBrainSurgeon`: what it costs a layer to lose input channels when its other weights make up for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAMPING = 1e-4
 """Share of the mean of H's diagonal that is added to it."""
 
 
-class BrainSurgeon:
+class OptimalBrainSurgeon:
     """Optimal brain surgeon on blocks of columns of one layer y = W x.
 
     Removing the columns B and refitting the others costs tr(W_B inv_BB^-1 W_B^T) of E|y|^2, inv being H^-1. Then
