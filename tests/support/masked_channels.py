@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from edgec.model.signature import inputs_of
 from edgec.passes.channels.groups import find_groups
-from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.masked import masked_weights
+from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.contract import Equivalence, Interface
 from edgec.reference.golden import golden_inputs
