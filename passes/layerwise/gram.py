@@ -20,6 +20,7 @@ class Gram:
     """
 
     def __init__(self, groups: int, width: int) -> None:
+        self.width = width
         self.rows = 0
         self._squares = 0.0
         self._sums: Array = np.zeros(1)

@@ -12,6 +12,9 @@ from edgec.model.graph import attribute, constant, single_consumer
 
 Array = np.ndarray[Any, Any]
 
+ROWS = 400
+"""Rows that statistics take of each sample: neighbours say nearly the same."""
+
 
 @dataclass(frozen=True, eq=False)
 class LinearLayer:

@@ -11,13 +11,11 @@ import onnx_ir as ir
 
 from edgec.model.graph import label
 from edgec.passes.layerwise.gram import Gram
-from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.layerwise.linear_layer import ROWS, LinearLayer, linear_layer
 from edgec.reference.sweep import Feeds, sweep
 
 Array = np.ndarray[Any, Any]
 
-POSITIONS = 400
-"""Rows taken of each sample: neighbours say nearly the same."""
 WIDEST = 2304
 """Inputs of a layer up to which the moments between all of them are kept; 256 channels of 3 x 3 places."""
 
@@ -40,7 +38,7 @@ class _Watch:
 
     def update(self, array: Array) -> None:
         shape = self.layer.node.outputs[0].shape
-        places = self.layer.choose(() if shape is None else shape.numpy(), POSITIONS, self._rng)
+        places = self.layer.choose(() if shape is None else shape.numpy(), ROWS, self._rng)
         self.gram.add(self.layer.rows_in(array, places))
 
 

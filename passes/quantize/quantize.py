@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +68,6 @@ def quantize(
     options: QuantizeOptions,
     *,
     threads: int | None = None,
-    progress: Callable[[str], None] = lambda layer: None,
 ) -> Quantized:
     """Return a quantized copy of `model`.
 
@@ -78,7 +77,6 @@ def quantize(
         samples: Inputs to refit with; None: no refit.
         options: See there.
         threads: As for `Reference`.
-        progress: Called with the name of each layer.
 
     Raises:
         BadOption: The table lacks a tensor.
@@ -95,7 +93,7 @@ def quantize(
         return grid if options.codec == "linear" else make_levels(options.codec, options.weight_bits, weights)
 
     used = samples if options.repair else None
-    report = quantize_weights(model, changed, placement, make_grid, used, threads=threads, progress=progress)
+    report = quantize_weights(model, changed, placement, make_grid, used, threads=threads)
     simulated = changed.clone()
     kept = emit_weights(changed, placement, activations, report, options.style)
     refusals = (*placement.refusals, *report.nearest, *kept)

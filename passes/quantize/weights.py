@@ -12,27 +12,22 @@ import onnx_ir as ir
 from edgec.model.graph import add_constant, attribute, constant, label
 from edgec.passes.layerwise.gram import Gram, refit
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.layerwise.refit import DAMPING, LayerwiseRefit, few_rows, shared, too_wide
 from edgec.passes.quantize.codecs import Levels
 from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.rounding import Grid, best_steps, round_compensated
 from edgec.passes.quantize.store_codes import CodedWeights
 from edgec.quantization import QuantParams
-from edgec.reference.frontier import Frontier
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 GridMaker = Callable[[Array], Grid | Levels]
 """What a layer's weights [groups, rows, columns] may become."""
 
-POSITIONS = 400
-"""Rows taken of each sample."""
-REFIT_DAMPING, ROUNDING_DAMPING = 1e-4, 1e-2
-"""Shares of mean(diag H), with many rows to each weight."""
-FEW_ROWS = 20
-"""Rows to each weight below which the damping grows, in proportion squared: few samples say little."""
+ROUNDING_DAMPING = 1e-2
+"""Share of mean(diag H) that is added to it for the rounding, with many rows to each weight."""
 MOST_DAMPING = 1.0
-WIDEST = 4608
-"""Inputs to each output beyond which the moments would not fit in memory."""
+"""However few rows there are."""
 
 
 @dataclass
@@ -62,15 +57,12 @@ def quantize_weights(
     samples: Sequence[Feeds] | None,
     *,
     threads: int | None = None,
-    progress: Callable[[str], None] = lambda layer: None,
 ) -> WeightReport:
     """Replace the weights of all layers of `quantized`, in place, by representable ones (still stored as floats).
 
-    In the order of the graph: H = E[x x^T] of the inputs x that the layer gets in the network quantized so far, its
-    activations included, and G = E[y x^T] with the outputs y of the original. W = G H^-1, damped towards the old
-    weights, is what would give the original's outputs from these inputs; it is then rounded so that E|(W' - W) x|^2
-    is small, and the bias is set so that the means agree. So each layer also mends what was lost before it. Both
-    networks run once over the samples, piece by piece.
+    In the order of the graph each layer is refitted to the original's outputs from what it gets in the network
+    quantized so far, its activations included (`LayerwiseRefit`). The weights W found so are then rounded so that
+    E|(W' - W) x|^2 is small, and the bias is set so that the means agree.
 
     Args:
         original: The float network, in canonical form.
@@ -79,38 +71,35 @@ def quantize_weights(
         make_grid: Gives the representable weights of a layer.
         samples: Calibration inputs by name; None: round to the nearest, refit nothing.
         threads: As for `Reference`.
-        progress: Called with the name of each layer.
     """
     report = WeightReport()
     before = {label(node): node for node in original.graph}
     wanted = set(placement.layers)
     _own_weights(quantized, wanted)
-    fronts = None if samples is None else tuple(Frontier(m, samples, threads=threads) for m in (original, quantized))
+    engine = None if samples is None else LayerwiseRefit(original, quantized, samples, threads=threads)
     for node in quantized.graph:
         name = label(node)
         weights = node.inputs[1] if name in wanted else None
         array = constant(weights)
         if weights is None or array is None or weights.name is None:
             continue
-        progress(name)
         _count_zero_filters(report, node, array)
         if weights.name in report.params or weights.name in report.codes:
             report.nearest.append((name, "its weights are another layer's too"))
             continue
         layer, source = linear_layer(node), linear_layer(before[name])
-        reason = "there are no samples" if fronts is None else _obstacle(layer)
-        if reason is not None or fronts is None or isinstance(layer, str) or isinstance(source, str):
+        reason = "there are no samples" if engine is None else _obstacle(layer)
+        if reason is not None or engine is None or isinstance(layer, str) or isinstance(source, str):
             report.nearest.append((name, reason or "is no linear layer"))
             rows = _rows(node, array)
             grid = make_grid(rows)
             _note(report, node, grid, _round_nearest(quantized, node, rows, grid))
             continue
-        gram = _measure(fronts[0], fronts[1], source, layer)
+        gram = engine.moments(source, layer, random=np.random.default_rng(0))
         grid = make_grid(layer.weights[..., :-1] if layer.has_bias else layer.weights)
         new, steps = _refitted(gram, layer, grid)
         report.errors[name] = (gram.unexplained(layer.weights), gram.unexplained(new))
-        for each, changed in layer.tensors(new).items():
-            quantized.graph.initializers[each].const_value = ir.tensor(changed, name=each)
+        engine.replace(layer, new)
         _note(report, node, grid, steps.reshape(-1))
     return report
 
@@ -149,37 +138,14 @@ def _obstacle(layer: LinearLayer | str) -> str | None:
         return layer
     if layer.node.op_type == "ConvTranspose":
         return "several of its rows have one scale"
-    if layer.weights.shape[2] > WIDEST + 1:
-        return f"has {layer.weights.shape[2]} inputs to each output, more than {WIDEST}"
-    weights = layer.node.inputs[1]
-    return "shares its weights with another layer" if weights is not None and len(weights.uses()) > 1 else None
-
-
-def _measure(first: Frontier, second: Frontier, source: LinearLayer, layer: LinearLayer) -> Gram:
-    """Return the moments of the layer's present inputs and its original outputs."""
-    wanted = (source.bias[0] if source.bias is not None else source.node).outputs[0]
-    present = layer.node.inputs[0]
-    if present is None:
-        raise ValueError(f"{label(layer.node)}: a layer without input")
-    first.advance([wanted])
-    second.advance([present])
-    gram = Gram(layer.groups, layer.weights.shape[2])
-    rng = np.random.default_rng(0)
-    for sample in range(first.samples):
-        given = first.value(wanted, sample)
-        places = layer.choose(
-            given.shape, POSITIONS, rng
-        )  # as many rows as there are: boxes vary from picture to picture
-        y = layer.rows_out(given, places)
-        gram.add(layer.rows_in(second.value(present, sample), places), y)
-    return gram
+    return too_wide(layer) or ("shares its weights with another layer" if shared(layer.node.inputs[1]) else None)
 
 
 def _refitted(gram: Gram, layer: LinearLayer, grid: Grid | Levels) -> tuple[Array, Array]:
     """Return new weights as in `LinearLayer.weights`, and their steps [groups, outputs, 1]."""
     h, old = gram.h, layer.weights
-    few = max(1.0, FEW_ROWS * old.shape[2] / max(gram.rows, 1)) ** 2
-    ideal = refit(h, gram.g, old, min(REFIT_DAMPING * few, MOST_DAMPING))
+    few = few_rows(gram)
+    ideal = refit(h, gram.g, old, min(DAMPING * few, MOST_DAMPING))
     if not layer.has_bias:
         rounded, steps = round_compensated(ideal, _damped(h, ROUNDING_DAMPING * few), grid)
         return _narrow(rounded, steps)

@@ -1,0 +1,120 @@
+"""`LayerwiseRefit`: layers of a changed network refitted, one after the other, to what the original's layers gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import label
+from edgec.passes.layerwise.gram import Gram
+from edgec.passes.layerwise.linear_layer import ROWS, LinearLayer
+from edgec.reference.frontier import Frontier
+
+Array = np.ndarray[Any, Any]
+Weigh = Callable[[Array], Array]
+"""Outputs [groups, n, outputs] of n rows -> how much each row counts, float64 [n]."""
+
+DAMPING = 1e-4
+"""Of a refit with many rows to each weight, see `gram.refit`."""
+FEW_ROWS = 20
+"""Rows to each weight below which a refit stays nearer to the old weights."""
+WIDEST = 4608
+"""Inputs to each output up to which a layer is refitted: 512 channels of 3 x 3 places, 170 MB of moments."""
+
+
+class LayerwiseRefit:
+    """Goes through a changed network in the order of its graph, beside the original.
+
+    For each layer it gives H = E[x x^T] of the inputs x that the layer gets in the network changed and mended so far,
+    and G = E[y x^T] with the outputs y that it had in the original. The weights W = G H^-1, damped towards those it has
+    (`gram.refit`), are what gives the original's outputs from these inputs: so each layer also mends what was lost
+    before it, and needs neither labels nor gradients. Both networks run once over the samples, piece by piece.
+
+    Args:
+        original: The network before the change.
+        changed: The network after it; its weights are replaced in place.
+        samples: Calibration data, inputs by name.
+        threads: As for `Reference`.
+    """
+
+    def __init__(
+        self,
+        original: ir.Model,
+        changed: ir.Model,
+        samples: Iterable[Mapping[str, Array]],
+        *,
+        threads: int | None = None,
+    ) -> None:
+        self._changed = changed
+        self._before, self._after = (Frontier(model, samples, threads=threads) for model in (original, changed))
+
+    def moments(
+        self,
+        source: LinearLayer,
+        layer: LinearLayer,
+        *,
+        random: np.random.Generator | None = None,
+        kept: list[Array] | None = None,
+        weighing: Callable[[Iterable[Array]], Weigh] | None = None,
+    ) -> Gram:
+        """Return the moments of what `layer` reads now and what it gave in the original.
+
+        Args:
+            source: The layer in the original.
+            layer: The layer in the changed network; no layer before it may be replaced any more.
+            random: Draws the rows of one sample after the other; None: the rows of a sample depend on its number alone.
+            kept: Indices of the original's output that the changed one still has, for each axis; None: all.
+            weighing: Makes of the rows of all outputs what says how much each row counts; None: all count the same.
+        """
+        wanted, present = _output(source), layer.node.inputs[0]
+        if present is None:
+            raise ValueError(f"{label(layer.node)}: a layer without input")
+        self._before.advance([wanted])
+        self._after.advance([present])
+
+        def rows(sample: int) -> tuple[Array, Array]:
+            y = self._before.value(wanted, sample)
+            if kept is not None:
+                y = y[np.ix_(*kept)]
+            places = layer.choose(y.shape, ROWS, random or np.random.default_rng(sample))
+            return places, layer.rows_out(y, places)
+
+        samples = range(self._before.samples)
+        weigh = None if weighing is None else weighing(rows(sample)[1] for sample in samples)
+        gram = Gram(layer.groups, layer.weights.shape[2])
+        for sample in samples:
+            places, y = rows(sample)
+            x = layer.rows_in(self._after.value(present, sample), places)
+            if weigh is not None:
+                root = np.sqrt(weigh(y))[None, :, None]
+                x, y = x * root, y * root
+            gram.add(x, y)
+        return gram
+
+    def replace(self, layer: LinearLayer, weights: Array) -> None:
+        """Give `layer` new weights, as `LinearLayer.weights`."""
+        for name, array in layer.tensors(weights).items():
+            self._changed.graph.initializers[name].const_value = ir.tensor(array, name=name)
+
+
+def few_rows(gram: Gram) -> float:
+    """Return the factor that damping grows by where there are few rows to each weight: 1 or more."""
+    return max(1.0, FEW_ROWS * gram.width / max(gram.rows, 1)) ** 2
+
+
+def too_wide(layer: LinearLayer) -> str | None:
+    """Return why the moments of `layer` would not fit in memory, None if they do."""
+    inputs = layer.weights.shape[2]
+    return f"has {inputs} inputs to each output, more than {WIDEST}" if inputs > WIDEST + 1 else None
+
+
+def shared(*values: ir.Value | None) -> bool:
+    """Whether one of these constants is read by others too: it cannot be replaced for one layer alone."""
+    return any(value is not None and (len(value.uses()) > 1 or value.is_graph_output()) for value in values)
+
+
+def _output(layer: LinearLayer) -> ir.Value:
+    return (layer.bias[0] if layer.bias is not None else layer.node).outputs[0]
