@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgec.errors import BadOption
 from edgec.registry import suggest
 
 CRITERION = "obs"
+FORMER_NAMES = {"taylor": "reconstruction"}
+"""Criteria that once had another name, which is still taken: there is no Taylor expansion in it, and no gradient."""
 CAP = 0.7
 GOALS = ("max_loss", "target_macs", "target_size", "target_latency", "ratio")
 LISTS = ("include", "exclude")
@@ -27,12 +29,17 @@ class PruneOptions(BaseModel):
         default=None, gt=0, lt=1, description="Share of the estimated time on the board that is to be left."
     )
     ratio: float | None = Field(default=None, gt=0, lt=1, description="The same share of every group, unmeasured.")
-    criterion: str = Field(default=CRITERION, description="obs, taylor, l1, l2, l0, fpgm, or module:function.")
+    criterion: str = Field(default=CRITERION, description="obs, reconstruction, l1, l2, l0, fpgm, or module:function.")
     cap: float = Field(default=CAP, gt=0, lt=1, description="Largest share of a group that goes.")
     include: tuple[str, ...] = Field(default=(), description="Patterns of layer names: only groups they make.")
     exclude: tuple[str, ...] = Field(default=(), description="Patterns of layer names: no group they make.")
     multiple: int = Field(default=1, ge=1, description="Widths stay multiples of this.")
     repair: bool = Field(default=True, description="Refit the layers behind to make up for what goes.")
+
+    @field_validator("criterion")
+    @classmethod
+    def _present_name(cls, criterion: str) -> str:
+        return FORMER_NAMES.get(criterion, criterion)
 
     @property
     def goals(self) -> dict[str, float]:

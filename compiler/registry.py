@@ -13,7 +13,9 @@ from edgec.errors import BadOption
 GROUPS = {
     "calibrators": "calibrator",
     "channel_operators": "channel operator",
+    "codecs": "codec",
     "criteria": "criterion",
+    "decoders": "decoder",
     "metrics": "metric",
     "passes": "pass",
     "targets": "target",

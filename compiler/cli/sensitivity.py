@@ -43,7 +43,9 @@ DecoderName = Annotated[
 ]
 Preprocess = Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help="How pictures become input.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take that many samples, evenly spread.")]
-Criterion = Annotated[str, typer.Option(metavar="NAME", help="obs, taylor, l1, l2, l0, fpgm, or module:function.")]
+Criterion = Annotated[
+    str, typer.Option(metavar="NAME", help="obs, reconstruction, l1, l2, l0, fpgm, or module:function.")
+]
 Include = Annotated[list[str], typer.Option(metavar="PATTERN", help="Prune only layers of such names (*, ?).")]
 Exclude = Annotated[list[str], typer.Option(metavar="PATTERN", help="Keep layers of such names whole.")]
 Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,17 +23,18 @@ from edgec.evaluate.evaluator import Evaluator
 from edgec.evaluate.task import UNLABELLED, Task
 from edgec.model.graph import label
 from edgec.passes.quantize.calibrate import ASYMMETRIC, calibrate, checked_feeds
-from edgec.passes.quantize.codecs import CODECS
+from edgec.passes.quantize.codecs.base import load_codec
 from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.placement import LAYERS, place
 from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
 from edgec.quantization import CalibrationTable, Kind, Scheme
 from edgec.reference.sweep import Feeds
-from edgec.registry import suggest
 
 REPAIR_SAMPLES = 128
 """Beyond, the moments hardly change."""
+PROBE = np.linspace(-1, 1, 8).reshape(1, 2, 4)
+"""Weights to try a codec on."""
 
 
 class QuantizeSettings(BaseModel):
@@ -300,14 +302,11 @@ def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:
     if settings.style not in ("runtime", "tensorrt"):
         raise BadOption(f"style {settings.style!r} is unknown", remedy="Known: runtime, tensorrt.")
     layers = [label(node) for node in model.graph if node.op_type in LAYERS]
-    if settings.codec not in CODECS:
-        raise BadOption(f"unknown codec {settings.codec!r}", remedy=suggest(settings.codec, CODECS))
+    load_codec(settings.codec)(PROBE, settings.weight_bits, False)  # an unknown codec or width is refused at once
     if settings.style == "tensorrt" and settings.weight_bits != 8:
         raise BadOption(
             f"weights of {settings.weight_bits} bits for TensorRT: its convolutions take 8", remedy="Leave them at 8."
         )
-    if settings.codec == "linear" and settings.weight_bits < 2:
-        raise BadOption("weights of 1 bit have a codec of their own", remedy="Give --codec binary.")
     excluded = set()
     for pattern in settings.exclude:
         matches = fnmatch.filter(layers, pattern)

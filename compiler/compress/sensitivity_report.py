@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from edgec.errors import BadOption, first_problem
+from edgec.pruning import FORMER_NAMES
 from edgec.whole_file import write_text
 
 FORMAT = 1
@@ -59,6 +60,11 @@ class SensitivityReport(BaseModel):
     groups: dict[str, GroupSensitivity]
     kept_whole: dict[str, str] = {}
     """Layers that no group was found for, and why."""
+
+    @field_validator("criterion")
+    @classmethod
+    def _present_name(cls, criterion: str) -> str:
+        return FORMER_NAMES.get(criterion, criterion)
 
     def save(self, path: Path) -> None:
         """Write it as JSON.

@@ -86,6 +86,10 @@ def _slice_operand(graph: ir.Graph, operand: Operand, masks: list[Kept]) -> None
 
 
 def _infer(model: ir.Model, masks: Mapping[ir.Value, list[Kept]]) -> None:
+    for value, kept in masks.items():
+        producer = value.producer()
+        if producer is not None and producer.domain:  # ONNX knows nothing of the operators of plugins
+            value.shape = ir.Shape([int(mask.sum()) for mask in kept])
     infer_shapes(model)
     for value, kept in masks.items():
         expected = tuple(int(mask.sum()) for mask in kept)

@@ -14,11 +14,12 @@ from edgec.errors import BadOption
 from edgec.passes.channels.groups import NO_UNIT, Group, Member, weights_of
 from edgec.passes.layerwise.moments import LayerMoments
 from edgec.passes.prune.optimal_brain_surgeon import OptimalBrainSurgeon
+from edgec.pruning import FORMER_NAMES
 from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
 
-DATA_DRIVEN = ("obs", "taylor")
+DATA_DRIVEN = ("obs", "reconstruction")
 """Criteria that need samples: what the layers behind lose, with (`obs`) or without the others making up for it."""
 
 
@@ -45,12 +46,13 @@ def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, La
     Args:
         model: Holds the weights.
         group: Of this model.
-        criterion: `obs`, `taylor`, a name registered in `edgec.criteria`, or `module:function`.
+        criterion: `obs`, `reconstruction`, a name registered in `edgec.criteria`, or `module:function`.
         moments: As `layer_moments` gives them; for the data-driven criteria.
 
     Raises:
         BadOption: The criterion is unknown, needs data, or returned something else than a score for each filter.
     """
+    criterion = FORMER_NAMES.get(criterion, criterion)
     if criterion in DATA_DRIVEN:
         if moments is None:
             raise BadOption(f"criterion {criterion} needs data", remedy="Give --data, or use l1 or fpgm.")
@@ -61,7 +63,7 @@ def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, La
 
 
 def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
-    """Scores of each layer are divided by their mean, so that all layers have one vote."""
+    """Scores of each layer are divided by their mean magnitude, so that all layers have one vote."""
     score: Callable[[Array], Array] = registry.load("criteria", criterion)
     total = np.zeros(group.units)
     for member in group.members:
@@ -83,7 +85,7 @@ def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
             )
         own = member.units != NO_UNIT
         share = np.bincount(member.units[own], scores[own], minlength=group.units)
-        total += share / (share.mean() or 1.0)
+        total += share / (np.abs(share).mean() or 1.0)
     order = np.argsort(total, kind="stable")
     return Ranking(tuple(order.tolist()), tuple(total[order].tolist()))
 

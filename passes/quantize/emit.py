@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import add_constant, constant, label, unique_name
-from edgec.passes.quantize.codecs import Levels
+from edgec.passes.quantize.codecs.base import Levels
 from edgec.passes.quantize.insert_pairs import DEQUANTIZED, QUANTIZED, scales, zero_point
 from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.store_codes import CodedWeights, store_codes

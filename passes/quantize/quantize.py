@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.passes.quantize.codecs import Levels, make_levels
+from edgec.passes.quantize.codecs.base import Levels, load_codec
 from edgec.passes.quantize.emit import Style, emit_weights
 from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.placement import Placement, place
@@ -30,7 +30,7 @@ class QuantizeOptions:
         activations: Whether activations become integers; if not, weights alone are stored in few bits.
         repair: Refit each layer to the original's outputs; else round to the nearest.
         style: How the file is written.
-        codec: How weights are stored, see `codecs`; others than linear run in float.
+        codec: How weights are stored, see `Codec`; others than linear run in float.
         exclude: Layers that stay in float.
     """
 
@@ -79,7 +79,7 @@ def quantize(
         threads: As for `Reference`.
 
     Raises:
-        BadOption: The table lacks a tensor.
+        BadOption: The table lacks a tensor, or the codec is unknown or has no such width.
     """
     placement = place(model, exclude=options.exclude)
     changed = model.clone()
@@ -87,10 +87,10 @@ def quantize(
     if options.activations and table is not None:
         activations = insert_pairs(changed, placement, table)
     power_of_two = table is not None and table.scheme.kind == "power-of-two"
-    grid = Grid(options.weight_bits, power_of_two)
+    codec = load_codec(options.codec)
 
     def make_grid(weights: Array) -> Grid | Levels:
-        return grid if options.codec == "linear" else make_levels(options.codec, options.weight_bits, weights)
+        return codec(weights, options.weight_bits, power_of_two)
 
     used = samples if options.repair else None
     report = quantize_weights(model, changed, placement, make_grid, used, threads=threads)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import add_constant, unique_name
-from edgec.passes.quantize.codecs import Levels
+from edgec.passes.quantize.codecs.base import Levels
 
 Array = np.ndarray[Any, Any]
 

@@ -13,7 +13,7 @@ from edgec.model.graph import add_constant, attribute, constant, label
 from edgec.passes.layerwise.gram import Gram, refit
 from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
 from edgec.passes.layerwise.refit import DAMPING, LayerwiseRefit, few_rows, shared, too_wide
-from edgec.passes.quantize.codecs import Levels
+from edgec.passes.quantize.codecs.base import Levels
 from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.rounding import Grid, best_steps, round_compensated
 from edgec.passes.quantize.store_codes import CodedWeights

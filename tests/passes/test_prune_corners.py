@@ -124,7 +124,7 @@ def test_the_repair_takes_channels_that_are_rows_of_a_product() -> None:
     assert np.linalg.norm(after - wanted) < 0.5 * np.linalg.norm(before - wanted)
 
 
-@pytest.mark.parametrize("criterion", ["obs", "taylor"])
+@pytest.mark.parametrize("criterion", ["obs", "reconstruction"])
 def test_a_layer_that_sees_only_zeros_is_ranked(criterion: str) -> None:
     text = "g (float[1, 3, 8] x) => (float[1, 5, 8] y) { a = Conv (x, v, b)  r = Relu (a)  y = Conv (r, w) }"
     weights = random_weights(v=(6, 3, 1), w=(5, 6, 1)) | {"b": np.full(6, -1e6, np.float32)}

@@ -12,7 +12,9 @@ import pytest
 from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.errors import BadOption
 from edgec.model.serialize import to_bytes
-from edgec.passes.quantize.codecs import Levels, make_levels
+from edgec.passes.quantize.codecs.base import Levels, load_codec
+from edgec.passes.quantize.codecs.kmeans import kmeans
+from edgec.passes.quantize.codecs.log2 import log2
 from edgec.passes.quantize.quantize import QuantizeOptions, quantize
 from edgec.passes.quantize.rounding import best_steps
 from edgec.passes.quantize.store_codes import CodedWeights, store_codes
@@ -25,27 +27,27 @@ WEIGHTS = np.random.default_rng(0).normal(size=(1, 16, 200))
 
 @pytest.mark.parametrize(("codec", "bits"), [("kmeans", 2), ("kmeans", 4), ("kmeans", 8), ("log2", 4), ("binary", 1)])
 def test_there_are_no_more_levels_than_codes(codec: str, bits: int) -> None:
-    levels = make_levels(codec, bits, WEIGHTS)
+    levels = load_codec(codec)(WEIGHTS, bits, False)
     assert len(levels.levels) <= 2**bits
     assert (np.diff(levels.levels) >= 0).all()
 
 
 def test_log2_levels_are_shifts() -> None:
-    np.testing.assert_array_equal(make_levels("log2", 3, WEIGHTS).levels, [-1, -0.5, -0.25, 0, 0.25, 0.5, 1])
+    np.testing.assert_array_equal(log2(WEIGHTS, 3, False).levels, [-1, -0.5, -0.25, 0, 0.25, 0.5, 1])
 
 
 def test_a_codebook_finds_the_values_that_there_are() -> None:
     values = np.array([-1.0, -0.3, 0.1, 1.0])
     weights = values[np.random.default_rng(1).integers(0, 4, (1, 8, 300))]
     weights[:, :, 0] = 1.0
-    np.testing.assert_allclose(make_levels("kmeans", 2, weights).levels, values, atol=1e-12)
+    np.testing.assert_allclose(kmeans(weights, 2, False).levels, values, atol=1e-12)
 
 
 def test_a_codebook_is_nearer_than_even_levels() -> None:
     peaked = np.random.default_rng(2).laplace(size=(1, 4, 5000))
     steps = np.abs(peaked).max(axis=-1, keepdims=True)
     even = Levels(np.linspace(-1, 1, 16), 4)
-    found = make_levels("kmeans", 4, peaked)
+    found = kmeans(peaked, 4, False)
     errors = [np.square(each.round(peaked, steps) - peaked).sum() for each in (found, even)]
     assert errors[0] < 0.5 * errors[1]
 
@@ -54,7 +56,7 @@ def test_a_codebook_is_nearer_than_even_levels() -> None:
 @pytest.mark.parametrize(("codec", "bits"), [("kmeans", 2), ("kmeans", 3), ("kmeans", 8), ("log2", 4), ("binary", 1)])
 def test_packed_weights_are_decoded_by_onnx(codec: str, bits: int, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(3)
-    levels = make_levels(codec, bits, WEIGHTS)
+    levels = load_codec(codec)(WEIGHTS, bits, False)
     codes = rng.integers(0, len(levels.levels), shape).astype(np.uint8)
     coded = CodedWeights(levels, codes, rng.uniform(0.5, 2, shape[0]).astype(np.float32), 0)
     size = ", ".join(map(str, shape))
@@ -84,7 +86,7 @@ def test_a_network_with_coded_weights(codec: str, bits: int, bound: float) -> No
 
 def test_a_layer_of_zeros_has_a_codebook_too() -> None:
     zeros = np.zeros((1, 4, 9))
-    levels = make_levels("kmeans", 4, zeros)
+    levels = kmeans(zeros, 4, False)
     steps = best_steps(zeros, np.ones((1, 9)), levels)
     np.testing.assert_array_equal(levels.round(zeros, steps), zeros)
 

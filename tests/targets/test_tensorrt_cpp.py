@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 import edgec
+from edgec import registry
 from edgec.data.decoders.detections import Detections
-from edgec.data.decoders.read import DECODERS, read_decoder
+from edgec.data.decoders.read import read_decoder
 from edgec.data.preprocess import place_picture
 from edgec.data.samples import Sample
 from edgec.model.signature import TensorSpec
@@ -120,7 +121,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def test_every_decoder_of_boxes_is_there() -> None:
     """Text regions (dbnet) are polygons at first, and of no class: not for this program."""
-    assert set(SETTINGS) == {name for name, decoder in DECODERS.items() if decoder.kind == "detections"} - {"dbnet"}
+    decoders = {name: registry.load("decoders", name) for name in registry.names("decoders")}
+    assert set(SETTINGS) == {name for name, decoder in decoders.items() if decoder.kind == "detections"} - {"dbnet"}
 
 
 @pytest.mark.parametrize("kind", SETTINGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ Kind = Literal["scores", "detections", "text", "mask"]
 
 
 class Decoder(BaseModel, ABC):
-    """Reads the outputs of one sample.
+    """Reads the outputs of one sample. A plugin registers a class of them in the entry point group edgec.decoders.
 
     `kind` says what it gives: `scores` float [classes], `detections` a `Detections` in pixels of the original picture,
     `text` a str, `mask` integers [height, width] of the original picture. `classes` names the network's classes,
@@ -30,6 +31,11 @@ class Decoder(BaseModel, ABC):
     kind: ClassVar[Kind]
 
     classes: tuple[str, ...] = ()
+
+    @classmethod
+    def settings_of(cls, model: Path) -> dict[str, Any]:
+        """Return the settings that the ONNX file `model` gives, where a user names none."""
+        return {}
 
     @abstractmethod
     def __call__(self, outputs: Outputs, sample: Sample) -> Any:

@@ -31,6 +31,11 @@ class Ctc(Decoder):
     dictionary: Path
     """A UTF-8 file, a character a line, or an ONNX model that has them in its metadata as `character`."""
 
+    @classmethod
+    def settings_of(cls, model: Path) -> dict[str, Any]:
+        """Return the model as its own dictionary."""
+        return {"dictionary": model}
+
     def __call__(self, outputs: Outputs, sample: Sample) -> str:
         """Return the text."""
         scores = check_shape(pick(outputs, self.output), "[1, steps, classes]", "ctc")

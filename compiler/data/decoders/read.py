@@ -5,22 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 
+from edgec import registry
 from edgec.data.decoders.base import Decoder
-from edgec.data.decoders.boxes import PlainBoxes
-from edgec.data.decoders.centernet import Centernet
-from edgec.data.decoders.class_map import ClassMap
-from edgec.data.decoders.ctc import Ctc
-from edgec.data.decoders.dbnet import Dbnet
-from edgec.data.decoders.scores import Scores
-from edgec.data.decoders.ssd import Ssd
-from edgec.data.decoders.yolov3 import Yolov3
-from edgec.data.decoders.yolov5 import Yolov5
-from edgec.data.decoders.yolov8 import Yolov8
-from edgec.data.decoders.yolox import Yolox
 from edgec.data.sources.text import read_text
 from edgec.errors import BadOption
 from edgec.registry import suggest
@@ -30,19 +20,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DECODERS: dict[str, type[Decoder]] = {
-    "boxes": PlainBoxes,
-    "centernet": Centernet,
-    "class-map": ClassMap,
-    "ctc": Ctc,
-    "dbnet": Dbnet,
-    "scores": Scores,
-    "ssd": Ssd,
-    "yolov3": Yolov3,
-    "yolov5": Yolov5,
-    "yolov8": Yolov8,
-    "yolox": Yolox,
-}
 FORMS = "Give NAME[,key=value...] or a JSON or TOML record with a key `decoder`."
 
 
@@ -52,7 +29,7 @@ def read_decoder(given: str, model: Path | None = None) -> Decoder:
     Args:
         given: Path of a record (.json, .toml): the decoder's settings and its name as `decoder`; without one, it is
             `yolov3`. Or a name with settings, e.g. `yolox,strides=8/16/32,min_score=0.1`.
-        model: ONNX file in whose metadata a `ctc` decoder finds its dictionary if its settings name none.
+        model: ONNX file that the decoder may take settings from.
 
     Raises:
         BadOption: There is no such decoder or file, or a setting is wrong; it is named.
@@ -63,20 +40,33 @@ def read_decoder(given: str, model: Path | None = None) -> Decoder:
         # What the network takes is stated in the same record for its trainers; it is no setting of a decoder.
         settings.pop("input", None)
         name = settings.pop("decoder", "yolov3")
+        made = _decoder(name)
     else:
         name, settings = _parse(given)
-    if not isinstance(name, str) or name not in DECODERS:
-        raise BadOption(f"unknown decoder {name!r}", remedy=f"{suggest(str(name), DECODERS)} {FORMS}")
-    if name == "ctc" and model is not None:
-        settings.setdefault("dictionary", model)
+        made = _decoder(name)
+        for key, value in settings.items():
+            if key in made.model_fields and get_origin(made.model_fields[key].annotation) is tuple:
+                settings[key] = value.split("/")
+    if model is not None:
+        settings = {**made.settings_of(model), **settings}
     try:
-        return DECODERS[name].model_validate(settings)
+        return made.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        fields = DECODERS[name].model_fields
+        fields = made.model_fields
         remedy = suggest(key, fields) if first["type"] == "extra_forbidden" else f"Settings: {', '.join(fields)}."
         raise BadOption(f"decoder {given}: {key}: {first['msg']}", remedy=remedy) from error
+
+
+def _decoder(name: object) -> type[Decoder]:
+    known = registry.names("decoders")
+    if not isinstance(name, str) or (name not in known and ":" not in name):
+        raise BadOption(f"unknown decoder {name!r}", remedy=f"{suggest(str(name), known)} {FORMS}")
+    made = registry.load("decoders", name)
+    if not (isinstance(made, type) and issubclass(made, Decoder)):
+        raise BadOption(f"decoder {name!r} is no class of decoders", remedy="Derive it from Decoder.")
+    return made
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -97,5 +87,5 @@ def _parse(given: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise BadOption(f"decoder {given!r}: {item!r} is not key=value", remedy=FORMS)
-        settings[key] = value.split("/") if key in ("strides", "classes", "variances") else value
+        settings[key] = value
     return name, settings

@@ -1,0 +1,70 @@
+"""`Codec`: from the weights of a layer to what they may become; `Levels`, the general case of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edgec import registry
+from edgec.passes.quantize.rounding import Grid
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """What a weight may be, in steps of its channel; has the interface of `rounding.Grid`.
+
+    Attributes:
+        levels: float64 [2 ** bits or fewer], rising.
+        bits: Width of an index.
+        power_of_two: Whether steps have to be powers of two.
+    """
+
+    levels: Array
+    bits: int
+    power_of_two: bool = False
+
+    @property
+    def high(self) -> float:
+        """Largest magnitude of a level."""
+        return float(np.abs(self.levels).max()) or 1.0
+
+    @cached_property
+    def _borders(self) -> Array:
+        return np.asarray((self.levels[1:] + self.levels[:-1]) / 2)
+
+    def codes(self, weights: Array, steps: Array) -> Array:
+        """Return the index of the nearest level; intp, of the shape of `weights`."""
+        return np.asarray(np.searchsorted(self._borders, weights / steps))
+
+    def round(self, weights: Array, steps: Array) -> Array:
+        """Return the nearest representable weights."""
+        return np.asarray(self.levels[self.codes(weights, steps)] * steps)
+
+
+Codec = Callable[[Array, int, bool], "Grid | Levels"]
+"""Weights of a layer, float64 [groups, rows, columns], width of a weight in bits, and whether steps have to be powers
+of two -> what the weights may become, in steps of each row. A plugin registers one in the entry point group
+edgec.codecs.
+
+A `Grid` gives the usual integers. `Levels` trade evenly spaced levels for ones that fit the distribution of weights
+better, or cost less; such weights are stored as indices and decoded when the network is loaded.
+
+Raises:
+    BadOption: The codec has no such width.
+"""
+
+
+def load_codec(name: str) -> Codec:
+    """Return the codec registered as `name`, or given as `module:function`.
+
+    Raises:
+        BadOption: There is none.
+    """
+    codec: Codec = registry.load("codecs", name)
+    return codec

@@ -1,0 +1,19 @@
+"""`linear`: integers, evenly spaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgec.errors import BadOption
+from edgec.passes.quantize.rounding import Grid
+
+Array = np.ndarray[Any, Any]
+
+
+def linear(weights: Array, bits: int, power_of_two: bool) -> Grid:
+    """Return the integers of that width, whatever the weights are."""
+    if bits < 2:
+        raise BadOption("weights of 1 bit have a codec of their own", remedy="Give --codec binary.")
+    return Grid(bits, power_of_two)

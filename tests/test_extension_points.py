@@ -1,0 +1,158 @@
+"""A package of its own adds one of each kind by entry points, without a change here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from edgec import registry
+from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.data.decoders.read import read_decoder
+from edgec.data.metrics.base import MetricContext, make_metric
+from edgec.data.samples import Sample
+from edgec.passes.channels import operators
+from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.channels.slice import SliceChannels
+from edgec.passes.prune.rank import rank
+from tests.passes.quantize_support import pictures, small
+from tests.support.models import model, random_weights
+
+MODULE = '''
+import numpy as np
+from edgec.data.decoders.base import Decoder
+from edgec.data.metrics.base import MetricResult
+from edgec.passes.channels.operator import ChannelOperator
+from edgec.passes.quantize.calibrators.base import HistogramCalibrator
+from edgec.passes.quantize.codecs.base import Levels
+
+
+class Half(HistogramCalibrator):
+    """Half of the range."""
+
+    name = "half"
+
+    def choose(self):
+        return self.histogram.low / 2, self.histogram.high / 2
+
+
+def three(weights, bits, power_of_two):
+    """-1, 0 and 1."""
+    return Levels(np.array([-1.0, 0.0, 1.0]), 2)
+
+
+def last(filters):
+    """Channels go from the last to the first."""
+    return -np.arange(len(filters), dtype=float)
+
+
+class Largest(Decoder):
+    """The place of the largest element."""
+
+    kind = "text"
+    sides: tuple[int, ...] = ()
+
+    def __call__(self, outputs, sample):
+        return str(next(iter(outputs.values())).argmax())
+
+
+class Count:
+    """The number of samples."""
+
+    def __init__(self, context):
+        self.count = 0
+
+    def update(self, outputs, sample):
+        self.count += 1
+
+    def result(self):
+        return MetricResult(self.count, True)
+
+
+def follow(found, node):
+    found.give(node, list(found.axes(node, 0)))
+
+
+double = ChannelOperator(("Double",), follow, domain="acme")
+'''
+ENTRY_POINTS = """
+[edgec.calibrators]
+half = acme_parts:Half
+[edgec.channel_operators]
+double = acme_parts:double
+[edgec.codecs]
+three = acme_parts:three
+[edgec.criteria]
+last = acme_parts:last
+[edgec.decoders]
+largest = acme_parts:Largest
+[edgec.metrics]
+count = acme_parts:Count
+"""
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install the package as far as Python's import system is concerned."""
+    (tmp_path / "acme_parts.py").write_text(MODULE)
+    (tmp_path / "acme_parts-1.0.dist-info").mkdir()
+    (tmp_path / "acme_parts-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-parts\n")
+    (tmp_path / "acme_parts-1.0.dist-info" / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    caches = (registry._entries, operators._operators)
+    for each in caches:
+        each.cache_clear()
+    yield
+    for each in caches:
+        each.cache_clear()
+
+
+def test_a_calibrator_and_a_codec() -> None:
+    whole, half = (
+        quantize_model(small(), pictures(4), QuantizeSettings(calibrator=name, equalize=False)).table
+        for name in ("minmax", "half")
+    )
+    assert whole is not None
+    assert half is not None
+    assert all(half.tensors[name].high == each.high / 2 for name, each in whole.tensors.items())
+    coded = quantize_model(small(), pictures(4), QuantizeSettings(codec="three", activations=False)).quantized
+    codes = next(iter(coded.weights.codes.values()))
+    assert len(codes.levels.levels) == 3
+
+
+def test_a_criterion() -> None:
+    network = model(
+        "g (float[1, 3, 8] x) => (float[1, 5, 8] y) { a = Conv (x, v)  y = Conv (a, w) }",
+        random_weights(v=(4, 3, 1), w=(5, 4, 1)),
+        opset=18,
+    )
+    assert rank(network, find_groups(network).groups[0], "last").order == (3, 2, 1, 0)
+
+
+def test_a_decoder_and_a_metric() -> None:
+    decoder = read_decoder("largest,sides=3/4")
+    assert decoder.model_dump() == {"classes": (), "sides": (3, 4)}
+    assert decoder({"y": np.array([0, 2, 1])}, Sample("a", {})) == "1"
+    metric = make_metric("count", MetricContext())
+    metric.update({}, Sample("a", {}))
+    assert metric.result().value == 1
+
+
+def test_an_operator_whose_channels_are_followed() -> None:
+    network = model(
+        "g (float[1, 3, 8] x) => (float[1, 5, 8] y) { a = Conv (x, v)  b = Relu (a)  y = Conv (b, w) }",
+        random_weights(v=(4, 3, 1), w=(5, 4, 1)),
+        opset=18,
+    )
+    relu = network.graph[1]
+    relu.domain, relu.op_type = "acme", "Double"
+    network.opset_imports["acme"] = 1
+    (group,) = find_groups(network).groups
+    assert group.units == 4
+    assert operators.operator_of(ir.node("Double", [], domain="elsewhere")) is None
+    pruned = SliceChannels(PrunePlan.of({group.name: (group, [1])}))(network).model
+    assert [node.outputs[0].shape for node in pruned.graph] == [(1, 3, 8), (1, 3, 8), (1, 5, 8)]
