@@ -19,7 +19,8 @@ from edgec.model.graph import constant, label
 from edgec.model.infer import infer_shapes
 from edgec.model.load import load
 from edgec.passes.channels.groups import find_groups
-from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.layerwise.find_linear import linear_layer
+from edgec.passes.layerwise.linear_layer import LinearLayer
 from edgec.passes.layerwise.moments import LayerMoments
 from edgec.passes.prune.compensated_weights import changing_weights, compensated_weights
 

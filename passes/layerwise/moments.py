@@ -10,8 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import label
+from edgec.passes.layerwise.find_linear import linear_layer
 from edgec.passes.layerwise.gram import Gram
-from edgec.passes.layerwise.linear_layer import ROWS, LinearLayer, linear_layer
+from edgec.passes.layerwise.linear_layer import ROWS, LinearLayer
 from edgec.reference.sweep import Feeds, sweep
 
 Array = np.ndarray[Any, Any]

@@ -13,8 +13,9 @@ from edgec.model.graph import constant, label
 from edgec.model.traits import LINEAR, RECURRENT
 from edgec.passes.channels.groups import find_groups
 from edgec.passes.channels.plan import PrunePlan, removed_roots
+from edgec.passes.layerwise.find_linear import linear_layer
 from edgec.passes.layerwise.gram import refit
-from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.layerwise.linear_layer import LinearLayer
 from edgec.passes.layerwise.refit import DAMPING, LayerwiseRefit, few_rows, shared, too_wide
 from edgec.reference.sweep import Feeds
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,42 +10,20 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption
 from edgec.model.graph import add_constant, attribute, constant, label, scalar, unique_name
+from edgec.passes.quantize.equalization_sites import Site, channels_of, find_sites
 from edgec.passes.quantize.ranges import Ranges
 from edgec.reference.sweep import sweep
 
 Array = np.ndarray[Any, Any]
 
-HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Identity"})
-"""f(a x) = a f(x) for a > 0, channel by channel."""
-WHOLE = frozenset({"Relu", "LeakyRelu", "MaxPool", "Identity", "Clip"})
-"""Behind these a channel that a Clip cuts off is still as large as its limit; behind a mean or a sum it is not."""
 MOST_GAIN = 256.0
 """Largest factor between two channels that is evened out; beyond, a channel is as good as dead."""
 WORTH_A_MUL = 1.0
 """Bits that an average channel gains, from which on a Mul is inserted for it where no layer takes the scale in."""
 FILLED = 127 / 128
 """Largest int8 as a share of the power of two above it."""
-LEAST_RANK = 3
-"""Batch, channels and one axis: what a convolution reads."""
 CLIPPED = 0.999
 """Share of a clip's limit from which a channel counts as clipped."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A tensor whose channels can be scaled: layers that read it undo what `absorber` does.
-
-    Attributes:
-        value: The tensor, [n, channels, ...].
-        readers: Convolutions, all that read it.
-        passed: Nodes between the absorber and the tensor that a scale per channel passes.
-        absorber: Layer, or Mul by a constant, that takes the scale in; None: a Mul has to be inserted.
-    """
-
-    value: ir.Value
-    readers: tuple[ir.Node, ...]
-    passed: tuple[ir.Node, ...]
-    absorber: ir.Node | None
 
 
 def find_scales(
@@ -99,91 +75,11 @@ def apply_scales(model: ir.Model, scales: Mapping[str, Sequence[float]]) -> ir.M
     sites = {site.value.name: site for site in find_sites(changed)}
     for name, given in scales.items():
         site = sites.get(name)
-        if site is None or len(given) != _channels(site.value):
+        if site is None or len(given) != channels_of(site.value):
             problem = f"the calibration table scales {len(given)} channels of {name!r}, which this model does not have"
             raise BadOption(problem, remedy="Calibrate this model again.")
         _apply(changed.graph, site, np.asarray(given, np.float64))
     return changed
-
-
-def find_sites(model: ir.Model) -> list[Site]:
-    """Return the tensors whose channels can be scaled; no absorber twice."""
-    sites: list[Site] = []
-    taken: set[ir.Node] = set()
-    for node in model.graph:
-        value = node.inputs[0] if node.op_type == "Conv" and not node.domain else None
-        if value is None or _channels(value) < 0 or any(value is site.value for site in sites):
-            continue
-        readers = tuple(use.node for use in value.uses())
-        absorber, passed = _absorber(value)
-        if absorber in taken or not all(_undoes(reader, value) for reader in readers):
-            continue
-        if absorber is None and (value.producer() is None or value.is_graph_output()):
-            continue
-        if absorber is not None:
-            taken.add(absorber)
-        sites.append(Site(value, readers, tuple(passed), absorber))
-    return sites
-
-
-def _undoes(reader: ir.Node, value: ir.Value) -> bool:
-    weights = reader.inputs[1] if reader.op_type == "Conv" and not reader.domain else None
-    alone = weights is not None and constant(weights) is not None and len(weights.uses()) == 1
-    return alone and reader.inputs[0] is value and attribute(reader, "group", 1) in (1, _channels(value))
-
-
-def _absorber(value: ir.Value) -> tuple[ir.Node | None, list[ir.Node]]:
-    """Walk up from `value` to what takes a scale per channel in; None if something on the way does not pass it."""
-    passed: list[ir.Node] = []
-    current, first = value, True
-    while True:
-        node = current.producer()
-        if node is None or node.domain or current.is_graph_output() or (not first and len(current.uses()) != 1):
-            return None, []
-        first = False
-        if node.op_type in ("Conv", "ConvTranspose") and _own_constants(node, node.inputs[1:]):
-            fits = node.op_type == "Conv" or attribute(node, "group", 1) == 1
-            return (node, passed) if fits else (None, [])
-        data = _data_input(node)
-        if data is None or (node.op_type == "Clip" and not all(each.op_type in WHOLE for each in passed)):
-            return None, []
-        if node.op_type == "Mul":
-            return node, passed
-        passed.append(node)
-        current = data
-
-
-def _data_input(node: ir.Node) -> ir.Value | None:
-    """Return the input that a scale per channel passes to, None if there is none."""
-    if node.op_type in HOMOGENEOUS and len(node.outputs) == 1:
-        return node.inputs[0]
-    if node.op_type == "Clip":
-        low = scalar(node.inputs[1]) if len(node.inputs) > 1 else None
-        high = scalar(node.inputs[2]) if len(node.inputs) > 2 else None
-        return node.inputs[0] if low == 0 and high is not None else None
-    if node.op_type in ("Mul", "Add"):
-        for index in (0, 1):
-            data, other = node.inputs[1 - index], constant(node.inputs[index])
-            if other is not None and data is not None and _per_channel(other, data):
-                return data
-    return None
-
-
-def _per_channel(array: Array, data: ir.Value) -> bool:
-    rank = 0 if data.shape is None else len(data.shape)
-    if rank < LEAST_RANK or array.ndim > rank:
-        return False
-    shape = (1,) * (rank - array.ndim) + array.shape
-    return math.prod(shape) == shape[1] and shape[1] in (1, _channels(data))
-
-
-def _own_constants(node: ir.Node, values: Sequence[ir.Value | None]) -> bool:
-    return all(value is None or (constant(value) is not None and len(value.uses()) == 1) for value in values)
-
-
-def _channels(value: ir.Value) -> int:
-    """Return the number of channels, -1 where it depends on the data."""
-    return int(value.shape[1]) if value.shape is not None and isinstance(value.shape[1], int) else -1
 
 
 def _scales(site: Site, magnitudes: Array) -> Array:
@@ -214,7 +110,7 @@ def _to_power_of_two(magnitudes: Array) -> float:
 
 def _weights(site: Site) -> Array:
     """Return the largest weight that reads each channel, each relative to its filter's largest."""
-    found = np.zeros(_channels(site.value))
+    found = np.zeros(channels_of(site.value))
     for reader in site.readers:
         array = np.abs(np.asarray(constant(reader.inputs[1]), np.float64))
         if attribute(reader, "group", 1) != 1:

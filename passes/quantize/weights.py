@@ -10,8 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import add_constant, attribute, constant, label
+from edgec.passes.layerwise.find_linear import linear_layer
 from edgec.passes.layerwise.gram import Gram, refit
-from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.layerwise.linear_layer import LinearLayer
 from edgec.passes.layerwise.refit import DAMPING, LayerwiseRefit, few_rows, shared, too_wide
 from edgec.passes.quantize.codecs.base import Levels
 from edgec.passes.quantize.placement import Placement

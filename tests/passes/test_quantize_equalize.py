@@ -10,7 +10,8 @@ import pytest
 
 from edgec.compress.quantization import QuantizeSettings, quantize_model
 from edgec.errors import BadOption
-from edgec.passes.quantize.equalize import apply_scales, find_scales, find_sites
+from edgec.passes.quantize.equalization_sites import find_sites
+from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import Arrays, pictures
 from tests.support.models import model, random_weights

@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgec.passes.layerwise.linear_layer import LinearLayer, linear_layer
+from edgec.passes.layerwise.find_linear import linear_layer
+from edgec.passes.layerwise.linear_layer import LinearLayer
 from edgec.reference.frontier import Frontier
 from edgec.reference.session import Reference
 from tests.support.models import model, random_weights
