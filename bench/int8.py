@@ -27,7 +27,8 @@ from peers import Arrays, medians, onnx_runtime, open_vino
 from quantization_tasks import TASKS
 
 import edgec
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.model.cost import layer_costs
 from edgec.model.graph import constant
 from edgec.model.signature import inputs_of, outputs_of

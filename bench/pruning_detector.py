@@ -24,7 +24,8 @@ from quantization_tasks import TASKS
 
 from edgec.compress.pruner import Pruner
 from edgec.compress.pruning_search import prune
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
 from edgec.evaluate.evaluate import evaluate

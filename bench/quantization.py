@@ -24,7 +24,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from quantization_tasks import TASKS, Task
 
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.detections import DetectionDecoder
 from edgec.data.labels import Boxes, ClassLabel, Text

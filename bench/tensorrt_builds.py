@@ -20,7 +20,8 @@ import onnx
 import onnx_ir as ir
 
 import edgec
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.samples import Sample, Samples
 from edgec.errors import EdgecError
 from edgec.model.load import load

@@ -10,7 +10,8 @@ import onnx_ir as ir
 import pytest
 
 from edgec import registry
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.decoders.read import read_decoder
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import Sample

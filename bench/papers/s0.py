@@ -20,7 +20,8 @@ import onnx_ir as ir
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS, Task
 
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.evaluate.evaluate import evaluate
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.graph import constant, label

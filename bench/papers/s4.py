@@ -23,7 +23,6 @@ import onnx_ir as ir
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS
 
-from edgec.compress.quantization import calibrate_model
 from edgec.compress.refine_ranges import refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
@@ -31,6 +30,7 @@ from edgec.data.samples import Samples
 from edgec.evaluate.evaluator import Evaluator
 from edgec.evaluate.suffix import Suffix, from_node
 from edgec.evaluate.task import Task
+from edgec.passes.quantize.calibrate import calibrate_model
 from edgec.passes.quantize.equalize import apply_scales
 from edgec.passes.quantize.insert_pairs import QUANTIZED, insert_pairs
 from edgec.passes.quantize.placement import Placement, place

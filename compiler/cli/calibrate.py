@@ -56,7 +56,7 @@ def command(
     """
     from rich.progress import Progress
 
-    from edgec.compress.quantization import calibrate_model
+    from edgec.passes.quantize.calibrate import calibrate_model
     from edgec.quantization import Scheme
 
     check_outputs(model, output)

@@ -24,7 +24,8 @@ from edgec.cli.console import (
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
-    from edgec.compress.quantization import QuantizeSettings, Result
+    from edgec.compress.quantize_settings import QuantizeSettings
+from edgec.compress.quantization import Result
 
 
 def command(
@@ -113,7 +114,7 @@ def command(
 
 
 def _settings(**given: Any) -> QuantizeSettings:
-    from edgec.compress.quantization import QuantizeSettings
+    from edgec.compress.quantize_settings import QuantizeSettings
 
     try:
         return QuantizeSettings(**given)

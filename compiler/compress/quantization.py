@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
-from pydantic import BaseModel, ConfigDict, Field
 
-from edgec import registry
 from edgec.compress.mixed_precision import FloatLayer, MixedPrecision
+from edgec.compress.quantize_settings import QuantizeSettings, check_symmetric, quantize_options
 from edgec.compress.refine_ranges import Refined, refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import AnySamples, spread
-from edgec.errors import BadOption
 from edgec.evaluate.evaluator import Evaluator
 from edgec.evaluate.task import UNLABELLED, Task
-from edgec.model.graph import label
-from edgec.passes.quantize.calibrate import ASYMMETRIC, calibrate, checked_feeds
-from edgec.passes.quantize.codecs.base import load_codec
+from edgec.passes.layerwise.gram import MOMENT_SAMPLES
+from edgec.passes.quantize.calibrate import calibrate_model, checked_feeds
 from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.passes.quantize.insert_pairs import insert_pairs
-from edgec.passes.quantize.placement import LAYERS, place
-from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
-from edgec.quantization import CalibrationTable, Kind, Scheme
+from edgec.passes.quantize.quantize import Quantized, quantize
+from edgec.quantization import CalibrationTable
 from edgec.reference.sweep import Feeds
-
-REPAIR_SAMPLES = 128
-"""Beyond, the moments hardly change."""
-PROBE = np.linspace(-1, 1, 8).reshape(1, 2, 4)
-"""Weights to try a codec on."""
-
-
-class QuantizeSettings(BaseModel):
-    """Settings of a quantization; each is also a flag of `edgec quantize`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    calibrator: str = Field(default="mse", description="How ranges are found (entry point or module:Class).")
-    scheme: Kind | None = Field(
-        default=None, description="asymmetric (default), symmetric (TensorRT's), or power-of-two; of activations."
-    )
-    weight_bits: int = Field(default=8, ge=1, le=8, description="Width of the weights: 8, 4, 3, 2; binary: 1.")
-    codec: str = Field(default="linear", description="Storage of weights: linear, kmeans, log2 or binary.")
-    activations: bool = Field(default=True, description="Quantize activations too; else weights alone.")
-    repair: bool = Field(default=True, description="Refit each layer to the float network's outputs.")
-    style: str = Field(default="runtime", description="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")
-    exclude: tuple[str, ...] = Field(default=(), description="Patterns of layers that stay in float.")
-    equalize: bool = Field(default=True, description="Bring channels to like ranges first.")
-    refine: bool = Field(default=False, description="Move ranges one by one while the metric gets better.")
-    max_loss: float | None = Field(
-        default=None, ge=0, description="Leave layers in float until the loss is at most that."
-    )
-
-    def used_scheme(self) -> Scheme:
-        """Return the scheme: TensorRT's files are symmetric, whatever was asked for."""
-        return Scheme(kind=self.scheme or ("symmetric" if self.style == "tensorrt" else "asymmetric"))
 
 
 @dataclass(frozen=True)
@@ -161,14 +124,14 @@ class Quantizer:
         self._original = model
         self._samples = samples
         self._settings = settings
-        self._options = _options(model, settings)
+        self._options = quantize_options(model, settings)
         self._evaluator = evaluator
         self._given = table
         self._checkpoint = checkpoint
         self._threads = threads
         self._stage = stage
         if settings.style == "tensorrt":
-            _check_symmetric(settings, table)
+            check_symmetric(settings, table)
 
     def within(self, max_loss: float | None) -> Result:
         """Return the quantized network, with layers left in float until the measured loss is at most `max_loss`.
@@ -216,12 +179,12 @@ class Quantizer:
             return apply_scales(self._original, self._calibrated.equalized)
         if not (self._settings.equalize and self._settings.repair):
             return self._original
-        few = checked_feeds(self._original, spread(self._samples, REPAIR_SAMPLES))
+        few = checked_feeds(self._original, spread(self._samples, MOMENT_SAMPLES))
         return apply_scales(self._original, find_scales(self._original, few, threads=self._threads))
 
     @cached_property
     def _feeds(self) -> list[Feeds]:
-        return [sample.inputs for sample in spread(self._samples, REPAIR_SAMPLES)]
+        return [sample.inputs for sample in spread(self._samples, MOMENT_SAMPLES)]
 
     @cached_property
     def _refined(self) -> Refined | None:
@@ -249,79 +212,3 @@ class Quantizer:
     def _make(self, in_float: frozenset[str]) -> Quantized:
         options = replace(self._options, exclude=self._options.exclude | in_float)
         return quantize(self._equalized, self._table, self._feeds, options, threads=self._threads)
-
-
-def _check_symmetric(settings: QuantizeSettings, table: CalibrationTable | None) -> None:
-    """Refuse ranges with zero points before they are looked for."""
-    if table is not None:
-        kind = table.scheme.kind
-    elif settings.activations:
-        kind = getattr(registry.load("calibrators", settings.calibrator), "kind", None) or settings.used_scheme().kind
-    else:
-        return
-    if kind == "asymmetric":
-        remedy = "Calibrate with --scheme symmetric or power-of-two."
-        raise BadOption("TensorRT takes no zero points, but the scheme is asymmetric", remedy=remedy)
-
-
-def calibrate_model(
-    model: ir.Model,
-    samples: AnySamples,
-    *,
-    calibrator: str = "mse",
-    scheme: Scheme = ASYMMETRIC,
-    equalize: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    checkpoint: Path | None = None,
-    threads: int | None = None,
-) -> CalibrationTable:
-    """Find the range of every tensor that `place` names, after equalization; arguments as for `calibrate`."""
-    scales = {}
-    if equalize:
-        if len(samples) == 0:
-            raise BadOption("the data holds no samples", remedy="Give at least one picture, better a hundred.")
-        made = registry.load("calibrators", calibrator)
-        power_of_two = "power-of-two" in (getattr(made, "kind", None), scheme.kind)
-        few = spread(samples, REPAIR_SAMPLES)
-        scales = find_scales(model, checked_feeds(model, few), power_of_two=power_of_two, threads=threads)
-    scaled = apply_scales(model, scales)
-    table = calibrate(
-        scaled,
-        samples,
-        place(scaled).tensors,
-        calibrator=calibrator,
-        scheme=scheme,
-        progress=progress,
-        checkpoint=checkpoint,
-        threads=threads,
-    )
-    return table.model_copy(update={"equalized": scales})
-
-
-def _options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOptions:
-    if settings.style not in ("runtime", "tensorrt"):
-        raise BadOption(f"style {settings.style!r} is unknown", remedy="Known: runtime, tensorrt.")
-    layers = [label(node) for node in model.graph if node.op_type in LAYERS]
-    load_codec(settings.codec)(PROBE, settings.weight_bits, False)  # an unknown codec or width is refused at once
-    if settings.style == "tensorrt" and settings.weight_bits != 8:
-        raise BadOption(
-            f"weights of {settings.weight_bits} bits for TensorRT: its convolutions take 8", remedy="Leave them at 8."
-        )
-    excluded = set()
-    for pattern in settings.exclude:
-        matches = fnmatch.filter(layers, pattern)
-        if not matches:
-            raise BadOption(f"--exclude {pattern!r} matches no layer", remedy=_examples(layers))
-        excluded.update(matches)
-    return QuantizeOptions(
-        weight_bits=settings.weight_bits,
-        codec=settings.codec,
-        activations=settings.activations,
-        repair=settings.repair,
-        style="tensorrt" if settings.style == "tensorrt" else "runtime",
-        exclude=frozenset(excluded),
-    )
-
-
-def _examples(layers: Sequence[str]) -> str:
-    return f"Layers are called {', '.join(layers[:4])} ..." if layers else "The model has no Conv, Gemm or MatMul."

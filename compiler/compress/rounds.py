@@ -10,7 +10,8 @@ import onnx_ir as ir
 
 from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
-from edgec.compress.quantization import Quantizer, QuantizeSettings, Result
+from edgec.compress.quantization import Quantizer, Result
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.compress.tasks import Tasks

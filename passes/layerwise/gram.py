@@ -8,6 +8,9 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+MOMENT_SAMPLES = 128
+"""Samples to take moments of: by more they hardly change."""
+
 
 class Gram:
     """Streamed float64 sums over rows: H = E[x x^T], and G = E[y x^T] where outputs are given too.

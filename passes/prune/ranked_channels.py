@@ -12,14 +12,12 @@ from edgec.data.samples import AnySamples, Samples, spread
 from edgec.errors import BadOption
 from edgec.passes.channels.groups import Channels, Group, find_groups, readers_of
 from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.layerwise.gram import MOMENT_SAMPLES
 from edgec.passes.layerwise.moments import LayerMoments, layer_moments
 from edgec.passes.prune.rank import DATA_DRIVEN, Ranking, choose, rank
 from edgec.pruning import PruneOptions
 from edgec.reference.sweep import Feeds
 from edgec.registry import suggest
-
-CALIBRATION_SAMPLES = 128
-"""Samples for moments and repair; more change little."""
 
 
 def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[str]) -> list[Group]:
@@ -85,7 +83,7 @@ class RankedChannels:
         Args:
             model: The model.
             options: Criterion, patterns, and whether there will be a repair.
-            samples: For moments and repair; at most `CALIBRATION_SAMPLES` of them are taken, evenly spread.
+            samples: For moments and repair; at most `MOMENT_SAMPLES` of them are taken, evenly spread.
             threads: As for `Reference`.
 
         Raises:
@@ -93,7 +91,7 @@ class RankedChannels:
         """
         channels = find_groups(model)
         groups = select_groups(channels, options.include, options.exclude)
-        feeds = _Feeds(spread(samples or [], CALIBRATION_SAMPLES))
+        feeds = _Feeds(spread(samples or [], MOMENT_SAMPLES))
         data_driven = options.criterion in DATA_DRIVEN
         moments = None
         if feeds and (data_driven or options.repair):

@@ -12,13 +12,16 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec import registry
-from edgec.data.samples import AnySamples, Subset, fingerprint
+from edgec.data.samples import AnySamples, Subset, fingerprint, spread
 from edgec.errors import BadOption
 from edgec.model.serialize import sha256
 from edgec.model.signature import check_feeds, inputs_of
+from edgec.passes.layerwise.gram import MOMENT_SAMPLES
 from edgec.passes.quantize.calibrators.base import Calibrator, HistogramCalibrator
 from edgec.passes.quantize.checkpoint import Checkpoint
+from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.passes.quantize.histogram import NotFinite, check_extremes
+from edgec.passes.quantize.placement import place
 from edgec.quantization import CalibrationTable, Scheme
 from edgec.reference.sweep import sweep
 
@@ -150,3 +153,37 @@ def checked_feeds(model: ir.Model, samples: AnySamples) -> Iterator[Feeds]:
         except BadOption as error:
             raise BadOption(f"sample {sample.name}: {error.problem}", remedy=error.remedy) from error
         yield sample.inputs
+
+
+def calibrate_model(
+    model: ir.Model,
+    samples: AnySamples,
+    *,
+    calibrator: str = "mse",
+    scheme: Scheme = ASYMMETRIC,
+    equalize: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Path | None = None,
+    threads: int | None = None,
+) -> CalibrationTable:
+    """Find the range of every tensor that `place` names, after equalization; arguments as for `calibrate`."""
+    scales = {}
+    if equalize:
+        if len(samples) == 0:
+            raise BadOption("the data holds no samples", remedy="Give at least one picture, better a hundred.")
+        made = registry.load("calibrators", calibrator)
+        power_of_two = "power-of-two" in (getattr(made, "kind", None), scheme.kind)
+        few = spread(samples, MOMENT_SAMPLES)
+        scales = find_scales(model, checked_feeds(model, few), power_of_two=power_of_two, threads=threads)
+    scaled = apply_scales(model, scales)
+    table = calibrate(
+        scaled,
+        samples,
+        place(scaled).tensors,
+        calibrator=calibrator,
+        scheme=scheme,
+        progress=progress,
+        checkpoint=checkpoint,
+        threads=threads,
+    )
+    return table.model_copy(update={"equalized": scales})

@@ -9,7 +9,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import BadOption
 from edgec.model.serialize import to_bytes
 from edgec.passes.quantize.codecs.base import Levels, load_codec

@@ -9,10 +9,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from edgec.compress.quantization import QuantizeSettings, calibrate_model, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.samples import Sample, Samples
 from edgec.model.signature import inputs_of
 from edgec.passes.prepare import prepare
+from edgec.passes.quantize.calibrate import calibrate_model
 from edgec.reference.session import Reference
 from tests.support.models import model, random_weights
 

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import BadOption
 from edgec.passes.quantize.equalization_sites import find_sites
 from edgec.passes.quantize.equalize import apply_scales, find_scales

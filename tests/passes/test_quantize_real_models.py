@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.samples import Sample, Samples
 from edgec.model.load import load
 from edgec.model.serialize import save

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgec.artefact.artefact import Artefact
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import CannotRunHere
 from edgec.targets.base import RunContext
 from edgec.targets.board import load_board

@@ -15,7 +15,8 @@ import onnx_ir as ir
 
 import edgec
 from edgec.compress.pruning import Measuring, prune
-from edgec.compress.quantization import QuantizeSettings, quantize_model
+from edgec.compress.quantization import quantize_model
+from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import EdgecError, UnsupportedModel
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
