@@ -24,8 +24,8 @@ from edgec.cli.console import (
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
+    from edgec.compress.quantization import Result
     from edgec.compress.quantize_settings import QuantizeSettings
-from edgec.compress.quantization import Result
 
 
 def command(
