@@ -27,15 +27,13 @@ class Estimate(Protocol):
 
 @dataclass(frozen=True)
 class Profile:
-    """Needs of one board; given by `Target.profile`, read by `edgec.passes.pipeline`."""
+    """Needs of one board; given by `Target.profile`, read by passes and by compression."""
 
     precisions: tuple[str, ...] = ("fp32",)
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why a precision is not among `precisions`, where there is more to say than that."""
     channel_multiple: int = 1
     """Widths that are a multiple of this are fast (vector width, tensor-core tile)."""
-    max_opset: int | None = None
-    """Newest ONNX opset the back end takes; None: any."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
     weight_bits: int = 8

@@ -7,14 +7,14 @@ import onnx_ir as ir
 
 from edgec.model.edit import bypass, graph_of, insert_before, substitute
 from edgec.model.graph import Array, add_constant, attribute, constant, label
+from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize.operands import own_producer, rank_of
-from edgec.passes.report import PassReport
 from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
 
 PARAMETERS = ("scale", "bias", "mean", "variance")
 
 
-class FoldBatchNorm(ir.passes.InPlacePass):
+class FoldBatchNorm(Pass):
     """Remove every BatchNormalization in inference mode.
 
     It computes y = x * s + t with s = scale / sqrt(variance + epsilon), t = bias - mean * s (ONNX operator reference),

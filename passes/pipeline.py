@@ -12,11 +12,11 @@ from edgec import registry
 from edgec.errors import BadOption, EdgecError, InternalError
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.options import CompileOptions
+from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.contract import Equivalence, Interface, check_valid
 from edgec.passes.fold_batchnorm import FoldBatchNorm
 from edgec.passes.raise_opset import RaiseOpset
-from edgec.passes.report import PassReport
 from edgec.profile import Profile
 from edgec.record import Record
 
@@ -34,19 +34,20 @@ def passes(profile: Profile, options: CompileOptions) -> list[ir.passes.PassBase
         BadOption: A plugin pass is unknown or no pass.
     """
     return [
-        *canonical_passes(),
-        *[_plugin(name) for name in options.extra_passes],  # last: they are promised canonical form
+        *canonical_passes(profile),
+        *[_plugin(name, profile) for name in options.extra_passes],  # last: they are promised canonical form
     ]
 
 
-def canonical_passes() -> list[ir.passes.PassBase]:
-    """Return the passes that bring any model to canonical form, in order."""
-    return [
-        RaiseOpset(),  # first: all others know one form of each operator
-        Canonicalize(),  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
-        FoldBatchNorm(),
-        Canonicalize(),  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them
-    ]
+def canonical_passes(profile: Profile | None = None) -> list[ir.passes.PassBase]:
+    """Return the passes that bring any model to canonical form, in order; for a target, if `profile` is given."""
+    order = (
+        RaiseOpset,  # first: all others know one form of each operator
+        Canonicalize,  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
+        FoldBatchNorm,
+        Canonicalize,  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them
+    )
+    return [each(profile) for each in order]
 
 
 def run(
@@ -109,10 +110,12 @@ def _note(record: Record, name: str, result: ir.passes.PassResult) -> None:
         record.refuse(name, where, reason)
 
 
-def _plugin(name: str) -> ir.passes.PassBase:
-    made = registry.load("passes", name)()
+def _plugin(name: str, profile: Profile) -> ir.passes.PassBase:
+    given = registry.load("passes", name)
+    made = given(profile) if isinstance(given, type) and issubclass(given, Pass) else given()
     if not isinstance(made, ir.passes.PassBase):
         raise BadOption(
-            f"pass {name!r} is a {type(made).__name__}", remedy="A plugin pass derives from onnx_ir.passes.PassBase."
+            f"pass {name!r} is a {type(made).__name__}",
+            remedy="A plugin pass derives from edgec.passes.base.Pass, or from onnx_ir.passes.PassBase.",
         )
     return made

@@ -7,8 +7,8 @@ import onnx_ir as ir
 
 from edgec.errors import UnsupportedModel
 from edgec.model.graph import opset
+from edgec.passes.base import Pass, PassReport
 from edgec.passes.opset_adapters import ADAPTERS
-from edgec.passes.report import PassReport
 
 CANONICAL_OPSET = 18
 """First operator set in which all reductions take their axes as input, the last change of form among the operators of
@@ -18,7 +18,7 @@ CANONICAL_IR_VERSION = 8
 """File format that belongs to opset 18."""
 
 
-class RaiseOpset(ir.passes.InPlacePass):
+class RaiseOpset(Pass):
     """Rewrite the nodes of a model of opset 7 to 17 for opset 18; its functions have been inlined by the loader.
 
     Own adapters rather than `onnx.version_converter`: that one passes through a second graph format, drops node names,

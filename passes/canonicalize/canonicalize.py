@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgec.model.graph import label
 from edgec.model.infer import infer_shapes, resolve_all
+from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
 from edgec.passes.canonicalize.expand_sum import expand_sum
@@ -25,7 +26,6 @@ from edgec.passes.canonicalize.simplify_arithmetic import constant_second, const
 from edgec.passes.canonicalize.sink_transpose import sink_transpose
 from edgec.passes.canonicalize.static_reshape import static_reshape
 from edgec.passes.fingerprint import fingerprint
-from edgec.passes.report import PassReport
 
 RULES: tuple[Rule, ...] = (
     remove_noop,
@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-class Canonicalize(ir.passes.InPlacePass):
+class Canonicalize(Pass):
     """Apply `RULES`, constant folding and clean-up until nothing changes; names unique, shapes inferred anew.
 
     Given a model of opset 18 or newer with static inputs, the result has no Constant nodes, no node that depends on

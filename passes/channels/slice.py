@@ -10,16 +10,16 @@ import onnx_ir as ir
 from edgec.errors import InternalError
 from edgec.model.graph import add_constant, constant
 from edgec.model.infer import infer_shapes
+from edgec.passes.base import Pass, PassReport
 from edgec.passes.channels.coupling import Ids
 from edgec.passes.channels.groups import Channels, find_groups
 from edgec.passes.channels.masks import Kept
 from edgec.passes.channels.operators import operator_of
 from edgec.passes.channels.plan import PrunePlan, removed_roots
 from edgec.passes.channels.propagation import Operand
-from edgec.passes.report import PassReport
 
 
-class SliceChannels(ir.passes.InPlacePass):
+class SliceChannels(Pass):
     """Remove the channels of `plan` from weights, and adapt the shapes, sizes and groups that nodes hold.
 
     The result equals the model in which the weights that read the removed channels are zero, see `masked_weights`.

@@ -43,7 +43,6 @@ class RtxTarget:
         return Profile(
             precisions=board.precisions,
             channel_multiple=8,
-            max_opset=limits_for(tensorrt_of(board)).max_opset,
             quantization_style="tensorrt",
             dynamic_batch=True,
         )

@@ -47,7 +47,6 @@ class TensorRTTarget:
             precisions=board.precisions,
             refused={} if "int8" in board.precisions else {"int8": why_no_int8(board)},
             channel_multiple=8 if tensor_cores else 2,
-            max_opset=limits_for(tensorrt_of(board)).max_opset,
             quantization_style="tensorrt",
             dynamic_batch=True,
             estimate=estimate_for(board),

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgec.model.infer import infer_shapes, resolve_all
 from edgec.model.signature import inputs_of
+from edgec.passes.base import PassReport
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.canonicalize.canonicalize import RULES
 from edgec.passes.canonicalize.cleanup import remove_duplicates
@@ -15,7 +16,6 @@ from edgec.passes.canonicalize.constants import fold_constants
 from edgec.passes.canonicalize.measure import measure
 from edgec.passes.contract import Equivalence, Interface, check_valid
 from edgec.passes.raise_opset import RaiseOpset
-from edgec.passes.report import PassReport
 from edgec.reference.golden import random_inputs
 
 EXACT = 0.0

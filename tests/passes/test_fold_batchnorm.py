@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from edgec.passes.base import PassReport
 from edgec.passes.fold_batchnorm import FoldBatchNorm
 from edgec.passes.raise_opset import RaiseOpset
-from edgec.passes.report import PassReport
 from tests.passes.equal import ROUNDING, applied
 from tests.support.models import model, ops, random_weights
 

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
+from edgec.passes.base import PassReport
 from edgec.passes.canonicalize.canonicalize import Canonicalize
-from edgec.passes.report import PassReport
 from tests.passes.equal import EXACT, applied, canonical
 from tests.support.models import model, ops, random_weights
 
