@@ -1,13 +1,14 @@
-"""The edits that all passes make: put a node in another's place, insert one, remove what nobody reads."""
+"""Edits of graphs: put a node in another's place, build what replaces it, remove what nobody reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import replace_uses, unique_name
+from edgec.model.graph import add_constant, label, opset, replace_uses, unique_name
 
 
 def substitute(
@@ -55,17 +56,80 @@ def insert_before(
         stem: Name of the new node and of its output, made unique.
         shape: Shape of the output, if known.
     """
-    graph = graph_of(node)
-    name = unique_name(graph, stem)
-    given = {key: value for key, value in (attributes or {}).items() if value is not None}
-    new = ir.node(op_type, inputs, given, name=name)
-    output = new.outputs[0]
-    output.name = name
     first = next((value for value in inputs if value is not None), None)
+    output = _inserted(node, op_type, inputs, attributes, stem)
     output.type = first.type if first is not None else None
     output.shape = None if shape is None else ir.Shape(shape)
-    graph.insert_before(node, new)
     return output
+
+
+class Builder:
+    """Builds what takes the place of `node`, in front of it and named after it.
+
+    Nothing changes for readers before `finish`.
+
+    Args:
+        node: A node in a graph.
+    """
+
+    def __init__(self, node: ir.Node) -> None:
+        self.node = node
+        self.graph = graph_of(node)
+        self.stem = label(node)
+
+    def constant(self, array: Any, dtype: Any = None) -> ir.Value:
+        """Add an initializer; without `dtype` the array's own."""
+        return add_constant(self.graph, f"{self.stem}_constant", np.asarray(array, dtype=dtype))
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        dtype: ir.DataType | None = None,
+        shape: Sequence[int] | ir.Shape | None = None,
+    ) -> ir.Value:
+        """Insert a node of the standard domain with one output, and return the output.
+
+        Args:
+            op_type: Its operator.
+            inputs: Its inputs; None is a skipped optional one.
+            attributes: As in `substitute`.
+            dtype: Of the output, if it is to be noted; else inference finds it.
+            shape: Likewise.
+        """
+        output = _inserted(self.node, op_type, inputs, attributes, f"{self.stem}_{op_type}")
+        output.type = None if dtype is None else ir.TensorType(dtype)
+        output.shape = None if shape is None else ir.Shape(shape)
+        return output
+
+    def reduce(self, op_type: str, value: ir.Value, axes: Sequence[int]) -> ir.Value:
+        """Insert a reduction that keeps the reduced axes, written as the model's opset wants it."""
+        if opset(self.graph) >= 18 or (op_type == "ReduceSum" and opset(self.graph) >= 13):
+            return self.op(op_type, [value, self.constant(axes, np.int64)], {"keepdims": 1})
+        return self.op(op_type, [value], {"axes": list(axes), "keepdims": 1})
+
+    def finish(self, value: ir.Value) -> None:
+        """Make the readers of the node's first output read `value`, and remove the node."""
+        replace_uses(self.node.outputs[0], value)
+        self.graph.remove(self.node, safe=True)
+
+
+def rewrite(node: ir.Node, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any]) -> None:
+    """Give `node` other inputs and attributes; None in `attributes` removes one, those not named stay."""
+    kept = list(inputs)
+    while kept and kept[-1] is None:
+        kept.pop()
+    node.resize_inputs(len(kept))
+    for index, value in enumerate(kept):
+        if node.inputs[index] is not value:
+            node.replace_input_with(index, value)
+    for name, value in attributes.items():
+        if value is None:
+            node.attributes.pop(name, None)
+        else:
+            node.attributes[name] = ir.convenience.convert_attribute(name, value)
 
 
 def bypass(node: ir.Node, value: ir.Value) -> None:
@@ -97,3 +161,19 @@ def graph_of(node: ir.Node) -> ir.Graph:
     if not isinstance(node.graph, ir.Graph):
         raise ValueError(f"node {node.name!r} ({node.op_type}) is in no graph")
     return node.graph
+
+
+def _inserted(
+    node: ir.Node,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, Any] | None,
+    stem: str,
+) -> ir.Value:
+    graph = graph_of(node)
+    name = unique_name(graph, stem)
+    given = {key: value for key, value in (attributes or {}).items() if value is not None}
+    new = ir.node(op_type, inputs, given, name=name)
+    new.outputs[0].name = name
+    graph.insert_before(node, new)
+    return new.outputs[0]

@@ -40,6 +40,16 @@ def is_static(value: ir.Value) -> bool:
     return value.shape is not None and value.shape.is_static()
 
 
+def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
+    """Return the shape of `value`, or None unless it is static."""
+    return None if value is None or value.shape is None or not value.shape.is_static() else value.shape.numpy()
+
+
+def dtype_of(value: ir.Value | None) -> np.dtype[Any] | None:
+    """Return the numpy dtype of `value`, or None where it is unknown."""
+    return None if value is None or value.dtype is None else np.dtype(value.dtype.numpy())
+
+
 def single_consumer(value: ir.Value) -> ir.Node | None:
     """Return the node that alone reads `value`, once, or None; being a graph output counts as being read."""
     uses = value.uses()

@@ -9,11 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import BadOption, UnsupportedModel
-from edgec.model.graph import add_constant, attribute, constant
+from edgec.model.graph import add_constant, attribute, constant, shape_of
 from edgec.model.infer import infer_shapes
 from edgec.reference.compare import compare
 from edgec.reference.session import Reference
-from edgec.targets.tensorrt.legalize.rewriter import shape_of
 
 Array = np.ndarray[Any, Any]
 Batch = tuple[int, int]

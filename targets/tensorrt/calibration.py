@@ -12,9 +12,9 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.errors import UnsupportedModel
+from edgec.model.edit import Builder
 from edgec.model.graph import attribute, constant, replace_uses, single_consumer
 from edgec.targets.tensorrt.board.facts import version_of
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +52,7 @@ def strip_pairs(model: ir.Model) -> dict[str, float]:
         assert source is not None and scale is not None  # the check has refused others
         held = constant(source)
         if held is not None:
-            replace_uses(node.outputs[0], Rewriter(node).constant(_fake_quantized(held, scale, quantize)))
+            replace_uses(node.outputs[0], Builder(node).constant(_fake_quantized(held, scale, quantize)))
             continue
         if scale.size > 1:
             raise UnsupportedModel(

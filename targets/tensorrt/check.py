@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import opset
+from edgec.model.graph import dtype_of, opset
 from edgec.targets.base import Finding
 from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.legalize.lower_opset import obstacle
-from edgec.targets.tensorrt.legalize.rewriter import dtype_of
 from edgec.targets.tensorrt.limits import Limits, known_limits
 from edgec.targets.tensorrt.refusals import ANY_NODE, REFUSALS
 

@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant, scalar
-from edgec.targets.tensorrt.legalize.rewriter import shape_of
+from edgec.model.graph import attribute, constant, scalar, shape_of
 
 LARGEST_BATCH, LARGEST_SIZE = 4096, 8192
 VOLTA = 72

@@ -14,8 +14,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.errors import UnsupportedModel
-from edgec.model.graph import attribute, scalar, unique_name
-from edgec.targets.tensorrt.legalize.rewriter import shape_of
+from edgec.model.graph import attribute, scalar, shape_of, unique_name
 
 Array = np.ndarray[Any, Any]
 

@@ -12,11 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
+from edgec.model.graph import attribute, constant, dtype_of, shape_of
 from edgec.model.traits import REDUCTIONS
 from edgec.targets.tensorrt.legalize.fp64 import survives
 from edgec.targets.tensorrt.legalize.int64 import fits
-from edgec.targets.tensorrt.legalize.rewriter import dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 from edgec.targets.tensorrt.refuse_quantize import refuse_quantize
 from edgec.targets.tensorrt.refuse_resize import refuse_resize

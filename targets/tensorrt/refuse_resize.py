@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
-from edgec.targets.tensorrt.legalize.rewriter import shape_of
+from edgec.model.graph import attribute, constant, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners")

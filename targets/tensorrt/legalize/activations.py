@@ -7,8 +7,8 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of
+from edgec.model.edit import Builder
+from edgec.model.graph import attribute, dtype_of
 from edgec.targets.tensorrt.limits import Limits
 
 
@@ -16,7 +16,7 @@ def hard_swish(node: ir.Node, limits: Limits) -> str | None:
     """Write x * HardSigmoid(x, alpha=1/6, beta=1/2)."""
     if limits.takes("HardSwish"):
         return None
-    make, x = Rewriter(node), _input(node)
+    make, x = Builder(node), _input(node)
     make.finish(make.op("Mul", [x, make.op("HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5})]))
     return "HardSwish written as x * HardSigmoid(x)"
 
@@ -25,7 +25,7 @@ def mish(node: ir.Node, limits: Limits) -> str | None:
     """Write x * tanh(softplus(x))."""
     if limits.takes("Mish"):
         return None
-    make, x = Rewriter(node), _input(node)
+    make, x = Builder(node), _input(node)
     make.finish(make.op("Mul", [x, make.op("Tanh", [make.op("Softplus", [x])])]))
     return "Mish written as x * Tanh(Softplus(x))"
 
@@ -34,7 +34,7 @@ def swish(node: ir.Node, limits: Limits) -> str | None:
     """Write x * sigmoid(alpha * x)."""
     if limits.takes("Swish"):
         return None
-    make, x = Rewriter(node), _input(node)
+    make, x = Builder(node), _input(node)
     alpha = attribute(node, "alpha", 1.0)
     scaled = x if alpha == 1.0 else make.op("Mul", [x, make.constant(alpha, dtype_of(x))])
     make.finish(make.op("Mul", [x, make.op("Sigmoid", [scaled])]))
@@ -49,7 +49,7 @@ def gelu(node: ir.Node, limits: Limits) -> str | None:
     dtype = dtype_of(node.inputs[0])
     if limits.takes("Gelu") or dtype is None:
         return None
-    make, x = Rewriter(node), _input(node)
+    make, x = Builder(node), _input(node)
     half = make.op("Mul", [x, make.constant(0.5, dtype)])
     if attribute(node, "approximate", "none") == "tanh":
         cube = make.op("Mul", [make.op("Mul", [x, x]), x])
@@ -65,7 +65,7 @@ def half_clip(node: ir.Node, limits: Limits) -> str | None:
     """Write Clip of FP16 as Min and Max: 8.2 reads its constant bounds as FP32 bits, and says nothing."""
     if limits.version != "8.2" or dtype_of(node.inputs[0]) != np.float16:
         return None
-    make, value = Rewriter(node), _input(node)
+    make, value = Builder(node), _input(node)
     for op_type, bound in zip(("Max", "Min"), node.inputs[1:], strict=False):
         if bound is not None:
             value = make.op(op_type, [value, bound])
@@ -80,7 +80,7 @@ def shrink(node: ir.Node, limits: Limits) -> str | None:
     dtype = dtype_of(node.inputs[0])
     if limits.takes("Shrink") or dtype not in (np.float32, np.float16):
         return None
-    make, x = Rewriter(node), _input(node)
+    make, x = Builder(node), _input(node)
     bias, lambd = (
         make.constant(attribute(node, name, default), dtype) for name, default in (("bias", 0.0), ("lambd", 0.5))
     )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of, shape_of
+from edgec.model.edit import Builder
+from edgec.model.graph import attribute, dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest"}
@@ -38,7 +38,7 @@ class _Sampler:
     """Builds the nodes; places and weights have the shape [N, 1, Ho * Wo], so that they broadcast over channels."""
 
     def __init__(self, node: ir.Node, x: tuple[int, ...], grid: tuple[int, ...], *, clip: bool, align: bool) -> None:
-        self.make = Rewriter(node)
+        self.make = Builder(node)
         self.batch, self.channels, *self.sizes = x
         self.out, self.points = grid[1:3], grid[1] * grid[2]
         self.clip, self.align = clip, align

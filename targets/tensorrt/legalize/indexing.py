@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of, shape_of
+from edgec.model.edit import Builder
+from edgec.model.graph import attribute, constant, dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 
@@ -18,7 +18,7 @@ def mod(node: ir.Node, limits: Limits) -> str | None:
     dtype = dtype_of(node.inputs[0])
     if limits.takes("Mod") or dtype not in (np.int32, np.int64):
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     a, b = node.inputs
     rest = make.op("Sub", [a, make.op("Mul", [make.op("Div", [a, b]), b])])
     if attribute(node, "fmod", 0) == 0:
@@ -37,7 +37,7 @@ def one_hot(node: ir.Node, limits: Limits) -> str | None:
     shape, count, dtype = shape_of(indices), constant(depth), dtype_of(values)
     if limits.takes("OneHot") or shape is None or count is None or dtype is None or dtype == np.bool_:
         return None
-    make, classes = Rewriter(node), int(count.reshape(()))
+    make, classes = Builder(node), int(count.reshape(()))
     axis = attribute(node, "axis", -1) % (len(shape) + 1)
     if dtype_of(indices) != np.int64:
         indices = make.op("Cast", [indices], {"to": int(ir.DataType.INT64)})
@@ -57,7 +57,7 @@ def trilu(node: ir.Node, limits: Limits) -> str | None:
     k = constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else np.zeros((), np.int64)
     if limits.takes("Trilu") or shape is None or dtype is None or k is None:
         return None
-    make, offset = Rewriter(node), int(k.reshape(()))
+    make, offset = Builder(node), int(k.reshape(()))
     ones = np.ones(shape[-2:], np.bool_)
     mask = make.constant(np.triu(ones, offset) if attribute(node, "upper", 1) else np.tril(ones, offset))
     if dtype == np.bool_:
@@ -72,7 +72,7 @@ def cast_like(node: ir.Node, limits: Limits) -> str | None:
     like = node.inputs[1]
     if limits.takes("CastLike") or like is None or like.dtype is None:
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     make.finish(make.op("Cast", [node.inputs[0]], {"to": int(like.dtype)}))
     return "CastLike written as Cast"
 
@@ -81,7 +81,7 @@ def xor(node: ir.Node, limits: Limits) -> str | None:
     """Write (a or b) and not (a and b)."""
     if limits.takes("Xor"):
         return None
-    make, (a, b) = Rewriter(node), node.inputs
+    make, (a, b) = Builder(node), node.inputs
     both = make.op("Not", [make.op("And", [a, b])])
     make.finish(make.op("And", [make.op("Or", [a, b]), both]))
     return "Xor written with And, Or, Not"
@@ -93,7 +93,7 @@ def is_inf(node: ir.Node, limits: Limits) -> str | None:
     up, down = attribute(node, "detect_positive", 1), attribute(node, "detect_negative", 1)
     if limits.takes("IsInf") or dtype is None or not (up or down):
         return None
-    make, x = Rewriter(node), node.inputs[0]
+    make, x = Builder(node), node.inputs[0]
     subject = make.op("Abs", [x]) if up and down else x
     make.finish(make.op("Equal", [subject, make.constant(np.inf if up else -np.inf, dtype)]))
     return "IsInf written with Equal"
@@ -104,7 +104,7 @@ def shape_slice(node: ir.Node, limits: Limits) -> str | None:
     shape = shape_of(node.inputs[0])
     if shape is None or limits.max_opset >= 15 or not {"start", "end"} & set(node.attributes):
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     sizes = shape[attribute(node, "start", 0) : attribute(node, "end")]
     # An Identity, not the initializer itself: the shape may be a graph output.
     make.finish(make.op("Identity", [make.constant(sizes, np.int64)]))

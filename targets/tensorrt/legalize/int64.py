@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgec.model.edit import Builder, rewrite
 from edgec.model.graph import constant
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, rewrite
 from edgec.targets.tensorrt.limits import Limits
 
 INT32 = np.iinfo(np.int32)
@@ -22,7 +22,7 @@ def slice_bounds(node: ir.Node, limits: Limits) -> str | None:
     for index in (1, 2):
         bound = constant(inputs[index])
         if bound is not None and not fits(bound):
-            inputs[index] = Rewriter(node).constant(np.clip(bound, INT32.min, INT32.max))
+            inputs[index] = Builder(node).constant(np.clip(bound, INT32.min, INT32.max))
             changed = True
     if not changed:
         return None

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant, opset
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, rewrite, shape_of
+from edgec.model.edit import Builder, rewrite
+from edgec.model.graph import attribute, constant, opset, shape_of
 from edgec.targets.tensorrt.limits import Limits, schema
 
 AXES_AS_INPUT = 18
@@ -25,7 +25,7 @@ def reduction(node: ir.Node, limits: Limits) -> str | None:
     if axes is None:
         return None  # the check refuses axes that are computed
     if not axes.size and attribute(node, "noop_with_empty_axes", 0):
-        make, x = Rewriter(node), node.inputs[0]
+        make, x = Builder(node), node.inputs[0]
         op_type = OVER_NO_AXES.get(node.op_type, "Identity")
         make.finish(make.op(op_type, [x, x] if op_type == "Mul" else [x]))
         return f"{node.op_type} over no axes written as {op_type}"
@@ -51,7 +51,7 @@ def pad(node: ir.Node, limits: Limits) -> str | None:
     full = np.zeros(2 * rank, np.int64)
     full[axes % rank] = pads[:count]
     full[axes % rank + rank] = pads[count:]
-    rewrite(node, [node.inputs[0], Rewriter(node).constant(full), node.inputs[2]], {})
+    rewrite(node, [node.inputs[0], Builder(node).constant(full), node.inputs[2]], {})
     return "Pad given the pads of all axes"
 
 
@@ -64,7 +64,7 @@ def split(node: ir.Node, limits: Limits) -> str | None:
     if any(shape is None for shape in shapes):
         return None
     sizes = [shape[axis] for shape in shapes if shape is not None]
-    rewrite(node, [node.inputs[0], Rewriter(node).constant(sizes, np.int64)], {"num_outputs": None})
+    rewrite(node, [node.inputs[0], Builder(node).constant(sizes, np.int64)], {"num_outputs": None})
     return "Split given the sizes of its parts"
 
 
@@ -92,7 +92,7 @@ def resize(node: ir.Node, limits: Limits) -> str | None:
     if attribute(node, "antialias", 0) or attribute(node, "keep_aspect_ratio_policy", "stretch") != "stretch":
         return None
     axes = np.array(attribute(node, "axes", range(len(shape)))) % len(shape)
-    make = Rewriter(node)
+    make = Builder(node)
     if scales is not None and (factors := constant(scales)) is not None and factors.size:
         full = np.ones(len(shape), np.float32)
         full[axes] = factors

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, shape_of
+from edgec.model.edit import Builder
+from edgec.model.graph import shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 
@@ -15,7 +16,7 @@ def vector_matmul(node: ir.Node, limits: Limits) -> str | None:
     left, right = shapes
     if left is None or right is None or result is None or min(len(left), len(right)) != 1:
         return None
-    make, (a, b) = Rewriter(node), node.inputs
+    make, (a, b) = Builder(node), node.inputs
     if len(left) == 1:
         a = make.op("Reshape", [a, make.constant([1, *left], np.int64)])
     if len(right) == 1:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, opset
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of, shape_of
+from edgec.model.edit import Builder
+from edgec.model.graph import attribute, dtype_of, opset, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 
@@ -20,7 +20,7 @@ def layer_normalization(node: ir.Node, limits: Limits) -> str | None:
         return None
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     first = attribute(node, "axis", -1) % len(shape)
     axes = range(first - len(shape), 0)
     centred = make.op("Sub", [x, make.reduce("ReduceMean", x, axes)])
@@ -39,7 +39,7 @@ def rms_normalization(node: ir.Node, limits: Limits) -> str | None:
     x, shape, dtype = node.inputs[0], shape_of(node.inputs[0]), dtype_of(node.inputs[0])
     if limits.takes("RMSNormalization") or x is None or shape is None or dtype is None:
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     axes = range(attribute(node, "axis", -1) % len(shape) - len(shape), 0)
     mean = make.reduce("ReduceMean", make.op("Mul", [x, x]), axes)
     epsilon = make.constant(attribute(node, "epsilon", 1e-5), dtype)
@@ -57,7 +57,7 @@ def group_normalization(node: ir.Node, limits: Limits) -> str | None:
     groups = attribute(node, "num_groups")
     if limits.takes("GroupNormalization") or shape is None or dtype is None or not groups or shape[1] % groups:
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     x, scale, bias = node.inputs
     flat = make.op("Reshape", [x, make.constant([shape[0], groups, -1], np.int64)])
     ones, zeros = make.constant(np.ones(groups), dtype), make.constant(np.zeros(groups), dtype)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of, rewrite, shape_of
+from edgec.model.edit import Builder, rewrite
+from edgec.model.graph import attribute, constant, dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 MIDDLE = 128
@@ -23,7 +23,7 @@ def bias(node: ir.Node, limits: Limits) -> str | None:
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros_like(scale)
     if zero is None:
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     column = _column(node, values.ndim)
     folded = (values - zero.reshape(column).astype(np.int32)).astype(scale.dtype) * scale.reshape(column)
     make.finish(make.constant(folded))
@@ -53,7 +53,7 @@ def stored_middle_to_zero(node: ir.Node, limits: Limits) -> str | None:
     stored = constant(node.inputs[0])
     if stored is None or stored.dtype != np.uint8 or not _is_middle(node):
         return None
-    weights = Rewriter(node).constant((stored.astype(np.int16) - MIDDLE).astype(np.int8))
+    weights = Builder(node).constant((stored.astype(np.int16) - MIDDLE).astype(np.int8))
     _with_zero(node)
     node.replace_input_with(0, weights)
     return "uint8 weights with zero point 128 written as int8 with 0"
@@ -67,7 +67,7 @@ def zero_point(node: ir.Node, limits: Limits) -> str | None:
     quantized = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
     if dtype_of(quantized) != np.int8:
         return None
-    zeros = Rewriter(node).constant(np.zeros(scale.shape, np.int8))
+    zeros = Builder(node).constant(np.zeros(scale.shape, np.int8))
     rewrite(node, [*node.inputs[:2], zeros], {"output_dtype": None})
     return f"zero point of {node.op_type} written out"
 
@@ -89,7 +89,7 @@ def stored_weights(node: ir.Node, limits: Limits) -> str | None:
     stored, scale, shape = constant(node.inputs[0]), constant(node.inputs[1]), shape_of(node.inputs[0])
     if limits.has_int64 or stored is None or scale is None or shape is None or stored.dtype != np.int8:
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     weights = make.constant(stored.astype(scale.dtype) * scale.reshape(_column(node, len(shape))))
     given = attribute(node, "axis")
     again = make.op("QuantizeLinear", [weights, *node.inputs[1:]], {} if given is None else {"axis": given})
@@ -105,7 +105,7 @@ def _is_middle(node: ir.Node) -> bool:
 
 def _with_zero(node: ir.Node) -> None:
     shape = shape_of(node.inputs[2]) or ()
-    rewrite(node, [*node.inputs[:2], Rewriter(node).constant(np.zeros(shape, np.int8))], {"output_dtype": None})
+    rewrite(node, [*node.inputs[:2], Builder(node).constant(np.zeros(shape, np.int8))], {"output_dtype": None})
 
 
 def _column(node: ir.Node, rank: int) -> tuple[int, ...]:
