@@ -27,6 +27,7 @@ from edgec.errors import BadOption, CannotRunHere
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes, open_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
+from edgec.model.traits import INTEGER_LAYERS, QUANTIZERS
 from edgec.options import CompileOptions, compile_options
 from edgec.passes import pipeline
 from edgec.profile import Profile
@@ -43,11 +44,6 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}
 """Accepted error of an output relative to its range, by precision."""
-
-QUANTIZED = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
-)
-"""Operators of a network that is on integers already."""
 
 
 def compile(
@@ -200,7 +196,7 @@ def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> 
 
 
 def _check_integers(model: ir.Model, settings: CompileOptions) -> None:
-    quantized = any(node.op_type in QUANTIZED for node in model.graph.all_nodes())
+    quantized = any(node.op_type in QUANTIZERS | INTEGER_LAYERS for node in model.graph.all_nodes())
     if settings.precision == "int8" and settings.data is None and not quantized:
         problem = "precision int8: the model is in float, and there are no pictures to quantize it by"
         raise BadOption(problem, remedy="Give --data, or a model with QuantizeLinear nodes.")

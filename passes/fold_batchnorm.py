@@ -7,9 +7,10 @@ import onnx_ir as ir
 
 from edgec.model.edit import bypass, graph_of, insert_before, substitute
 from edgec.model.graph import Array, add_constant, attribute, constant, label
+from edgec.model.traits import LINEAR
 from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize.operands import own_producer, rank_of
-from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
+from edgec.passes.scale_shift import channel_axis, fold_into_consumers, fold_into_producer
 
 PARAMETERS = ("scale", "bias", "mean", "variance")
 

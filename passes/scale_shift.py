@@ -11,9 +11,6 @@ import onnx_ir as ir
 from edgec.model.edit import graph_of
 from edgec.model.graph import Array, add_constant, attribute, constant
 
-LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operators whose weights can absorb a scale and shift of their output."""
-
 OVERFLOW = "the folded weights or bias would overflow"
 
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from edgec import registry
 from edgec.errors import BadOption
 from edgec.model.graph import label
+from edgec.model.traits import LINEAR
 from edgec.passes.quantize.codecs.base import load_codec
-from edgec.passes.quantize.placement import LAYERS
 from edgec.passes.quantize.quantize import QuantizeOptions
 from edgec.quantization import CalibrationTable, Kind, Scheme
 
@@ -68,7 +68,7 @@ def quantize_options(model: ir.Model, settings: QuantizeSettings) -> QuantizeOpt
     """
     if settings.style not in ("runtime", "tensorrt"):
         raise BadOption(f"style {settings.style!r} is unknown", remedy="Known: runtime, tensorrt.")
-    layers = [label(node) for node in model.graph if node.op_type in LAYERS]
+    layers = [label(node) for node in model.graph if node.op_type in LINEAR]
     load_codec(settings.codec)(PROBE, settings.weight_bits, False)  # an unknown codec or width is refused at once
     if settings.style == "tensorrt" and settings.weight_bits != 8:
         raise BadOption(

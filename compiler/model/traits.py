@@ -96,7 +96,7 @@ REDUCTIONS = (
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Multiply-accumulates of the first operand with the second, which usually holds constant weights."""
 
-RECURRENT = ("GRU", "LSTM", "RNN")
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 """The elements of the first operand in their order, under another shape."""

@@ -7,9 +7,10 @@ import onnx_ir as ir
 
 from edgec.model.edit import bypass
 from edgec.model.graph import Array, label
+from edgec.model.traits import LINEAR
 from edgec.passes.canonicalize.operands import WithConstant, is_float, own_producer, static_shape, with_constant
 from edgec.passes.canonicalize.rule import Outcome, Refused, rule
-from edgec.passes.scale_shift import LINEAR, channel_axis, fold_into_consumers, fold_into_producer
+from edgec.passes.scale_shift import channel_axis, fold_into_consumers, fold_into_producer
 
 
 @rule("Mul", "Add", "Sub")

@@ -8,15 +8,10 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant, label
+from edgec.model.traits import LINEAR, RECURRENT, SELECTIONS
 
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Multiply-accumulates on integers; what the rest is arranged around."""
-RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
-BYTE_MOVERS = frozenset(
-    {"MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
-)
-"""Give the values they read, perhaps fewer or elsewhere: on integers they cost a quarter, if the scale stays."""
 POOLS = frozenset({"AveragePool", "GlobalAveragePool"})
+"""Means of what they read: on integers where both sides are."""
 
 
 @dataclass
@@ -73,7 +68,7 @@ def place(model: ir.Model, *, exclude: Collection[str] = ()) -> Placement:
     for node in model.graph:
         if not node.domain and node.op_type in RECURRENT:
             placement.refusals.append((label(node), "is recurrent"))
-        if node.domain or node.op_type not in LAYERS:
+        if node.domain or node.op_type not in LINEAR:
             continue
         reason = "was excluded" if label(node) in excluded else _obstacle(node)
         if reason is not None:
@@ -141,7 +136,7 @@ def _moves_bytes(node: ir.Node) -> bool:
         return len(node.outputs) == 1
     if node.op_type == "Concat":
         return all(value is not None and constant(value) is None for value in node.inputs)
-    return node.op_type in BYTE_MOVERS
+    return node.op_type in SELECTIONS
 
 
 def _read_in_float(value: ir.Value, placement: Placement) -> bool:

@@ -14,14 +14,13 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from edgec.errors import UnsupportedModel
 from edgec.model.edit import Builder
 from edgec.model.graph import attribute, constant, replace_uses, single_consumer
+from edgec.model.traits import SELECTIONS
 from edgec.targets.tensorrt.board.facts import version_of
 
 Array = np.ndarray[Any, Any]
 
 STEPS = 127
 """A scale is the largest magnitude of the range divided by this."""
-KEEP_RANGE = frozenset({"Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-"""Operators whose output holds no other values than their input: its range is theirs too."""
 CLAMPS = frozenset({"Clip", "Relu"})
 """Activations that saturate: their input may have the range of their output, what it cuts off they cut off too."""
 SCALE = re.compile(r"(?P<tensor>.+): (?P<digits>[0-9a-fA-F]{1,8})\s*")
@@ -64,7 +63,7 @@ def strip_pairs(model: ir.Model) -> dict[str, float]:
     RemoveUnusedNodesPass()(model)
     for node in model.graph:
         before, after = node.inputs[0] if node.inputs else None, node.outputs[0]
-        if node.op_type in KEEP_RANGE and before in ranges:
+        if node.op_type in SELECTIONS and before in ranges:
             ranges.setdefault(after, ranges[before])
         if node.op_type in CLAMPS and after in ranges and before is not None and single_consumer(before) is node:
             ranges.setdefault(before, ranges[after])

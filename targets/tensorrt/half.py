@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.model.graph import constant
+from edgec.model.traits import QUANTIZERS
 from edgec.reference.compare import compare
 from edgec.reference.session import Reference
-from edgec.targets.tensorrt.precision import QUANTIZED
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -119,7 +119,7 @@ def _convertible(model: ir.Model) -> list[ir.Node]:
     return [
         node
         for node in model.graph
-        if node.op_type not in QUANTIZED
+        if node.op_type not in QUANTIZERS
         and any(output.dtype == FLOAT for output in node.outputs)
         and not any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values())
     ]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from edgec.errors import BadOption, UnsupportedModel
+from edgec.model.traits import QUANTIZERS
 from edgec.options import Precision
 from edgec.targets.board import Board
-
-QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
 def check_precision(model: ir.Model, precision: Precision, board: Board) -> None:
@@ -37,7 +36,7 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
 
 def quantized_node(model: ir.Model) -> ir.Node | None:
     """Return the first QuantizeLinear or DequantizeLinear, or None if the model is not quantized."""
-    return next((node for node in model.graph.all_nodes() if node.op_type in QUANTIZED), None)
+    return next((node for node in model.graph.all_nodes() if node.op_type in QUANTIZERS), None)
 
 
 def why_no_int8(board: Board) -> str:

@@ -10,8 +10,8 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.model.graph import add_constant, constant, opset, unique_name
 from edgec.model.infer import infer_shapes
+from edgec.model.traits import QUANTIZERS
 from edgec.targets.tensorrt.limits import schema
-from edgec.targets.tensorrt.precision import QUANTIZED
 
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 HALF_TYPE = "tensor(float16)"
@@ -46,7 +46,7 @@ class _Converter:
         for value in [value for value in self.graph.outputs if value.dtype == FLOAT and value.producer() is not None]:
             self._shield(value)
         for node in nodes:
-            convertible = node.name not in kept and node.op_type not in QUANTIZED and not _holds_graph(node)
+            convertible = node.name not in kept and node.op_type not in QUANTIZERS and not _holds_graph(node)
             inputs, outputs = self._formals(node) if convertible else (set(), set())
             for index, read in enumerate(node.inputs):
                 if read is not None and read.dtype in (FLOAT, HALF) and read not in native:

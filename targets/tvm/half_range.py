@@ -9,12 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import BadOption
+from edgec.model.traits import LINEAR
 from edgec.reference.session import Reference
 
 LARGEST = 65504.0
 """The largest finite fp16."""
-PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-"""Operators whose sums are fp16."""
 PACKED_RANK = 4
 """Rank of the activations that are stored in fp16; all others stay fp32."""
 REMEDY = "Compile it with --precision fp32, or give inputs as in use with --input."
@@ -35,7 +34,7 @@ def check_range(model: ir.Model, feeds: Mapping[str, np.ndarray[Any, Any]]) -> N
         for node in model.graph
         for output in node.outputs
         if output.name and output.dtype == ir.DataType.FLOAT and not output.is_graph_output()
-        if node.op_type in PRODUCTS or len(output.shape or ()) == PACKED_RANK
+        if node.op_type in LINEAR or len(output.shape or ()) == PACKED_RANK
     ]
     for name, array in Reference(model, taps).run(feeds).items():
         if array.dtype == np.float32:
