@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from edgec.data.samples import fingerprint
 from edgec.errors import BadOption
 from edgec.evaluate.evaluator import Evaluator
 from edgec.evaluate.task import Task
-from edgec.jobs.journal import Journal, Record
+from edgec.jobs.journal import Journal
 from edgec.jobs.run import run
 from edgec.jobs.workers import ONE_A_PROCESSOR, Workers, why_not_sent
 from edgec.model import serialize
-from edgec.passes.channels.groups import Group
+from edgec.passes.channels.groups import Group, readers_of
 from edgec.passes.layerwise.moments import LayerMoments
 from edgec.passes.prune.rank import Ranking, choose
 
@@ -79,30 +79,22 @@ def measure_sensitivity(
     }
     points = [Point(g.name, r, tuple(choose(g, rankings[g.name], r))) for g in groups for r in ratios]
     kept = Journal(journal, {**head, "data": _digest(task)})
-    done: Results = {}
-    taken = 0
-
-    def take() -> None:
-        nonlocal taken
-        done.update(_results(kept.records[taken:]))
-        taken = len(kept.records)
-
-    take()
-    if WHOLE not in done:
+    done = _Measured(kept)
+    if WHOLE not in done.results():
         # Before a line is written: data and metric have to work once.
         kept.append(Point(*WHOLE, ()).record(evaluator.baseline))
-    missing = [point for point in points if (point.group, point.ratio) not in done]
+    missing = [point for point in points if (point.group, point.ratio) not in done.results()]
     parts = list(_parts(serialize.to_bytes(model), task, missing, groups, moments or {}, workers))
     in_this_process = workers.scheduler is None and not workers.count
     if not in_this_process:
         _check_sent(task)
 
     def show() -> None:
-        take()
-        progress(sum((point.group, point.ratio) in done for point in points), len(points))
+        there = done.results()
+        progress(sum((point.group, point.ratio) in there for point in points), len(points))
 
     run(partial(measure_part, evaluator=evaluator) if in_this_process else measure_part, parts, kept, workers, show)
-    return _report(head, groups, rankings, ratios, done)
+    return _report(head, groups, rankings, ratios, done.results())
 
 
 def _digest(task: Task) -> str:
@@ -120,14 +112,22 @@ def _check_sent(task: Task) -> None:
         )
 
 
-def _results(records: Iterable[Record]) -> Results:
-    """Return what the journal holds; a damaged record counts as not there, and is measured again."""
-    results: Results = {}
-    for record in records:
-        group, ratio, value, higher = (record.get(key) for key in ("group", "ratio", "value", "higher"))
-        if isinstance(group, str) and isinstance(ratio, float) and isinstance(value, (int, float)):
-            results[group, ratio] = MetricResult(float(value), bool(higher))
-    return results
+class _Measured:
+    """What a journal holds; a damaged record counts as not there, and is measured again."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._results: Results = {}
+        self._taken = 0
+
+    def results(self) -> Results:
+        """Return all that the journal has read so far."""
+        for record in self._journal.records[self._taken :]:
+            group, ratio, value, higher = (record.get(key) for key in ("group", "ratio", "value", "higher"))
+            if isinstance(group, str) and isinstance(ratio, float) and isinstance(value, (int, float)):
+                self._results[group, ratio] = MetricResult(float(value), bool(higher))
+        self._taken = len(self._journal.records)
+        return self._results
 
 
 def _parts(
@@ -143,7 +143,7 @@ def _parts(
     bounds = np.linspace(0, len(names), workers.parts(len(names)) + 1).round().astype(int)
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         own = set(names[start:stop])
-        readers = {member.node for group in groups if group.name in own for member in group.readers}
+        readers = readers_of(group for group in groups if group.name in own)
         yield Part(
             model=model,
             task=task,
