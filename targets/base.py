@@ -24,8 +24,8 @@ Opened = TypeVar("Opened")
 class LoweringContext:
     """Everything `Target.lower` may use besides the model.
 
-    `folder` is the artefact being staged: files written there become part of it. `golden` holds the reference inputs
-    and outputs (name -> array) that are stored beside them.
+    `folder` is the artefact being staged: files written there become part of it. `golden_inputs` and
+    `golden_outputs` are the reference inputs and outputs (name -> array) that are stored beside them.
     """
 
     board: Board
