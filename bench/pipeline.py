@@ -19,7 +19,7 @@ from quantization_tasks import TASKS
 
 from edgec import registry
 from edgec.compress.compress import compress
-from edgec.compress.settings import wanted
+from edgec.compress.settings import implied_options
 from edgec.evaluate.evaluate import evaluate
 from edgec.options import compile_options
 from edgec.record import Record
@@ -63,7 +63,7 @@ def main() -> None:
         record, start = Record(), time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "journal"
-            done = compress(model, wanted(settings, profile), profile, record, path=task.path, journal=journal)
+            done = compress(model, implied_options(settings, profile), profile, record, path=task.path, journal=journal)
         seconds = time.process_time() - start
         after = evaluate(Reference(done.model).run, unseen, {"map": task.make()})["map"]
         found = record.compression

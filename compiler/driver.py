@@ -21,7 +21,7 @@ from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, writ
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
-from edgec.compress.settings import check_scales, wanted
+from edgec.compress.settings import check_scales, implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption, CannotRunHere
 from edgec.model.load import load
@@ -34,7 +34,7 @@ from edgec.profile import Profile
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
-from edgec.report.find import find, find_compressed
+from edgec.report.collect import compressed_findings, plain_findings
 from edgec.report.findings import Answer
 from edgec.report.pictures import answers
 from edgec.targets.base import LoweringContext, Target
@@ -76,7 +76,7 @@ def compile(
     board = load_board(settings.target)
     back_end: Target = registry.load("targets", board.backend)()
     profile = back_end.profile(board)
-    settings = wanted(settings, profile)
+    settings = implied_options(settings, profile)
     _check_options(settings, board, profile)
     record = Record(listener or (lambda stage: None))
 
@@ -106,9 +106,9 @@ def compile(
         context = LoweringContext(board, settings, staging, record, feeds, expected)
         lowered = back_end.lower(canonical, context)
         findings = (
-            find(canonical, settings.precision, profile)
+            plain_findings(canonical, settings.precision, profile)
             if compressed is None
-            else find_compressed(compressed, profile, settings.preprocess)
+            else compressed_findings(compressed, profile, settings.preprocess)
         )
         findings.save(staging)
         manifest = Manifest(

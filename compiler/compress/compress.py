@@ -39,7 +39,7 @@ def compress(
 
     Args:
         model: In canonical form, float.
-        options: As `wanted` returns them.
+        options: As `implied_options` returns them.
         profile: Of the board.
         record: Takes what was done, what was not and why, and what each step cost.
         path: File of the model, which a decoder may read metadata from.

@@ -72,7 +72,7 @@ class Rounds:
 
     Args:
         original: As `prepare` returns it.
-        options: Of the compilation, as `wanted` returns them.
+        options: Of the compilation, as `implied_options` returns them.
         profile: Of the board: its widths are kept, its time is saved.
         tasks: Data and metric.
         record: Told what is being done.

@@ -9,7 +9,7 @@ from edgec.pruning import PruneOptions
 from edgec.quantization import CalibrationTable
 
 
-def wanted(options: CompileOptions, profile: Profile) -> CompileOptions:
+def implied_options(options: CompileOptions, profile: Profile) -> CompileOptions:
     """Return the settings with what an accepted loss implies: pruning, and integers if they are faster on the board.
 
     An explicit precision stays; with int8 the loss is quantization's alone, unless pruning is asked for too.
@@ -34,7 +34,7 @@ def check_scales(options: CompileOptions) -> None:
     """Refuse, before long work, a calibration table that could not be used.
 
     Args:
-        options: As `wanted` returns them.
+        options: As `implied_options` returns them.
 
     Raises:
         BadOption: Nothing is quantized, the network is pruned before, or the table cannot be read.

@@ -1,4 +1,4 @@
-"""`find_pictures`: some samples with what the original and the compressed network say of them."""
+"""`sample_pictures`: some samples with what the original and the compressed network say of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MIN_SCORE = 0.3
 """Detections below are looked at by metrics, not by people."""
 
 
-def find_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
+def sample_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
     """Return `SHOWN` samples; none where the outputs cannot be read or drawn."""
     if not can_show(done, how):
         return ()

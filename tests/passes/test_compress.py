@@ -13,7 +13,7 @@ import pytest
 
 import edgec
 from edgec.compress import compress as module
-from edgec.compress.settings import wanted
+from edgec.compress.settings import implied_options
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
@@ -192,7 +192,7 @@ def test_an_interrupted_compilation_goes_on_where_it_was(
     ],
 )
 def test_what_an_accepted_loss_implies(given: dict[str, Any], precision: str, prunes: bool) -> None:
-    options = wanted(compile_options({"target": "x", **given}), Profile(precisions=("fp32", "int8")))
+    options = implied_options(compile_options({"target": "x", **given}), Profile(precisions=("fp32", "int8")))
     assert (options.precision, options.prune is not None) == (precision, prunes)
 
 

@@ -1,4 +1,4 @@
-"""`find`: what a report shows of a compilation: layers, sensitivity curves, histograms, sample pictures."""
+"""What a report shows of a compilation, collected: layers, sensitivity curves, histograms, sample pictures."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edgec.preprocessing import Preprocessing
 from edgec.profile import Estimate, Profile
 from edgec.reference.sweep import sweep
 from edgec.report.findings import Curve, Findings, Layer, RangeHistogram
-from edgec.report.pictures import find_pictures
+from edgec.report.pictures import sample_pictures
 
 HISTOGRAM_SAMPLES = 16
 BINS = 64
 BITS = {"fp32": 32, "fp16": 16, "int8": 8}
 
 
-def find(model: ir.Model, precision: str, profile: Profile) -> Findings:
+def plain_findings(model: ir.Model, precision: str, profile: Profile) -> Findings:
     """Return what there is to say of a network that was not compressed."""
     costs = layer_costs(model)
     rows = _layers(costs, costs, profile.estimate, precision, ())
@@ -34,7 +34,7 @@ def find(model: ir.Model, precision: str, profile: Profile) -> Findings:
     return Findings(weight_bytes=(size, size), parameters=(parameters, parameters), layers=tuple(rows))
 
 
-def find_compressed(done: Compressed, profile: Profile, how: Preprocessing) -> Findings:
+def compressed_findings(done: Compressed, profile: Profile, how: Preprocessing) -> Findings:
     """Return what there is to say of a network that was compressed."""
     before, after = layer_costs(done.original), layer_costs(done.network)
     rows = _layers(before, after, profile.estimate, done.precision, done.in_float, done.quantized)
@@ -44,7 +44,7 @@ def find_compressed(done: Compressed, profile: Profile, how: Preprocessing) -> F
         layers=tuple(rows),
         curves=tuple(_curves(done)),
         histograms=tuple(_histograms(done)),
-        pictures=find_pictures(done, how),
+        pictures=sample_pictures(done, how),
     )
 
 
