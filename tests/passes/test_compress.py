@@ -135,6 +135,22 @@ def test_what_the_held_out_samples_refuse_is_done_again_with_less(
     assert max(step.loss or 0 for step in compression.steps) <= 0.1 * module.AIM / 4
 
 
+def test_a_network_that_stays_the_same_is_calibrated_once_for_all_rounds(
+    files: tuple[Path, Path], board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = files
+    monkeypatch.setattr(module, "Evaluator", held_out_losses(1.0, 1.0, 0.05))
+    said: list[str] = []
+    artefact = edgec.compile(
+        model, target=board, output=tmp_path / "out", data=str(data), max_loss=0.1, precision="int8",
+        listener=said.append,
+    )  # fmt: skip
+    assert artefact.manifest.compression is not None
+    assert artefact.manifest.compression.rounds == 3
+    assert said.count("calibrate") == 1
+    assert said.count("quantize") == 3
+
+
 def test_a_loss_that_cannot_be_kept_leaves_the_network_as_it_was(
     files: tuple[Path, Path], board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,48 +1,16 @@
-"""Operators whose channels are followed: a file for each kind, a line here; more come from plugins."""
+"""Operators whose channels are followed: a file for each kind, found by itself; more come from plugins."""
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 
 import onnx_ir as ir
 
 from edgec import registry
 from edgec.passes.channels.operator import ChannelOperator
-from edgec.passes.channels.operators import (
-    concat_split,
-    convolution,
-    elementwise,
-    expand,
-    matrix_product,
-    normalization,
-    pad,
-    pooling,
-    recurrent,
-    reduction,
-    reshape,
-    resize,
-    slicing,
-    space_depth,
-    transpose,
-)
-
-OWN = (
-    concat_split,
-    convolution,
-    elementwise,
-    expand,
-    matrix_product,
-    normalization,
-    pad,
-    pooling,
-    recurrent,
-    reduction,
-    reshape,
-    resize,
-    slicing,
-    space_depth,
-    transpose,
-)
 
 
 def operator_of(node: ir.Node) -> ChannelOperator | None:
@@ -56,8 +24,14 @@ def operator_of(node: ir.Node) -> ChannelOperator | None:
 
 @cache
 def _operators() -> dict[tuple[str, str], ChannelOperator]:
-    own = [each for module in OWN for each in module.OPERATORS]
-    plugins: list[ChannelOperator] = [
-        registry.load("channel_operators", name) for name in registry.names("channel_operators")
-    ]
-    return {(each.domain, op): each for each in (*plugins, *own) for op in each.ops}
+    return {(each.domain, op): each for each in (*_of_plugins(), *_own()) for op in each.ops}
+
+
+def _own() -> Iterator[ChannelOperator]:
+    for module in pkgutil.iter_modules(__path__):
+        yield from getattr(import_module(f"{__name__}.{module.name}"), "OPERATORS", ())
+
+
+def _of_plugins() -> Iterator[ChannelOperator]:
+    for name in registry.names("channel_operators"):
+        yield registry.load("channel_operators", name)
