@@ -25,6 +25,15 @@ def packages_on_disk() -> set[str]:
     return found
 
 
+def test_the_picture_of_the_rooms_is_that_of_the_import_contracts() -> None:
+    sys.path.insert(0, str(ROOT / "bench"))
+    try:
+        from architecture_picture import PICTURE, drawing
+    finally:
+        sys.path.pop(0)
+    assert PICTURE.read_text() == drawing(PROJECT), "draw it anew: python bench/architecture_picture.py"
+
+
 def test_every_package_folder_is_listed() -> None:
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_on_disk()
 
