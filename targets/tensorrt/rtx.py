@@ -39,7 +39,12 @@ class RtxTarget:
     """PCs and edge boxes with an RTX GPU. The precision is in the model: FP16 and int8 as the ONNX file says."""
 
     def profile(self, board: Board) -> Profile:
-        """Return what the passes should know: tensor cores, and the newest opset that TensorRT's parser reads."""
+        """Return what the passes should know: tensor cores.
+
+        Raises:
+            BadOption: The board file lacks TensorRT's version, or it is none that edgec knows.
+        """
+        limits_for(tensorrt_of(board))
         return Profile(
             precisions=board.precisions,
             channel_multiple=8,

@@ -41,7 +41,12 @@ class TensorRTTarget:
     """Jetson boards. The engine itself can only be built on the board, by the TensorRT of its JetPack."""
 
     def profile(self, board: Board) -> Profile:
-        """Return what the passes should know; channels go by 8 in tensor cores, by 2 in packed halves before them."""
+        """Return what the passes should know; channels go by 8 in tensor cores, by 2 in packed halves before them.
+
+        Raises:
+            BadOption: The board file lacks TensorRT's version, or it is none that edgec knows.
+        """
+        limits_for(tensorrt_of(board))
         tensor_cores = board.gpu is not None and board.gpu.tensor_cores > 0
         return Profile(
             precisions=board.precisions,
