@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import onnx
 import onnx_ir as ir
 import tvm
-from tvm.relax.frontend.onnx import onnx_frontend
+from tvm import relax
 
-from edgec.errors import UnsupportedModel
+from edgec.errors import InternalError, UnsupportedModel
+from edgec.model.graph import constant, opset
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.targets.base import Finding
-from edgec.targets.tvm.legalize import legalize
+from edgec.targets.tvm.operators.converters import CONVERTERS
+from edgec.targets.tvm.operators.node import OnnxNode, Refused, TensorSequence, dtype_of, shape_of, tensor
 from edgec.targets.tvm.supported import name_of, refusal
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
@@ -26,83 +25,163 @@ MAX_NAMED = 8
 def to_relax(model: ir.Model) -> tvm.IRModule:
     """Import `model` as a Relax module whose function `main` takes the inputs in order; weights become constants.
 
-    One output is returned as a tensor, several as a tuple.
+    One output is returned as a tensor, several as a tuple. The shape and type of every value are what ONNX infers.
 
     Raises:
         UnsupportedModel: Names each operator and node that cannot be imported.
+        InternalError: A value came out in another shape or type than ONNX infers; names the node.
     """
-    refused = unsupported(model)
-    if refused:
-        shown = "; ".join(refused[:MAX_NAMED])
-        more = f"; and {len(refused) - MAX_NAMED} more" if len(refused) > MAX_NAMED else ""
-        raise UnsupportedModel(f"the TVM back end cannot run {shown}{more}", remedy=REMEDY)
+    _refuse(_static_refusals(model))
     inputs_of(model), outputs_of(model)  # refuses open shapes
-    proto = ir.to_proto(legalize(model))
-    importer = _Importer(shape_dict={}, dtype_dict={})
-    with _quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about input names, which stay ours
-        try:
-            module = importer.from_onnx(proto.graph, model.opset_imports.get("", 1))
-        except Exception as error:  # the importer raises whatever it likes, beyond single operators too
-            importer.bb._end_block()  # or it complains on standard error when it is destroyed
-            if isinstance(error, UnsupportedModel):
-                raise
-            problem = f"the model cannot be imported into TVM: {_first_line(error)}"
-            raise UnsupportedModel(problem, remedy=REMEDY) from error
-    canonical: tvm.IRModule = tvm.relax.transform.CanonicalizeBindings()(module)
+    module, refused = _import(model)
+    _refuse(refused)
+    canonical: tvm.IRModule = relax.transform.CanonicalizeBindings()(module)
     return canonical
 
 
-def unsupported(model: ir.Model) -> list[str]:
-    """Return, per kind of refusal, one phrase that names operator and nodes."""
-    nodes: dict[str, list[str]] = {}
-    for node in model.graph.all_nodes():
-        refused = refusal(node)
-        if refused is not None:
-            nodes.setdefault(refused[0], []).append(_label(node.name, [output.name for output in node.outputs]))
-    return [f"{what} ({_listed(labels)})" for what, labels in nodes.items()]
-
-
 def check(model: ir.Model) -> tuple[Finding, ...]:
-    """Return a finding for every node: refused where the importer lacks the operator, or fails on this use of it."""
+    """Return a finding for every node: refused where the operator, or this use of it, cannot be imported."""
+    refused = dict(_static_refusals(model))
+    whole: list[Finding] = []
+    if not refused:
+        try:
+            inputs_of(model), outputs_of(model)
+            refused = dict(_import(model)[1])
+        except UnsupportedModel as error:
+            whole.append(Finding("", "", "refused", error.problem, error.remedy or ""))
     findings = []
     for node in model.graph.all_nodes():
-        where, refused = node.name or node.outputs[0].name or "", refusal(node)
-        if refused is None:
-            findings.append(Finding(where, name_of(node), "supported"))
+        where = node.name or node.outputs[0].name or ""
+        if node in refused:
+            findings.append(Finding(where, refused[node][0], "refused", refused[node][1], REMEDY))
         else:
-            findings.append(Finding(where, refused[0], "refused", refused[1], REMEDY))
-    if not any(finding.verdict == "refused" for finding in findings):
-        try:
-            to_relax(model)
-        except UnsupportedModel as error:
-            findings.insert(0, Finding("", "", "refused", error.problem, error.remedy or ""))
-    return tuple(findings)
+            findings.append(Finding(where, name_of(node), "supported"))
+    return (*whole, *findings)
 
 
-class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
-    """TVM's importer; failures name the node."""
+Refusals = list[tuple[ir.Node, tuple[str, str]]]
+"""Nodes, each with a phrase that names what of it cannot be run, and the reason."""
 
-    def _construct_nodes(self, graph: onnx.GraphProto) -> None:
-        for node in graph.node:
-            single = onnx.GraphProto(name=graph.name, node=[node])
+
+def _static_refusals(model: ir.Model) -> Refusals:
+    found = ((node, refusal(node)) for node in model.graph.all_nodes())
+    return [(node, reason) for node, reason in found if reason is not None]
+
+
+def _refuse(refused: Refusals) -> None:
+    """Raise an error that names what is in `refused`, if anything is."""
+    nodes: dict[str, list[str]] = {}
+    for node, (what, _) in refused:
+        nodes.setdefault(what, []).append(_label(node))
+    if not nodes:
+        return
+    phrases = [f"{what} ({_listed(labels)})" for what, labels in nodes.items()]
+    more = f"; and {len(phrases) - MAX_NAMED} more" if len(phrases) > MAX_NAMED else ""
+    raise UnsupportedModel(f"the TVM back end cannot run {'; '.join(phrases[:MAX_NAMED])}{more}", remedy=REMEDY)
+
+
+def _import(model: ir.Model) -> tuple[tvm.IRModule, Refusals]:
+    """Return the module, and what of `model` could not be imported, in whose place zeros stand."""
+    builder = relax.BlockBuilder()
+    work = _Import(builder, opset(model))
+    specs = {spec.name: spec for spec in inputs_of(model)}
+    inputs = [value for value in model.graph.inputs if value.name in specs]
+    for at, value in enumerate(inputs):
+        spec = specs[value.name or ""]
+        work.values[value] = relax.Var(_identifier(spec.name, at), relax.TensorType(list(spec.shape), spec.dtype))
+    with builder.function("main", [work.values[value] for value in inputs]):
+        with builder.dataflow():
+            work.nodes(model.graph)
+            outputs = [work.value(value) for value in model.graph.outputs]
+            result = builder.emit_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
+        builder.emit_func_output(result)
+    return builder.finalize(), work.refused
+
+
+class _Import:
+    """The Relax expressions of the values of a graph, as far as it is imported."""
+
+    def __init__(self, builder: relax.BlockBuilder, version: int) -> None:
+        self.builder, self.version = builder, version
+        self.values: dict[ir.Value, Any] = {}
+        self.refused: Refusals = []
+
+    def value(self, value: ir.Value) -> Any:
+        """Return the expression of `value`, which is known or constant."""
+        if value not in self.values:
+            array = constant(value)
+            if array is None:
+                raise InternalError(f"value {value.name!r} is read before it is computed")
+            self.values[value] = tensor(array)
+        return self.values[value]
+
+    def nodes(self, graph: Iterable[ir.Node]) -> None:
+        """Import nodes in order."""
+        for node in graph:
             try:
-                super()._construct_nodes(single)
-            except Exception as error:  # see to_relax
-                label = _label(node.name, list(node.output))
-                problem = f"{node.op_type} ({label}) cannot be imported into TVM: {_first_line(error)}"
-                raise UnsupportedModel(problem, remedy=REMEDY) from error
+                results = self._branches(node) if node.op_type == "If" else self._convert(node)
+            except Refused as error:
+                self._refused(node, f"{name_of(node)} {error}", "the TVM back end has the operator, not this use of it")
+                continue
+            except InternalError:
+                raise
+            except Exception as error:  # TVM raises whatever it likes
+                self._refused(node, name_of(node), f"it cannot be imported into TVM: {_first_line(error)}")
+                continue
+            for output, result in zip(node.outputs, results, strict=False):
+                if not isinstance(result, TensorSequence):
+                    _check(node, output, result)
+                self.values[output] = result
+
+    def _convert(self, node: ir.Node) -> list[Any]:
+        inputs = tuple(None if value is None else self.value(value) for value in node.inputs)
+        results = CONVERTERS[node.op_type](OnnxNode(node, self.builder, inputs, self.version))
+        listed = list(results) if isinstance(results, Sequence) else [results]
+        return [each if isinstance(each, TensorSequence) else self.builder.emit(each) for each in listed]
+
+    def _branches(self, node: ir.Node) -> list[Any]:
+        """If: both branches are computed, and one is chosen: their values have the same shapes."""
+        chosen = []
+        for name in ("then_branch", "else_branch"):
+            branch = node.attributes[name].as_graph()
+            self.nodes(branch)
+            chosen.append([self.value(output) for output in branch.outputs])
+        condition = self.builder.emit(relax.op.reshape(self.value(node.inputs[0]), ()))  # type: ignore[arg-type]
+        results = []
+        for first, second in zip(*chosen, strict=True):
+            if isinstance(first, TensorSequence) or shape_of(first) != shape_of(second):
+                raise Refused("whose branches give values of different shapes")
+            results.append(self.builder.emit(relax.op.where(condition, first, second)))
+        return results
+
+    def _refused(self, node: ir.Node, what: str, reason: str) -> None:
+        self.refused.append((node, (what, reason)))
+        for output in node.outputs:
+            if output.shape is None or not output.shape.is_static() or output.dtype is None:
+                raise UnsupportedModel(f"the TVM back end cannot run {what} ({_label(node)}): {reason}", remedy=REMEDY)
+            zeros = relax.op.zeros(list(map(int, output.shape.numpy())), str(output.dtype.numpy()))
+            self.values[output] = self.builder.emit(zeros)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallow what the importer prints on failure: whole weight tensors."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+def _check(node: ir.Node, output: ir.Value, result: Any) -> None:
+    """Compare what was imported with what ONNX infers: code for another shape would read memory that is not there."""
+    inferred, kind = output.shape, output.dtype
+    got = wanted = (dtype_of(result), shape_of(result))
+    if kind is not None:
+        wanted = (str(kind.numpy()), wanted[1])
+    if inferred is not None and inferred.is_static():
+        wanted = (wanted[0], tuple(map(int, inferred.numpy())))
+    if got != wanted:
+        said, meant = (f"{dtype}{list(shape)}" for dtype, shape in (got, wanted))
+        raise InternalError(f"{name_of(node)} ({_label(node)}) was imported as {said}, ONNX infers {meant}")
 
 
-def _label(name: str | None, outputs: list[Any]) -> str:
-    return f"node {name!r}" if name else f"the node that writes {outputs[0]!r}"
+def _identifier(name: str, index: int) -> str:
+    return re.sub(r"\W", "_", name) or f"input_{index}"
+
+
+def _label(node: ir.Node) -> str:
+    return f"node {node.name!r}" if node.name else f"the node that writes {node.outputs[0].name!r}"
 
 
 def _listed(labels: list[str]) -> str:

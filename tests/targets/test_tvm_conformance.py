@@ -14,6 +14,7 @@ from operator_conformance import run_case
 
 PASSED = (
     "test_attention_23_boolmask_fullymasked_row_nan_robustness_expanded",
+    "test_batchnorm_epsilon_training_mode",
     "test_bitshift_right_int32_shift_ge_width",
     "test_depthtospace_crd_mode_example",
     "test_einsum_batch_matmul",
@@ -21,6 +22,7 @@ PASSED = (
     "test_gathernd_example_float32",
     "test_gridsample_bicubic",
     "test_isinf_positive",
+    "test_layer_normalization_4d_axis0",
     "test_mod_float_edge_cases_fmod_0_float32",
     "test_mvn",
     "test_pow_types_int64_int64",
@@ -34,11 +36,8 @@ PASSED = (
     "test_top_k_negative_axis",
 )
 REFUSED = (
-    "test_batchnorm_epsilon_training_mode",
     "test_cast_FLOAT_to_FLOAT8E4M3FN",
-    "test_layer_normalization_4d_axis0",
     "test_nonzero_example",
-    "test_roialign_mode_max",
     "test_sequence_insert_at_back",
 )
 

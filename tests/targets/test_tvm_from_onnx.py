@@ -13,8 +13,9 @@ pytest.importorskip("tvm")
 import tvm
 from tvm import relax
 
-from edgec.errors import UnsupportedModel
+from edgec.errors import InternalError, UnsupportedModel
 from edgec.targets.tvm.from_onnx import to_relax
+from edgec.targets.tvm.operators.converters import CONVERTERS
 from tests.support.models import model, proto, random_weights
 
 
@@ -64,13 +65,21 @@ def test_a_node_without_a_name_is_named_by_its_output() -> None:
         to_relax(model("g (float[4] x) => (float[4] y) { y = Bernoulli (x) }"))
 
 
-def test_an_importer_failure_names_the_node_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    text = """g (float[1, 1, 4, 4] x) => (float[1, 1, 2, 2] y, int64[1, 1, 2, 2] i)
-    { [where] y, i = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x) }"""
-    with pytest.raises(UnsupportedModel, match=r"MaxPool \(node 'where'\) cannot be imported into TVM: .*outputs"):
-        to_relax(model(text))
+def test_a_use_that_cannot_be_run_names_the_node_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "g (float[4] x, int64 axis) => (float[4] y) { [where] s = CumSum (x, axis)  y = Relu (s) }"
+    with pytest.raises(UnsupportedModel, match=r"CumSum with computed axis \(node 'where'\)"):
+        to_relax(model(text, opset=18))
     gc.collect()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_value_of_another_shape_than_inferred_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONVERTERS, "Relu", lambda n: relax.op.reshape(n[0], (1, 6)))
+    network = model("g (float[2, 3] x) => (float[2, 3] y) { [bent] y = Relu (x) }")
+    with pytest.raises(
+        InternalError, match=r"Relu \(node 'bent'\) was imported as float32\[1, 6\], ONNX infers float32\[2, 3\]"
+    ):
+        to_relax(network)
 
 
 def test_an_open_shape_is_refused() -> None:

@@ -147,14 +147,7 @@ def test_operator(case: str) -> None:
     assert all(np.isfinite(array).all() for array in results.values())
 
 
-@pytest.mark.parametrize(
-    ("body", "what"),
-    [
-        ("{ y, m, v = BatchNormalization <training_mode = 1> (x, s, s, s, s) }", "BatchNormalization in training mode"),
-        ("{ h = Cast <to = 17> (x)  y = Cast <to = 1> (h) }", "Cast on float8e4m3fn"),
-    ],
-)
-def test_what_tvm_gets_wrong_is_refused(body: str, what: str) -> None:
-    network = model(picture(body, "float[1, 4, 9, 9]", weights=", float[4] s"), opset=19)
-    with pytest.raises(UnsupportedModel, match=what):
+def test_a_type_that_is_not_computed_with_is_refused() -> None:
+    network = model(picture("{ h = Cast <to = 17> (x)  y = Cast <to = 1> (h) }", "float[1, 4, 9, 9]"), opset=19)
+    with pytest.raises(UnsupportedModel, match="Cast on float8e4m3fn"):
         to_relax(network)

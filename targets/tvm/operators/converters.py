@@ -1,0 +1,37 @@
+"""Every operator with its converter: what the TVM back end takes."""
+
+from __future__ import annotations
+
+from edgec.targets.tvm.operators import (
+    activations,
+    convolutions,
+    elementwise,
+    indexing,
+    layout,
+    normalizations,
+    pools,
+    products,
+    quantization,
+    reductions,
+    resize,
+    sampling,
+    sequences,
+)
+from edgec.targets.tvm.operators.node import Converter
+
+FAMILIES = (
+    activations,
+    convolutions,
+    elementwise,
+    indexing,
+    layout,
+    normalizations,
+    pools,
+    products,
+    quantization,
+    reductions,
+    resize,
+    sampling,
+    sequences,
+)
+CONVERTERS: dict[str, Converter] = {name: each for family in FAMILIES for name, each in family.CONVERTERS.items()}

@@ -1,0 +1,150 @@
+"""One ONNX node on its way into Relax: what a converter can ask of it, and how a converter emits code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import tvm
+from tvm import relax
+
+from edgec.model.graph import Array, attribute, constant
+
+Expr = Any
+"""A Relax expression of one tensor."""
+
+
+class Refused(Exception):
+    """The node uses its operator in a way that cannot be run; the text says in which, as in "with a computed roi"."""
+
+
+@dataclass(frozen=True)
+class TensorSequence:
+    """A value of ONNX's sequence type, whose length is known: its tensors."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """A node with static shapes, and its inputs as Relax expressions; None stands for an optional input left out."""
+
+    node: ir.Node
+    builder: relax.BlockBuilder
+    inputs: tuple[Any, ...]
+    opset: int
+    """Version of the standard operator set."""
+
+    def __getitem__(self, index: int) -> Expr:
+        """Return input `index`, which must be there."""
+        return self.inputs[index]
+
+    def has(self, index: int) -> bool:
+        """Return whether the optional input `index` is there."""
+        return index < len(self.inputs) and self.inputs[index] is not None
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """Return an attribute as a Python value, or `default`."""
+        return attribute(self.node, name, default)
+
+    def known(self, index: int) -> Array | None:
+        """Return the constant that input `index` is; None where it is left out or computed."""
+        return constant(self.node.inputs[index]) if self.has(index) else None
+
+    def constant(self, index: int, what: str) -> Array:
+        """Return the constant that input `index` is.
+
+        Raises:
+            Refused: It is computed; `what` names it, as in "axes".
+        """
+        array = self.known(index)
+        if array is None:
+            raise Refused(f"with computed {what}")
+        return array
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Return the shape of input `index`."""
+        return shape_of(self.inputs[index])
+
+    def rank(self, index: int) -> int:
+        """Return the number of axes of input `index`."""
+        return len(self.shape(index))
+
+    def dtype(self, index: int) -> str:
+        """Return the element type of input `index`, in numpy's name for it."""
+        return dtype_of(self.inputs[index])
+
+    def axis(self, default: int, rank: int | None = None) -> int:
+        """Return the attribute `axis`, from 0 on, of `rank` axes (those of the first input by default)."""
+        return int(self.attribute("axis", default)) % max(self.rank(0) if rank is None else rank, 1)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the first output, as ONNX infers it.
+
+        Raises:
+            Refused: It depends on the data.
+        """
+        shape = self.node.outputs[0].shape
+        if shape is None or not shape.is_static():
+            raise Refused("with an output whose size depends on the data")
+        return tuple(int(size) for size in shape.numpy())
+
+    @property
+    def output_dtype(self) -> str:
+        """Element type of the first output."""
+        dtype = self.node.outputs[0].dtype
+        assert dtype is not None
+        return str(dtype.numpy())
+
+    def is_used(self, output: int) -> bool:
+        """Return whether something reads output `output`."""
+        if output >= len(self.node.outputs):
+            return False
+        value = self.node.outputs[output]
+        return bool(value.uses()) or value.is_graph_output()
+
+    def emit(self, expr: Expr) -> Expr:
+        """Bind `expr` to a variable and return it, so that its type is known and it is computed once."""
+        return self.builder.emit(expr)
+
+    def compute(self, function: Callable[..., Any], *arguments: Any, name: str = "") -> Expr:
+        """Emit a tensor expression: `function` takes TE tensors in place of the Relax `arguments`."""
+        return self.builder.emit_te(function, *arguments, primfunc_name_hint=name or f"{self.node.op_type.lower()}_te")
+
+
+def shape_of(expr: Expr) -> tuple[int, ...]:
+    """Return the static shape of a Relax tensor."""
+    return tuple(int(extent) for extent in expr.ty.shape.values)
+
+
+def dtype_of(expr: Expr) -> str:
+    """Return the element type of a Relax tensor, in numpy's name for it."""
+    return str(expr.ty.dtype)
+
+
+def tensor(array: Any, dtype: str | None = None) -> Expr:
+    """Return `array` (anything numpy takes) as a Relax constant of `dtype`, by default its own."""
+    return relax.const(tvm.runtime.tensor(np.asarray(array, dtype, order="C")))
+
+
+def like(value: Any, expr: Expr) -> Expr:
+    """Return the scalar `value` as a Relax constant in the element type of `expr`."""
+    return tensor(value, dtype_of(expr))
+
+
+def is_float(dtype: str) -> bool:
+    """Return whether `dtype` is a floating point type."""
+    return "float" in dtype
+
+
+def cast(expr: Expr, dtype: str) -> Expr:
+    """Return `expr` converted to `dtype`, which may be its own."""
+    return expr if dtype_of(expr) == dtype else relax.op.astype(expr, dtype)
+
+
+Converter = Callable[[OnnxNode], "Expr | Sequence[Expr] | TensorSequence"]
+"""Returns the output of a node, or the list of its outputs; those nobody reads may be left out at the end."""
