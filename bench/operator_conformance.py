@@ -111,17 +111,18 @@ def compile_ours(model: onnx.ModelProto, feeds: Arrays) -> Compiled:
     from edgec.model.shapes import fix_shapes  # noqa: PLC0415
     from edgec.options import CompileOptions  # noqa: PLC0415
     from edgec.passes import pipeline  # noqa: PLC0415
-    from edgec.profile import Profile  # noqa: PLC0415
     from edgec.record import Record  # noqa: PLC0415
     from edgec.targets.board import load_board  # noqa: PLC0415
+    from edgec.targets.tvm import TvmTarget  # noqa: PLC0415
     from edgec.targets.tvm.from_onnx import to_relax  # noqa: PLC0415
     from edgec.targets.tvm.pipeline import lower_relax  # noqa: PLC0415
 
     shapes = {name: value.shape for name, value in feeds.items() if isinstance(value, np.ndarray)}
     fixed = fix_shapes(load(model).model, shapes)
+    board = load_board("host")
     options = CompileOptions(target="host", verify_passes=False)  # not with random axes and shapes
-    canonical = pipeline.run(fixed, profile=Profile(), options=options, record=Record())
-    return executable(lower_relax(to_relax(canonical), load_board("host")), model)
+    canonical = pipeline.run(fixed, profile=TvmTarget().profile(board), options=options, record=Record())
+    return executable(lower_relax(to_relax(canonical), board), model)
 
 
 def onnx_runtime(model: onnx.ModelProto, feeds: list[Arrays]) -> list[list[np.ndarray]]:

@@ -34,6 +34,9 @@ class Profile:
     """Why a precision is not among `precisions`, where there is more to say than that."""
     channel_multiple: int = 1
     """Widths that are a multiple of this are fast (vector width, tensor-core tile)."""
+    operators: Collection[str] | None = None
+    """Operators of the standard domain that the back end takes, after rewrites of its own; None: any. Others are
+    written as those they are made of, where they have a definition."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
     weight_bits: int = 8

@@ -15,6 +15,7 @@ from edgec.options import CompileOptions
 from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.contract import Equivalence, Interface, check_valid
+from edgec.passes.expand import ExpandOperators
 from edgec.passes.fold_batchnorm import FoldBatchNorm
 from edgec.passes.raise_opset import RaiseOpset
 from edgec.profile import Profile
@@ -43,6 +44,7 @@ def canonical_passes(profile: Profile | None = None) -> list[ir.passes.PassBase]
     """Return the passes that bring any model to canonical form, in order; for a target, if `profile` is given."""
     order = (
         RaiseOpset,  # first: all others know one form of each operator
+        ExpandOperators,  # definitions come with constants to be folded
         Canonicalize,  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
         FoldBatchNorm,
         Canonicalize,  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them

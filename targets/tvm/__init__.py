@@ -8,6 +8,7 @@ from edgec.profile import Profile
 from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tvm.estimate import CpuEstimate, integer_weight_bits
+from edgec.targets.tvm.operator_names import OPERATORS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,6 +24,7 @@ class TvmTarget:
             precisions=board.precisions,
             channel_multiple=lanes,
             weight_bits=integer_weight_bits(board),
+            operators=OPERATORS,
             dynamic_batch=True,
             tunable=True,
             estimate=CpuEstimate(board),

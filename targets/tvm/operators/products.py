@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tvm import relax, topi
+from tvm import relax
 
 from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, cast, dtype_of, is_float, like, tensor
 
@@ -50,12 +50,7 @@ def _shifted(n: OnnxNode, index: int, zero: int, axis: int) -> Expr:
     return relax.op.subtract(x, point)
 
 
-def _einsum(n: OnnxNode) -> Expr:
-    return n.compute(lambda *tensors: topi.einsum(n.attribute("equation"), *tensors), *n.inputs, name="einsum")
-
-
 CONVERTERS: dict[str, Converter] = {
-    "Einsum": _einsum,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "MatMulInteger": _matmul_integer,

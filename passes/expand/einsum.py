@@ -1,0 +1,165 @@
+"""Einsum as sums, transposes and matrix products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.edit import graph_of, insert_before, substitute
+from edgec.model.graph import add_constant, attribute
+
+ELLIPSIS_LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Letters for the axes of an ellipsis, from the last backwards; equations with capitals of their own are left alone."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A value and the label of each of its axes."""
+
+    value: ir.Value
+    labels: str
+    shape: tuple[int, ...]
+
+
+def expand_einsum(node: ir.Node) -> bool:
+    """Rewrite an Einsum of any number of operands, where shapes are static; two at a time, from the left."""
+    equation = str(attribute(node, "equation")).replace(" ", "")
+    shapes = [None if value is None or value.shape is None else value.shape for value in node.inputs]
+    if any(shape is None or not shape.is_static() for shape in shapes) or any(map(str.isupper, equation)):
+        return False
+    terms, output = _parsed(equation, [tuple(map(int, shape.numpy())) for shape in shapes if shape is not None])
+    rewriter = _Rewriter(node)
+    operands = [
+        rewriter.diagonal(Term(value, labels, tuple(map(int, shape.numpy()))))
+        for value, labels, shape in zip(node.inputs, terms, shapes, strict=True)
+        if value is not None and shape is not None
+    ]
+    current = operands[0]
+    for index, other in enumerate(operands[1:], 1):
+        later = set(output).union(*(term.labels for term in operands[index + 1 :]))
+        current = rewriter.product(current, other, later)
+    current = rewriter.summed(current, set(output))
+    order = [current.labels.index(label) for label in output]
+    substitute(node, *(("Transpose", [current.value], {"perm": order}) if order else ("Identity", [current.value])))
+    return True
+
+
+def _parsed(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str], str]:
+    """Return the labels of each operand and of the result, an ellipsis written out."""
+    left, arrow, output = equation.partition("->")
+    terms, widest = [], 0
+    for term, shape in zip(left.split(","), shapes, strict=True):
+        hidden = len(shape) - len(term.replace("...", ""))
+        widest = max(widest, hidden)
+        terms.append(term.replace("...", ELLIPSIS_LABELS[len(ELLIPSIS_LABELS) - hidden :]))
+    hidden_labels = ELLIPSIS_LABELS[len(ELLIPSIS_LABELS) - widest :]
+    if arrow:
+        return terms, output.replace("...", hidden_labels)
+    every = "".join(terms)
+    once = sorted(label for label in set(every) if every.count(label) == 1 and label not in hidden_labels)
+    return terms, hidden_labels + "".join(once)
+
+
+class _Rewriter:
+    """Inserts the steps in front of the node."""
+
+    def __init__(self, node: ir.Node) -> None:
+        self.node, self.graph, self.name = node, graph_of(node), node.name or "einsum"
+
+    def diagonal(self, term: Term) -> Term:
+        """Return `term` with each label once: of two axes with the same one, the elements of equal index."""
+        for first, label in enumerate(term.labels):
+            second = term.labels.find(label, first + 1)
+            if second < 0:
+                continue
+            shape = [size if axis in (first, second) else 1 for axis, size in enumerate(term.shape)]
+            assert term.value.dtype is not None
+            mask = add_constant(
+                self.graph, f"{self.name}_diagonal", np.eye(term.shape[first], dtype=bool).reshape(shape)
+            )
+            zero = add_constant(self.graph, f"{self.name}_zero", np.zeros((), term.value.dtype.numpy()))
+            chosen = self._step("Where", [mask, term.value, zero], {}, term.labels, term.shape)
+            chosen.value.type = term.value.type
+            axes = add_constant(self.graph, f"{self.name}_axes", np.array([second]))
+            labels = term.labels[:second] + term.labels[second + 1 :]
+            kept = term.shape[:second] + term.shape[second + 1 :]
+            return self.diagonal(self._step("ReduceSum", [chosen.value, axes], {"keepdims": 0}, labels, kept))
+        return term
+
+    def summed(self, term: Term, kept: set[str]) -> Term:
+        """Return `term` summed over the axes whose labels are not among `kept`."""
+        gone = [axis for axis, label in enumerate(term.labels) if label not in kept]
+        if not gone:
+            return term
+        labels = "".join(label for label in term.labels if label in kept)
+        shape = tuple(size for axis, size in enumerate(term.shape) if axis not in gone)
+        axes = add_constant(self.graph, f"{self.name}_axes", np.array(gone, np.int64))
+        return self._step("ReduceSum", [term.value, axes], {"keepdims": 0}, labels, shape)
+
+    def product(self, a: Term, b: Term, later: set[str]) -> Term:
+        """Return the product of `a` and `b`, summed over what is in neither `later`: one matrix product a batch."""
+        a = self.summed(a, later | set(b.labels))
+        b = self.summed(b, later | set(a.labels))
+        sizes = _sizes(a, b)
+        shared = [label for label in a.labels if label in b.labels]
+        batch = [label for label in shared if label in later]
+        inner = [label for label in shared if label not in later]
+        rows = [label for label in a.labels if label not in b.labels]
+        columns = [label for label in b.labels if label not in a.labels]
+        left = self._matrix(a, batch, rows, inner, sizes)
+        right = self._matrix(b, batch, inner, columns, sizes)
+        flat = (*(sizes[label] for label in batch), _size(rows, sizes), _size(columns, sizes))
+        product = self._step("MatMul", [left, right], {}, "", flat)
+        labels = "".join([*batch, *rows, *columns])
+        return self._reshaped(product.value, labels, tuple(sizes[label] for label in labels))
+
+    def _matrix(
+        self, term: Term, batch: Sequence[str], rows: Sequence[str], columns: Sequence[str], sizes: dict[str, int]
+    ) -> ir.Value:
+        """Return `term` as matrices [batch..., rows, columns], axes of size 1 as long as those of the other operand."""
+        order = [term.labels.index(label) for label in (*batch, *rows, *columns)]
+        labels, shape = "".join([*batch, *rows, *columns]), tuple(term.shape[axis] for axis in order)
+        moved = term
+        if order != list(range(len(order))):
+            moved = self._step("Transpose", [term.value], {"perm": order}, labels, shape)
+        whole = tuple(sizes[label] for label in labels)
+        inner = [label for label in (*rows, *columns) if label not in batch]
+        if any(size != sizes[label] for label, size in zip(labels, shape, strict=True) if label in inner):
+            target = add_constant(self.graph, f"{self.name}_whole", np.array(whole, np.int64))
+            moved = self._step("Expand", [moved.value, target], {}, labels, whole)
+            shape = whole
+        kept = tuple(shape[at] for at in range(len(batch)))
+        return self._reshaped(moved.value, labels, (*kept, _size(rows, sizes), _size(columns, sizes))).value
+
+    def _reshaped(self, value: ir.Value, labels: str, shape: tuple[int, ...]) -> Term:
+        target = add_constant(self.graph, f"{self.name}_shape", np.array(shape, np.int64))
+        return self._step("Reshape", [value, target], {}, labels, shape)
+
+    def _step(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value],
+        attributes: dict[str, int | Sequence[int]],
+        labels: str,
+        shape: tuple[int, ...],
+    ) -> Term:
+        stem = f"{self.name}_{op_type}"
+        value = insert_before(self.node, op_type, inputs, attributes, stem=stem, shape=shape)
+        return Term(value, labels, shape)
+
+
+def _sizes(a: Term, b: Term) -> dict[str, int]:
+    """Return the size of each label; where one operand has 1, that of the other."""
+    sizes: dict[str, int] = {}
+    for term in (a, b):
+        for label, size in zip(term.labels, term.shape, strict=True):
+            sizes[label] = max(size, sizes.get(label, 1))
+    return sizes
+
+
+def _size(labels: Sequence[str], sizes: dict[str, int]) -> int:
+    return math.prod(sizes[label] for label in labels)

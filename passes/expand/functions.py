@@ -1,0 +1,73 @@
+"""ONNX's own definitions of operators by others; some depend on the types of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import onnx
+import onnx_ir as ir
+
+
+def is_expressible(op_type: str, version: int, operators: Collection[str]) -> bool:
+    """Return whether the operator is among `operators` or defined by such, in operator set `version`.
+
+    A definition that depends on the types of the inputs counts: what it is made of shows when they are known.
+    """
+    if op_type in operators:
+        return True
+    schema = _schema(op_type, version)
+    if schema is None or not schema.has_function:
+        return schema is not None and bool(schema.has_context_dependent_function)
+    proto = onnx.FunctionProto.FromString(schema.get_function_with_opset_version(version))
+    return all(is_expressible(node.op_type, version, operators) for node in proto.node)
+
+
+def definition_of(node: ir.Node, version: int) -> ir.Function | None:
+    """Return the definition of the operator of `node` in operator set `version`, with all attributes that it reads.
+
+    None where ONNX has none for these inputs, or one in the form of an older operator set.
+    """
+    schema = _schema(node.op_type, version)
+    if schema is None or not (schema.has_function or schema.has_context_dependent_function):
+        return None
+    for name, attribute in schema.attributes.items():
+        if name not in node.attributes and attribute.default_value.name:
+            node.attributes.add(ir.from_proto(attribute.default_value))
+    if schema.has_function:
+        data = schema.get_function_with_opset_version(version)
+    else:
+        newest = max(each for each in schema.context_dependent_function_opset_versions if each <= version)
+        arguments = ir.to_proto(node).SerializeToString(), [_type(value) for value in node.inputs]
+        data = schema.get_context_dependent_function_with_opset_version(newest, *arguments)
+    proto = onnx.FunctionProto.FromString(data)
+    if not proto.input:  # of some definitions ONNX leaves it to the schema to name them
+        proto.input.extend(each.name for each in schema.inputs)
+        proto.output.extend(each.name for each in schema.outputs)
+    del proto.output[len(node.outputs) :]  # optional ones may not be computed at all
+    made = {name for inner in proto.node for name in inner.output}
+    if not made.issuperset(proto.output) or not all(_fits(inner, version) for inner in proto.node):
+        return None
+    return ir.from_proto(proto)
+
+
+def _schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
+    try:
+        return onnx.defs.get_schema(op_type, version, "")
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _type(value: ir.Value | None) -> bytes:
+    """Return the type of an input as ONNX takes it; empty for one that is left out."""
+    if value is None or value.type is None:
+        return onnx.TypeProto().SerializeToString()
+    proto: onnx.ValueInfoProto = ir.to_proto(value)
+    return proto.type.SerializeToString()
+
+
+def _fits(node: onnx.NodeProto, version: int) -> bool:
+    """Whether operator set `version` has the operator of `node`, with these attributes and so many inputs."""
+    schema = _schema(node.op_type, version)
+    if schema is None or schema.deprecated or not {each.name for each in node.attribute} <= set(schema.attributes):
+        return False
+    return bool(schema.min_input <= len(node.input) <= schema.max_input)
