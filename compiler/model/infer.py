@@ -15,6 +15,7 @@ from edgec.model.resolve import may_resolve, resolve
 from edgec.model.rewriter import is_read
 from edgec.model.serialize import bare_copy
 from edgec.model.shape_values import Array, shape_values
+from edgec.model.windows import write_odd_windows
 
 FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
 """How ONNX's inference names the node that it fails at."""
@@ -24,7 +25,7 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
     """Infer type and shape of every value of `model` anew, in place, from inputs and initializers.
 
     Inferring, computing with the shapes found, and resolving the control flow that they decide are repeated until
-    nothing more is found: on a copy, `model` keeps its nodes. Shapes that were there before are kept only where none
+    nothing more is found: on a copy, `model` keeps its nodes, but windows that ONNX misreads are written out. Shapes that were there before are kept only where none
     can be inferred (operators of other domains, sizes that depend on the data).
 
     Args:
@@ -36,10 +37,16 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
         BadModel: Types or shapes contradict each other; the message names op and node.
     """
     _write_default_axes(model)
+    _infer_anew(model, sizes or {}, remedy)
+    while write_odd_windows(model):
+        _infer_anew(model, sizes or {}, remedy)
+
+
+def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -> None:
     before: dict[str, ir.Shape] = {}
     for value in _node_outputs(model.graph):
         if value.shape is not None:
-            before[value.name or ""] = ir.Shape([_known(dim, sizes or {}) for dim in value.shape])
+            before[value.name or ""] = ir.Shape([_known(dim, sizes) for dim in value.shape])
             value.shape = None
     bare = bare_copy(model)
     for node in bare.graph.all_nodes():
