@@ -21,6 +21,8 @@ from edgec.targets.tensorrt.legalize import (
     matmul,
     normalizations,
     quantize,
+    reductions,
+    scatter,
 )
 from edgec.targets.tensorrt.limits import Limits
 
@@ -49,6 +51,11 @@ OPERATOR_RULES: dict[str, tuple[Rule, ...]] = {
     "OneHot": (indexing.one_hot,),
     "QuantizeLinear": (quantize.middle_to_zero, quantize.zero_point, quantize.axis),
     "RMSNormalization": (normalizations.rms_normalization,),
+    "ReduceMax": (reductions.integer_reduction,),
+    "ReduceMin": (reductions.integer_reduction,),
+    "ReduceSum": (reductions.integer_reduction,),
+    "ScatterElements": (scatter.scatter_elements,),
+    "ScatterND": (scatter.scatter_nd,),
     "Shape": (indexing.shape_slice,),
     "Shrink": (activations.shrink,),
     "Slice": (int64.slice_bounds,),
