@@ -16,6 +16,7 @@ from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 from edgec.errors import BadModel
 from edgec.model import serialize
 from edgec.model.check import EXPORT_AGAIN, check_kinds, check_onnx, check_versions
+from edgec.model.contrib import write_contrib
 from edgec.model.external import external_tensors, hash_files, in_memory
 from edgec.model.file_kind import file_kind
 from edgec.model.sort import is_sorted, sort_nodes
@@ -138,12 +139,13 @@ def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> 
 
 
 def _normalize(model: ir.Model, source: str) -> None:
-    """Make initializers plain ones and inline the functions, in place."""
+    """Make initializers plain ones, inline the functions, and write ONNX Runtime's operators as standard ones."""
     try:
         InlinePass()(model)
     except (ir.passes.PassError, ValueError) as error:
         raise BadModel(f"{source}: its functions cannot be inlined: {error}", remedy=EXPORT_AGAIN) from error
     RemoveInitializersFromInputsPass()(model)
+    write_contrib(model)
     model.ir_version = max(model.ir_version, OLDEST_IR_VERSION)
 
 
