@@ -43,7 +43,8 @@ def test_a_quantized_convolution_becomes_a_convolution_between_pairs() -> None:
         "b": np.array([5, -5, 50, 0], np.int32),
     }
     network = model(f"g (float[1, 2, 6, 6] x) => (float[1, 4, 6, 6] y) {body}", weights, opset=18)
-    after, report = applied(ExpandOperators(Profile(operators=SIMPLE)), network, tolerance=0.01)  # a tie is rounded either way
+    # A tie is rounded either way.
+    after, report = applied(ExpandOperators(Profile(operators=SIMPLE)), network, tolerance=0.01)
     assert ops(after) == ["QuantizeLinear", *["DequantizeLinear"] * 3, "Conv", "QuantizeLinear", "DequantizeLinear"]
     assert report.changes == ("QLinearConv written as the operators it is made of",)
 
