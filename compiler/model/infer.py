@@ -25,8 +25,9 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
     """Infer type and shape of every value of `model` anew, in place, from inputs and initializers.
 
     Inferring, computing with the shapes found, and resolving the control flow that they decide are repeated until
-    nothing more is found: on a copy, `model` keeps its nodes, but windows that ONNX misreads are written out. Shapes that were there before are kept only where none
-    can be inferred (operators of other domains, sizes that depend on the data).
+    nothing more is found: on a copy, `model` keeps its nodes, but windows that ONNX misreads are written out. Shapes
+    that were there before are kept only where none can be inferred (operators of other domains, sizes that depend on
+    the data).
 
     Args:
         model: Any valid model.

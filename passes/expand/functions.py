@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -32,7 +33,7 @@ def definition_of(node: ir.Node, version: int) -> ir.Function | None:
         return None
     for name, attribute in schema.attributes.items():
         if name not in node.attributes and attribute.default_value.name:
-            node.attributes.add(ir.from_proto(attribute.default_value))
+            node.attributes.add(ir.serde.deserialize_attribute(attribute.default_value))
     if schema.has_function:
         data = schema.get_function_with_opset_version(version)
     else:
@@ -47,10 +48,10 @@ def definition_of(node: ir.Node, version: int) -> ir.Function | None:
     made = {name for inner in proto.node for name in inner.output}
     if not made.issuperset(proto.output) or not all(_fits(inner, version) for inner in proto.node):
         return None
-    return ir.from_proto(proto)
+    return ir.serde.deserialize_function(proto)
 
 
-def _schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
+def _schema(op_type: str, version: int) -> Any:  # the type that ONNX declares lacks the definitions
     try:
         return onnx.defs.get_schema(op_type, version, "")
     except onnx.defs.SchemaError:
@@ -60,9 +61,8 @@ def _schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
 def _type(value: ir.Value | None) -> bytes:
     """Return the type of an input as ONNX takes it; empty for one that is left out."""
     if value is None or value.type is None:
-        return onnx.TypeProto().SerializeToString()
-    proto: onnx.ValueInfoProto = ir.to_proto(value)
-    return proto.type.SerializeToString()
+        return bytes(onnx.TypeProto().SerializeToString())
+    return bytes(ir.serde.serialize_value(value).type.SerializeToString())
 
 
 def _fits(node: onnx.NodeProto, version: int) -> bool:

@@ -15,7 +15,7 @@ from edgec.model.graph import constant, opset
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.targets.base import Finding
 from edgec.targets.tvm.operators.converters import CONVERTERS
-from edgec.targets.tvm.operators.node import OnnxNode, Refused, TensorSequence, dtype_of, shape_of, tensor
+from edgec.targets.tvm.operators.node import OnnxNode, Refused, dtype_of, shape_of, tensor
 from edgec.targets.tvm.supported import name_of, refusal
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
@@ -129,15 +129,14 @@ class _Import:
                 self._refused(node, name_of(node), f"it cannot be imported into TVM: {_first_line(error)}")
                 continue
             for output, result in zip(node.outputs, results, strict=False):
-                if not isinstance(result, TensorSequence):
-                    _check(node, output, result)
+                _check(node, output, result)
                 self.values[output] = result
 
     def _convert(self, node: ir.Node) -> list[Any]:
         inputs = tuple(None if value is None else self.value(value) for value in node.inputs)
         results = CONVERTERS[node.op_type](OnnxNode(node, self.builder, inputs, self.version))
         listed = list(results) if isinstance(results, Sequence) else [results]
-        return [each if isinstance(each, TensorSequence) else self.builder.emit(each) for each in listed]
+        return [self.builder.emit(each) for each in listed]
 
     def _branches(self, node: ir.Node) -> list[Any]:
         """If: both branches are computed, and one is chosen: their values have the same shapes."""
@@ -149,7 +148,7 @@ class _Import:
         condition = self.builder.emit(relax.op.reshape(self.value(node.inputs[0]), ()))  # type: ignore[arg-type]
         results = []
         for first, second in zip(*chosen, strict=True):
-            if isinstance(first, TensorSequence) or shape_of(first) != shape_of(second):
+            if shape_of(first) != shape_of(second):
                 raise Refused("whose branches give values of different shapes")
             results.append(self.builder.emit(relax.op.where(condition, first, second)))
         return results

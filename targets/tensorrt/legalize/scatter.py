@@ -94,7 +94,7 @@ def _differ(lines: Array) -> bool:
     return all(len(np.unique(line)) == len(line) for line in lines)
 
 
-def _wrapped(make: Rewriter, indices: ir.Value, sizes: Array) -> ir.Value:
+def _wrapped(make: Rewriter, indices: ir.Value | None, sizes: Array) -> ir.Value:
     """Return `indices` as int64, negative ones counted from the start of an axis of `sizes`."""
     known = constant(indices)
     if known is not None:
@@ -105,7 +105,7 @@ def _wrapped(make: Rewriter, indices: ir.Value, sizes: Array) -> ir.Value:
     return make.op("Where", [below, make.op("Add", [indices, make.constant(sizes, np.int64)]), indices])
 
 
-def _reshaped(make: Rewriter, value: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+def _reshaped(make: Rewriter, value: ir.Value | None, shape: tuple[int, ...]) -> ir.Value:
     return make.op("Reshape", [value, make.constant(shape, np.int64)])
 
 

@@ -15,7 +15,6 @@ from edgec.targets.tvm.operators import (
     reductions,
     resize,
     sampling,
-    sequences,
 )
 from edgec.targets.tvm.operators.node import Converter
 
@@ -32,6 +31,5 @@ FAMILIES = (
     reductions,
     resize,
     sampling,
-    sequences,
 )
 CONVERTERS: dict[str, Converter] = {name: each for family in FAMILIES for name, each in family.CONVERTERS.items()}

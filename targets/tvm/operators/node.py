@@ -22,13 +22,6 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class TensorSequence:
-    """A value of ONNX's sequence type, whose length is known: its tensors."""
-
-    items: tuple[Expr, ...]
-
-
-@dataclass(frozen=True)
 class OnnxNode:
     """A node with static shapes, and its inputs as Relax expressions; None stands for an optional input left out."""
 
@@ -146,5 +139,5 @@ def cast(expr: Expr, dtype: str) -> Expr:
     return expr if dtype_of(expr) == dtype else relax.op.astype(expr, dtype)
 
 
-Converter = Callable[[OnnxNode], "Expr | Sequence[Expr] | TensorSequence"]
+Converter = Callable[[OnnxNode], "Expr | Sequence[Expr]"]
 """Returns the output of a node, or the list of its outputs; those nobody reads may be left out at the end."""
