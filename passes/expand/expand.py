@@ -14,12 +14,15 @@ from edgec.passes.base import Pass, PassReport
 from edgec.passes.expand.einsum import expand_einsum
 from edgec.passes.expand.functions import definition_of, is_expressible
 from edgec.passes.expand.quantized import expand_qlinear_conv, expand_qlinear_matmul
+from edgec.passes.expand.signal import expand_dft, expand_stft
 from edgec.profile import Profile
 
 EXPANSIONS: dict[str, Callable[[ir.Node], bool]] = {
+    "DFT": expand_dft,
     "Einsum": expand_einsum,
     "QLinearConv": expand_qlinear_conv,
     "QLinearMatMul": expand_qlinear_matmul,
+    "STFT": expand_stft,
 }
 """Operators without a definition in ONNX: each function rewrites a node in place, or returns False and leaves it."""
 

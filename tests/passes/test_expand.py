@@ -67,7 +67,8 @@ def test_einsum_becomes_products_and_sums(equation: str) -> None:
     "operator",
     [
         "Attention", "CenterCropPad", "Celu", "GroupNormalization", "HardSwish", "LayerNormalization", "Mish",
-        "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "SoftmaxCrossEntropyLoss",
+        "DFT", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "RotaryEmbedding", "STFT",
+        "SoftmaxCrossEntropyLoss",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("seed", [0, 1, 2])
