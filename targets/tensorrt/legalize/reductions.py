@@ -7,8 +7,8 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of, shape_of
+from edgec.model.edit import Builder
+from edgec.model.graph import attribute, constant, dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 MANTISSA_BITS = 24
@@ -27,7 +27,7 @@ def integer_reduction(node: ir.Node, limits: Limits) -> str | None:
     axes = _axes(node, len(shape))
     if not axes or math.prod(shape[axis] for axis in axes) > MOST_ELEMENTS:
         return None
-    make = Rewriter(node)
+    make = Builder(node)
     value = _sum(make, axes, shape, dtype) if node.op_type == "ReduceSum" else _extremum(make, axes, dtype)
     if not attribute(node, "keepdims", 1):
         kept = [size for axis, size in enumerate(shape) if axis not in axes]
@@ -46,7 +46,7 @@ def _axes(node: ir.Node, rank: int) -> list[int]:
     return sorted({int(axis) % rank for axis in listed})
 
 
-def _sum(make: Rewriter, axes: list[int], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> ir.Value:
+def _sum(make: Builder, axes: list[int], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> ir.Value:
     """Return the sum, of digits in a base of which as many as there are summands stay below 2**24."""
     count = math.prod(shape[axis] for axis in axes)
     width = MANTISSA_BITS - math.ceil(math.log2(max(count, 2)))
@@ -64,7 +64,7 @@ def _sum(make: Rewriter, axes: list[int], shape: tuple[int, ...], dtype: np.dtyp
     return total
 
 
-def _extremum(make: Rewriter, axes: list[int], dtype: np.dtype[np.generic]) -> ir.Value:
+def _extremum(make: Builder, axes: list[int], dtype: np.dtype[np.generic]) -> ir.Value:
     """Return the extremum: of the upper halves, then of the lower halves of those that have it."""
     x, op_type = make.node.inputs[0], make.node.op_type
     base, zero = make.constant(1 << 16, dtype), make.constant(0, dtype)
@@ -79,6 +79,6 @@ def _extremum(make: Rewriter, axes: list[int], dtype: np.dtype[np.generic]) -> i
     return make.op("Add", [make.op("Mul", [top, base]), bottom])
 
 
-def _in_floats(make: Rewriter, op_type: str, value: ir.Value, axes: list[int], dtype: np.dtype[np.generic]) -> ir.Value:
+def _in_floats(make: Builder, op_type: str, value: ir.Value, axes: list[int], dtype: np.dtype[np.generic]) -> ir.Value:
     reduced = make.reduce(op_type, make.op("Cast", [value], {"to": int(ir.DataType.FLOAT)}), axes)
     return make.op("Cast", [reduced], {"to": int(ir.DataType.from_numpy(dtype))})

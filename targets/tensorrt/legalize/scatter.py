@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import Array, attribute, constant
-from edgec.targets.tensorrt.legalize.rewriter import Rewriter, dtype_of, shape_of
+from edgec.model.edit import Builder
+from edgec.model.graph import Array, attribute, constant, dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 COMBINE = {"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
@@ -26,7 +26,7 @@ def scatter_elements(node: ir.Node, limits: Limits) -> str | None:
     if reduction == "none" or shape is None or places is None or dtype is None:
         return None
     axis %= len(shape)
-    make, size = Rewriter(node), shape[axis]
+    make, size = Builder(node), shape[axis]
     known = constant(indices)
     if known is not None and _differ(np.moveaxis(known % size, axis, -1).reshape(-1, places[axis])):
         there = make.op("GatherElements", [data, indices], {"axis": axis})
@@ -57,7 +57,7 @@ def scatter_nd(node: ir.Node, limits: Limits) -> str | None:
     shape, places, dtype = shape_of(data), shape_of(indices), dtype_of(data)
     if reduction == "none" or shape is None or places is None or dtype is None:
         return None
-    depth, make = places[-1], Rewriter(node)
+    depth, make = places[-1], Builder(node)
     sizes, count = np.array(shape[:depth]), math.prod(places[:-1])
     rows, width = math.prod(shape[:depth]), math.prod(shape[depth:])
     steps = np.array([math.prod(shape[axis + 1 : depth]) for axis in range(depth)])
@@ -94,7 +94,7 @@ def _differ(lines: Array) -> bool:
     return all(len(np.unique(line)) == len(line) for line in lines)
 
 
-def _wrapped(make: Rewriter, indices: ir.Value | None, sizes: Array) -> ir.Value:
+def _wrapped(make: Builder, indices: ir.Value | None, sizes: Array) -> ir.Value:
     """Return `indices` as int64, negative ones counted from the start of an axis of `sizes`."""
     known = constant(indices)
     if known is not None:
@@ -105,7 +105,7 @@ def _wrapped(make: Rewriter, indices: ir.Value | None, sizes: Array) -> ir.Value
     return make.op("Where", [below, make.op("Add", [indices, make.constant(sizes, np.int64)]), indices])
 
 
-def _reshaped(make: Rewriter, value: ir.Value | None, shape: tuple[int, ...]) -> ir.Value:
+def _reshaped(make: Builder, value: ir.Value | None, shape: tuple[int, ...]) -> ir.Value:
     return make.op("Reshape", [value, make.constant(shape, np.int64)])
 
 
