@@ -126,6 +126,7 @@ def compile(
             compression=record.compression,
             runtime=dict(lowered.runtime),
         )
+            later=lowered.later,
         manifest = write_manifest(manifest, staging)
     artefact = Artefact(folder, manifest)
     if compressed is not None:
