@@ -11,6 +11,8 @@
 // it always from the same one. With two threads or more the calling thread is bound to one core.
 #pragma once
 
+#include <dlfcn.h>
+
 #include "edgec_detail.hpp"
 
 namespace edgec {
@@ -18,22 +20,41 @@ namespace edgec {
 class Model {
  public:
   // Load the artefact in `folder`. threads = 0: as many as it was compiled for. Never more than there are CPUs.
-  explicit Model(const std::string& folder, int threads = 0) {
+  // `check`: refuse the artefact where a file is not as it was compiled, which takes a moment a megabyte.
+  explicit Model(const std::string& folder, int threads = 0, bool check = true) {
     using namespace detail;
-    const std::string text = read_text(folder + "/manifest.json");
+    std::map<std::string, std::string> listed;
+    if (check) listed = sums(folder);
+    for (const auto& entry : listed) check_file(listed, folder, entry.first);
+    const auto used = [&](const std::string& name) {
+      if (check && !listed.count(name)) throw Error(folder + "/SHA256SUMS does not list " + name);
+      return inside(folder, name);
+    };
+    const std::string text = read_text(used("manifest.json"));
+    check_depth(text, folder + "/manifest.json");
+    // Sorting kernels, there only for models that need them.
+    const std::string extra = "lib/libtvm_runtime_extra.so";
+    if (!check || listed.count(extra)) dlopen(inside(folder, extra).c_str(), RTLD_NOW | RTLD_GLOBAL);
     const Value manifest = call(global("ffi.json.Parse"), {arg(text)});
     inputs_ = ports(manifest, "inputs");
     outputs_ = ports(manifest, "outputs");
     tolerance_ = field(manifest, "tolerance").number();
     threads_ = usable_threads(threads > 0 ? threads : field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
-    batch_ = static_cast<int>(field(runtime, "batch").integer());
+    batch_ = static_cast<int>(std::min<int64_t>(field(runtime, "batch").integer(), INT32_MAX));
     for (const Value& flag : items(field(runtime, "cpu_flags")))
       if (!cpu_has(flag.text()))
         throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
                     field(runtime, "cpu").text() + ")");
     configure_threads(threads_);
-    const std::string library = folder + "/" + field(runtime, "library").text();
+    for (const std::vector<Port>* ports : {&inputs_, &outputs_})
+      for (const Port& port : *ports) {
+        used(port.golden);
+        if (batch_ > 1 && (port.shape.empty() || port.shape[0] != 1))
+          throw Error("manifest.json: " + port.name + " has no batch");
+      }
+    if (batch_ > 1 && inputs_.empty()) throw Error("manifest.json: a batch without inputs");
+    const std::string library = used(field(runtime, "library").text());
     const Value module = call(global("ffi.ModuleLoadFromFile"), {arg(library)});
     machine_ = call(method(module, "vm_load_executable"), {});
     constexpr int64_t kPooledAllocator = 2;
@@ -111,6 +132,7 @@ class Model {
   void copy_out(const detail::Value& value, size_t index, void* target) const {
     if (value.kind() != kTVMFFITensor) throw Error("the compiled module returned no tensor");
     const DLTensor* tensor = TVMFFITensorGetDLTensorPtr(value.object());
+    if (!outputs_[index].holds(*tensor)) throw Error("manifest.json: " + outputs_[index].name + " is not as compiled");
     std::memcpy(target, static_cast<const char*>(tensor->data) + tensor->byte_offset, outputs_[index].bytes());
   }
 
