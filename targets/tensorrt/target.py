@@ -89,7 +89,7 @@ class TensorRTTarget:
         if ready.ranges:
             (context.folder / CACHE).write_text(cache_text(ready.ranges, version), encoding="ascii")
         write_scripts(context.folder)
-        _write_runner(context.folder)
+        write_runner(context.folder)
         return Lowered(
             {
                 "model": MODEL,
@@ -164,9 +164,10 @@ def write_scripts(folder: Path, at_top: Collection[str] = AT_TOP) -> None:
         (folder / name).chmod(0o755)
 
 
-def _write_runner(folder: Path) -> None:
+def write_runner(folder: Path) -> None:
     """Write the C++ runner's sources into `folder`."""
     (folder / CPP).mkdir()
-    for entry in resources.files("edgec.targets.tensorrt.cpp").iterdir():
-        if entry.name.endswith((".cc", ".hpp", ".txt")):
-            (folder / CPP / entry.name).write_bytes(entry.read_bytes())
+    for package in ("edgec.targets.native", "edgec.targets.tensorrt.cpp"):
+        for entry in resources.files(package).iterdir():
+            if entry.name.endswith((".cc", ".hpp", ".txt")):
+                (folder / CPP / entry.name).write_bytes(entry.read_bytes())
