@@ -18,7 +18,6 @@ from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
-from edgec.artefact.signature import check_key, sign
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
@@ -29,6 +28,7 @@ from edgec.model.load import load
 from edgec.model.shapes import fix_shapes, open_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.model.traits import INTEGER_LAYERS, QUANTIZERS
+from edgec.model.true_sizes import true_sizes
 from edgec.options import CompileOptions, compile_options
 from edgec.passes import pipeline
 from edgec.profile import Profile
@@ -122,15 +122,13 @@ def compile(
             tolerance=max(TOLERANCE[settings.precision], lowered.least_tolerance),
             inputs=ports[0],
             outputs=ports[1],
+            counts=true_sizes(canonical).counts,
             passes=tuple(record.passes),
             refusals=tuple(record.refusals),
             compression=record.compression,
             runtime=dict(lowered.runtime),
-            later=lowered.later,
         )
         manifest = write_manifest(manifest, staging)
-        if settings.sign is not None:
-            sign(staging, settings.sign)
     artefact = Artefact(folder, manifest)
     if compressed is not None:
         journal.unlink(missing_ok=True)
@@ -190,8 +188,6 @@ def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> 
         offered = ", ".join(profile.precisions)
         raise BadOption(f"precision {precision} on {board.name}: {reason}", remedy=f"It has: {offered}.")
     check_scales(settings)
-    if settings.sign is not None:
-        check_key(settings.sign)
     if settings.batch is not None and not profile.dynamic_batch:
         raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
     if settings.tuned is not None and not profile.tunable:
@@ -219,6 +215,8 @@ def _feeds(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.nda
 def _write_golden(
     folder: Path, model: ir.Model, inputs: Arrays, outputs: Arrays, picture_layout: str
 ) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    sizes = true_sizes(model)
+
     def write(kind: str, specs: tuple[TensorSpec, ...], arrays: Arrays, layout_of_4: str) -> tuple[Port, ...]:
         ports = []
         (folder / "golden" / kind).mkdir(parents=True)
@@ -226,10 +224,12 @@ def _write_golden(
             path = f"golden/{kind}/{index}.npy"
             np.save(folder / path, np.array(arrays[spec.name], order="C"))
             layout = layout_of_4 if len(spec.shape) == 4 else ""
-            ports.append(Port(**spec.model_dump(), layout=layout, golden=path))
+            axes = sizes.axes.get(spec.name, {}) if kind == "outputs" else {}
+            at = [sizes.counts.index(axes[axis]) if axis in axes else -1 for axis in range(len(spec.shape))]
+            ports.append(Port(**spec.model_dump(), layout=layout, golden=path, sizes=at if axes else ()))
         return tuple(ports)
 
     return (
         write("inputs", inputs_of(model), inputs, picture_layout),
-        write("outputs", outputs_of(model), outputs, "NCHW"),
+        write("outputs", tuple(spec for spec in outputs_of(model) if spec.name not in sizes.counts), outputs, "NCHW"),
     )

@@ -37,6 +37,9 @@ class Profile:
     operators: Collection[str] | None = None
     """Operators of the standard domain that the back end takes, after rewrites of its own; None: any. Others are
     written as those they are made of, where they have a definition."""
+    bounded_sizes: bool = False
+    """Whether the back end has the operators of `edgec.model.bounded`, in which networks are written whose sizes depend
+    on the data; they are refused otherwise."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
     weight_bits: int = 8

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from edgec.errors import BadModel, InternalError, UnsupportedModel
 from edgec.model.serialize import skeleton
 from edgec.model.signature import described, inputs_of
+from edgec.model.true_sizes import true_sizes
 from edgec.reference.compare import compare
 from edgec.reference.golden import random_inputs
 from edgec.reference.session import Reference
@@ -37,7 +38,7 @@ def check_valid(model: ir.Model, name: str) -> None:
 
 @dataclass(frozen=True)
 class Interface:
-    """Inputs and outputs: names, types, and shapes as far as they are known."""
+    """Inputs and outputs: names, types, shapes as far as known; counts of `edgec.model.true_sizes` are none."""
 
     inputs: tuple[ir.Value, ...]
     outputs: tuple[ir.Value, ...]
@@ -47,7 +48,9 @@ class Interface:
         """Return the interface that `model` has now."""
         graph = model.graph
         fed = [value for value in graph.inputs if value.name not in graph.initializers]
-        return cls(tuple(map(_copied, fed)), tuple(map(_copied, graph.outputs)))
+        counts = true_sizes(model).counts
+        given = [value for value in graph.outputs if value.name not in counts]
+        return cls(tuple(map(_copied, fed)), tuple(map(_copied, given)))
 
     def check(self, model: ir.Model, name: str) -> None:
         """Compare the interface after the pass `name` with this one: more shapes may be known, all else is the same.

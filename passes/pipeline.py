@@ -13,6 +13,7 @@ from edgec.errors import BadOption, EdgecError, InternalError
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.options import CompileOptions
 from edgec.passes.base import Pass, PassReport
+from edgec.passes.bound_sizes import BoundSizes
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.contract import Equivalence, Interface, check_valid
 from edgec.passes.expand import ExpandOperators
@@ -36,6 +37,7 @@ def passes(profile: Profile, options: CompileOptions) -> list[ir.passes.PassBase
     """
     return [
         *canonical_passes(profile),
+        *([BoundSizes(profile)] if profile.bounded_sizes else []),  # in canonical form, known sizes are written out
         *[_plugin(name, profile) for name in options.extra_passes],  # last: they are promised canonical form
     ]
 

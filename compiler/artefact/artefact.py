@@ -12,7 +12,6 @@ import numpy as np
 
 from edgec import registry
 from edgec.artefact.manifest import Manifest, Port, read_manifest
-from edgec.artefact.signature import check_signature
 from edgec.errors import BadArtefact, BadOption, VerificationFailed
 from edgec.model.signature import check_array
 from edgec.reference.compare import Comparison, compare
@@ -76,19 +75,13 @@ class Artefact:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: str | Path, *, signers: str | Path | None = None) -> Artefact:
+    def open(cls, folder: str | Path) -> Artefact:
         """Open the artefact in `folder`.
 
-        Args:
-            folder: Written by `edgec.compile`.
-            signers: File with the names and public keys of which one has to have signed it; default: none has to.
-
         Raises:
-            BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
+            BadArtefact: It is none, or not as it was written.
         """
         path = Path(folder)
-        if signers is not None:
-            check_signature(path, Path(signers))
         return cls(path, read_manifest(path))
 
     @property
@@ -115,6 +108,7 @@ class Artefact:
             outputs=tuple(port.spec for port in manifest.outputs),
             runtime=manifest.runtime,
             threads=self._threads(threads),
+            true_sizes=manifest.true_sizes,
         )
         return target.open(context)
 
@@ -159,23 +153,22 @@ class Artefact:
         for port in ports:
             try:
                 array = np.load(self.folder / port.golden, allow_pickle=False)
-                check_array(array, port.spec, port.golden)
+                check_array(array, port.spec_of(array), port.golden)
             except (OSError, ValueError, EOFError, BadOption) as error:
                 raise BadArtefact(f"{self.folder}: {port.golden}: {error}", remedy="Compile again.") from error
             arrays[port.name] = array
         return arrays
 
 
-def load(path: str | Path, threads: int | None = None, *, signers: str | Path | None = None) -> Runner:
+def load(path: str | Path, threads: int | None = None) -> Runner:
     """Load the artefact in the folder `path` for execution on this machine.
 
     Args:
         path: Folder written by `edgec.compile` or `edgec compile`.
         threads: Worker threads; default: as compiled.
-        signers: File with the names and public keys of which one has to have signed it; default: none has to.
 
     Raises:
-        BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
+        BadArtefact: It is none, or not as it was written.
         CannotRunHere: This machine is not its board and cannot emulate it.
     """
-    return Artefact.open(path, signers=signers).runner(threads)
+    return Artefact.open(path).runner(threads)

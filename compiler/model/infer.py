@@ -38,6 +38,7 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
         BadModel: Types or shapes contradict each other; the message names op and node.
     """
     _write_default_axes(model)
+    _open_carried(model)
     _infer_anew(model, sizes or {}, remedy)
     while write_odd_windows(model):
         _infer_anew(model, sizes or {}, remedy)
@@ -85,6 +86,14 @@ def _write_default_axes(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
         if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
             node.attributes.add(ir.AttrInt64s("axes", (0, 2, 3)))
+
+
+def _open_carried(model: ir.Model) -> None:
+    """Forget the sizes of what a Loop carries: exporters write those of the first turn, and it may grow."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "Loop" and node.domain == "":
+            for value in node.attributes["body"].as_graph().inputs[2:]:
+                value.shape = None if value.shape is None else ir.Shape([None] * len(value.shape))
 
 
 def _infer_all(bare: ir.Model, kept: Mapping[str, ir.Shape], remedy: str | None) -> None:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
 from edgec.model import serialize
+from edgec.model.true_sizes import TrueSizes, true_sizes
 from edgec.reference.onnx_runtime import ort
 from edgec.registry import suggest
 from edgec.scratch import temporary_folder
@@ -61,16 +62,21 @@ class Reference:
         options.intra_op_num_threads = threads or 0
         levels = ort.GraphOptimizationLevel
         options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        self._sizes = TrueSizes()
         if isinstance(model, bytes):
             self._session, self._may_loop = _open(model, options), True
         else:
+            self._sizes = true_sizes(model)
             self._session = _open_ir(_tapped(model, taps), options)
             self._may_loop = any(node.op_type in LOOPS for node in model.graph.all_nodes())
         self.input_names = tuple(value.name for value in self._session.get_inputs())
-        self.output_names = tuple(value.name for value in self._session.get_outputs())
+        self._results = tuple(value.name for value in self._session.get_outputs())
+        self.output_names = tuple(name for name in self._results if name not in self._sizes.counts)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference: input name -> array in, output (and tap) name -> array out.
+
+        Outputs of a model with bounded sizes come in their true sizes.
 
         Raises:
             BadOption: An input is missing, unknown, or has the wrong shape or dtype.
@@ -88,13 +94,13 @@ class Reference:
             watchdog.daemon = True
             watchdog.start()
         try:
-            results = self._session.run(None, dict(feeds), options)
+            results: Sequence[Any] = self._session.run(None, dict(feeds), options)
         except Exception as error:  # see _open
             raise _run_error(error) from error
         finally:
             if watchdog is not None:
                 watchdog.cancel()
-        return dict(zip(self.output_names, results, strict=True))
+        return self._sizes.trim(dict(zip(self._results, results, strict=True)))
 
 
 def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:

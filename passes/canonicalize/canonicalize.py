@@ -11,7 +11,6 @@ from edgec.model.infer import infer_shapes, resolve_all
 from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
-from edgec.passes.canonicalize.drop_empty import drop_empty
 from edgec.passes.canonicalize.expand_sum import expand_sum
 from edgec.passes.canonicalize.explicit_windows import explicit_windows
 from edgec.passes.canonicalize.fold_affine import fold_affine, fold_affine_forward
@@ -29,7 +28,6 @@ from edgec.passes.canonicalize.static_reshape import static_reshape
 from edgec.passes.fingerprint import fingerprint
 
 RULES: tuple[Rule, ...] = (
-    drop_empty,  # before remove_noop: an empty scale is no scale
     remove_noop,
     merge_cast,
     expand_sum,

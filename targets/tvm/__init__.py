@@ -9,7 +9,6 @@ from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Ru
 from edgec.targets.board import Board
 from edgec.targets.tvm.estimate import CpuEstimate, integer_weight_bits
 from edgec.targets.tvm.operator_names import OPERATORS
-from edgec.targets.tvm.runtime_record import TvmRuntime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 class TvmTarget:
     """Target of every CPU board; see `edgec.targets.base.Target` for the methods."""
-
-    runtime = TvmRuntime
 
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know of `board`."""
@@ -28,6 +25,7 @@ class TvmTarget:
             channel_multiple=lanes,
             weight_bits=integer_weight_bits(board),
             operators=OPERATORS,
+            bounded_sizes=True,
             dynamic_batch=True,
             tunable=True,
             estimate=CpuEstimate(board),

@@ -134,7 +134,7 @@ class _Import:
 
     def _convert(self, node: ir.Node) -> list[Any]:
         inputs = tuple(None if value is None else self.value(value) for value in node.inputs)
-        results = CONVERTERS[node.op_type](OnnxNode(node, self.builder, inputs, self.version))
+        results = CONVERTERS[name_of(node)](OnnxNode(node, self.builder, inputs, self.version))
         listed = list(results) if isinstance(results, Sequence) else [results]
         return [self.builder.emit(each) for each in listed]
 

@@ -25,7 +25,8 @@ class NativeRunner(Closing):
 
     def __init__(self, context: RunContext) -> None:
         self._inputs = context.inputs
-        self._outputs = context.outputs
+        self._outputs, self._sizes = context.outputs, context.true_sizes
+        self._results = (*(spec.name for spec in context.outputs), *context.true_sizes.counts)
         self._library, self._threads = context.folder / context.runtime["library"], context.threads
         self._open()
 
@@ -48,7 +49,7 @@ class NativeRunner(Closing):
         """Run one inference."""
         arguments = self._arguments(feeds)
         results = self._on_thread(lambda network: _arrays(network(*arguments)))
-        return {spec.name: array for spec, array in zip(self._outputs, results, strict=True)}
+        return self._sizes.trim(dict(zip(self._results, results, strict=True)))
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the seconds of each of `runs` inferences; conversion from and to numpy does not count."""

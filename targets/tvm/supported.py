@@ -23,7 +23,7 @@ def refusal(node: ir.Node) -> tuple[str, str] | None:
     operator = name_of(node)
     if node.domain in STANDARD_DOMAINS and node.op_type in DYNAMIC:
         return operator, "its output size depends on the data"
-    if node.domain not in STANDARD_DOMAINS or node.op_type not in {*CONVERTERS, "If"}:
+    if operator not in {*CONVERTERS, "If"}:
         return operator, "the TVM back end does not have the operator"
     for value in (*node.inputs, *node.outputs):
         if value is not None and value.dtype is not None and value.dtype not in TYPES:

@@ -11,6 +11,7 @@ import tvm
 from tvm import relax
 
 from edgec.model.signature import inputs_of, outputs_of
+from edgec.model.true_sizes import true_sizes
 from edgec.options import CompileOptions
 from edgec.passes import pipeline
 from edgec.profile import Profile
@@ -24,6 +25,7 @@ from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.target_model import TargetModel, target_model
 
 HOST = load_board("host")
+PROFILE = Profile(bounded_sizes=True)
 MODEL = target_model(HOST)
 # The rules of other CPUs, executed by this one: NEON's tiles and lane loads, AVX2's sixteen registers.
 SMALL_MODELS = (
@@ -70,10 +72,27 @@ def run_network(
 ) -> tuple[dict[str, np.ndarray], LoweringReport]:
     """Return the outputs of an ONNX network, canonicalized, imported and lowered for `model`, and the report."""
     target = llvm_target(resolve(HOST))
-    canonical = pipeline.run(network, profile=Profile(), options=CompileOptions(target="host"), record=Record())
+    canonical = pipeline.run(network, profile=PROFILE, options=CompileOptions(target="host"), record=Record())
     lowered = lower_with_report(to_relax(canonical), model, target)
     arrays = execute(lowered.module, target, [feeds[spec.name] for spec in inputs_of(network)])
-    return {spec.name: array for spec, array in zip(outputs_of(network), arrays, strict=True)}, lowered.report
+    results = {spec.name: array for spec, array in zip(outputs_of(canonical), arrays, strict=True)}
+    return true_sizes(canonical).trim(results), lowered.report
+
+
+def lowered_network(network: ir.Model) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """Return an ONNX network as `run_network` lowers it, to be called with inputs."""
+    target = llvm_target(resolve(HOST))
+    canonical = pipeline.run(network, profile=PROFILE, options=CompileOptions(target="host"), record=Record())
+    lowered = lower_with_report(to_relax(canonical), MODEL, target)
+    main = relax.VirtualMachine(executable(lowered.module, target), tvm.cpu())["main"]
+    inputs, outputs = inputs_of(network), outputs_of(canonical)
+
+    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        result = main(*(tvm.runtime.tensor(feeds[spec.name]) for spec in inputs))
+        arrays = [result.numpy()] if hasattr(result, "numpy") else [item.numpy() for item in result]
+        return true_sizes(canonical).trim(dict(zip((spec.name for spec in outputs), arrays, strict=True)))
+
+    return run
 
 
 def check(

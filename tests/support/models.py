@@ -40,7 +40,7 @@ def model(
     """
     parsed = proto(graph, opset=opset)
     for name, array in (weights or {}).items():
-        parsed.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        parsed.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
     return fix_shapes(load(parsed).model, shapes or {})
 
 

@@ -59,9 +59,7 @@ struct Buffer {
   size_t bytes = 0;
   void *host = nullptr, *device = nullptr;
 
-  Buffer() = default;
-  explicit Buffer(size_t size) : Buffer() {  // complete before it allocates, so that a failure frees what there is
-    bytes = size;
+  explicit Buffer(size_t bytes) : bytes(bytes) {
     check(cudaHostAlloc(&host, bytes, 0), "cudaHostAlloc");
     check(cudaMalloc(&device, bytes), "cudaMalloc");
   }

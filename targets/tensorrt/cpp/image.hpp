@@ -2,12 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "edgec_files.hpp"
-
 namespace edgec {
+
+// What the user can mend; shown as one message.
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // Pixels row by row, channels together: RGB, or grey where there is one channel.
 struct Image {
@@ -21,9 +25,7 @@ struct Image {
   const uint8_t* at(int x, int y) const { return &pixels[(size_t(y) * width + x) * channels]; }
 };
 
-// A JPEG or PNG file.
 Image read_image(const std::string& path);
-// As PNG.
 void write_image(const std::string& path, const Image& image);
 
 Image to_grey(const Image& rgb);

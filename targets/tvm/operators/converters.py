@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgec.targets.tvm.operators import (
     activations,
+    bounded,
     convolutions,
     elementwise,
     indexing,
@@ -20,6 +21,7 @@ from edgec.targets.tvm.operators.node import Converter
 
 FAMILIES = (
     activations,
+    bounded,
     convolutions,
     elementwise,
     indexing,

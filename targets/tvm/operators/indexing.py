@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
-from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, Refused, cast, like, tensor
+from edgec.targets.tvm.kernels.top_k import top_k
+from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, cast, like, tensor
 
 
 def place(index: Any, size: int) -> Any:
@@ -143,12 +144,17 @@ def _trilu(n: OnnxNode) -> Expr:
 
 
 def _top_k(n: OnnxNode) -> list[Expr]:
-    if n.dtype(0) == "uint64":
-        raise Refused("on uint64")
-    axis, k = n.axis(-1), int(n.constant(1, "k").reshape(()))
-    found = relax.op.topk(n[0], k, axis, ret_type="both", largest=bool(n.attribute("largest", 1)), dtype="int64")
-    both = n.emit(found)
-    return [relax.TupleGetItem(both, 0), relax.TupleGetItem(both, 1)]
+    axis, k, shape = n.axis(-1), int(n.constant(1, "k").reshape(())), n.shape(0)
+    order = [*(each for each in range(len(shape)) if each != axis), axis]
+    back = [order.index(each) for each in range(len(shape))]
+    moved = n[0] if axis == len(shape) - 1 else n.emit(relax.op.permute_dims(n[0], order))
+    rows = math.prod(shape[each] for each in order[:-1])
+    flat = n.emit(relax.op.reshape(moved, (rows, shape[axis])))
+    kernel = top_k(rows, shape[axis], k, n.dtype(0), largest=bool(n.attribute("largest", 1)))
+    found = n.call(kernel, [flat], [((rows, k), n.dtype(0)), ((rows, k), "int64")], "top_k")
+    ends = [(*(shape[each] for each in order[:-1]), k)] * 2
+    shaped = [n.emit(relax.op.reshape(each, end)) for each, end in zip(found, ends, strict=True)]
+    return shaped if back == list(range(len(shape))) else [relax.op.permute_dims(each, back) for each in shaped]
 
 
 def _eye_like(n: OnnxNode) -> Expr:

@@ -108,6 +108,15 @@ class OnnxNode:
         """Emit a tensor expression: `function` takes TE tensors in place of the Relax `arguments`."""
         return self.builder.emit_te(function, *arguments, primfunc_name_hint=name or f"{self.node.op_type.lower()}_te")
 
+    def call(
+        self, kernel: Any, arguments: Sequence[Expr], results: Sequence[tuple[Sequence[int], str]], name: str
+    ) -> list[Expr]:
+        """Emit a call of `kernel`, a TIR function; return its results, of the given shapes and element types."""
+        variable = self.builder.add_func(kernel, name)
+        types = [relax.TensorType([int(size) for size in shape], dtype) for shape, dtype in results]
+        made = self.emit(relax.call_tir(variable, list(arguments), out_ty=types if len(types) > 1 else types[0]))
+        return [made] if len(types) == 1 else [self.emit(relax.TupleGetItem(made, at)) for at in range(len(types))]
+
 
 def shape_of(expr: Expr) -> tuple[int, ...]:
     """Return the static shape of a Relax tensor."""

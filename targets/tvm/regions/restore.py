@@ -33,7 +33,9 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
         return _convolution(node, expression)
     arguments = [expression(arg) for arg in node.args]
     if call.op.name == "relax.call_tir":
-        return relax.call_tir(carry(call.args[0]), arguments, out_ty=call.ty_args[0])
+        kind = call.ty_args[0]
+        results = list(kind.fields) if isinstance(kind, relax.TupleType) else kind
+        return relax.call_tir(carry(call.args[0]), arguments, out_ty=results)
     if node.op in REWRITTEN and call.op.name != node.op:
         return REWRITTEN[node.op](*arguments)
     return relax.Call(call.op, arguments, call.attrs, call.ty_args)

@@ -11,8 +11,6 @@
 // it always from the same one. With two threads or more the calling thread is bound to one core.
 #pragma once
 
-#include <dlfcn.h>
-
 #include "edgec_detail.hpp"
 
 namespace edgec {
@@ -20,41 +18,23 @@ namespace edgec {
 class Model {
  public:
   // Load the artefact in `folder`. threads = 0: as many as it was compiled for. Never more than there are CPUs.
-  // `check`: refuse the artefact where a file is not as it was compiled, which takes a moment a megabyte.
-  explicit Model(const std::string& folder, int threads = 0, bool check = true) {
+  explicit Model(const std::string& folder, int threads = 0) {
     using namespace detail;
-    std::map<std::string, std::string> listed;
-    if (check) listed = sums(folder);
-    for (const auto& entry : listed) check_file(listed, folder, entry.first);
-    const auto used = [&](const std::string& name) {
-      if (check && !listed.count(name)) throw Error(folder + "/SHA256SUMS does not list " + name);
-      return inside(folder, name);
-    };
-    const std::string text = read_text(used("manifest.json"));
-    check_depth(text, folder + "/manifest.json");
-    // Sorting kernels, there only for models that need them.
-    const std::string extra = "lib/libtvm_runtime_extra.so";
-    if (!check || listed.count(extra)) dlopen(inside(folder, extra).c_str(), RTLD_NOW | RTLD_GLOBAL);
+    const std::string text = read_text(folder + "/manifest.json");
     const Value manifest = call(global("ffi.json.Parse"), {arg(text)});
     inputs_ = ports(manifest, "inputs");
     outputs_ = ports(manifest, "outputs");
+    counts_.resize(items(field(manifest, "counts")).size());
     tolerance_ = field(manifest, "tolerance").number();
     threads_ = usable_threads(threads > 0 ? threads : field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
-    batch_ = static_cast<int>(std::min<int64_t>(field(runtime, "batch").integer(), INT32_MAX));
+    batch_ = static_cast<int>(field(runtime, "batch").integer());
     for (const Value& flag : items(field(runtime, "cpu_flags")))
       if (!cpu_has(flag.text()))
         throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
                     field(runtime, "cpu").text() + ")");
     configure_threads(threads_);
-    for (const std::vector<Port>* ports : {&inputs_, &outputs_})
-      for (const Port& port : *ports) {
-        used(port.golden);
-        if (batch_ > 1 && (port.shape.empty() || port.shape[0] != 1))
-          throw Error("manifest.json: " + port.name + " has no batch");
-      }
-    if (batch_ > 1 && inputs_.empty()) throw Error("manifest.json: a batch without inputs");
-    const std::string library = used(field(runtime, "library").text());
+    const std::string library = folder + "/" + field(runtime, "library").text();
     const Value module = call(global("ffi.ModuleLoadFromFile"), {arg(library)});
     machine_ = call(method(module, "vm_load_executable"), {});
     constexpr int64_t kPooledAllocator = 2;
@@ -66,13 +46,22 @@ class Model {
 
   const std::vector<Port>& inputs() const { return inputs_; }
   const std::vector<Port>& outputs() const { return outputs_; }
+  // Shape of output `index` in the last inference: that of its port, but for axes whose size depends on the data.
+  std::vector<int64_t> shape(size_t index) const {
+    std::vector<int64_t> shape = outputs_.at(index).shape;
+    const std::vector<int64_t>& sizes = outputs_[index].sizes;
+    for (size_t axis = 0; axis < sizes.size(); ++axis)
+      if (sizes[axis] >= 0) shape[axis] = counts_[static_cast<size_t>(sizes[axis])];
+    return shape;
+  }
   int threads() const { return threads_; }
   // Largest batch of run(); shapes are those of one item.
   int batch() const { return batch_; }
   // Accepted error of an output against its golden data, relative to the latter's range.
   double tolerance() const { return tolerance_; }
 
-  // One inference: pointers to the inputs' elements (row-major), and to where the outputs' elements go.
+  // One inference: pointers to the inputs' elements (row-major), and to where the outputs' elements go: there has to be
+  // room for the port's shape; where sizes depend on the data, the elements lie end to end, in shape(index).
   // An input whose address is a multiple of 64 is used in place, others are copied.
   void run(std::vector<const void*> inputs, std::vector<void*> outputs, int batch) {
     if (batch < 1 || batch > batch_)
@@ -100,6 +89,8 @@ class Model {
     const Value result = call(main_, args);
     if (outputs_.size() == 1 && result.kind() == kTVMFFITensor) return copy_out(result, 0, outputs[0]);
     const std::vector<Value> fields = items(result);
+    for (size_t i = 0; i < counts_.size(); ++i)
+      std::memcpy(&counts_[i], elements(fields.at(outputs.size() + i)), sizeof counts_[i]);
     for (size_t i = 0; i < outputs.size(); ++i) copy_out(fields.at(i), i, outputs[i]);
   }
 
@@ -130,13 +121,40 @@ class Model {
   }
 
   void copy_out(const detail::Value& value, size_t index, void* target) const {
+    const Port& port = outputs_[index];
+    if (port.sizes.empty())
+      std::memcpy(target, elements(value), port.bytes());
+    else
+      copy_valid(elements(value), static_cast<char*>(target), port, shape(index), 0);
+  }
+
+  // Copy what is valid along the axes from `axis` on, end to end; return how many bytes that is.
+  static size_t copy_valid(const char* from, char* to, const Port& port, const std::vector<int64_t>& valid, size_t axis) {
+    size_t bytes = port.type.bits / 8;
+    bool whole = true;
+    for (size_t i = axis; i < valid.size(); ++i) {
+      bytes *= static_cast<size_t>(port.shape[i]);
+      whole = whole && (i == axis || valid[i] == port.shape[i]);
+    }
+    const size_t step = axis < valid.size() && port.shape[axis] > 0 ? bytes / static_cast<size_t>(port.shape[axis]) : bytes;
+    const size_t count = axis < valid.size() ? static_cast<size_t>(valid[axis]) : 1;
+    if (whole) {
+      std::memcpy(to, from, count * step);
+      return count * step;
+    }
+    size_t written = 0;
+    for (size_t i = 0; i < count; ++i) written += copy_valid(from + i * step, to + written, port, valid, axis + 1);
+    return written;
+  }
+
+  static const char* elements(const detail::Value& value) {
     if (value.kind() != kTVMFFITensor) throw Error("the compiled module returned no tensor");
     const DLTensor* tensor = TVMFFITensorGetDLTensorPtr(value.object());
-    if (!outputs_[index].holds(*tensor)) throw Error("manifest.json: " + outputs_[index].name + " is not as compiled");
-    std::memcpy(target, static_cast<const char*>(tensor->data) + tensor->byte_offset, outputs_[index].bytes());
+    return static_cast<const char*>(tensor->data) + tensor->byte_offset;
   }
 
   std::vector<Port> inputs_, outputs_;
+  std::vector<int64_t> counts_;
   std::vector<std::unique_ptr<void, detail::Free>> buffers_;
   detail::Value machine_, main_;
   int threads_ = 1, batch_ = 1;

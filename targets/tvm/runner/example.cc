@@ -18,9 +18,10 @@ int main(int count, char** values) {
     for (auto& buffer : outputs) to.push_back(buffer.data());
     model.run(from, to);
     for (size_t i = 0; i < outputs.size(); ++i) {
-      const edgec::Port& port = model.outputs()[i];
+      edgec::Port port = model.outputs()[i];
+      port.shape = model.shape(i);  // where the data decides, smaller than the port's
       std::printf("output %s: %s, %zu elements", port.name.c_str(), port.dtype.c_str(), port.elements());
-      if (port.dtype == "float32" && !outputs[i].empty())
+      if (port.dtype == "float32" && port.elements() > 0)
         std::printf(", first %g", *reinterpret_cast<const float*>(outputs[i].data()));
       std::printf("\n");
     }

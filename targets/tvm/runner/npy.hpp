@@ -75,9 +75,9 @@ inline std::vector<int64_t> parse_shape(const std::string& text, const std::stri
 
 }  // namespace detail
 
-// Read an array that must have the port's shape and dtype; its first extent may be up to `batch` where the port's is 1.
+// Read an array that must have the port's shape and dtype; its first extent may be up to `batch` where the port's is 1,
+// and extents that depend on the data may be smaller.
 inline Array read(const std::string& path, const edgec::Port& port, int batch = 1) {
-  const int64_t size = edgec::detail::plain_size(path);
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw edgec::Error("cannot read " + path);
   unsigned char start[12] = {};
@@ -104,16 +104,17 @@ inline Array read(const std::string& path, const edgec::Port& port, int batch = 
   array.shape = detail::parse_shape(detail::value_of(header, "shape", path), path);
   std::vector<int64_t> item = array.shape;
   if (batch > 1 && !item.empty() && item[0] >= 1 && item[0] <= batch) item[0] = 1;
+  for (size_t axis = 0; axis < port.sizes.size() && axis < item.size(); ++axis)
+    if (port.sizes[axis] >= 0) item[axis] = std::max(item[axis], port.shape[axis]);
   if (array.dtype != port.dtype || item != port.shape)
     throw edgec::Error(path + " holds " + array.dtype + shape_text(array.shape) + ", but " + port.name + " is " +
                        port.dtype + shape_text(port.shape));
-  const size_t needed = port.bytes() * (batch > 1 ? static_cast<size_t>(array.shape[0]) : 1);
-  const size_t held = static_cast<size_t>(size - static_cast<int64_t>(stream.tellg()));
-  if (held < needed) throw edgec::Error(path + ": truncated, fewer bytes than its shape needs");
-  if (held > needed) throw edgec::Error(path + ": more bytes than its shape needs");
-  array.data.resize(needed);
-  stream.read(array.data.data(), static_cast<std::streamsize>(needed));
-  if (!stream) throw edgec::Error("cannot read " + path);
+  size_t bytes = detail::item_size(array.dtype);
+  for (int64_t extent : array.shape) bytes *= static_cast<size_t>(extent);
+  array.data.resize(bytes);
+  stream.read(array.data.data(), static_cast<std::streamsize>(array.data.size()));
+  if (!stream) throw edgec::Error(path + ": truncated, fewer bytes than its shape needs");
+  if (stream.peek() != std::ifstream::traits_type::eof()) throw edgec::Error(path + ": more bytes than its shape needs");
   return array;
 }
 

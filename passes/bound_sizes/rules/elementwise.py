@@ -1,0 +1,109 @@
+"""Operators that treat every element alike: padding comes out as padding."""
+
+from __future__ import annotations
+
+from edgec.passes.bound_sizes.broadcast import broadcast
+from edgec.passes.bound_sizes.facts import Fact
+from edgec.passes.bound_sizes.rule import Rule
+from edgec.passes.bound_sizes.site import Site, dtype_of
+
+UNARY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
+    "Cast",
+    "Ceil",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "IsInf",
+    "IsNaN",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+]
+BROADCAST = [
+    "Add",
+    "And",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Max",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Or",
+    "PRelu",
+    "Pow",
+    "Sub",
+    "Sum",
+    "Where",
+    "Xor",
+]
+FIRST_ONLY = ["CastLike", "Clip", "Dropout", "DequantizeLinear", "QuantizeLinear"]
+"""Their other inputs are single numbers or, of the last two, lie along an axis that is not padded."""
+DIVISIONS = ("Div", "Mod")
+PADDED_WITH_ZEROS = frozenset({"Cast", "Identity", "Abs", "Neg", "Relu", "Sign", "Ceil", "Floor", "Round"})
+"""They leave zeros as they are."""
+
+
+def unary(site: Site) -> None:
+    """Leave the node: what it makes of the padding is padding."""
+    fact = site.fact(0)
+    clean = fact.clean and site.node.op_type in PADDED_WITH_ZEROS
+    result = Fact(fact.sizes, clean=clean)
+    site.keep(*[(site.bounds(0), result)] * len(site.node.outputs))
+
+
+def binary(site: Site) -> None:
+    """Bring the operands to axes of the same length."""
+    present = [index for index, value in enumerate(site.node.inputs) if value is not None]
+    aligned = broadcast(site, [site.value(index) for index in present])
+    for index, value in zip(present, aligned.values, strict=True):
+        site.set_input(index, value)
+    if site.node.op_type in DIVISIONS and dtype_of(site.value(0)).is_integer() and site.is_padded(1):
+        # Division of integers by zero stops the program, in the padding too.
+        site.set_input(1, site.filled(site.value(1), site.sizes(1), site.padded_axes(1), 1))
+    site.keep((aligned.bounds, Fact(aligned.sizes)))
+
+
+RULES: dict[str, Rule] = {**dict.fromkeys([*UNARY, *FIRST_ONLY], unary), **dict.fromkeys(BROADCAST, binary)}

@@ -1,1 +1,0 @@
-"""C++ that the programs of all back ends share."""
