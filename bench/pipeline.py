@@ -20,7 +20,7 @@ from quantization_tasks import TASKS
 from edgec import registry
 from edgec.compress.compress import compress
 from edgec.compress.settings import implied_options
-from edgec.evaluate.evaluate import evaluate
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.options import compile_options
 from edgec.record import Record
 from edgec.reference.session import Reference
@@ -44,7 +44,7 @@ def main() -> None:
         profile = replace(profile, precisions=("fp32", "int8"))
     task = TASKS["detector"]
     model, unseen = task.canonical(), task.samples("test", options.unseen)
-    before = evaluate(Reference(model).run, unseen, {"map": task.make()})["map"]
+    before = run_metrics(Reference(model).run, unseen, {"map": task.make()})["map"]
     print("| accepted | rounds | loss, decided on | loss, held out | loss, unseen | MACs | weights | time* | s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for accepted in options.accepted:
@@ -65,7 +65,7 @@ def main() -> None:
             journal = Path(folder) / "journal"
             done = compress(model, implied_options(settings, profile), profile, record, path=task.path, journal=journal)
         seconds = time.process_time() - start
-        after = evaluate(Reference(done.model).run, unseen, {"map": task.make()})["map"]
+        after = run_metrics(Reference(done.model).run, unseen, {"map": task.make()})["map"]
         found = record.compression
         if found is None:
             raise SystemExit("nothing was recorded")

@@ -31,8 +31,8 @@ from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.data.samples import Sample
-from edgec.evaluate import task as evaluation
-from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluation import task as evaluation
+from edgec.evaluation.evaluator import Evaluator
 from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.load import load

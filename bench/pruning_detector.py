@@ -28,9 +28,9 @@ from edgec.compress.quantization import quantize_model
 from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
-from edgec.evaluate.evaluate import evaluate
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.run_metrics import run_metrics
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
@@ -89,7 +89,7 @@ class Bench:
     def judge(self, model: ir.Model, floats: ir.Model) -> dict[str, Any]:
         """Return the figures of a row: mAP of `model`, the cost of the layers of `floats`."""
         run = Reference(model, threads=1, optimize=True).run
-        value = evaluate(run, self.test, {"map": TASK.make()})["map"].value
+        value = run_metrics(run, self.test, {"map": TASK.make()})["map"].value
         macs, head = _macs_and_head(floats)
         return {"map": value, "head": head, "macs": macs, "bytes": weight_bytes(model)}
 

@@ -15,9 +15,9 @@ from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
-from edgec.evaluate.evaluate import evaluate
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.run_metrics import run_metrics
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.model.signature import inputs_of
 from edgec.passes.channels.masked import masked_weights
 from edgec.passes.channels.plan import PrunePlan
@@ -55,7 +55,9 @@ def main() -> None:
         pruned = model.clone()
         for name, array in masked_weights(model, ranked.channels, plan).items():
             pruned.graph.initializers[name].const_value = ir.tensor(array, name=name)
-        value = evaluate(Reference(pruned, threads=1).run, samples, {"m": make_metric(task.metric, context)})["m"].value
+        value = run_metrics(Reference(pruned, threads=1).run, samples, {"m": make_metric(task.metric, context)})[
+            "m"
+        ].value
         loss = report.groups[group.name].losses[RATIOS.index(ratio)]
         worst = max(worst, abs(report.baseline - value - loss))
     scale = len(points) / len(timed)

@@ -22,7 +22,7 @@ from quantization_tasks import TASKS, Task
 
 from edgec.compress.quantization import quantize_model
 from edgec.compress.quantize_settings import QuantizeSettings
-from edgec.evaluate.evaluate import evaluate
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.graph import constant, label
 from edgec.model.load import load
@@ -147,7 +147,7 @@ def _number(graph: ir.Graph, name: str, number: float) -> ir.Value:
 def score(model: ir.Model, task: Task, tests: int) -> float:
     """Return the mAP on the test pictures."""
     samples = task.samples("test", tests)
-    return evaluate(Reference(model, optimize=True).run, samples, {"map": task.make()})["map"].value
+    return run_metrics(Reference(model, optimize=True).run, samples, {"map": task.make()})["map"].value
 
 
 if __name__ == "__main__":

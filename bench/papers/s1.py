@@ -22,9 +22,9 @@ from edgec.compress.pruner import Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
-from edgec.evaluate.evaluate import evaluate
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.run_metrics import run_metrics
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.load import load
@@ -63,7 +63,9 @@ def main() -> None:
     for name, model in rows.items():
         cost = total_cost(layer_costs(model))
         known = not (options.untrained and name == "standard head")
-        value = evaluate(Reference(model, optimize=True).run, test, {"map": task.make()})["map"].value if known else 0.0
+        value = (
+            run_metrics(Reference(model, optimize=True).run, test, {"map": task.make()})["map"].value if known else 0.0
+        )
         words = f"{value:.3f}" if known else "not trained"
         size = f"{cost.parameters:,} | {weight_bytes(model) / 1e6:.2f} | {cost.macs / 1e6:.1f} M"
         milliseconds, instructions = figures[name]

@@ -27,9 +27,9 @@ from edgec.compress.refine_ranges import refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.suffix import Suffix, from_node
-from edgec.evaluate.task import Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.suffix import Suffix, from_node
+from edgec.evaluation.task import Task
 from edgec.passes.quantize.calibrate import calibrate_model
 from edgec.passes.quantize.equalize import apply_scales
 from edgec.passes.quantize.insert_pairs import QUANTIZED, insert_pairs

@@ -77,7 +77,7 @@ def command(
     from edgec.data.metrics.base import MetricContext, make_metric
     from edgec.data.samples import spread
     from edgec.data.source import open_samples
-    from edgec.evaluate.evaluate import evaluate
+    from edgec.evaluation.run_metrics import run_metrics
 
     shapes = parse_shapes(shape)
     with progress(silent=quiet or json) as listener:
@@ -93,7 +93,7 @@ def command(
         context = MetricContext(reads, samples.classes, _reference(reference, shapes))
         metrics = {name: make_metric(name, context) for name in metric}
     with _shown(samples, silent=quiet or json) as shown:
-        results = evaluate(network.run, shown, metrics)
+        results = run_metrics(network.run, shown, metrics)
     evaluation = Evaluation(
         data, len(samples), network.where, {name: _finite(asdict(result)) for name, result in results.items()}
     )

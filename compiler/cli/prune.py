@@ -59,7 +59,7 @@ def command(
     Give one goal: --max-loss, --target-macs, --target-size, --target-latency or --ratio; or a --plan.
     """
     from edgec.compress.pruning import prune
-    from edgec.evaluate.task import UNLABELLED
+    from edgec.evaluation.task import UNLABELLED
     from edgec.model.serialize import save
     from edgec.pruning import PruneOptions
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.compress.sensitivity_report import SensitivityReport
-from edgec.evaluate.task import UNLABELLED
+from edgec.evaluation.task import UNLABELLED
 from edgec.model.cost import layer_costs
 from edgec.model.graph import label
 from edgec.passes.channels.groups import NO_UNIT, Group

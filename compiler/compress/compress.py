@@ -10,7 +10,7 @@ from edgec.compress.notes import Promise, note
 from edgec.compress.rounds import Compressed, Rounds
 from edgec.compress.tasks import open_tasks
 from edgec.errors import BadOption
-from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluation.evaluator import Evaluator
 from edgec.options import CompileOptions
 from edgec.passes.prepare import prepare
 from edgec.profile import Profile

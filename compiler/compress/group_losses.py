@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.suffix import Suffix, boundary, dependents
-from edgec.evaluate.task import Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.suffix import Suffix, boundary, dependents
+from edgec.evaluation.task import Task
 from edgec.jobs.journal import Record
 from edgec.model.graph import constant, label
 from edgec.model.infer import infer_shapes

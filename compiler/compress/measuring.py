@@ -13,7 +13,7 @@ from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples, spread
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
-from edgec.evaluate.task import UNLABELLED, Task
+from edgec.evaluation.task import UNLABELLED, Task
 from edgec.jobs.workers import Workers
 from edgec.model.signature import inputs_of
 from edgec.preprocessing import Preprocessing

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import onnx_ir as ir
 
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.suffix import Suffix, from_node
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.suffix import Suffix, from_node
 from edgec.model.cost import layer_costs
 from edgec.model.edit import graph_of
 from edgec.model.graph import add_constant, constant, label

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
 from edgec.errors import BadOption
-from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluation.evaluator import Evaluator
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.passes.channels.groups import Channels
 from edgec.passes.channels.plan import PrunePlan

@@ -18,7 +18,7 @@ from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.errors import BadOption, first_problem
-from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluation.evaluator import Evaluator
 from edgec.jobs.workers import Workers
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes

@@ -15,8 +15,8 @@ from edgec.compress.refine_ranges import Refined, refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import AnySamples, spread
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import UNLABELLED, Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import UNLABELLED, Task
 from edgec.passes.layerwise.gram import MOMENT_SAMPLES
 from edgec.passes.quantize.calibrate import calibrate_model, checked_feeds
 from edgec.passes.quantize.equalize import apply_scales, find_scales

@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.suffix import Suffix, from_node
-from edgec.evaluate.task import Outputs
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.suffix import Suffix, from_node
+from edgec.evaluation.task import Outputs
 from edgec.passes.quantize.insert_pairs import QUANTIZED
 from edgec.passes.quantize.placement import Placement
 from edgec.quantization import CalibrationTable, QuantParams, TensorRange

@@ -16,7 +16,7 @@ from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.compress.tasks import Tasks
 from edgec.errors import BadOption
-from edgec.evaluate.evaluator import Evaluator
+from edgec.evaluation.evaluator import Evaluator
 from edgec.jobs.workers import Workers, why_not_sent
 from edgec.model.cost import layer_costs
 from edgec.model.infer import infer_shapes

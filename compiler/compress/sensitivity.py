@@ -16,8 +16,8 @@ from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityRepor
 from edgec.data.metrics.base import MetricResult
 from edgec.data.samples import fingerprint
 from edgec.errors import BadOption
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.jobs.journal import Journal
 from edgec.jobs.run import run
 from edgec.jobs.workers import ONE_A_PROCESSOR, Workers, why_not_sent

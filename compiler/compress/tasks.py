@@ -13,7 +13,7 @@ from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import split, spread
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
-from edgec.evaluate.task import UNLABELLED, Task
+from edgec.evaluation.task import UNLABELLED, Task
 from edgec.model.signature import inputs_of
 from edgec.options import CompileOptions
 

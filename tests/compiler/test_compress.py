@@ -17,7 +17,7 @@ from edgec.compress.settings import implied_options
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
-from edgec.evaluate.evaluate import evaluate
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
@@ -98,7 +98,7 @@ def map_on(folder: Path, run: Any) -> MetricResult:
     specs = inputs_of(fix_shapes(load(DETECTOR / "detector.onnx").model, {}))
     samples = open_samples(f"{folder / 'rendered.py'}:unseen", specs, Preprocessing())
     context = MetricContext(read_decoder(str(DETECTOR / "detector.json")), samples.classes)
-    return evaluate(run, samples, {"map": make_metric("map", context)})["map"]
+    return run_metrics(run, samples, {"map": make_metric("map", context)})["map"]
 
 
 def test_without_labels_the_error_of_the_outputs_is_kept(files: tuple[Path, Path], board: str, tmp_path: Path) -> None:

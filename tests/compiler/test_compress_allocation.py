@@ -24,8 +24,8 @@ from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.samples import Sample
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.model.cost import layer_costs
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes

@@ -20,8 +20,8 @@ from edgec.data.labels import ClassLabel
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Sample
 from edgec.errors import BadOption, MissingDependency
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.jobs.workers import Workers
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes

@@ -12,7 +12,7 @@ from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.read import read_decoder
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
 from edgec.data.source import open_samples
-from edgec.evaluate.evaluate import evaluate
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
@@ -32,7 +32,7 @@ def measure(name: str, data: Path, how: Preprocessing, decoder: str, metric: str
     reads: Decoder = read_decoder(decoder, path)
     samples = open_samples(data, inputs_of(model), how)
     context = MetricContext(reads, samples.classes)
-    return evaluate(Reference(model).run, samples, {metric: make_metric(metric, context)})[metric]
+    return run_metrics(Reference(model).run, samples, {metric: make_metric(metric, context)})[metric]
 
 
 def test_ppocr_recognizes_lines(tmp_path: Path) -> None:

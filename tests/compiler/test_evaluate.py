@@ -12,10 +12,10 @@ import pytest
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import Sample, Samples
-from edgec.evaluate.evaluate import evaluate
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.suffix import Suffix, dependents, from_node
-from edgec.evaluate.task import Task
+from edgec.evaluation.run_metrics import run_metrics
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.suffix import Suffix, dependents, from_node
+from edgec.evaluation.task import Task
 from edgec.model.graph import constant
 from edgec.reference.session import Reference
 from tests.support.models import model, random_weights
@@ -65,7 +65,7 @@ def changed(name: str, factor: float = 1.5) -> ir.Model:
 def test_a_loss_is_that_of_a_plain_evaluation() -> None:
     original, other, samples = network(), changed("w"), Counted()
     context = MetricContext(reference=lambda sample: Reference(original).run(sample.inputs))
-    plain = evaluate(Reference(other).run, samples, {"e": make_metric("output-error", context)})["e"]
+    plain = run_metrics(Reference(other).run, samples, {"e": make_metric("output-error", context)})["e"]
     evaluator = Evaluator(original, Task(samples))
     assert evaluator.baseline.value == 0
     assert evaluator.loss(evaluator.evaluate(other)) == plain.value > 0

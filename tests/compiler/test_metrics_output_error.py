@@ -12,7 +12,7 @@ import pytest
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
-from edgec.evaluate.evaluate import evaluate
+from edgec.evaluation.run_metrics import run_metrics
 
 RNG = np.random.default_rng(0)
 REFERENCE = {str(k): {"a": RNG.standard_normal((1, 4)), "b": RNG.standard_normal((1, 2, 3)) * 100} for k in range(5)}
@@ -86,6 +86,8 @@ def test_a_metric_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "own_metric.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
     samples = [Sample(str(k), {"x": np.full(2, k)}) for k in range(4)]
-    results = evaluate(lambda inputs: {"y": inputs["x"] * 2}, samples, {"largest": make_metric("own_metric:Largest")})
+    results = run_metrics(
+        lambda inputs: {"y": inputs["x"] * 2}, samples, {"largest": make_metric("own_metric:Largest")}
+    )
     assert results["largest"].value == 6
     sys.modules.pop("own_metric")

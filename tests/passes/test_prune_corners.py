@@ -15,8 +15,8 @@ from edgec.compress.sensitivity import measure_sensitivity
 from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Task
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Task
 from edgec.jobs.workers import Workers
 from edgec.passes.channels.groups import find_groups, readers_of
 from edgec.passes.channels.plan import PrunePlan

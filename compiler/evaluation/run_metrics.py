@@ -1,4 +1,4 @@
-"""`evaluate`: run a network over samples and measure it, by any number of metrics in one sweep."""
+"""`run_metrics`: run a network over samples and measure it, by any number of metrics in one sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.data.samples import Sample
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
-def evaluate(
+def run_metrics(
     run: Callable[[Arrays], Arrays], samples: Iterable[Sample], metrics: Mapping[str, Metric]
 ) -> dict[str, MetricResult]:
     """Feed each of `samples` to `run` and return the result of each metric.

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgec.array_store import ArrayStore
 from edgec.data.metrics.base import MetricResult, make_metric
 from edgec.data.samples import Sample
-from edgec.evaluate.task import UNLABELLED, Outputs, Task
+from edgec.evaluation.task import UNLABELLED, Outputs, Task
 from edgec.reference.session import Reference
 
 

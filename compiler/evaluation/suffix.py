@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.data.metrics.base import MetricResult
-from edgec.evaluate.evaluator import Evaluator
-from edgec.evaluate.task import Outputs
+from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.task import Outputs
 from edgec.model.cost import layer_costs
 from edgec.model.graph import constant, label
 from edgec.reference.frontier import Frontier, segment
