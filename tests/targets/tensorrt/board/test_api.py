@@ -1,6 +1,6 @@
 """What build_engine.py uses of TensorRT's API exists in the versions it may meet: types of 8.2 and of 10.
 
-The branch of 11 is executed, with the real bindings, by test_tensorrt_real_build.
+The branch of 11 is executed, with the real bindings, by tests/targets/tensorrt/test_real_build.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SCRIPTS = ROOT / "targets/tensorrt/board"
 STUBS_8_2 = ROOT / "tests/support/tensorrt_8_2"
 STUBS_10 = "tensorrt-stubs==10.13.0.35.1"

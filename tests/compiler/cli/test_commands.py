@@ -17,7 +17,7 @@ from PIL import Image
 import edgec
 from edgec.cli import compile_main, main
 
-BOARD = Path(__file__).parents[2] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml"
+BOARD = Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml"
 
 MODEL = """
 <ir_version: 8, opset_import: ["" : 13]>

@@ -157,7 +157,7 @@ def test_a_board_that_is_off_is_told(homes: tuple[Path, Path], artefact: Artefac
 
 
 def test_an_artefact_without_a_script_is_refused(tmp_path: Path) -> None:
-    target = str(Path(__file__).parents[2] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
+    target = str(Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
     other = edgec.compile(ir.to_proto(small_model()), target=target, output=tmp_path / "a")
     with pytest.raises(BadOption, match=r"has no build\.sh"):
         deploy(other, Device("127.0.0.1"))

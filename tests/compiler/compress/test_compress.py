@@ -31,7 +31,7 @@ from tests.passes.quantize_support import pictures, small
 from tests.support.copy_board import copy_board
 from tests.support.models import saved
 
-DETECTOR = Path(__file__).parents[2] / "examples" / "detector"
+DETECTOR = Path(__file__).parents[3] / "examples" / "detector"
 RENDERED = """
 import sys
 sys.path.insert(0, {folder!r})

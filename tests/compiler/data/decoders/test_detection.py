@@ -248,7 +248,7 @@ def test_wrong_records_are_refused(given: str, message: str, tmp_path: Path, mon
 
 
 def test_yolov3_is_the_examples_decoder_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    example = Path(__file__).parents[2] / "examples" / "detector"
+    example = Path(__file__).parents[4] / "examples" / "detector"
     monkeypatch.syspath_prepend(str(example))
     import decode as theirs
 

@@ -12,8 +12,8 @@ import pytest
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import Sample, Samples
-from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.suffix import Suffix, dependents, from_node
 from edgec.evaluation.task import Task
 from edgec.model.graph import constant

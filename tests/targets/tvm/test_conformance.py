@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("tvm")
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))
 from operator_conformance import run_case
 
 PASSED = (

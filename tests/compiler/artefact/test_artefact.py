@@ -18,7 +18,7 @@ from edgec.artefact.manifest import FILE_NAME
 from edgec.artefact.staging import staged_folder
 from edgec.errors import BadArtefact, BadOption
 
-BOARD = str(Path(__file__).parents[2] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
+BOARD = str(Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
 MODEL = onnx.parser.parse_model("""
 <ir_version: 8, opset_import: ["" : 13]>
 two (float[n, 4] a, float[n, 4] b) => (float[n, 4] sum, float[n, 4] product)

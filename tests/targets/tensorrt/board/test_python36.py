@@ -13,7 +13,7 @@ import pytest
 from tests.support import python36
 from tests.support.tensorrt_board import STAND_IN, board_environment, run_on_board, small_model, write_artefact
 
-FOLDER = Path(__file__).parents[2] / "targets/tensorrt/board"
+FOLDER = Path(__file__).parents[4] / "targets/tensorrt/board"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 STANDARD = {
     "argparse", "ctypes", "glob", "hashlib", "json", "os", "re", "signal", "subprocess", "sys", "time", "traceback",

@@ -19,7 +19,7 @@ import edgec
 from edgec.cli import main
 from tests.support.models import proto
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BOARD = ROOT / "examples" / "plugin" / "edgec_example_plugin" / "board.toml"
 
 # The scores are the means of the channels: the class is the colour.

@@ -28,8 +28,8 @@ from edgec.targets.tvm.tuning.plot import draw_gains
 from edgec.targets.tvm.tuning.task import Task, make_tasks
 from edgec.targets.tvm.tuning.tuned import read_tuned
 from tests.support.models import model, random_weights
-from tests.targets.test_tuning_database import measured
-from tests.targets.test_tuning_search import ONCE, WORKLOADS
+from tests.targets.tvm.tuning.test_database import measured
+from tests.targets.tvm.tuning.test_search import ONCE, WORKLOADS
 
 NETWORK = """
 small (float[1, 16, 20, 20] x) => (float[1, 32, 20, 20] features)

@@ -14,7 +14,7 @@ from edgec.errors import BadModel
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.reference.session import Reference
-from tests.compiler.test_shapes import shape_of
+from tests.compiler.model.test_shapes import shape_of
 from tests.support.models import proto
 
 

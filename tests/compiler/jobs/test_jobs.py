@@ -93,7 +93,7 @@ def test_why_something_cannot_be_handed_to_other_processes() -> None:
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     program = (
         "from edgec.jobs.processes import in_processes\n"
-        "from tests.compiler.test_jobs import wait_for_ever\n"
+        "from tests.compiler.jobs.test_jobs import wait_for_ever\n"
         "if __name__ == '__main__':\n"
         "    in_processes(wait_for_ever, ['begun', 'begun'], 2, lambda: None)\n"
     )

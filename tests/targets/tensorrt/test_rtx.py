@@ -25,7 +25,7 @@ from edgec.targets.tensorrt.typed import to_half
 from tests.support import tensorrt_cpu
 from tests.support.models import model, ops, random_weights
 from tests.support.tensorrt_board import board_environment
-from tests.targets.test_tensorrt_calibration import quantized
+from tests.targets.tensorrt.test_calibration import quantized
 
 TEXT = """net (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y, int64[1, 1, 8, 8] best) {
   c = Conv <pads = [1, 1, 1, 1]> (x, w, b)  big = Mul (c, k)  r = Relu (big)  y = Div (r, k)
