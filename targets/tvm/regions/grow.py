@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgec.targets.tvm.regions.elementwise import BINARY, COSTLY, PARAMETRIC, UNARY
+from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
@@ -16,9 +16,8 @@ LARGEST_REGION = 24
 PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "rows"})
 """Workloads that read and write plain tensors."""
 LARGEST_EXPRESSION = 2000
-"""Terms of a region's expression. TVM's passes expand shared parts into copies, and exponentials repeat their operand:
-two in a row make ten thousand terms, three take hours."""
-REPEATS = dict.fromkeys(COSTLY, 100) | dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
+"""Terms of a region's expression: TVM's passes expand shared parts into copies, so x + relu(x), repeated, doubles."""
+REPEATS = dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
 """How often the expression of an operator holds its operand, where more than once."""
 
 

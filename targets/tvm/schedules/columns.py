@@ -14,7 +14,8 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
-from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY, fast_exp
+from edgec.targets.tvm import intrinsics
+from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.expression import apply
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.grow import Region
@@ -164,7 +165,7 @@ class _Stages:
     def softmax(self, value: Value) -> Value:
         """Return e**(x - max) / sum of it."""
         largest = self.reduce("relax.max", value)
-        powers = self._stage(lambda index: fast_exp(value(index) - largest(index)), "map", whole=True)
+        powers = self._stage(lambda index: intrinsics.exp(value(index) - largest(index)), "map", whole=True)
         total = self.reduce("relax.sum", powers)
         inverse = self._stage(lambda index: f32(1.0) / total(index), "map")
         return lambda index: powers(index) * inverse(index)

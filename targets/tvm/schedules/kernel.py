@@ -10,6 +10,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.intrinsics import with_functions
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.schedules.rewrite import rewrite
 
@@ -53,7 +54,7 @@ def finish(schedule: Schedule) -> Any:
 
     The name has to go: the block builder gives it one, and a kept one clashes.
     """
-    function = rewrite(schedule.mod["main"].without_attr("global_symbol"))
+    function = with_functions(rewrite(schedule.mod["main"].without_attr("global_symbol")))
     return function.with_attr("tirx.is_scheduled", True).with_attr("op_pattern", OPAQUE)
 
 

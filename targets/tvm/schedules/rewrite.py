@@ -9,6 +9,8 @@ import tvm
 import tvm_ffi
 from tvm import ir, s_tir, tirx
 
+from edgec.targets.tvm.schedules.llvm_source import with_source
+
 START = "edgec.start"
 """Annotation of an initialization: name of the parameter, [K/b, b], to start from instead of zero."""
 MERGE = "edgec.merge"
@@ -47,10 +49,8 @@ def rewrite(function: Any) -> Any:
         return _loads(nest, inner)
 
     body = tvm_ffi.structural_map(function.body, (s_tir.SBlock, start))
-    body = tvm_ffi.structural_mutate(body, (tirx.For, merge))
-    if merged:
-        body = tirx.AttrStmt(ir.StringImm("ld1"), "pragma_import_llvm", ir.StringImm(_source()), body)
-    return function.with_body(body)
+    rewritten = function.with_body(tvm_ffi.structural_mutate(body, (tirx.For, merge)))
+    return with_source(rewritten, _source()) if merged else rewritten
 
 
 def _loads(nest: list[Any], realize: Any) -> Any:

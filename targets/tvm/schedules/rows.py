@@ -14,7 +14,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
-from edgec.targets.tvm.regions.elementwise import fast_exp
+from edgec.targets.tvm import intrinsics
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.plain import PlainExpression, matrix_of, unravel
@@ -140,7 +140,7 @@ class _Stages:
         """Return e**(x - max) / sum of it; the exponentials are kept, the rest is recomputed."""
         largest = self.reduce("relax.max", value)
         powers = te.compute(
-            (self.rows, self.columns), lambda m, n: fast_exp(value(m, n) - largest(m, n)), name=self._name("map")
+            (self.rows, self.columns), lambda m, n: intrinsics.exp(value(m, n) - largest(m, n)), name=self._name("map")
         )
         total = self.reduce("relax.sum", lambda m, n: powers[m, n])
         inverse = te.compute((self.rows,), lambda m: f32(1.0) / total(m, 0), name=self._name("join"))

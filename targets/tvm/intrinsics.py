@@ -1,0 +1,292 @@
+"""Functions of one float as operators of TIR: exp, log, erf, tanh and what is made of them.
+
+TVM's own are library calls, element by element; written out as expressions, each shared part would be repeated, ten
+times for one exp, in all of TVM's passes. So they stay calls, which TVM vectorizes, of functions in LLVM's language,
+which LLVM inlines.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import ir, tirx
+from tvm.ir import _ffi_api as ir_functions  # Python has no other way to make an operator
+
+from edgec.targets.tvm.schedules.llvm_source import with_source
+
+PREFIX = "edgec."
+PURE = 1
+"""`CallEffectKind` of a call that reads and writes nothing."""
+LEVEL = 11
+"""Of an operator's attribute: above the default, so that a second import of this module may set it again."""
+EXP_MAX, EXP_MIN = 88.0, -87.0
+LOG2_E = 1.44269504088896341
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
+EXP_POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+EXP2_MAX = 126.0
+EXP2_POLYNOMIAL = (9.582853621e-03, 5.590643335e-02, 2.402409865e-01, 6.931241924e-01)
+"""2**r for |r| <= 1/2 within 3e-6 of its value; least largest error, by Remez' exchange."""
+LOG_POLYNOMIAL = (
+    *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
+    *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+)
+SQRT_HALF = 0.7071067811865476
+SMALLEST_NORMAL = 2.0**-126
+ERF_SCALE = 0.3275911
+ERF_POLYNOMIAL = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+TANH_POLYNOMIAL = (-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0, 1.0)
+TANH_SMALL = 0.15
+
+
+class Value:
+    """A value in LLVM's language; its operators write instructions. Numbers stand for themselves in every lane."""
+
+    def __init__(self, body: Body, name: str, kind: str) -> None:
+        self.body, self.name, self.kind = body, name, kind
+
+    def _join(self, floats: str, integers: str, other: Value | float, *, first: bool = True) -> Value:
+        instruction = floats if self.kind == "float" else integers
+        kind = "i1" if instruction.startswith("fcmp") else self.kind
+        pair = (self.name, self.body.operand(other, self.kind))
+        left, right = pair if first else pair[::-1]
+        return self.body.write(f"{instruction} {self.body.type_of(self.kind)} {left}, {right}", kind)
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._join("fadd", "add", other)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._join("fsub", "sub", other)
+
+    def __rsub__(self, other: float) -> Value:
+        return self._join("fsub", "sub", other, first=False)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._join("fmul", "mul", other)
+
+    def __rtruediv__(self, other: float) -> Value:
+        return self._join("fdiv", "sdiv", other, first=False)
+
+    def __lt__(self, other: Value | float) -> Value:
+        return self._join("fcmp olt", "icmp slt", other)
+
+    def __gt__(self, other: Value | float) -> Value:
+        return self._join("fcmp ogt", "icmp sgt", other)
+
+    def __ge__(self, other: Value | float) -> Value:
+        return self._join("fcmp oge", "icmp sge", other)
+
+    def __lshift__(self, by: int) -> Value:
+        return self._join("", "shl", by)
+
+    def __rshift__(self, by: int) -> Value:
+        return self._join("", "ashr", by)
+
+    def __and__(self, mask: int) -> Value:
+        return self._join("", "and", mask)
+
+    def __or__(self, mask: int) -> Value:
+        return self._join("", "or", mask)
+
+
+class Body:
+    """The instructions of one function of `lanes` floats."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes, self.lines = lanes, list[str]()
+
+    def type_of(self, kind: str) -> str:
+        """Return the type of as many lanes of `kind`."""
+        return f"<{self.lanes} x {kind}>" if self.lanes > 1 else kind
+
+    def operand(self, value: Value | float, kind: str) -> str:
+        """Return how `value` is written as an operand."""
+        if isinstance(value, Value):
+            return value.name
+        # Floats are written as the bits of the double of the same value.
+        single = struct.unpack("f", struct.pack("f", value))[0] if kind == "float" else 0.0
+        text = f"0x{struct.unpack('Q', struct.pack('d', single))[0]:016X}" if kind == "float" else str(int(value))
+        return f"splat ({kind} {text})" if self.lanes > 1 else text
+
+    def write(self, instruction: str, kind: str = "float") -> Value:
+        """Append an instruction; return its result."""
+        name = f"%v{len(self.lines)}"
+        self.lines.append(f"  {name} = {instruction}")
+        return Value(self, name, kind)
+
+    def select(self, condition: Value, value: Value | float, otherwise: Value | float) -> Value:
+        """Return `value` in the lanes where `condition` holds, else `otherwise`."""
+        floats = self.type_of("float")
+        both = f"{floats} {self.operand(value, 'float')}, {floats} {self.operand(otherwise, 'float')}"
+        return self.write(f"select {self.type_of('i1')} {condition.name}, {both}")
+
+    def convert(self, instruction: str, value: Value, kind: str) -> Value:
+        """Return `value` in another type: by `bitcast`, `fptosi` or `sitofp`."""
+        return self.write(f"{instruction} {self.type_of(value.kind)} {value.name} to {self.type_of(kind)}", kind)
+
+    def floor(self, value: Value) -> Value:
+        """Return the next whole number below."""
+        return self.write(f"call {self.type_of('float')} @{self.floor_name}({self.type_of('float')} {value.name})")
+
+    @property
+    def floor_name(self) -> str:
+        """LLVM's name of the function."""
+        return f"llvm.floor.{f'v{self.lanes}' if self.lanes > 1 else ''}f32"
+
+    def polynomial(self, x: Value, coefficients: tuple[float, ...]) -> Value:
+        """Return the polynomial with `coefficients`, the highest power's first."""
+        total = x * coefficients[0] + coefficients[1]
+        for coefficient in coefficients[2:]:
+            total = total * x + coefficient
+        return total
+
+
+def _exp(x: Value, do: Body) -> Value:
+    # Comparisons that a NaN fails leave it in place: masked attention looks for the NaN of rows that are masked whole.
+    x = do.select(x > EXP_MAX, EXP_MAX, x)
+    x = do.select(x < EXP_MIN, EXP_MIN, x)
+    n = do.floor(x * LOG2_E + 0.5)
+    r = x - n * LN2_HIGH - n * LN2_LOW
+    p = do.polynomial(r, EXP_POLYNOMIAL) * r * r + r + 1.0
+    power = do.convert("bitcast", (do.convert("fptosi", n, "i32") + 127) << 23, "float")
+    return p * power
+
+
+def _sigmoid(x: Value, do: Body) -> Value:
+    return 1.0 / (_exp(0.0 - x, do) + 1.0)
+
+
+def _coarse_sigmoid(x: Value, do: Body) -> Value:
+    t = x * -LOG2_E
+    t = do.select(t < EXP2_MAX, t, EXP2_MAX)
+    t = do.select(t > -EXP2_MAX, t, -EXP2_MAX)
+    n = do.floor(t + 0.5)
+    r = t - n
+    c4, c3, c2, c1 = EXP2_POLYNOMIAL
+    square = r * r
+    p = (r * c3 + c2 + square * c4) * square + (r * c1 + 1.0)
+    bits = do.convert("bitcast", p, "i32") + (do.convert("fptosi", n, "i32") << 23)
+    return 1.0 / (do.convert("bitcast", bits, "float") + 1.0)
+
+
+def _tanh(x: Value, do: Body) -> Value:
+    # The odd series near zero, where the difference of sigmoids would cancel.
+    square = x * x
+    wide = _sigmoid(x * 2.0, do) * 2.0 - 1.0
+    return do.select(square < TANH_SMALL**2, x * do.polynomial(square, TANH_POLYNOMIAL), wide)
+
+
+def _erf(x: Value, do: Body) -> Value:
+    size = do.select(x < 0.0, 0.0 - x, x)
+    t = 1.0 / (size * ERF_SCALE + 1.0)
+    value = 1.0 - do.polynomial(t, ERF_POLYNOMIAL) * t * _exp(0.0 - size * size, do)
+    return do.select(x < 0.0, 0.0 - value, value)
+
+
+def _log(x: Value, do: Body) -> Value:
+    # x = 2**n * m with 1/2 <= m < 1, or twice that; numbers below the normal ones borrow 24 bits of exponent.
+    tiny = x < SMALLEST_NORMAL
+    bits = do.convert("bitcast", do.select(tiny, x * 2.0**24, x), "i32")
+    n = do.convert("sitofp", (bits >> 23) - 126, "float")
+    n = do.select(tiny, n - 24.0, n)
+    m = do.convert("bitcast", (bits & 0x007FFFFF) | 0x3F000000, "float")
+    low = m < SQRT_HALF
+    r = do.select(low, m + m, m) - 1.0
+    n = do.select(low, n - 1.0, n)
+    square = r * r
+    p = do.polynomial(r, LOG_POLYNOMIAL) * r * square + n * LN2_LOW - square * 0.5
+    value = do.select(x < math.inf, r + p + n * LN2_HIGH, x)
+    value = do.select(x > 0.0, value, -math.inf)
+    return do.select(x >= 0.0, value, math.nan)
+
+
+FUNCTIONS: dict[str, Callable[[Value, Body], Value]] = {
+    "exp": _exp,
+    "sigmoid": _sigmoid,
+    "coarse_sigmoid": _coarse_sigmoid,
+    "tanh": _tanh,
+    "erf": _erf,
+    "log": _log,
+    "silu": lambda x, do: x * _sigmoid(x, do),
+    "coarse_silu": lambda x, do: x * _coarse_sigmoid(x, do),
+    "gelu": lambda x, do: x * 0.5 * (_erf(x * SQRT_HALF, do) + 1.0),
+}
+
+
+@cache
+def _source(name: str, lanes: int) -> str:
+    """Return the function `name` of `lanes` floats in LLVM's language."""
+    body = Body(lanes)
+    result = FUNCTIONS[name](Value(body, "%x", "float"), body)
+    floats = body.type_of("float")
+    header = f"define {floats} @{_symbol(name, lanes)}({floats} %x) {{"
+    return "\n".join((header, *body.lines, f"  ret {floats} {result.name}", "}"))
+
+
+def _symbol(name: str, lanes: int) -> str:
+    return f"edgec_{name}_{lanes}"
+
+
+def with_functions(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Return the scheduled `function` with the source of those functions above that it calls."""
+    names: dict[str, None] = {}
+    widths = {1}
+
+    def call(each: ir.Call) -> None:
+        if isinstance(each.op, ir.Op) and each.op.name.startswith(PREFIX):
+            names[each.op.name.removeprefix(PREFIX)] = None
+
+    def loop(each: tirx.For) -> None:
+        if int(each.kind) == tirx.ForKind.VECTORIZED:
+            widths.add(int(each.extent))
+
+    tvm_ffi.structural_walk(function.body, ((ir.Call, call), (tirx.For, loop)))
+    if not names:
+        return function
+    declared = [
+        f"declare {b.type_of('float')} @{b.floor_name}({b.type_of('float')})" for b in map(Body, sorted(widths))
+    ]
+    text = "\n".join([*declared, *(_source(name, lanes) for name in names for lanes in sorted(widths))])
+    return with_source(function, text)
+
+
+def _operator(name: str) -> Callable[[Any], Any]:
+    """Make the TIR operator of the function `name`; return what calls it."""
+    operator = PREFIX + name
+
+    def lower(call: ir.Call) -> Any:
+        symbol = _symbol(name, tvm.DataType(str(call.ty)).lanes)
+        return tirx.call_pure_extern(str(call.ty), symbol, call.args[0])
+
+    if operator not in ir.Op.list_op_names():
+        ir_functions.RegisterOp(operator, f"{name} of a float")
+    attributes = {
+        "TCallEffectKind": PURE,
+        "TVectorizable": True,
+        "TScriptPrinterName": operator,
+        "llvm.FLowerIntrinsic": lower,
+    }
+    for attribute, value in attributes.items():
+        ir.register_op_attr(operator, attribute, value, level=LEVEL)
+    return lambda x: tirx.call_intrin("float32", operator, x)
+
+
+exp = _operator("exp")
+"""e**x within 2 ulp for -87 < x < 88, clamped outside, NaN for NaN (Cephes `expf`: Cody-Waite, degree 6)."""
+sigmoid = _operator("sigmoid")
+"""1 / (1 + e**-x)."""
+coarse_sigmoid = _operator("coarse_sigmoid")
+"""1 / (1 + e**-x) within 7e-6 of its value, in half the instructions: for what becomes a byte next."""
+tanh = _operator("tanh")
+erf = _operator("erf")
+"""The error function within 2e-7 (Abramowitz and Stegun 7.1.26)."""
+log = _operator("log")
+"""The natural logarithm within 2 ulp (Cephes `logf`); -infinity for 0, NaN for what is negative."""
+silu = _operator("silu")
+coarse_silu = _operator("coarse_silu")
+gelu = _operator("gelu")
