@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
 from edgec.model import serialize
+from edgec.model.time_major import is_batch_first, to_time_major
 from edgec.model.true_sizes import TrueSizes, true_sizes
 from edgec.reference.onnx_runtime import ort
 from edgec.registry import suggest
@@ -107,8 +108,10 @@ def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:
     tapped = model.clone()
     # The version of the file format matters to no kernel, but ONNX Runtime refuses one it does not know.
     tapped.ir_version = min(tapped.ir_version, NEWEST_SAFE_IR_VERSION)
-    for node in tapped.graph.all_nodes():
+    for node in list(tapped.graph.all_nodes()):
         node.name = node.name or node.outputs[0].name  # errors name it
+        if is_batch_first(node):
+            to_time_major(node)
     values = {output.name or "": output for node in tapped.graph for output in node.outputs}
     outputs = {value.name for value in tapped.graph.outputs}
     for name in dict.fromkeys(taps):

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from edgec.model.graph import label
 from edgec.model.infer import infer_shapes, resolve_all
 from edgec.passes.base import Pass, PassReport
+from edgec.passes.canonicalize.batch_second import batch_second
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
 from edgec.passes.canonicalize.expand_sum import expand_sum
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     remove_noop,
     merge_cast,
     expand_sum,
+    batch_second,
     constant_sub_div,  # before everything that looks for Mul and Add
     constant_second,
     hard_swish,  # before merge_constants, which would hide its 1/6 in a later factor

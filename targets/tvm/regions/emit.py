@@ -51,6 +51,7 @@ class Emitter:
         self.plain: dict[int, Any] = {}
         self.packed: dict[int, Any] = {}
         self.carried: dict[str, Any] = {}
+        self.covered: set[int] = set()
 
     def emit(self, regions: list[Region]) -> tvm.IRModule:
         """Return the module with `main` made of `regions`."""
@@ -64,7 +65,7 @@ class Emitter:
                 for region in regions:
                     if region.rule:
                         self._emit_kernel(region)
-                    else:
+                    elif id(region.tail) not in self.covered:
                         self._emit_call(region.tail)
                 outputs = self._expression(self.graph.outputs)
                 if not self.graph.returns_tuple:
@@ -84,10 +85,24 @@ class Emitter:
             return
         arguments = [self._argument(operand) for operand in kernel.operands]
         name = "_".join([kernel.rule, *(member.op.rsplit(".", 1)[-1] for member in region.members[1:3])])
+        if kernel.results:
+            self._emit_results(region, kernel, name, arguments)
+            return
         dtype = self.model.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
         shape = self._result_shape(kernel)
         value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype, kernel.workload)
         (self.packed if kernel.packed else self.plain)[id(region.tail)] = value
+
+    def _emit_results(self, region: Region, kernel: Kernel, name: str, arguments: list[Any]) -> None:
+        """Emit the call of a kernel that computes what reads its anchor, and no tuple."""
+        variable = self.builder.add_func(kernel.function, name)
+        self.report.add(variable.name_hint, kernel.rule, kernel.detail, kernel.workload)
+        types = [relax.TensorType(list(node.shape or ()), node.dtype) for node in kernel.results]
+        value = self.builder.emit(relax.call_tir(variable, arguments, out_ty=types if len(types) > 1 else types[0]))
+        for index, node in enumerate(kernel.results):
+            several = len(types) > 1
+            self.plain[id(node)] = self.builder.emit(relax.TupleGetItem(value, index)) if several else value
+        self.covered |= {id(node) for node in (*kernel.results, *region.anchor.users)}
 
     def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
         if not kernel.packed:

@@ -13,7 +13,7 @@ from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
-PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "rows"})
+PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "recurrent", "rows"})
 """Workloads that read and write plain tensors."""
 LARGEST_EXPRESSION = 2000
 """Terms of a region's expression: TVM's passes expand shared parts into copies, so x + relu(x), repeated, doubles."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
+from edgec.targets.tvm.regions.recurrent import name_results
 from edgec.targets.tvm.regions.slices import name_slices
 from edgec.targets.tvm.regions.transposed import transposed_to_conv
 
@@ -27,6 +28,7 @@ def normalize(graph: Graph) -> None:
         _pools,
         _resize,
         name_slices,
+        name_results,
     ):
         rewrite(graph)
         graph.relink()

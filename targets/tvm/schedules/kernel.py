@@ -47,6 +47,8 @@ class Kernel:
     rule: str
     detail: str = ""
     workload: str = ""
+    results: Sequence[Node] = ()
+    """Of a kernel with several results, or with others than that of its region's tail: what it computes, in order."""
 
 
 def finish(schedule: Schedule) -> Any:

@@ -23,6 +23,7 @@ from edgec.targets.tvm.schedules import (
     injective,
     matmul,
     plain,
+    recurrent,
     resize,
     rows,
     window,
@@ -62,6 +63,7 @@ RULES = (
     Rule("channels", lambda node, _: channels.match(node), channels.lower),
     Rule("resize", lambda node, _: resize.match(node), resize.lower),
     Rule("interleave", lambda node, _: injective.match_interleave(node), injective.lower_interleave),
+    Rule("recurrent", lambda node, _: recurrent.match(node), recurrent.lower),
     Rule("matmul", lambda node, _: matmul.match(node), matmul.lower),
     Rule("rows", lambda node, _: rows.match(node), rows.lower),
     Rule("columns", lambda node, _: columns.match(node), columns.lower),
@@ -79,6 +81,8 @@ def fits_plain(rule: str, anchor: Node, node: Node) -> bool:
     """Whether `node` may join the region of `anchor`, whose rule works on plain tensors."""
     if rule in ("bytes", "dense_int8", "matmul", "plain"):
         return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
+    if rule == "recurrent":
+        return False
     if rule == "columns":
         return columns.fits(anchor, node)
     whole, width = matrix_of(anchor.args[0].shape)

@@ -1,0 +1,21 @@
+"""Results of recurrent layers: which are read, and the transpositions that the kernel can make as it writes."""
+
+from __future__ import annotations
+
+from edgec.targets.tvm.recurrence import RECURRENCE
+from edgec.targets.tvm.regions.graph import Graph, Node
+
+
+def name_results(graph: Graph) -> None:
+    """Note on recurrent layers the fact `results`: index of the result, order of its axes, the node that holds it."""
+    for node in graph.nodes:
+        if node.op == RECURRENCE:
+            node.facts["results"] = [(item.call.index, *_written(item, graph)) for item in node.users]
+
+
+def _written(item: Node, graph: Graph) -> tuple[tuple[int, ...], Node]:
+    assert item.shape is not None
+    user = item.users[0] if len(item.users) == 1 and not graph.is_output(item) else None
+    if user is None or user.op != "relax.permute_dims" or user.attrs.axes is None:
+        return tuple(range(len(item.shape))), item
+    return tuple(user.ints("axes")), user
