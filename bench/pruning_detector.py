@@ -28,8 +28,8 @@ from edgec.compress.quantization import quantize_model
 from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
-from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.task import Task
 from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs

@@ -15,8 +15,8 @@ from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
-from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.task import Task
 from edgec.model.signature import inputs_of
 from edgec.passes.channels.masked import masked_weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import runpy
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 from edgec.options import CompileOptions
 from edgec.scratch import PREFIX, RANDOM, SUFFIX
 
+EVERY_PROCESS = Path(__file__).parent / "support" / "every_process"
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    CompileOptions.model_fields["verify_passes"].default = True
-    CompileOptions.model_rebuild(force=True)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(EVERY_PROCESS), os.environ.get("PYTHONPATH")]))
+    runpy.run_path(str(EVERY_PROCESS / "sitecustomize.py"))
     assert CompileOptions(target="host").verify_passes
     os.rename, os.replace = within_file_systems(os.rename), within_file_systems(os.replace)
 

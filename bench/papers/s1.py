@@ -22,8 +22,8 @@ from edgec.compress.pruner import Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
-from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.evaluator import Evaluator
+from edgec.evaluation.run_metrics import run_metrics
 from edgec.evaluation.task import Task
 from edgec.jobs.workers import Workers
 from edgec.model.cost import layer_costs, total_cost

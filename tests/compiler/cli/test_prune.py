@@ -219,7 +219,7 @@ def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, 
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < lines):
-        time.sleep(0.001)
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert "Traceback" not in said
@@ -229,16 +229,20 @@ def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, 
 
 
 def test_in_the_background_ctrl_c_is_for_others(folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "some.npy", np.zeros((40, 3, 32, 32), np.float32))
     command = [
         "env", "--ignore-signal=INT",
-        Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", folder / "data.npy",
+        Path(sys.executable).parent / "edgec", "sensitivity", folder / "net.onnx", "--data", tmp_path / "some.npy",
         "--workers", "1", "-o", tmp_path / "sens.json", "--quiet",
     ]  # fmt: skip
     process = subprocess.Popen(command, start_new_session=True)
+    times = 0
     while process.poll() is None and not (tmp_path / "sens.jsonl").exists():
-        time.sleep(0.001)
+        time.sleep(0.02)
     while process.poll() is None and (tmp_path / "sens.jsonl").exists():
         os.killpg(process.pid, signal.SIGINT)
+        times += 1
         time.sleep(0.05)
+    assert times
     assert process.wait(60) == 0
     assert (tmp_path / "sens.json").exists()
