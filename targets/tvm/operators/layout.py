@@ -94,7 +94,7 @@ def _pad(n: OnnxNode) -> Expr:
             place, inside = list(at), tirx.const(True, "bool")
             for axis in changed:
                 index, size = at[axis] - before.get(axis, 0), shape[axis]
-                place[axis] = _source(index, size, mode)
+                place[axis] = _source(index, size, mode, -before.get(axis, 0), out[axis])
                 if mode == "constant":
                     inside = tirx.all(inside, index >= 0, index < size)
             if mode != "constant":
@@ -106,16 +106,29 @@ def _pad(n: OnnxNode) -> Expr:
     return n.compute(padded, n[0], fill, name="pad")
 
 
-def _source(index: Any, size: int, mode: str) -> Any:
-    """Return which of `size` elements stands at `index`, which may lie outside."""
+def _source(index: Any, size: int, mode: str, first: int, count: int) -> Any:
+    """Return which of `size` elements stands at `index`, one of `count` from `first` on, which may lie outside."""
     if mode == "edge":
         return tirx.min(tirx.max(index, 0), size - 1)
     if mode == "wrap":
-        return tirx.floormod(index, size)
+        return _remainder(index, size, first, count)
     if mode == "reflect" and size > 1:
-        round_trip = tirx.floormod(index, 2 * size - 2)
+        round_trip = _remainder(index, 2 * size - 2, first, count)
         return tirx.min(round_trip, 2 * size - 2 - round_trip)
     return tirx.const(0, "int32") if mode == "reflect" else index
+
+
+def _remainder(index: Any, period: int, first: int, count: int) -> Any:
+    """Return `index` modulo `period`, by comparisons.
+
+    TVM gets floormod wrong where two axes, each with an offset, are made of one loop: (i % 10 + 3) % 5 becomes
+    (i + 30) % 5 beside (i // 10 + 3) % 4.
+    """
+    lowest, highest = first // period, (first + count - 1) // period
+    result = index - lowest * period
+    for turn in range(lowest + 1, highest + 1):
+        result = result - tirx.if_then_else(index >= turn * period, period, 0)
+    return result
 
 
 def _tile(n: OnnxNode) -> Expr:
