@@ -191,3 +191,13 @@ def test_golden_inputs_of_a_type_without_random_values() -> None:
 def test_golden_inputs_feed_a_model() -> None:
     source = model(CONV_BN_RELU)
     assert Reference(source).run(random_inputs(inputs_of(source), seed=0))["y"].shape == (1, 4, 8, 8)
+
+
+def test_sums_of_products_of_integers_do_not_saturate() -> None:
+    weights = "<float s = {1}, uint8 z = {0}, float t = {8192}, int8 v = {0}, int8[64, 1] w>"
+    body = (
+        "{ q = QuantizeLinear (x, s, z)  p = QLinearMatMul (q, s, z, w, s, v, t, z)  y = DequantizeLinear (p, t, z) }"
+    )
+    network = model(f"g (float[1, 64] x) => (float[1, 1] y) {weights} {body}", {"w": np.full((64, 1), 127, np.int8)})
+    (y,) = Reference(network).run({"x": np.full((1, 64), 255, np.float32)}).values()
+    assert y.item() == round(255 * 127 * 64 / 8192) * 8192  # two products of 255 and 127 do not fit 16 bits
