@@ -87,8 +87,10 @@ def _initial(value: ir.Value) -> Fact:
     assert value.shape is not None, value
     sizes = sizes_of(bounds_of(value))
     array = constant(value)
-    if array is None or array.dtype.kind not in "biuf" or not array.size:
+    if array is None or array.dtype.kind not in "biuf":
         return Fact(sizes, clean=True)
+    if not array.size:
+        return Fact(sizes, as_elements(array), clean=True)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return Fact(sizes, clean=True)
     interval = Interval(float(array.min()), float(array.max()))

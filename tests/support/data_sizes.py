@@ -85,6 +85,8 @@ CASES: dict[str, tuple[str, str]] = {
     "a branch where nothing was selected": (f"""{SELECTED}  q = Size (rows)  c = Equal (q, zero)
         y = If (c) <then_branch = t () => (float[] a) {{ a = Slice (x, zeroth, first, zeroth) }},
                     else_branch = e () => (float[] o) {{ o = Relu (rows) }}>""", "float[n, 4]"),
+    "rows padded to six": (f"""{SELECTED}  q = Shape (rows)  r = Gather (q, zeroth)  l = Sub (six, r)
+        lengths = Concat <axis = 0> (zeroth, zeroth, l, zeroth, nothing)  y = Pad (rows, lengths)""", "float[6, 4]"),
     "rows put back": (f"""{SELECTED}  d = Relu (rows)  u = Unsqueeze (i, first)  z = Mul (x, none)
         y = ScatterND (z, u, d)""", "float[6, 4]"),
     "suppressed boxes": (f"{BOXES}  y = NonMaxSuppression (boxes, scores, three, overlap, least)", "int64[n, 3]"),
@@ -129,6 +131,7 @@ def network(name: str, *, opset: int = 17) -> ir.Model:
         "b": rng.standard_normal(5).astype(np.float32), "k3": rng.standard_normal((5, 3, 3, 3), np.float32),
         "overlap": np.array([0.4], np.float32), "least": np.array([0.1], np.float32), "last": np.array(2),
         "zeros": np.zeros(4, np.float32), "steps": np.array(5, np.float32), "four": np.array(4), "yes": np.array(True),
+        "six": np.array([6]), "nothing": np.zeros(0, np.int64),
         "four_ones": np.ones(4, np.float32), "axes2": np.array([2, 1]),
     }  # fmt: skip
     outputs = outputs if " y" in outputs else f"{outputs} y"
