@@ -13,6 +13,7 @@ import onnx_ir as ir
 from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
 from edgec.model import serialize
 from edgec.model.time_major import is_batch_first, to_time_major
+from edgec.model.traits import INTEGER_LAYERS
 from edgec.model.true_sizes import TrueSizes, true_sizes
 from edgec.reference.onnx_runtime import ort
 from edgec.registry import suggest
@@ -33,6 +34,9 @@ TERMINATED = "terminate flag"
 LOOP_SECONDS = 60
 """The longest run of a network with loops: nothing else in a graph can run on without end."""
 LOOPS = frozenset({"Loop", "Scan"})
+
+EXACT_INTEGERS = ("session.x64quantprecision", "1")
+"""Makes an optimization compute integer layers exactly: else their sums saturate on x86 CPUs that have no VNNI."""
 
 
 class Reference:
@@ -60,11 +64,11 @@ class Reference:
     ) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = QUIET
-        # Without it, sums of products of 8-bit integers saturate on x86 CPUs that have no VNNI.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.add_session_config_entry(*EXACT_INTEGERS)
         options.intra_op_num_threads = threads or 0
         levels = ort.GraphOptimizationLevel
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+        plain = levels.ORT_ENABLE_EXTENDED if _has_integer_layers(model) else levels.ORT_DISABLE_ALL
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else plain
         self._sizes = TrueSizes()
         if isinstance(model, bytes):
             self._session, self._may_loop = _open(model, options), True
@@ -122,6 +126,12 @@ def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:
         if name not in outputs:
             tapped.graph.outputs.append(values[name])
     return tapped
+
+
+def _has_integer_layers(model: ir.Model | bytes) -> bool:
+    if isinstance(model, bytes):
+        return any(name.encode() in model for name in INTEGER_LAYERS)
+    return any(node.op_type in INTEGER_LAYERS for node in model.graph.all_nodes())
 
 
 def _open_ir(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSession:
