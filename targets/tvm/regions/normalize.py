@@ -9,6 +9,7 @@ import numpy as np
 from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
 from edgec.targets.tvm.regions.recurrent import name_results
 from edgec.targets.tvm.regions.slices import name_slices
+from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import transposed_to_conv
 
 AFFINE = frozenset({"relax.add", "relax.subtract", "relax.multiply", "relax.divide"})
@@ -105,6 +106,7 @@ def _read_weights(graph: Graph) -> None:
             dilation=node.ints("dilation"),
             groups=int(node.attrs.groups),
         )
+        drop_taps(node.facts, "weights", source.shape, node.shape)
 
 
 def _shuffles(graph: Graph) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgec.quantization import SMALLEST_SCALE
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
+from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
 from edgec.targets.tvm.schedules.tiles import block_of, ceil_div
 from edgec.targets.tvm.target_model import TargetModel
@@ -150,6 +151,7 @@ def _read_convolution(node: Node, model: TargetModel) -> None:
         groups=groups,
         depthwise=depthwise and groups > 1,
     )
+    drop_taps(node.facts, "integers", source.shape, shape)
 
 
 def _read_transposed(graph: Graph, node: Node, model: TargetModel) -> None:

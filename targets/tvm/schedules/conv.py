@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import te
+from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.expression import PackedExpression, packed_shape
@@ -40,6 +40,7 @@ from edgec.targets.tvm.schedules.kernel import (
     padded_stage,
     widened,
 )
+from edgec.targets.tvm.schedules.padding import skip_padding
 from edgec.targets.tvm.schedules.rewrite import MERGE, START
 from edgec.targets.tvm.schedules.tiles import (
     block_of,
@@ -82,7 +83,8 @@ def lower(region: Region, model: TargetModel, choice: ConvPlan | None = None) ->
     )
     function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
     by_vectors, channels = shape.packed_input and step % model.lanes == 0, choice.tile.vectors * block
-    sch = schedule(Schedule(function), choice, model, vector_loads=by_vectors, span=group_span(shape, channels))
+    span = group_span(shape, channels)
+    sch = schedule(Schedule(function), choice, model, vector_loads=by_vectors, span=span, ahead=shape.sparse)
     if choice.flat:
         reader = "conv_update" if find_block(sch, CACHED_SOURCE) is None else CACHED_SOURCE
         unflatten(sch, shape.out_width, ["source"], reader)
@@ -90,6 +92,7 @@ def lower(region: Region, model: TargetModel, choice: ConvPlan | None = None) ->
     operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
     detail = f"{shape}: {choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
     function = skip_foreign_groups(finish(sch), shape, choice.tile.vectors, channels)
+    function = skip_padding(function, shape, choice.tile.pixels) if shape.sparse else function
     return Kernel(function, operands, expression.shape, packed=True, rule="conv", detail=detail)
 
 
@@ -112,11 +115,18 @@ def _reduction(
     span = group_span(shape, vectors * block)
     group_cin = shape.cin // shape.groups
     if not choice.flat:
-        height = (shape.out_height - 1) * sh + (rows - 1) * dh + 1
+        # Where padding is asked for tap by tap, there are no rows of it.
+        height = shape.height if shape.sparse else (shape.out_height - 1) * sh + (rows - 1) * dh + 1
         width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
-        grows = any(p > 0 for p in shape.padding) or width > shape.width or height > shape.height
+        padded = shape.padding[1::2] if shape.sparse else shape.padding
+        grows = any(p > 0 for p in padded) or width > shape.width or height > shape.height
         if grows or str(source.dtype) != model.arithmetic:
             source = _pad(source, shape, max(height, 1), width, model)
+
+    def row(h: Any, r: Any) -> Any:
+        at = h * sh + r * dh
+        return tirx.max(tirx.min(at - shape.padding[0], shape.height - 1), 0) if shape.sparse else at
+
     rc, rb = te.reduce_axis((0, span * group_cin // step), "rc"), te.reduce_axis((0, step), "rb")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
 
@@ -133,7 +143,7 @@ def _reduction(
     return te.compute(
         (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
         lambda n, k, h, w, b: te.sum(
-            read(n, k, h * sh + r * dh, w * sw + s * dw)
+            read(n, k, row(h, r), w * sw + s * dw)
             * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b].astype(model.arithmetic),
             axis=[rc, r, s, rb],
         ),
@@ -143,7 +153,7 @@ def _reduction(
 
 def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, model: TargetModel) -> te.Tensor:
     """Return `source` padded to `height` x `width`, in the type it is multiplied in."""
-    top, left = shape.padding[:2]
+    top, left = 0 if shape.sparse else shape.padding[0], shape.padding[1]
     lead, lanes = source.shape[:2], source.shape[4:]
     extents, before = (*lead, height, width, *lanes), (0, 0, top, left, *(0 for _ in lanes))
 
@@ -153,8 +163,19 @@ def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, model: Ta
     return padded_stage(source, [int(extent) for extent in extents], before, 0.0, read, source.shape)
 
 
-def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool, span: int) -> Schedule:
-    """Apply the template to the stages dp (optional), conv and out; `span` groups are in a tile's window."""
+def schedule(
+    sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool, span: int, ahead: bool = False
+) -> Schedule:
+    """Apply the template to the stages dp (optional), conv and out.
+
+    Args:
+        sch: The schedule.
+        choice: Tiles.
+        model: The CPU.
+        vector_loads: Whether the input tile may be copied by vectors.
+        span: Groups in a tile's window.
+        ahead: Whether dp is made before, all of it, rather than by each task for itself.
+    """
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
     reduction = [*(sch.split(rc, [span, None]) if span > 1 else [rc]), r, s, rb]
@@ -187,7 +208,7 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_load
     # and spills (55 % of peak instead of 103 %).
     sch.vectorize(b)
     if pad is not None:
-        schedule_pad(sch, pad, task if choice.rows is not None else None)
+        schedule_pad(sch, pad, None if ahead or choice.rows is None else task)
     if model.multiplies_by_lane and vector_loads:
         # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
         merged = choice.flat and model.storage == F32 and loads_fit(choice.tile, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from edgec.targets.tvm.schedules.tiles import (
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
+MOST_INSIDE = 0.7
+"""Share of products with pixels inside below which those with padding are left out."""
 MOST_OF_L2, LARGE_TILE_COST = 0.625, 1.25
 """Tiles whose weights take a larger share of L2 are read from beyond it for every row: what that costs more."""
 COPY_COST = 1.2
@@ -58,6 +61,19 @@ class ConvShape:
             ("batch ", (self.batch,)),
         ]
         return [(name, values) for name, values in marks if any(value != 1 for value in values)]
+
+    @property
+    def sparse(self) -> bool:
+        """Whether so many taps, of large dilations, meet padding that it pays to ask of each before it is computed."""
+        inside = [
+            sum(0 <= at * stride + tap * dilation - before < size for at in range(resized) for tap in range(taps))
+            / (resized * taps)
+            for size, resized, taps, stride, dilation, before in (
+                (self.height, self.out_height, self.kernel[0], self.strides[0], self.dilation[0], self.padding[0]),
+                (self.width, self.out_width, self.kernel[1], self.strides[1], self.dilation[1], self.padding[1]),
+            )
+        ]
+        return self.packed_input and math.prod(inside) < MOST_INSIDE
 
     @property
     def pointwise(self) -> bool:

@@ -63,6 +63,8 @@ CONVOLUTIONS: dict[str, tuple[tuple[int, ...], int, tuple[int, int], dict[str, A
     "tile does not divide": ((1, 32, 5, 29), 64, (3, 3), {"pads": [1, 1, 1, 1]}),
     "asymmetric padding": ((1, 16, 9, 11), 16, (3, 3), {"pads": [0, 1, 2, 3]}),
     "1x5, dilated": ((1, 8, 9, 19), 12, (1, 5), {"dilations": [1, 2]}),
+    "dilated beyond the image": ((1, 16, 7, 8), 24, (3, 3), {"pads": [9, 9, 9, 9], "dilations": [9, 9]}),
+    "dilated, rows beyond the image": ((1, 16, 5, 9), 24, (3, 3), {"pads": [6, 1, 6, 1], "dilations": [6, 1]}),
     "1x1": ((1, 24, 14, 14), 48, (1, 1), {}),
     "1x1, stride 2": ((1, 32, 15, 13), 40, (1, 1), {"strides": [2, 2]}),
     "1x1 on one pixel": ((1, 64, 1, 1), 10, (1, 1), {}),

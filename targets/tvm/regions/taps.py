@@ -1,0 +1,44 @@
+"""Taps of a convolution that lie wholly in padding, as those of large dilations do: they are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def drop_taps(facts: dict[str, Any], name: str, source: Sequence[int], result: Sequence[int]) -> None:
+    """Cut the weights `facts[name]` [K, C, R, S] to the taps that read inside at some pixel; change the padding alike.
+
+    Args:
+        facts: Of a convolution: weights, `padding`, `strides`, `dilation`.
+        name: Of the weights.
+        source: Shape of the input, NCHW.
+        result: Shape of the output, NCHW.
+    """
+    weights, padding, dilation = facts[name], list(facts["padding"]), list(facts["dilation"])
+    for axis in (0, 1):
+        first, last = kept_taps(
+            weights.shape[2 + axis], source[2 + axis], result[2 + axis], facts["strides"][axis], dilation[axis],
+            (padding[axis], padding[2 + axis]),
+        )  # fmt: skip
+        padding[axis] -= first * dilation[axis]
+        padding[2 + axis] -= (weights.shape[2 + axis] - 1 - last) * dilation[axis]
+        weights = weights.take(range(first, last + 1), axis=2 + axis)
+        dilation[axis] = 1 if first == last else dilation[axis]
+    if weights.shape != facts[name].shape:
+        facts.update({name: weights, "padding": padding, "dilation": dilation})
+
+
+def kept_taps(
+    taps: int, size: int, resized: int, stride: int, dilation: int, padding: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the first and the last tap of an axis that are not wholly in padding, and leave none of it negative."""
+    before, after = padding
+    offsets = [tap * dilation - before for tap in range(taps)]
+    inside = [tap for tap, at in enumerate(offsets) if at + (resized - 1) * stride >= 0 and at < size] or [0]
+    first, last = inside[0], inside[-1]
+    while first * dilation > before:
+        first -= 1
+    while (taps - 1 - last) * dilation > after:
+        last += 1
+    return first, last
