@@ -11,12 +11,13 @@ import tvm
 from tvm import relax
 
 from edgec.errors import InternalError, UnsupportedModel
-from edgec.model.graph import constant, opset
+from edgec.model.graph import constant, is_static, opset
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.targets.base import Finding
+from edgec.targets.tvm.loops import captured, loops, turns_of
 from edgec.targets.tvm.operators.converters import CONVERTERS
 from edgec.targets.tvm.operators.node import OnnxNode, Refused, dtype_of, shape_of, tensor
-from edgec.targets.tvm.supported import name_of, refusal
+from edgec.targets.tvm.supported import CONTROL_FLOW, name_of, refusal
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
 MAX_NAMED = 8
@@ -89,6 +90,7 @@ def _import(model: ir.Model) -> tuple[tvm.IRModule, Refusals]:
     for at, value in enumerate(inputs):
         spec = specs[value.name or ""]
         work.values[value] = relax.Var(_identifier(spec.name, at), relax.TensorType(list(spec.shape), spec.dtype))
+    work.functions(model.graph)
     with builder.function("main", [work.values[value] for value in inputs]):
         with builder.dataflow():
             work.nodes(model.graph)
@@ -105,6 +107,8 @@ class _Import:
         self.builder, self.version = builder, version
         self.values: dict[ir.Value, Any] = {}
         self.refused: Refusals = []
+        self.turns: dict[ir.Node, Any] = {}
+        """Of each Loop, the function that is one turn."""
 
     def value(self, value: ir.Value) -> Any:
         """Return the expression of `value`, which is known or constant."""
@@ -115,11 +119,29 @@ class _Import:
             self.values[value] = tensor(array)
         return self.values[value]
 
+    def functions(self, graph: ir.Graph) -> None:
+        """Add the bodies of the loops of `graph` to the module, as functions of what a turn reads."""
+        for number, node in enumerate(loops(graph)):
+            body = node.attributes["body"].as_graph()
+            read = [*body.inputs, *captured(node)]
+            if not all(is_static(value) and value.dtype is not None for value in (*read, *body.outputs)):
+                continue
+            outside = dict(self.values)
+            for at, value in enumerate(read):
+                self.values[value] = relax.Var(_identifier(value.name or "", at), _type_of(value))
+            with self.builder.function(f"turn_{number}", [self.values[value] for value in read], private=True):
+                with self.builder.dataflow():
+                    self.nodes(body)
+                    results = relax.Tuple([self.value(value) for value in body.outputs[1:]])
+                    made = self.builder.emit_output(results)
+                self.turns[node] = self.builder.emit_func_output(made)
+            self.values = outside
+
     def nodes(self, graph: Iterable[ir.Node]) -> None:
         """Import nodes in order."""
         for node in graph:
             try:
-                results = self._branches(node) if node.op_type == "If" else self._convert(node)
+                results = self._imported(node)
             except Refused as error:
                 self._refused(node, f"{name_of(node)} {error}", "the TVM back end has the operator, not this use of it")
                 continue
@@ -131,6 +153,29 @@ class _Import:
             for output, result in zip(node.outputs, results, strict=False):
                 _check(node, output, result)
                 self.values[output] = result
+
+    def _imported(self, node: ir.Node) -> list[Any]:
+        if node.op_type in CONTROL_FLOW and node.domain == "":
+            return self._branches(node) if node.op_type == "If" else self._loop(node)
+        return self._convert(node)
+
+    def _loop(self, node: ir.Node) -> list[Any]:
+        """Loop: a call of the function that is one turn for each."""
+        if node not in self.turns:
+            raise Refused("with results whose size differs from turn to turn")
+        turns, states = turns_of(node), [self.value(value) for value in node.inputs[2:] if value is not None]
+        outside = [self.value(value) for value in captured(node)]
+        collected: list[list[Any]] = [[] for _ in node.outputs[len(states) :]]
+        for turn in range(turns):
+            arguments = [tensor(turn, "int64"), tensor(True, "bool"), *states, *outside]
+            made = self.builder.emit(relax.Call(self.turns[node], arguments))
+            results = [self.builder.emit(relax.TupleGetItem(made, at)) for at in range(len(node.outputs))]
+            states = results[: len(states)]
+            for stack, result in zip(collected, results[len(states) :], strict=True):
+                stack.append(self.builder.emit(relax.op.expand_dims(result, 0)))
+        if not turns and collected:
+            raise Refused("of no turn, whose results are collected")
+        return [*states, *[self.builder.emit(relax.op.concat(stack, 0)) for stack in collected]]
 
     def _convert(self, node: ir.Node) -> list[Any]:
         inputs = tuple(None if value is None else self.value(value) for value in node.inputs)
@@ -173,6 +218,11 @@ def _check(node: ir.Node, output: ir.Value, result: Any) -> None:
     if got != wanted:
         said, meant = (f"{dtype}{list(shape)}" for dtype, shape in (got, wanted))
         raise InternalError(f"{name_of(node)} ({_label(node)}) was imported as {said}, ONNX infers {meant}")
+
+
+def _type_of(value: ir.Value) -> relax.TensorType:
+    assert value.shape is not None and value.dtype is not None
+    return relax.TensorType(list(map(int, value.shape.numpy())), str(value.dtype.numpy()))
 
 
 def _identifier(name: str, index: int) -> str:

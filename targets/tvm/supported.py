@@ -7,7 +7,9 @@ import onnx_ir as ir
 from edgec.targets.tvm.operators.converters import CONVERTERS
 
 STANDARD_DOMAINS = ("", "ai.onnx")
-DYNAMIC = frozenset({"NonZero", "Unique", "Compress", "Loop", "Scan", "NonMaxSuppression"})
+CONTROL_FLOW = frozenset({"If", "Loop"})
+"""Operators that the importer itself takes."""
+DYNAMIC = frozenset({"NonZero", "Unique", "Compress", "Scan", "NonMaxSuppression"})
 """Operators whose output size (or very execution) depends on the data: the executor's memory plan is static."""
 TYPES = frozenset(
     {
@@ -23,7 +25,7 @@ def refusal(node: ir.Node) -> tuple[str, str] | None:
     operator = name_of(node)
     if node.domain in STANDARD_DOMAINS and node.op_type in DYNAMIC:
         return operator, "its output size depends on the data"
-    if operator not in {*CONVERTERS, "If"}:
+    if operator not in {*CONVERTERS, *CONTROL_FLOW}:
         return operator, "the TVM back end does not have the operator"
     for value in (*node.inputs, *node.outputs):
         if value is not None and value.dtype is not None and value.dtype not in TYPES:

@@ -158,7 +158,10 @@ class Emitter:
     def _carry(self, variable: Any) -> Any:
         name = variable.name_hint
         if name not in self.carried:
-            self.carried[name] = self.builder.add_func(self.module[variable], name)
+            function = self.module[variable]
+            if isinstance(function, relax.Function):
+                function = _Carried(self._carry).visit_expr(function)
+            self.carried[name] = self.builder.add_func(function, name)
         return self.carried[name]
 
     def _expression(self, value: Any) -> Any:
@@ -170,3 +173,15 @@ class Emitter:
         if isinstance(value, list):
             return relax.Tuple([self._expression(item) for item in value])
         return value
+
+
+@relax.expr_functor.mutator
+class _Carried(relax.PyExprMutator):  # type: ignore[misc]
+    """Puts a function of the old module into the new one: it calls the functions that `carry` returns."""
+
+    def __init__(self, carry: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._carry = carry
+
+    def visit_global_var_(self, variable: Any) -> Any:
+        return self._carry(variable)

@@ -15,6 +15,9 @@ Array = np.ndarray[Any, Any]
 TIR_NAMES = {"maximum": "relax.maximum", "minimum": "relax.minimum"}
 """Operators that the ONNX front end imports as calls of a TIR function of this name."""
 
+CALL = "edgec.call"
+"""Call of another function of the module."""
+
 
 @dataclass(eq=False)
 class Node:
@@ -141,7 +144,7 @@ def read_graph(function: relax.Function) -> Graph | None:
 
 
 def _read_binding(binding: Any, order: int, value_of: Callable[[Any], Any]) -> tuple[Any, bool] | None:
-    """Return the value bound and whether it is a new node; None for what a graph cannot say (branches, calls)."""
+    """Return the value bound and whether it is a new node; None for what a graph cannot say (branches)."""
     value = binding.value
     if isinstance(binding, relax.MatchCast):
         return None
@@ -153,9 +156,9 @@ def _read_binding(binding: Any, order: int, value_of: Callable[[Any], Any]) -> t
     if not isinstance(value, relax.Call):
         known = isinstance(value, (relax.Var, relax.Tuple, tvm.ir.GenericConst, relax.ShapeExpr))
         return (value_of(value), False) if known else None
-    if not isinstance(value.op, tvm.ir.Op):
+    if not isinstance(value.op, (tvm.ir.Op, tvm.ir.GlobalVar)):
         return None
-    op, args = value.op.name, list(value.args)
+    op, args = value.op.name if isinstance(value.op, tvm.ir.Op) else CALL, list(value.args)
     if op == "relax.call_tir":
         name = args[0].name_hint.rstrip("0123456789_")
         op, args = TIR_NAMES.get(name, op), list(args[1].fields)

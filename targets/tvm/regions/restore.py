@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.graph import CALL, Node
 from edgec.targets.tvm.regions.quantized import CONV, DEQUANTIZE, MATMUL, QUANTIZE, scaling_of
 from edgec.targets.tvm.regions.slices import CHANNELS
 
@@ -32,13 +32,14 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
     if "weights" in node.facts:
         return _convolution(node, expression)
     arguments = [expression(arg) for arg in node.args]
-    if call.op.name == "relax.call_tir":
+    if node.op != CALL and call.op.name == "relax.call_tir":
         kind = call.ty_args[0]
         results = list(kind.fields) if isinstance(kind, relax.TupleType) else kind
         return relax.call_tir(carry(call.args[0]), arguments, out_ty=results)
     if node.op in REWRITTEN and call.op.name != node.op:
         return REWRITTEN[node.op](*arguments)
-    return relax.Call(call.op, arguments, call.attrs, call.ty_args)
+    callee = carry(call.op) if node.op == CALL else call.op
+    return relax.Call(callee, arguments, call.attrs, call.ty_args)
 
 
 def _convolution(node: Node, expression: Callable[[Any], Any]) -> Any:
