@@ -18,6 +18,7 @@ from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
+from edgec.artefact.signature import check_key, sign
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
@@ -127,8 +128,11 @@ def compile(
             refusals=tuple(record.refusals),
             compression=record.compression,
             runtime=dict(lowered.runtime),
+            later=lowered.later,
         )
         manifest = write_manifest(manifest, staging)
+        if settings.sign is not None:
+            sign(staging, settings.sign)
     artefact = Artefact(folder, manifest)
     if compressed is not None:
         journal.unlink(missing_ok=True)
@@ -188,6 +192,8 @@ def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> 
         offered = ", ".join(profile.precisions)
         raise BadOption(f"precision {precision} on {board.name}: {reason}", remedy=f"It has: {offered}.")
     check_scales(settings)
+    if settings.sign is not None:
+        check_key(settings.sign)
     if settings.batch is not None and not profile.dynamic_batch:
         raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
     if settings.tuned is not None and not profile.tunable:

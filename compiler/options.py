@@ -72,6 +72,11 @@ class CompileOptions(BaseModel):
         exclude=True,
         description="Take what was compiled before from the user's cache, and keep it there.",
     )
+    sign: Path | None = Field(
+        default=None,
+        exclude=True,
+        description="Sign the artefact with this key of ssh-keygen, public if an agent has it.",
+    )
     runtime_wheel: Path | None = Field(
         default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."
     )

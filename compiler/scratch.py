@@ -65,6 +65,11 @@ def temporary_folder() -> Iterator[Path]:
         raise BadOption(problem, remedy="Free space there, or name another folder in TMPDIR.") from error
 
 
+def is_staged_for(name: str, destination: str) -> bool:
+    """Whether `name` is that of a scratch folder in which the next content of `destination`, beside it, is made."""
+    return re.fullmatch(re.escape(staging_prefix(Path(destination))) + RANDOM + re.escape(SUFFIX), name) is not None
+
+
 def is_inside(error: OSError, folder: Path) -> bool:
     """Whether `error` tells that a file in `folder` could not be written or read; of a copy, its destination counts."""
     path = error.filename if error.filename2 is None else error.filename2

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import onnx_ir as ir
+from pydantic import BaseModel, ConfigDict
 
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec
@@ -37,16 +38,28 @@ class LoweringContext:
     golden_outputs: Mapping[str, np.ndarray[Any, Any]]
 
 
+class RuntimeRecord(BaseModel):
+    """What a back end's own `open` needs to know: the fields of a class made from this one; kept in the manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def files(self) -> tuple[str, ...]:
+        """Return the files of the artefact that `open` reads."""
+        return ()
+
+
 @dataclass(frozen=True)
 class Lowered:
-    """Result of a lowering: what the back end's own `open` needs to know, as JSON values; kept in the manifest.
+    """Result of a lowering: what the back end's own `open` needs to know, as JSON values of its `RuntimeRecord`.
 
     `least_tolerance` is an error of the outputs, relative to their range, that the precision itself brings about in
-    this network, where that is known: no tighter one is asked of the artefact.
+    this network, where that is known: no tighter one is asked of the artefact. `later` are files and folders that
+    appear in the artefact where it is built or run.
     """
 
     runtime: Mapping[str, Any] = field(default_factory=dict)
     least_tolerance: float = 0.0
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,13 @@ class RunContext:
 
 
 class Target(Protocol):
-    """A back end. Registered in the entry-point group `edgec.targets`; board records name it in `backend`."""
+    """A back end. Registered in the entry-point group `edgec.targets`; board records name it in `backend`.
+
+    Attributes:
+        runtime: What `lower` writes for `open`.
+    """
+
+    runtime: type[RuntimeRecord]
 
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know of `board`."""

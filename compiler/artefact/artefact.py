@@ -12,6 +12,7 @@ import numpy as np
 
 from edgec import registry
 from edgec.artefact.manifest import Manifest, Port, read_manifest
+from edgec.artefact.signature import check_signature
 from edgec.errors import BadArtefact, BadOption, VerificationFailed
 from edgec.model.signature import check_array
 from edgec.reference.compare import Comparison, compare
@@ -75,13 +76,19 @@ class Artefact:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: str | Path) -> Artefact:
+    def open(cls, folder: str | Path, *, signers: str | Path | None = None) -> Artefact:
         """Open the artefact in `folder`.
 
+        Args:
+            folder: Written by `edgec.compile`.
+            signers: File with the names and public keys of which one has to have signed it; default: none has to.
+
         Raises:
-            BadArtefact: It is none, or not as it was written.
+            BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
         """
         path = Path(folder)
+        if signers is not None:
+            check_signature(path, Path(signers))
         return cls(path, read_manifest(path))
 
     @property
@@ -160,15 +167,16 @@ class Artefact:
         return arrays
 
 
-def load(path: str | Path, threads: int | None = None) -> Runner:
+def load(path: str | Path, threads: int | None = None, *, signers: str | Path | None = None) -> Runner:
     """Load the artefact in the folder `path` for execution on this machine.
 
     Args:
         path: Folder written by `edgec.compile` or `edgec compile`.
         threads: Worker threads; default: as compiled.
+        signers: File with the names and public keys of which one has to have signed it; default: none has to.
 
     Raises:
-        BadArtefact: It is none, or not as it was written.
+        BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
         CannotRunHere: This machine is not its board and cannot emulate it.
     """
-    return Artefact.open(path).runner(threads)
+    return Artefact.open(path, signers=signers).runner(threads)

@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgec.artefact.files import EVIDENCE
 from edgec.whole_file import write_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-FILE_NAME = "evidence.json"
 
 
 def keep(folder: Path, key: str, measured: DataclassInstance) -> None:
@@ -28,13 +27,13 @@ def drop(folder: Path, key: str) -> None:
 
 
 def _write(folder: Path, evidence: dict[str, Any]) -> None:
-    write_text(folder / FILE_NAME, json.dumps(evidence, indent=1) + "\n")
+    write_text(folder / EVIDENCE, json.dumps(evidence, indent=1) + "\n")
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the evidence kept in `folder`; empty where there is none."""
     try:
-        evidence = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        evidence = json.loads((folder / EVIDENCE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return evidence if isinstance(evidence, dict) else {}

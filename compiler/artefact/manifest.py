@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
-from edgec.errors import BadArtefact, first_problem
+from edgec import registry
+from edgec.artefact.files import MANIFEST, FileEntry, check_files, check_manifest, list_files, reason, write_sums
+from edgec.errors import BadArtefact, InternalError, first_problem
 from edgec.model.signature import TensorSpec
 from edgec.model.true_sizes import TrueSizes
-from edgec.options import CompileOptions
-from edgec.plain_file import hash_file
+from edgec.options import MOST_THREADS, CompileOptions
+from edgec.plain_file import LONGEST_JSON, parse_json, read_plain
 from edgec.record import Compression, PassEntry, Refusal
+from edgec.targets.base import Target
 from edgec.targets.board import Board
 
-SCHEMA_VERSION = 1
-FILE_NAME = "manifest.json"
+SCHEMA_VERSION = 2
+Dtype = Literal[
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"
+]
 FORBID = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -35,6 +40,8 @@ class Source(BaseModel):
 class Port(TensorSpec):
     """An input or output with its layout (`NCHW` for pictures, empty where none is known) and golden data."""
 
+    shape: tuple[NonNegativeInt, ...]
+    dtype: Dtype
     layout: str = ""
     golden: str
     """Path of its golden .npy, relative to the folder."""
@@ -54,17 +61,6 @@ class Port(TensorSpec):
         return self.spec.model_copy(update={"shape": tuple(shape)})
 
 
-class FileEntry(BaseModel):
-    """One file of the artefact; `path` is relative, with forward slashes."""
-
-    model_config = FORBID
-
-    path: str
-    size: int
-    sha256: str
-    executable: bool = False
-
-
 class Manifest(BaseModel):
     """The artefact's description. Holds nothing that differs between two compilations of the same thing."""
 
@@ -75,8 +71,8 @@ class Manifest(BaseModel):
     source: Source
     options: CompileOptions
     board: Board
-    threads: int
-    tolerance: float
+    threads: int = Field(ge=1, le=MOST_THREADS)
+    tolerance: float = Field(ge=0, allow_inf_nan=False)
     """Accepted error of each output against the golden one, relative to its range."""
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -88,6 +84,15 @@ class Manifest(BaseModel):
     runtime: dict[str, Any]
     """What the back end's own loader needs."""
     files: tuple[FileEntry, ...] = ()
+    later: tuple[str, ...] = ()
+    """Files and folders that appear where it is built or run; others that are not in `files` are refused."""
+
+    @model_validator(mode="after")
+    def _has_counts(self) -> Manifest:
+        for port in self.outputs:
+            if port.sizes and (len(port.sizes) != len(port.shape) or max(port.sizes) >= len(self.counts)):
+                raise ValueError(f"output {port.name!r} has sizes that nothing tells")
+        return self
 
     @property
     def true_sizes(self) -> TrueSizes:
@@ -101,66 +106,58 @@ class Manifest(BaseModel):
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> Manifest:
-    """Complete `manifest` with the files now in `folder` and write it there; returns the completed one."""
-    entries = tuple(_entry(path, folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    complete = manifest.model_copy(update={"files": entries})
+    """Complete `manifest` with the files now in `folder` and write it there; returns the completed one.
+
+    Raises:
+        InternalError: The back end wrote a `runtime` that it would not read.
+    """
+    complete = manifest.model_copy(update={"files": list_files(folder)})
+    try:
+        _check_runtime(complete)
+    except ValidationError as error:
+        raise InternalError(f"the runtime record of {manifest.board.backend}: {first_problem(error)}") from error
     text = json.dumps(complete.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    write_sums(folder, complete.files)
     return complete
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the artefact in `folder` and check that each file it lists is there and unchanged.
+    """Read the manifest of the artefact in `folder` and check that each of its files is there and as it was written.
 
     Raises:
-        BadArtefact: No artefact, written by a newer edgec, a file is missing or altered, or a path leaves the folder or
-            its back end is no registered one.
+        BadArtefact: No artefact, written by a newer edgec, a file is missing, altered or not listed, or a path leaves
+            the folder or its back end is no registered one.
     """
-    path = folder / FILE_NAME
+    path = folder / MANIFEST
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = read_plain(path, LONGEST_JSON)
+        data = parse_json(content)
     except (OSError, ValueError) as error:
-        raise BadArtefact(
-            f"{folder} is no artefact: {FILE_NAME}: {error}", remedy="Give a folder written by `edgec compile`."
-        ) from error
+        remedy = "Give a folder written by `edgec compile`."
+        raise BadArtefact(f"{folder} is no artefact: {MANIFEST}: {reason(error)}", remedy=remedy) from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
         remedy = "Compile again with this edgec, or use the edgec that wrote it."
         raise BadArtefact(f"{path}: schema version {version!r}, this edgec reads {SCHEMA_VERSION}", remedy=remedy)
+    check_manifest(folder, hashlib.sha256(content).hexdigest())
     try:
         manifest = Manifest.model_validate(data)
+        if ":" in manifest.board.backend:
+            problem = f"{path}: back end {manifest.board.backend!r} is none that is installed, but any code"
+            raise BadArtefact(problem, remedy="Do not use it.")
+        used = _check_runtime(manifest)
     except ValidationError as error:
         raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Compile again.") from error
-    if ":" in manifest.board.backend:
-        problem = f"{path}: back end {manifest.board.backend!r} is none that is installed, but any code"
-        raise BadArtefact(problem, remedy="Do not use it.")
-    for name in [entry.path for entry in manifest.files] + [port.golden for port in manifest.inputs + manifest.outputs]:
-        _refuse_outside(name, folder)
-    for entry in manifest.files:
-        _check_file(entry, folder)
+    check_files(folder, manifest.files, manifest.later)
+    listed = {entry.path for entry in manifest.files}
+    for name in (*used, *(port.golden for port in manifest.inputs + manifest.outputs)):
+        if name not in listed:
+            raise BadArtefact(f"{path}: {name!r} is not one of its files", remedy="Compile again.")
     return manifest
 
 
-def _entry(path: Path, folder: Path) -> FileEntry:
-    return FileEntry(
-        path=path.relative_to(folder).as_posix(),
-        size=path.stat().st_size,
-        sha256=hash_file(path),
-        executable=os.access(path, os.X_OK),
-    )
-
-
-def _refuse_outside(name: str, folder: Path) -> None:
-    pure = PurePosixPath(name)
-    inside = (folder / pure).resolve().is_relative_to(folder.resolve())
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or not inside:
-        raise BadArtefact(f"{folder}: the manifest names {name!r}, which leaves the folder", remedy="Do not use it.")
-
-
-def _check_file(entry: FileEntry, folder: Path) -> None:
-    path = folder / entry.path
-    if not path.is_file():
-        raise BadArtefact(f"{folder}: {entry.path} is missing", remedy="Copy the whole folder, or compile again.")
-    if path.stat().st_size != entry.size or hash_file(path) != entry.sha256:
-        remedy = "It was altered or damaged: copy it again or compile again."
-        raise BadArtefact(f"{folder}: {entry.path} does not match its hash in the manifest", remedy=remedy)
+def _check_runtime(manifest: Manifest) -> tuple[str, ...]:
+    """Return the files that the back end's loader reads, by its own record of what it needs."""
+    target: Target = registry.load("targets", manifest.board.backend)()
+    return target.runtime.model_validate(manifest.runtime).files()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.board_result import BoardResult, import_result
-from edgec.artefact.manifest import FILE_NAME
+from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
 from edgec.errors import BadOption, CannotRunHere, MissingDependency
 from edgec.plain_file import hash_file
 from edgec.scratch import temporary_folder
@@ -136,7 +136,8 @@ async def _copy(
 ) -> None:
     """Copy the files whose hash is another one there; each under a temporary name, so that none is ever half."""
     entries, folder = artefact.manifest.files, artefact.folder
-    wanted = {entry.path: entry.sha256 for entry in entries} | {FILE_NAME: hash_file(folder / FILE_NAME)}
+    beside = [name for name in (MANIFEST, SUMS, SIGNATURE) if (folder / name).exists()]
+    wanted = {entry.path: entry.sha256 for entry in entries} | {name: hash_file(folder / name) for name in beside}
     executable = {entry.path for entry in entries if entry.executable}
     there = await _hashes(place, connection)
     missing = [path for path, digest in wanted.items() if there.get(path) != digest]

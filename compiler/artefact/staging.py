@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgec.artefact.manifest import FILE_NAME
+from edgec.artefact.files import MANIFEST
 from edgec.errors import BadOption
 from edgec.scratch import is_inside, scratch_folder, staging_prefix
 from edgec.whole_file import flush
@@ -112,4 +112,4 @@ def _flush_all(folder: Path) -> None:
 
 
 def _replaceable(path: Path) -> bool:
-    return path.is_dir() and ((path / FILE_NAME).is_file() or not any(path.iterdir()))
+    return path.is_dir() and ((path / MANIFEST).is_file() or not any(path.iterdir()))

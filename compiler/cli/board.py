@@ -6,16 +6,18 @@ from typing import Annotated
 
 import typer
 
-from edgec.cli.console import stdout
+from edgec.cli.console import LOOPBACK, stdout
 
 
 def command(
     tracker: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where `edgec tune --serve` runs.")],
     key: Annotated[str, typer.Option(help="What boards of this kind are called there, e.g. rpi4.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = LOOPBACK,
     threads: Annotated[int | None, typer.Option(min=1, help="Cores to offer; default: all.")] = None,
 ) -> None:
-    """Offer this board to tuning runs until it is stopped. Whoever reaches it can run code here: trusted networks only.
+    """Offer this board to tuning runs until it is stopped. Whoever reaches it can run code here.
+
+    It listens to this machine alone unless --host says otherwise: give 0.0.0.0 in trusted networks only.
 
     Without edgec, with TVM alone: python -m tvm.exec.rpc_server --tracker HOST:PORT --key KEY
     """

@@ -62,6 +62,7 @@ def command(
     tuned: Annotated[Path | None, typer.Option(help=_help("tuned"))] = None,
     seed: Annotated[int | None, typer.Option(help=_help("seed"))] = None,
     runtime_wheel: Annotated[Path | None, typer.Option(help=_help("runtime_wheel"))] = None,
+    sign: Annotated[Path | None, typer.Option(metavar="KEY", help=_help("sign"))] = None,
     cache: Annotated[bool | None, typer.Option(help=_help("cache"), show_default=False)] = None,
     verify_passes: Annotated[bool, typer.Option("--verify-passes", help=_help("verify_passes"))] = False,
     input: Annotated[
@@ -106,6 +107,7 @@ def command(
         "tuned": tuned,
         "seed": seed,
         "runtime_wheel": runtime_wheel,
+        "sign": sign,
         "cache": cache,
         "verify_passes": verify_passes or None,
     }

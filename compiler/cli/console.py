@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COUNTED = re.compile(r"(.*) \d+(/\d+)?(, .* left)?")
 """A stage that tells how far it is: it goes on in the line that it has."""
 
+LOOPBACK = "127.0.0.1"
+"""What runs code for others listens to this machine alone, unless it is told another address."""
 RANGE = re.compile(r"^(\d+)\.\.(\d+)([,x]|$)")
 """First dimension of a shape whose batch may vary."""
 

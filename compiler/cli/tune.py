@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.console import Json, Quiet, Threads, check_drawing, parse_shapes, print_json, stderr, stdout
+from edgec.cli.console import LOOPBACK, Json, Quiet, Threads, check_drawing, parse_shapes, print_json, stderr, stdout
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def command(
     threads: Threads = None,
     plot: Annotated[Path | None, typer.Option(help="Draw what was gained: .svg or .png.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Run the tracker that boards report to.")] = False,
-    host: Annotated[str, typer.Option(help="Address the tracker listens on.")] = "0.0.0.0",
+    host: Annotated[str, typer.Option(help="Address the tracker listens on; 0.0.0.0: all.")] = LOOPBACK,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Its port; default: the first free one from 9190.")
     ] = None,
@@ -103,14 +103,18 @@ def parse_duration(text: str) -> float:
 
 
 def _serve(host: str, port: int | None) -> None:
+    import ipaddress
     import socket
 
     from edgec.targets.tvm.tuning.serve import require_packages, start_tracker, until_stopped
 
     require_packages()
     tracker, found = start_tracker(host, port)
-    stdout.print(f"tracker on port {found}; Ctrl-C ends it. On each board:", highlight=False)
-    line = f"edgec board --tracker {socket.gethostname()}:{found} --key KEY"
+    alone = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
+    boards = "On this machine (--host 0.0.0.0 lets in other ones):" if alone else "On each board:"
+    stdout.print(f"tracker on port {found}; Ctrl-C ends it. {boards}", highlight=False)
+    name, listening = (host, "") if alone else (socket.gethostname(), " --host 0.0.0.0")
+    line = f"edgec board --tracker {name}:{found} --key KEY{listening}"
     stdout.print(f"  pip install 'edgec[tvm]' && {line}", highlight=False, soft_wrap=True, markup=False)
     until_stopped(tracker)
 

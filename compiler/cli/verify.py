@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
 from rich.table import Table
 
 from edgec.cli.console import ArtefactFolder, Json, Quiet, Threads, print_json, progress, stdout
 
 
-def command(artefact: ArtefactFolder, threads: Threads = None, quiet: Quiet = False, json: Json = False) -> None:
+def command(
+    artefact: ArtefactFolder,
+    threads: Threads = None,
+    signers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One of these has to have signed it: a name and key a line.")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
     """Run ARTEFACT, emulated if need be, and compare its outputs with the golden ones. Exit code 1 if they differ."""
     from edgec.artefact.artefact import Artefact
     from edgec.artefact.evidence import keep
 
     with progress(silent=quiet or json) as listener:
         listener("check hashes")
-        opened = Artefact.open(artefact)
+        opened = Artefact.open(artefact, signers=signers)
         listener("run")
         verification = opened.verify(threads)
         keep(opened.folder, "verification", verification)

@@ -12,6 +12,7 @@ from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize.batch_second import batch_second
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
 from edgec.passes.canonicalize.constants import fold_constants
+from edgec.passes.canonicalize.drop_empty import drop_empty
 from edgec.passes.canonicalize.expand_sum import expand_sum
 from edgec.passes.canonicalize.explicit_windows import explicit_windows
 from edgec.passes.canonicalize.fold_affine import fold_affine, fold_affine_forward
@@ -29,6 +30,7 @@ from edgec.passes.canonicalize.static_reshape import static_reshape
 from edgec.passes.fingerprint import fingerprint
 
 RULES: tuple[Rule, ...] = (
+    drop_empty,  # before remove_noop: an empty scale is no scale
     remove_noop,
     merge_cast,
     expand_sum,

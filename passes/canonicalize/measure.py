@@ -13,11 +13,14 @@ It is compared part by part, the first that differs decides (a lexicographic ord
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 
 from edgec.model.control_flow import is_control_flow
 from edgec.model.graph import attribute, constant, subgraphs
 from edgec.model.sequences import MAKERS, READERS
+from edgec.passes.canonicalize.drop_empty import unused_inputs
 from edgec.passes.canonicalize.explicit_windows import WINDOWED, left_implicit
 from edgec.passes.canonicalize.operands import static_shape
 from edgec.passes.canonicalize.sink_transpose import SINKABLE
@@ -79,19 +82,27 @@ def _operand(value: ir.Value | None, terms: dict[ir.Value, int]) -> int:
 
 def _disorder(node: ir.Node) -> int:
     """Return how many things in `node` a rule would still put in order without replacing it by another operator."""
-    if node.domain != "":
-        return 0
-    if node.op_type == "Identity":
-        return 1
-    if node.op_type in ("Mul", "Add") and len(node.inputs) == 2:
-        first, second = node.inputs
-        constants = constant(first) is not None and constant(second) is None
-        gate = None if first is None else first.producer()
-        return int(constants) + int(gate is not None and gate.op_type == "Sigmoid" and gate.inputs[0] is second)
-    if node.op_type in WINDOWED:
-        return left_implicit(node)
-    if node.op_type == "Reshape":
-        written, shape = constant(node.inputs[1]), static_shape(node.outputs[0])
-        spelled = written is not None and tuple(written.tolist()) == shape and not attribute(node, "allowzero", 0)
-        return int(not spelled)
-    return 0
+    count = DISORDER.get(node.op_type)
+    return 0 if count is None or node.domain != "" else count(node)
+
+
+def _swapped(node: ir.Node) -> int:
+    first, second = node.inputs
+    constants = constant(first) is not None and constant(second) is None
+    gate = None if first is None else first.producer()
+    return int(constants) + int(gate is not None and gate.op_type == "Sigmoid" and gate.inputs[0] is second)
+
+
+def _unspelled(node: ir.Node) -> int:
+    written, shape = constant(node.inputs[1]), static_shape(node.outputs[0])
+    return int(written is None or tuple(written.tolist()) != shape or bool(attribute(node, "allowzero", 0)))
+
+
+DISORDER: dict[str, Callable[[ir.Node], int]] = {
+    "Add": _swapped,
+    "Identity": lambda node: 1,
+    "Mul": _swapped,
+    "Reshape": _unspelled,
+    "Resize": lambda node: len(unused_inputs(node)),
+    **dict.fromkeys(WINDOWED, left_implicit),
+}

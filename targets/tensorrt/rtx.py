@@ -27,16 +27,19 @@ from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspac
 from edgec.targets.tensorrt.prepare import check_whole, prepare
 from edgec.targets.tensorrt.rtx_run import open_runner
 from edgec.targets.tensorrt.runner import TensorRTRunner
-from edgec.targets.tensorrt.target import MODEL, tensorrt_of, write_scripts
+from edgec.targets.tensorrt.runtime_record import ENGINE, TensorRTRuntime
+from edgec.targets.tensorrt.target import MODEL, ON_BOARD, tensorrt_of, write_scripts
 from edgec.targets.tensorrt.typed import to_half
 
-ENGINE, PROGRAM = "model.engine", "run_engine.py"
+PROGRAM = "run_engine.py"
 BUILD = Path(__file__).with_name("rtx_build.py")
 """Run by its path: as a module it would load all of edgec first."""
 
 
 class RtxTarget:
     """PCs and edge boxes with an RTX GPU. The precision is in the model: FP16 and int8 as the ONNX file says."""
+
+    runtime = TensorRTRuntime
 
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know: tensor cores.
@@ -101,6 +104,7 @@ class RtxTarget:
                 "needed_mib": needed_mib(board, ready.model, batches),
             },
             ready.half.expected_error,
+            ("result.json", f"{ON_BOARD}/__pycache__"),
         )
 
     def open(self, context: RunContext) -> Runner:

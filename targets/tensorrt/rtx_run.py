@@ -34,6 +34,7 @@ def main() -> int:
     """Verify and measure; return 0, 1 if outputs differ, 2 if the engine cannot run here."""
     folder = Path(__file__).resolve().parent
     try:
+        importlib.import_module(f"{MODULES}.sums").check_files(str(folder))
         runner = open_runner(str(folder))
     except Exception as error:
         print(

@@ -28,6 +28,7 @@ from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspac
 from edgec.targets.tensorrt.precision import why_no_int8
 from edgec.targets.tensorrt.prepare import Prepared, check_whole, prepare
 from edgec.targets.tensorrt.runner import open_engine
+from edgec.targets.tensorrt.runtime_record import ENGINE, LATER, TensorRTRuntime
 
 MODEL, CACHE = "model.onnx", "calibration.cache"
 ON_BOARD = "onboard"
@@ -39,6 +40,8 @@ AT_TOP = ("build_engine.py", "build.sh")
 
 class TensorRTTarget:
     """Jetson boards. The engine itself can only be built on the board, by the TensorRT of its JetPack."""
+
+    runtime = TensorRTRuntime
 
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know; channels go by 8 in tensor cores, by 2 in packed halves before them.
@@ -86,7 +89,7 @@ class TensorRTTarget:
         if ready.ranges:
             (context.folder / CACHE).write_text(cache_text(ready.ranges, version), encoding="ascii")
         write_scripts(context.folder)
-        _write_runner(context.folder)
+        write_runner(context.folder)
         return Lowered(
             {
                 "model": MODEL,
@@ -103,6 +106,7 @@ class TensorRTTarget:
                 "estimate": _estimate(ready, board, context.options.precision),
             },
             ready.half.expected_error,
+            (ENGINE, f"{ENGINE}.part", *LATER, f"{CPP}/build", f"{ON_BOARD}/__pycache__"),
         )
 
     def open(self, context: RunContext) -> Runner:
@@ -160,9 +164,10 @@ def write_scripts(folder: Path, at_top: Collection[str] = AT_TOP) -> None:
         (folder / name).chmod(0o755)
 
 
-def _write_runner(folder: Path) -> None:
+def write_runner(folder: Path) -> None:
     """Write the C++ runner's sources into `folder`."""
     (folder / CPP).mkdir()
-    for entry in resources.files("edgec.targets.tensorrt.cpp").iterdir():
-        if entry.name.endswith((".cc", ".hpp", ".txt")):
-            (folder / CPP / entry.name).write_bytes(entry.read_bytes())
+    for package in ("edgec.targets.native", "edgec.targets.tensorrt.cpp"):
+        for entry in resources.files(package).iterdir():
+            if entry.name.endswith((".cc", ".hpp", ".txt")):
+                (folder / CPP / entry.name).write_bytes(entry.read_bytes())

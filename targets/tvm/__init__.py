@@ -9,6 +9,7 @@ from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Ru
 from edgec.targets.board import Board
 from edgec.targets.tvm.estimate import CpuEstimate, integer_weight_bits
 from edgec.targets.tvm.operator_names import OPERATORS
+from edgec.targets.tvm.runtime_record import TvmRuntime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 class TvmTarget:
     """Target of every CPU board; see `edgec.targets.base.Target` for the methods."""
+
+    runtime = TvmRuntime
 
     def profile(self, board: Board) -> Profile:
         """Return what the passes should know of `board`."""

@@ -14,10 +14,10 @@ from edgec.targets.tvm.compile_cache import key_of
 from edgec.targets.tvm.half_range import check_range
 from edgec.targets.tvm.runner_build import install_example, install_runner
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_libraries
+from edgec.targets.tvm.runtime_record import LIBRARY, RUNNER
 from edgec.targets.tvm.tuning.tuned import read_tuned
 from edgec.targets.tvm.wheels import installed_versions
 
-LIBRARY = "model.so"
 STEP = "schedule"
 """Step of the refusals that the lowering notes."""
 
@@ -43,7 +43,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             if key:
                 cache.keep(key, library, facts)
         install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
-        install_runner(board, runtime, record, context.folder / "edgec-run")
+        install_runner(board, runtime, record, context.folder / RUNNER)
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)
@@ -59,5 +59,6 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             **choices,
             "tvm": versions.tvm,
             "tvm_ffi": versions.ffi,
-        }
+        },
+        later=("cpp/build",),
     )

@@ -14,6 +14,7 @@ from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
 from edgec.targets.base import Closing, RunContext
+from edgec.targets.tvm.runtime_record import RUNNER
 
 Array = np.ndarray[Any, Any]
 
@@ -57,7 +58,7 @@ class ProcessRunner(Closing):
 
     def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:
         folder, threads = self._context.folder, self._context.threads
-        command = [*self._emulator, str(folder / "edgec-run"), "--json", "--threads", str(threads)]
+        command = [*self._emulator, str(folder / RUNNER), "--json", "--no-check", "--threads", str(threads)]
         for index, (name, array) in enumerate(check_feeds(feeds, self._context.inputs).items()):
             path = scratch / f"input{index}.npy"
             np.save(path, array)

@@ -14,8 +14,8 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple, zig_version
 
-RUNNER_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
-EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "example.cc", "CMakeLists.txt")
+RUNNER_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
+EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "example.cc", "CMakeLists.txt")
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All that edgec.hpp includes of tvm_ffi; Apache-2.0 both, see the licences beside the libraries."""
 
@@ -78,7 +78,8 @@ def _compile(board: Board, libraries: Path, folder: Path) -> None:
 
 
 def _source(name: str) -> bytes:
-    return (resources.files("edgec.targets.tvm.runner") / name).read_bytes()
+    shared = resources.files("edgec.targets.native") / name
+    return (shared if shared.is_file() else resources.files("edgec.targets.tvm.runner") / name).read_bytes()
 
 
 def header(name: str) -> bytes:

@@ -12,10 +12,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from edgec.targets.tensorrt.target import write_runner
+
 ROOT = Path(__file__).parents[2]
-SOURCES = ROOT / "targets/tensorrt/cpp"
 STUB = Path(__file__).with_name("tensorrt_stub")
 CUDA_STAND_IN = Path(__file__).with_name("tensorrt_stand_in") / "cudart.c"
+SANITIZED = ("-O0", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+"""What reads or writes where it may not, or does what C++ leaves undefined, ends the program with a report."""
 VERSION_OF = {8: "8.2.1.8", 10: "10.3.0"}
 
 
@@ -56,12 +59,15 @@ def _build() -> tuple[TemporaryDirectory[str], str]:
     """Build by CMake for 8; for 10 only what knows TensorRT is compiled anew."""
     folder = TemporaryDirectory(prefix="edgec-cpp-")
     place = Path(folder.name)
+    write_runner(place)
+    sources, flags = place / "cpp", ["-Werror", *SANITIZED]
     options = ["-DCMAKE_BUILD_TYPE=None", "-DEDGEC_USE_OPENCV=OFF", f"-DCMAKE_PREFIX_PATH={place}/8"]
-    options += [f"-DTENSORRT_INCLUDE={STUB}", f"-DCUDA_INCLUDE={STUB}", "-DCMAKE_CXX_FLAGS=-DSTUB_TENSORRT=8 -Werror"]
+    options += [f"-DTENSORRT_INCLUDE={STUB}", f"-DCUDA_INCLUDE={STUB}"]
+    options += [f"-DCMAKE_CXX_FLAGS=-DSTUB_TENSORRT=8 {' '.join(flags)}"]
     try:
         for generation in (8, 10):
             _libraries(place / f"{generation}/lib", generation)
-        _run("cmake", "-S", SOURCES, "-B", place / "build", *options)
+        _run("cmake", "-S", sources, "-B", place / "build", *options)
         _run("cmake", "--build", place / "build", "-j2")
     except subprocess.CalledProcessError as error:
         return folder, str(error.stdout)
@@ -69,9 +75,9 @@ def _build() -> tuple[TemporaryDirectory[str], str]:
     objects = [path for path in (place / "build").rglob("*.o") if path.name != "engine.cc.o"]
     library = place / "10/lib"
     _run(
-        "g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-DSTUB_TENSORRT=10", f"-I{STUB}", SOURCES / "engine.cc",
+        "g++", "-std=c++17", "-Wall", "-Wextra", *flags, "-DSTUB_TENSORRT=10", f"-I{STUB}", sources / "engine.cc",
         *objects, f"-L{library}", f"-Wl,-rpath,{library}", "-lnvinfer", "-lnvinfer_plugin", "-lcudart", "-lyaml-cpp",
-        "-o", place / "edgec-detect-10",
+        "-ljpeg", "-lpng", "-o", place / "edgec-detect-10",
     )  # fmt: skip
     return folder, ""
 

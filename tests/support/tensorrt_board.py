@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from edgec.artefact.files import MANIFEST, list_files, write_sums
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
 from edgec.options import compile_options
 from edgec.record import Record
@@ -63,7 +64,7 @@ def write_artefact(
         "options": options.model_dump(mode="json"),
         "runtime": {**lowered.runtime, **runtime},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     return record
 
 
@@ -93,7 +94,18 @@ def set_runtime(folder: Path, **entries: object) -> None:
     """Change entries of the manifest's `runtime`."""
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["runtime"].update(entries)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: Any) -> None:
+    """Write manifest.json and its hashes."""
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    renew_sums(folder)
+
+
+def renew_sums(folder: Path) -> None:
+    """Write SHA256SUMS for the files that are there, as if they had been compiled so."""
+    write_sums(folder, list_files(folder))
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,26 @@ import onnx_ir as ir
 from edgec.model.signature import TensorSpec
 from edgec.profile import Profile
 from edgec.reference.onnx_runtime import ort
-from edgec.targets.base import Closing, Finding, Lowered, LoweringContext, RunContext
+from edgec.targets.base import Closing, Finding, Lowered, LoweringContext, RunContext, RuntimeRecord
 from edgec.targets.board import Board
 
 Array = np.ndarray[Any, Any]
 
 
+class Runtime(RuntimeRecord):
+    """What `open` needs to know."""
+
+    file: str
+
+    def files(self) -> tuple[str, ...]:
+        """Return the model."""
+        return (self.file,)
+
+
 class OnnxCopyTarget:
     """Back end `onnx-copy`; `board.toml` beside this file is a board that names it."""
+
+    runtime = Runtime
 
     def profile(self, board: Board) -> Profile:
         """Ask the passes for nothing special."""

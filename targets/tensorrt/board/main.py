@@ -80,8 +80,9 @@ def _check_numpy() -> None:
 
 
 def _all_steps(options: argparse.Namespace) -> int:
-    from . import board, facts  # noqa: PLC0415  # need numpy
+    from . import board, facts, sums  # noqa: PLC0415  # need numpy
 
+    sums.check_files(FOLDER)
     settings = read_settings(FOLDER)
     here = board.look(settings)
     for warning in here.warnings:

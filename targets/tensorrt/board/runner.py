@@ -10,6 +10,7 @@ from .facts import why_not_usable
 from .failure import Failure
 from .session import Session
 from .settings import Settings, read_settings
+from .sums import check_files
 
 
 class Engine:
@@ -65,6 +66,7 @@ class Runner(Engine):
     """
 
     def __init__(self, folder: str) -> None:
+        check_files(folder)
         settings = read_settings(folder)
         board = look(settings)
         if why_not_usable(settings, board.facts) is not None:

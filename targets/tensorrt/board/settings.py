@@ -79,7 +79,7 @@ def _settings(folder: str, manifest: Dict[str, Any]) -> Settings:
     names = runtime["names"]
     return Settings(
         folder=folder,
-        model=_inside(folder, runtime["model"]),
+        model=inside(folder, runtime["model"]),
         model_sha256=str(runtime["model_sha256"]),
         board=str(manifest["board"]["name"]),
         tensorrt=str(runtime["tensorrt"]),
@@ -92,7 +92,7 @@ def _settings(folder: str, manifest: Dict[str, Any]) -> Settings:
         outputs=[_tensor(folder, names, entry) for entry in manifest["outputs"]],
         profiles={str(names[name]): _profile(entry) for name, entry in runtime.get("profiles", {}).items()},
         fp32_layers=tuple(str(name) for name in runtime.get("fp32_layers", ())),
-        calibration_cache=_inside(folder, runtime["calibration_cache"]) if runtime.get("calibration_cache") else None,
+        calibration_cache=inside(folder, runtime["calibration_cache"]) if runtime.get("calibration_cache") else None,
     )
 
 
@@ -103,10 +103,15 @@ def _profile(entry: Dict[str, Any]) -> Profile:
 def _tensor(folder: str, names: Dict[str, str], entry: Dict[str, Any]) -> Tensor:
     name = str(entry["name"])
     shape = tuple(int(size) for size in entry["shape"])
-    return Tensor(name, str(names[name]), shape, str(entry["dtype"]), _inside(folder, entry["golden"]))
+    return Tensor(name, str(names[name]), shape, str(entry["dtype"]), inside(folder, entry["golden"]))
 
 
-def _inside(folder: str, name: str) -> str:
+def inside(folder: str, name: str) -> str:
+    """Return the path of the file `name` of the artefact.
+
+    Raises:
+        Failure: It leads out of it.
+    """
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name))
     if os.path.commonpath([root, path]) != root:

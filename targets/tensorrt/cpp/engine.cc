@@ -59,7 +59,9 @@ struct Buffer {
   size_t bytes = 0;
   void *host = nullptr, *device = nullptr;
 
-  explicit Buffer(size_t bytes) : bytes(bytes) {
+  Buffer() = default;
+  explicit Buffer(size_t size) : Buffer() {  // complete before it allocates, so that a failure frees what there is
+    bytes = size;
     check(cudaHostAlloc(&host, bytes, 0), "cudaHostAlloc");
     check(cudaMalloc(&device, bytes), "cudaMalloc");
   }

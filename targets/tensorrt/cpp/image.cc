@@ -1,23 +1,154 @@
-// Files of pictures: by OpenCV where it was found, else by stb_image.
+// Files of pictures: JPEG by libjpeg-turbo and PNG by libpng, or both by OpenCV where that was found. No other format is
+// read, whatever a file is called: decoders of many formats have many holes.
 #include "image.hpp"
+
+#include <cstdio>
+#include <cstring>
 
 #ifdef EDGEC_OPENCV
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #else
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb_image.h>
-#include <stb_image_write.h>
+#include <csetjmp>
+#include <cstdlib>
+// libjpeg's headers need what comes before them.
+#include <jpeglib.h>
+
+#include <jerror.h>
+#include <png.h>
 #endif
 
 namespace edgec {
+namespace {
+
+constexpr int64_t kLargestFile = int64_t{1} << 28;
+constexpr int64_t kMostPixels = int64_t{1} << 27;  // more are a mistake, or meant to fill the memory
+
+std::string read_picture_file(const std::string& path) {
+  const int64_t size = detail::plain_size(path);
+  if (size > kLargestFile) throw Error(path + " is too large for a picture");
+  std::ifstream file(path, std::ios::binary);
+  std::string content(static_cast<size_t>(size), '\0');
+  file.read(&content[0], static_cast<std::streamsize>(size));
+  if (!file) throw Error("cannot read " + path);
+  return content;
+}
+
+bool begins(const std::string& content, const char* magic, size_t size) { return content.compare(0, size, magic, size) == 0; }
+bool is_jpeg(const std::string& content) { return begins(content, "\xff\xd8\xff", 3); }
+bool is_png(const std::string& content) { return begins(content, "\x89PNG\r\n\x1a\n", 8); }
+
+#ifndef EDGEC_OPENCV
+
+// Why a picture cannot be decoded; the libraries jump back to `back` with it.
+struct Failure {
+  jmp_buf back;
+  char message[JMSG_LENGTH_MAX] = "";
+};
+
+bool fits(int64_t width, int64_t height) { return width > 0 && height > 0 && width <= kMostPixels / height; }
+
+struct JpegErrors {
+  jpeg_error_mgr base;  // first: libjpeg knows this part
+  Failure failure;
+};
+
+void jpeg_fail(j_common_ptr info) {
+  Failure& failure = reinterpret_cast<JpegErrors*>(info->err)->failure;
+  info->err->format_message(info, failure.message);
+  longjmp(failure.back, 1);
+}
+
+void jpeg_warn(j_common_ptr info, int level) {
+  if (level < 0 && (info->err->msg_code == JWRN_JPEG_EOF || info->err->msg_code == JWRN_HIT_MARKER)) jpeg_fail(info);
+}
+
+// Nothing in here has a destructor: libjpeg leaves it by a jump.
+bool decode_jpeg(const std::string& content, Image& image, JpegErrors& errors) {
+  jpeg_decompress_struct info;
+  info.err = jpeg_std_error(&errors.base);
+  errors.base.error_exit = jpeg_fail;
+  errors.base.emit_message = jpeg_warn;
+  if (setjmp(errors.failure.back)) {
+    jpeg_destroy_decompress(&info);
+    return false;
+  }
+  jpeg_create_decompress(&info);
+  jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(content.data()), content.size());
+  jpeg_read_header(&info, TRUE);
+  if (!fits(info.image_width, info.image_height)) ERREXIT(&info, JERR_WIDTH_OVERFLOW);
+  info.out_color_space = JCS_RGB;
+  jpeg_start_decompress(&info);
+  image = Image(static_cast<int>(info.output_width), static_cast<int>(info.output_height), 3);
+  while (info.output_scanline < info.output_height) {
+    JSAMPROW row = image.at(0, static_cast<int>(info.output_scanline));
+    jpeg_read_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_decompress(&info);
+  jpeg_destroy_decompress(&info);
+  return true;
+}
+
+struct Source {
+  const char* at;
+  size_t left;
+};
+
+void png_take(png_structp png, png_bytep to, png_size_t size) {
+  Source& source = *static_cast<Source*>(png_get_io_ptr(png));
+  if (size > source.left) png_error(png, "the file ends too early");
+  std::memcpy(to, source.at, size);
+  source.at += size, source.left -= size;
+}
+
+void png_fail(png_structp png, png_const_charp message) {
+  Failure& failure = *static_cast<Failure*>(png_get_error_ptr(png));
+  std::snprintf(failure.message, sizeof failure.message, "%s", message);
+  longjmp(failure.back, 1);
+}
+
+void png_warn(png_structp, png_const_charp) {}
+
+// As decode_jpeg.
+bool decode_png(const std::string& content, Image& image, Failure& failure) {
+  Source source{content.data(), content.size()};
+  png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &failure, png_fail, png_warn);
+  png_infop info = png ? png_create_info_struct(png) : nullptr;
+  if (!info || setjmp(failure.back)) {
+    png_destroy_read_struct(&png, &info, nullptr);
+    return false;
+  }
+  png_set_read_fn(png, &source, png_take);
+  png_read_info(png, info);
+  const int64_t width = png_get_image_width(png, info), height = png_get_image_height(png, info);
+  if (!fits(width, height)) png_error(png, "too many pixels");
+  png_set_expand(png);  // palettes, and grey of less than 8 bits
+  png_set_strip_16(png);
+  png_set_gray_to_rgb(png);
+  png_set_strip_alpha(png);
+  const int passes = png_set_interlace_handling(png);
+  png_read_update_info(png, info);
+  if (png_get_rowbytes(png, info) != size_t(width) * 3) png_error(png, "no three bytes a pixel");
+  image = Image(static_cast<int>(width), static_cast<int>(height), 3);
+  for (int pass = 0; pass < passes; ++pass)
+    for (int y = 0; y < image.height; ++y) png_read_row(png, image.at(0, y), nullptr);
+  png_read_end(png, nullptr);
+  png_destroy_read_struct(&png, &info, nullptr);
+  return true;
+}
+
+#endif
+
+}  // namespace
 
 #ifdef EDGEC_OPENCV
 
 Image read_image(const std::string& path) {
-  cv::Mat bgr = cv::imread(path, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
-  if (bgr.empty()) throw Error(path + ": no picture that OpenCV can read");
+  const std::string content = read_picture_file(path);
+  if (!is_jpeg(content) && !is_png(content)) throw Error(path + " is neither a JPEG nor a PNG picture");
+  const cv::Mat bytes(1, int(content.size()), CV_8U, const_cast<char*>(content.data()));
+  const cv::Mat bgr = cv::imdecode(bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  if (bgr.empty() || int64_t(bgr.rows) * bgr.cols > kMostPixels) throw Error(path + ": no picture that OpenCV can read");
   Image image(bgr.cols, bgr.rows, 3);
   cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, image.pixels.data());
   cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
@@ -33,18 +164,25 @@ void write_image(const std::string& path, const Image& image) {
 #else
 
 Image read_image(const std::string& path) {
-  int width = 0, height = 0, channels = 0;
-  stbi_uc* pixels = stbi_load(path.c_str(), &width, &height, &channels, 3);
-  if (!pixels) throw Error(path + ": " + stbi_failure_reason());
-  Image image(width, height, 3);
-  image.pixels.assign(pixels, pixels + image.pixels.size());
-  stbi_image_free(pixels);
+  const std::string content = read_picture_file(path);
+  Image image;
+  JpegErrors errors;
+  bool good = false;
+  if (is_jpeg(content)) good = decode_jpeg(content, image, errors);
+  else if (is_png(content)) good = decode_png(content, image, errors.failure);
+  else throw Error(path + " is neither a JPEG nor a PNG picture");
+  if (!good) throw Error(path + ": " + errors.failure.message);
   return image;
 }
 
 void write_image(const std::string& path, const Image& image) {
-  if (!stbi_write_png(path.c_str(), image.width, image.height, image.channels, image.pixels.data(), 0))
-    throw Error("cannot write " + path);
+  png_image header;
+  std::memset(&header, 0, sizeof header);
+  header.version = PNG_IMAGE_VERSION;
+  header.width = png_uint_32(image.width), header.height = png_uint_32(image.height);
+  header.format = PNG_FORMAT_RGB;
+  if (!png_image_write_to_file(&header, path.c_str(), 0, image.pixels.data(), 0, nullptr))
+    throw Error("cannot write " + path + ": " + header.message);
 }
 
 #endif

@@ -2,16 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-namespace edgec {
+#include "edgec_files.hpp"
 
-// What the user can mend; shown as one message.
-struct Error : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+namespace edgec {
 
 // Pixels row by row, channels together: RGB, or grey where there is one channel.
 struct Image {
@@ -25,7 +21,9 @@ struct Image {
   const uint8_t* at(int x, int y) const { return &pixels[(size_t(y) * width + x) * channels]; }
 };
 
+// A JPEG or PNG file.
 Image read_image(const std::string& path);
+// As PNG.
 void write_image(const std::string& path, const Image& image);
 
 Image to_grey(const Image& rgb);

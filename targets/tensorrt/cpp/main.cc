@@ -45,15 +45,17 @@ std::vector<Tensor> read_outputs(const std::string& folder, const std::string& n
 
 void print(const std::string& name, const std::vector<Box>& boxes, const std::vector<std::string>& classes) {
   for (const Box& box : boxes)
-    std::printf("%s: %s  %.3f %.3f %.3f %.3f\n", name.c_str(), label_of(box, classes).c_str(), double(box.x0),
-                double(box.y0), double(box.x1), double(box.y1));
+    std::printf("%s: %s  %.3f %.3f %.3f %.3f\n", detail::printable(name).c_str(),
+                detail::printable(label_of(box, classes)).c_str(), double(box.x0), double(box.y0), double(box.x1),
+                double(box.y1));
 }
 
 void print(const std::string& name, const std::vector<Tensor>& outputs) {
   for (const Tensor& output : outputs) {
     float low = output.values.empty() ? 0 : output.values[0], high = low;
     for (const float value : output.values) low = std::min(low, value), high = std::max(high, value);
-    std::printf("%s: %s  min %g  max %g\n", name.c_str(), output.name.c_str(), double(low), double(high));
+    std::printf("%s: %s  min %g  max %g\n", detail::printable(name).c_str(), detail::printable(output.name).c_str(),
+                double(low), double(high));
   }
 }
 
@@ -102,7 +104,7 @@ int main(int count, char** values) {
   try {
     return edgec::run(edgec::read_settings(count, values));
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "edgec-detect: %s\n", error.what());
+    std::fprintf(stderr, "edgec-detect: %s\n", edgec::detail::printable(error.what()).c_str());
     return 2;
   }
 }

@@ -45,6 +45,10 @@ std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shap
                               Placement& placement) {
   const bool planes = how.layout == "NCHW";
   if (shape.size() != 4 || shape[0] != 1) throw Error("the network's input is no single picture");
+  constexpr int64_t kLongestSide = 1 << 16;
+  for (const int64_t side : shape)
+    if (side < 1 || side > kLongestSide) throw Error("the network's input is no picture");
+  if (rgb.width < 1 || rgb.height < 1) throw Error("a picture without pixels");
   const int channels = int(shape[planes ? 1 : 3]), height = int(shape[planes ? 2 : 1]), width = int(shape[planes ? 3 : 2]);
   if (channels != (how.colour == "grey" ? 1 : 3)) throw Error("the input's channels do not fit the colour " + how.colour);
   for (const auto* values : {&how.mean, &how.std})

@@ -2,6 +2,8 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -26,6 +28,9 @@ const char kUsage[] =
     "  --outputs_from DIR   decode the raw outputs there; run nothing\n"
     "exit code: 0 done, 2 bad input or no engine\n";
 
+constexpr int kLongestSide = 1 << 16;                 // of a network's input, in pixels
+constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
+
 const std::set<std::string> kKeys = {"source",  "artefact", "decoder", "min_score", "max_overlap", "output",    "show",
                                      "classes", "strides",  "outputs", "variances", "logits",      "inputs_to", "outputs_from",
                                      "max_detections", "input"};  // the last: for trainers, in a decoder's record
@@ -38,8 +43,10 @@ T value_of(const YAML::Node& node, const char* key, T fallback) {
 }
 
 YAML::Node load(const std::string& path) {
+  const std::string text = detail::read_text(path);
+  detail::check_depth(text, path);
   try {
-    return YAML::LoadFile(path);  // JSON is YAML
+    return YAML::Load(text);  // JSON is YAML
   } catch (const YAML::Exception& error) {
     throw Error(path + ": " + error.what());
   }
@@ -104,6 +111,10 @@ YAML::Node flags(int count, char** values) {
   return given;
 }
 
+void check_stride(int stride) {
+  if (stride < 1 || stride > kLongestSide) throw Error("strides are at least 1, one is " + std::to_string(stride));
+}
+
 Decoder decoder(const YAML::Node& node) {
   Decoder result;
   result.kind = value_of<std::string>(node, "decoder", node["outputs"] ? "yolov3" : "");  // as edgec reads a record
@@ -119,6 +130,10 @@ Decoder decoder(const YAML::Node& node) {
     for (const YAML::Node& anchor : map["anchors"]) scale.anchors.push_back({anchor[0].as<float>(), anchor[1].as<float>()});
     result.scales.push_back(scale);
   }
+  for (const Scale& scale : result.scales) check_stride(scale.stride);
+  for (const int stride : result.strides) check_stride(stride);
+  if (result.variances.size() != 2) throw Error("variances: two are wanted, one of the centre and one of the size");
+  if (std::isnan(result.min_score) || std::isnan(result.max_overlap)) throw Error("a threshold is no number");
   return result;
 }
 
@@ -128,8 +143,21 @@ std::vector<Port> ports(const YAML::Node& list, const YAML::Node& names) {
     const std::string name = entry["name"].as<std::string>();
     result.push_back({name, names[name].as<std::string>(), entry["dtype"].as<std::string>(),
                       entry["shape"].as<std::vector<int64_t>>()});
+    int64_t elements = 1;
+    for (const int64_t size : result.back().shape) {
+      if (size < 0 || (size > 0 && elements > kMostElements / size)) throw Error(name + " has an impossible shape");
+      elements *= size;
+    }
   }
   return result;
+}
+
+void check(const Preprocessing& how) {
+  std::vector<float> numbers = {how.scale};
+  numbers.insert(numbers.end(), how.mean.begin(), how.mean.end());
+  numbers.insert(numbers.end(), how.std.begin(), how.std.end());
+  const bool finite = std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
+  if (!finite || !(how.crop_fraction > 0 && how.crop_fraction <= 1)) throw Error("preprocess: a value is impossible");
 }
 
 void read_artefact(const YAML::Node& manifest, Settings& settings) {
@@ -142,6 +170,7 @@ void read_artefact(const YAML::Node& manifest, Settings& settings) {
   pre.mean = value_of<std::vector<float>>(how, "mean", pre.mean);
   pre.std = value_of<std::vector<float>>(how, "std", pre.std);
   pre.layout = value_of<std::string>(how, "layout", pre.layout);
+  check(pre);
   settings.inputs = ports(manifest["inputs"], manifest["runtime"]["names"]);
   settings.outputs = ports(manifest["outputs"], manifest["runtime"]["names"]);
   if (settings.inputs.size() != 1) throw Error("the network has several inputs, pictures feed one");
@@ -162,6 +191,7 @@ Settings read_settings(int count, char** values) {
   if (!path.empty()) file = load(path);
   settings.artefact = value_of<std::string>(given, "artefact", value_of<std::string>(file, "artefact", "."));
   const std::string manifest_path = settings.artefact + "/manifest.json";
+  detail::check_file(detail::sums(settings.artefact), settings.artefact, "manifest.json");
   try {
     const YAML::Node manifest = load(manifest_path);
     const YAML::Node preset = manifest["options"]["decoder"];  // null where none was given

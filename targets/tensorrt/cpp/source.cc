@@ -16,7 +16,7 @@
 namespace edgec {
 namespace {
 
-const std::set<std::string> kSuffixes = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm"};
+const std::set<std::string> kSuffixes = {".jpg", ".jpeg", ".png"};
 
 std::string suffix_of(const std::string& path) {
   const size_t dot = path.rfind('.');

@@ -11,6 +11,8 @@
 // it always from the same one. With two threads or more the calling thread is bound to one core.
 #pragma once
 
+#include <dlfcn.h>
+
 #include "edgec_detail.hpp"
 
 namespace edgec {
@@ -18,9 +20,21 @@ namespace edgec {
 class Model {
  public:
   // Load the artefact in `folder`. threads = 0: as many as it was compiled for. Never more than there are CPUs.
-  explicit Model(const std::string& folder, int threads = 0) {
+  // `check`: refuse the artefact where a file is not as it was compiled, which takes a moment a megabyte.
+  explicit Model(const std::string& folder, int threads = 0, bool check = true) {
     using namespace detail;
-    const std::string text = read_text(folder + "/manifest.json");
+    std::map<std::string, std::string> listed;
+    if (check) listed = sums(folder);
+    for (const auto& entry : listed) check_file(listed, folder, entry.first);
+    const auto used = [&](const std::string& name) {
+      if (check && !listed.count(name)) throw Error(folder + "/SHA256SUMS does not list " + name);
+      return inside(folder, name);
+    };
+    const std::string text = read_text(used("manifest.json"));
+    check_depth(text, folder + "/manifest.json");
+    // Sorting kernels, there only for models that need them.
+    const std::string extra = "lib/libtvm_runtime_extra.so";
+    if (!check || listed.count(extra)) dlopen(inside(folder, extra).c_str(), RTLD_NOW | RTLD_GLOBAL);
     const Value manifest = call(global("ffi.json.Parse"), {arg(text)});
     inputs_ = ports(manifest, "inputs");
     outputs_ = ports(manifest, "outputs");
@@ -28,13 +42,24 @@ class Model {
     tolerance_ = field(manifest, "tolerance").number();
     threads_ = usable_threads(threads > 0 ? threads : field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
-    batch_ = static_cast<int>(field(runtime, "batch").integer());
+    batch_ = static_cast<int>(std::min<int64_t>(field(runtime, "batch").integer(), INT32_MAX));
     for (const Value& flag : items(field(runtime, "cpu_flags")))
       if (!cpu_has(flag.text()))
         throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
                     field(runtime, "cpu").text() + ")");
     configure_threads(threads_);
-    const std::string library = folder + "/" + field(runtime, "library").text();
+    for (const std::vector<Port>* ports : {&inputs_, &outputs_})
+      for (const Port& port : *ports) {
+        used(port.golden);
+        const int64_t counts = static_cast<int64_t>(counts_.size());
+        const bool sized = std::all_of(port.sizes.begin(), port.sizes.end(), [counts](int64_t n) { return n < counts; });
+        if (!sized || (!port.sizes.empty() && port.sizes.size() != port.shape.size()))
+          throw Error("manifest.json: " + port.name + " has sizes that nothing tells");
+        if (batch_ > 1 && (port.shape.empty() || port.shape[0] != 1))
+          throw Error("manifest.json: " + port.name + " has no batch");
+      }
+    if (batch_ > 1 && inputs_.empty()) throw Error("manifest.json: a batch without inputs");
+    const std::string library = used(field(runtime, "library").text());
     const Value module = call(global("ffi.ModuleLoadFromFile"), {arg(library)});
     machine_ = call(method(module, "vm_load_executable"), {});
     constexpr int64_t kPooledAllocator = 2;
@@ -90,7 +115,7 @@ class Model {
     if (outputs_.size() == 1 && result.kind() == kTVMFFITensor) return copy_out(result, 0, outputs[0]);
     const std::vector<Value> fields = items(result);
     for (size_t i = 0; i < counts_.size(); ++i)
-      std::memcpy(&counts_[i], elements(fields.at(outputs.size() + i)), sizeof counts_[i]);
+      counts_[i] = count_of(fields.at(outputs.size() + i));
     for (size_t i = 0; i < outputs.size(); ++i) copy_out(fields.at(i), i, outputs[i]);
   }
 
@@ -122,10 +147,31 @@ class Model {
 
   void copy_out(const detail::Value& value, size_t index, void* target) const {
     const Port& port = outputs_[index];
+    const DLTensor& tensor = tensor_of(value);
+    if (!port.holds(tensor)) throw Error("manifest.json: " + port.name + " is not as compiled");
     if (port.sizes.empty())
-      std::memcpy(target, elements(value), port.bytes());
+      std::memcpy(target, elements(tensor), port.bytes());
     else
-      copy_valid(elements(value), static_cast<char*>(target), port, shape(index), 0);
+      copy_valid(elements(tensor), static_cast<char*>(target), port, valid_shape(index), 0);
+  }
+
+  // The shape of an output whose counts are none is not one to copy by.
+  std::vector<int64_t> valid_shape(size_t index) const {
+    const std::vector<int64_t> valid = shape(index), &largest = outputs_[index].shape;
+    for (size_t axis = 0; axis < valid.size(); ++axis)
+      if (valid[axis] < 0 || valid[axis] > largest[axis])
+        throw Error("manifest.json: " + outputs_[index].name + " is not as compiled");
+    return valid;
+  }
+
+  static int64_t count_of(const detail::Value& value) {
+    const DLTensor& tensor = tensor_of(value);
+    const bool one = std::all_of(tensor.shape, tensor.shape + tensor.ndim, [](int64_t extent) { return extent == 1; });
+    if (tensor.dtype.code != kDLInt || tensor.dtype.bits != 64 || !one || tensor.data == nullptr)
+      throw Error("manifest.json: counts are not as compiled");
+    int64_t count = 0;
+    std::memcpy(&count, elements(tensor), sizeof count);
+    return count;
   }
 
   // Copy what is valid along the axes from `axis` on, end to end; return how many bytes that is.
@@ -147,11 +193,12 @@ class Model {
     return written;
   }
 
-  static const char* elements(const detail::Value& value) {
+  static const DLTensor& tensor_of(const detail::Value& value) {
     if (value.kind() != kTVMFFITensor) throw Error("the compiled module returned no tensor");
-    const DLTensor* tensor = TVMFFITensorGetDLTensorPtr(value.object());
-    return static_cast<const char*>(tensor->data) + tensor->byte_offset;
+    return *TVMFFITensorGetDLTensorPtr(value.object());
   }
+
+  static const char* elements(const DLTensor& tensor) { return static_cast<const char*>(tensor.data) + tensor.byte_offset; }
 
   std::vector<Port> inputs_, outputs_;
   std::vector<int64_t> counts_;

@@ -6,6 +6,7 @@
 #include <tvm/ffi/c_api.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -21,11 +22,9 @@
 #include <sys/auxv.h>
 #endif
 
-namespace edgec {
+#include "edgec_files.hpp"
 
-struct Error : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
+namespace edgec {
 
 // An input or output: dtype is numpy's name, golden the path of its reference data within the artefact.
 // Of an output with axes whose size depends on the data, shape has the largest sizes, and sizes tells of each axis which
@@ -39,6 +38,11 @@ struct Port {
     size_t count = 1;
     for (int64_t extent : shape) count *= static_cast<size_t>(extent);
     return count;
+  }
+  bool holds(const DLTensor& tensor) const {
+    const DLDataType& held = tensor.dtype;
+    return held.code == type.code && held.bits == type.bits && held.lanes == type.lanes && (tensor.data || elements() == 0) &&
+           std::equal(shape.begin(), shape.end(), tensor.shape, tensor.shape + tensor.ndim);
   }
   size_t bytes() const { return elements() * type.bits / 8; }
 };
@@ -74,7 +78,11 @@ class Value {
     if (kind() != kTVMFFIInt) throw Error("manifest.json: an integer was expected");
     return any_.v_int64;
   }
-  double number() const { return kind() == kTVMFFIInt ? static_cast<double>(any_.v_int64) : any_.v_float64; }
+  double number() const {
+    if (kind() == kTVMFFIInt) return static_cast<double>(any_.v_int64);
+    if (kind() != kTVMFFIFloat || !std::isfinite(any_.v_float64)) throw Error("manifest.json: a number was expected");
+    return any_.v_float64;
+  }
 
  private:
   TVMFFIAny any_;
@@ -153,12 +161,6 @@ inline std::vector<Value> items(const Value& array) {
   return result;
 }
 
-inline std::string read_text(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw Error("cannot read " + path);
-  return std::string(std::istreambuf_iterator<char>(stream), {});
-}
-
 inline DLDataType data_type(const std::string& name) {
   const auto of = [](int code, int bits) {
     return DLDataType{static_cast<uint8_t>(code), static_cast<uint8_t>(bits), 1};
@@ -166,10 +168,22 @@ inline DLDataType data_type(const std::string& name) {
   if (name == "bool") return of(kDLBool, 8);
   const size_t digits = name.find_first_of("0123456789");
   const std::string stem = name.substr(0, digits);
-  const int bits = digits == std::string::npos ? 0 : std::atoi(name.c_str() + digits);
+  const std::string bits = digits == std::string::npos ? "" : name.substr(digits);
   const int code = stem == "float" ? kDLFloat : stem == "int" ? kDLInt : stem == "uint" ? kDLUInt : -1;
-  if (code < 0 || bits < 8 || bits > 64) throw Error("manifest.json: unknown dtype " + name);
-  return of(code, bits);
+  const bool known = (bits == "8" && code != kDLFloat) || bits == "16" || bits == "32" || bits == "64";
+  if (code < 0 || !known) throw Error("manifest.json: unknown dtype " + name);
+  return of(code, std::atoi(bits.c_str()));
+}
+
+// Refuse tensors whose size nobody has, before anything is computed with it.
+inline void check_size(const Port& port) {
+  constexpr uint64_t kLargest = uint64_t{1} << 40;
+  uint64_t bytes = port.type.bits / 8;
+  for (const int64_t extent : port.shape) {
+    if (extent < 0 || (extent > 0 && bytes > kLargest / static_cast<uint64_t>(extent)))
+      throw Error("manifest.json: " + port.name + " has an impossible shape");
+    bytes *= static_cast<uint64_t>(extent);
+  }
 }
 
 inline std::vector<Port> ports(const Value& manifest, const char* key) {
@@ -182,6 +196,7 @@ inline std::vector<Port> ports(const Value& manifest, const char* key) {
     for (const Value& extent : items(field(entry, "shape"))) port.shape.push_back(extent.integer());
     for (const Value& count : items(field(entry, "sizes"))) port.sizes.push_back(count.integer());
     port.type = data_type(port.dtype);
+    check_size(port);
     result.push_back(std::move(port));
   }
   return result;

@@ -1,5 +1,4 @@
 // edgec-run: run, time and check an edgec artefact on the board. See kUsage.
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -24,13 +23,14 @@ const char kUsage[] =
     "  --json                  report as JSON on standard output\n"
     "  --mark                  mark the timed runs for an instruction counter\n"
     "  --artefact DIR          the artefact's folder (default: where edgec-run is)\n"
+    "  --no-check              do not compare its files with their hashes before\n"
     "exit code: 0 done, 1 the self-test found a difference, 2 bad input\n";
 
 struct Options {
   std::map<std::string, std::string> inputs;
   std::string output_dir, artefact;
   int threads = 0, runs = 1, warmup = 0;
-  bool self_test = false, json = false, mark = false;
+  bool self_test = false, json = false, mark = false, check = true;
 };
 
 int number(const std::string& flag, const std::string& text, int least) {
@@ -52,6 +52,7 @@ Options parse(int count, char** values) {
     if (flag == "--self-test") { options.self_test = true; continue; }
     if (flag == "--json") { options.json = true; continue; }
     if (flag == "--mark") { options.mark = true; continue; }
+    if (flag == "--no-check") { options.check = false; continue; }
     const bool known = flag == "--input" || flag == "--output-dir" || flag == "--threads" || flag == "--runs" ||
                        flag == "--warmup" || flag == "--artefact";
     if (!known) throw edgec::Error("unknown option '" + flag + "'; see --help");
@@ -167,7 +168,7 @@ std::string file_name(size_t index, const std::string& name) {
 }
 
 int run(const Options& options) {
-  edgec::Model model(options.artefact, options.threads);
+  edgec::Model model(options.artefact, options.threads, options.check);
   const std::vector<npy::Array> arrays = load_inputs(model, options);
   std::vector<const void*> inputs;
   std::vector<std::vector<char>> results;
@@ -218,7 +219,7 @@ int run(const Options& options) {
       json += text;
       if (!options.json)
         std::printf("%s %s: largest error %.2e of its range (accepted: %.0e)\n", good ? "ok      " : "MISMATCH",
-                    port.name.c_str(), error, model.tolerance());
+                    edgec::detail::printable(port.name).c_str(), error, model.tolerance());
     }
     json += "}";
   }
@@ -240,13 +241,10 @@ int run(const Options& options) {
 int main(int count, char** values) {
   try {
     Options options = parse(count, values);
-    const std::string home = own_folder(values[0]);
-    if (options.artefact.empty()) options.artefact = home;
-    // Sorting kernels, there only for models that need them.
-    dlopen((home + "/lib/libtvm_runtime_extra.so").c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (options.artefact.empty()) options.artefact = own_folder(values[0]);
     return run(options);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "edgec-run: %s\n", error.what());
+    std::fprintf(stderr, "edgec-run: %s\n", edgec::detail::printable(error.what()).c_str());
     return 2;
   }
 }

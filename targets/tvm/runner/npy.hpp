@@ -78,6 +78,7 @@ inline std::vector<int64_t> parse_shape(const std::string& text, const std::stri
 // Read an array that must have the port's shape and dtype; its first extent may be up to `batch` where the port's is 1,
 // and extents that depend on the data may be smaller.
 inline Array read(const std::string& path, const edgec::Port& port, int batch = 1) {
+  const int64_t size = edgec::detail::plain_size(path);
   std::ifstream stream(path, std::ios::binary);
   if (!stream) throw edgec::Error("cannot read " + path);
   unsigned char start[12] = {};
@@ -109,12 +110,14 @@ inline Array read(const std::string& path, const edgec::Port& port, int batch = 
   if (array.dtype != port.dtype || item != port.shape)
     throw edgec::Error(path + " holds " + array.dtype + shape_text(array.shape) + ", but " + port.name + " is " +
                        port.dtype + shape_text(port.shape));
-  size_t bytes = detail::item_size(array.dtype);
-  for (int64_t extent : array.shape) bytes *= static_cast<size_t>(extent);
-  array.data.resize(bytes);
-  stream.read(array.data.data(), static_cast<std::streamsize>(array.data.size()));
-  if (!stream) throw edgec::Error(path + ": truncated, fewer bytes than its shape needs");
-  if (stream.peek() != std::ifstream::traits_type::eof()) throw edgec::Error(path + ": more bytes than its shape needs");
+  size_t needed = detail::item_size(array.dtype);
+  for (int64_t extent : array.shape) needed *= static_cast<size_t>(extent);
+  const size_t held = static_cast<size_t>(size - static_cast<int64_t>(stream.tellg()));
+  if (held < needed) throw edgec::Error(path + ": truncated, fewer bytes than its shape needs");
+  if (held > needed) throw edgec::Error(path + ": more bytes than its shape needs");
+  array.data.resize(needed);
+  stream.read(array.data.data(), static_cast<std::streamsize>(needed));
+  if (!stream) throw edgec::Error("cannot read " + path);
   return array;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 
 import edgec
 from edgec.artefact import staging
-from edgec.artefact.manifest import FILE_NAME
+from edgec.artefact.files import MANIFEST, SUMS, FileEntry, write_sums
 from edgec.artefact.staging import staged_folder
 from edgec.errors import BadArtefact, BadOption
+from edgec.whole_file import whole_file
 
 BOARD = str(Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
 MODEL = onnx.parser.parse_model("""
@@ -95,8 +97,98 @@ def test_missing_file_is_refused(artefact: edgec.Artefact) -> None:
 
 
 def edit(artefact: edgec.Artefact, change: object) -> None:
-    path = artefact.folder / FILE_NAME
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))  # type: ignore[operator]
+    path = artefact.folder / MANIFEST
+    data = json.loads(path.read_text()) | change  # type: ignore[operator]
+    path.write_text(json.dumps(data))
+    write_sums(artefact.folder, [FileEntry(**entry) for entry in data["files"]])
+
+
+def test_a_file_that_nobody_listed_is_refused(artefact: edgec.Artefact) -> None:
+    """Programs there might load it: lib/ is searched for libraries, a folder of Python for modules."""
+    for name in ("lib/libc.so.6", "__pycache__/x.pyc", ".hidden"):
+        (artefact.folder / name).parent.mkdir(exist_ok=True)
+        (artefact.folder / name).touch()
+        with pytest.raises(BadArtefact, match=f"{name} is not in the manifest"):
+            edgec.load(artefact.folder)
+        (artefact.folder / name).unlink()
+    (artefact.folder / "link").symlink_to(artefact.folder)
+    with pytest.raises(BadArtefact, match="link is not in the manifest"):
+        edgec.load(artefact.folder)
+
+
+def test_what_is_measured_and_built_later_may_be_there(artefact: edgec.Artefact) -> None:
+    edit(artefact, {"later": ["engine"]})
+    (artefact.folder / "engine").mkdir()
+    (artefact.folder / "engine" / "plan").touch()
+    with whole_file(artefact.folder / "evidence.json") as staged:  # as another process does just now
+        staged.write_text("{}")
+        edgec.Artefact.open(artefact.folder)
+    edgec.Artefact.open(artefact.folder)
+
+
+def test_every_bit_of_the_manifest_counts(artefact: edgec.Artefact) -> None:
+    path = artefact.folder / MANIFEST
+    good = path.read_bytes()
+    for at in range(0, len(good), 29):
+        path.write_bytes(bytes([*good[:at], good[at] ^ 1 << at % 8, *good[at + 1 :]]))
+        with pytest.raises(BadArtefact):
+            edgec.Artefact.open(artefact.folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"x" * 64 + b"  manifest.json\n"])
+def test_the_hashes_beside_it_are_needed(artefact: edgec.Artefact, damage: bytes) -> None:
+    (artefact.folder / SUMS).write_bytes(damage)
+    with pytest.raises(BadArtefact, match=SUMS):
+        edgec.Artefact.open(artefact.folder)
+    (artefact.folder / SUMS).unlink()
+    with pytest.raises(BadArtefact, match=f"{SUMS}: No such file"):
+        edgec.Artefact.open(artefact.folder)
+
+
+def test_anyone_can_check_it_by_sha256sum(artefact: edgec.Artefact) -> None:
+    done = subprocess.run(["sha256sum", "--strict", "-c", SUMS], cwd=artefact.folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(artefact.manifest.files) + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": []},
+        {"runtime": {"file": "/etc/passwd"}},
+        {"runtime": {"file": "manifest.json"}},
+        {"runtime": {}},
+        {"runtime": {"file": 3}},
+        {"tolerance": float("nan")},
+        {"threads": 0},
+        {"threads": 10**30},
+        {"later": ["../.."]},
+        {"inputs": [{"name": "a", "shape": [-1], "dtype": "float32", "golden": "golden/inputs/0.npy"}]},
+        {"inputs": [{"name": "a", "shape": [1], "dtype": "object", "golden": "golden/inputs/0.npy"}]},
+        {"outputs": [{"name": "a", "shape": [1], "dtype": "float32", "golden": "../x"}]},
+    ],
+    ids=str,
+)
+def test_a_manifest_is_refused_that_no_compilation_writes(artefact: edgec.Artefact, change: dict[str, object]) -> None:
+    """Also where its hashes are right: whoever wrote it."""
+    edit(artefact, change)
+    with pytest.raises(BadArtefact):
+        edgec.Artefact.open(artefact.folder)
+
+
+def test_a_manifest_that_is_no_plain_file_or_nested_too_deeply_is_refused(artefact: edgec.Artefact) -> None:
+    path = artefact.folder / MANIFEST
+    path.write_text('{"runtime":' * 100_000)
+    with pytest.raises(BadArtefact, match="nested too deeply"):
+        edgec.Artefact.open(artefact.folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BadArtefact, match="is no plain file"):
+        edgec.Artefact.open(artefact.folder)
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(BadArtefact, match="symbolic links"):
+        edgec.Artefact.open(artefact.folder)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../b", "a\\..\\b"])
@@ -114,9 +206,10 @@ def test_link_that_leaves_the_folder_is_refused(artefact: edgec.Artefact, tmp_pa
         edgec.load(artefact.folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 99}', '{"schema_version": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 99}', '{"schema_version": 2}'])
 def test_broken_manifest_is_refused(artefact: edgec.Artefact, text: str) -> None:
-    (artefact.folder / FILE_NAME).write_text(text)
+    (artefact.folder / MANIFEST).write_text(text)
+    write_sums(artefact.folder, ())
     with pytest.raises(BadArtefact, match=r"manifest\.json"):
         edgec.load(artefact.folder)
 
@@ -177,7 +270,7 @@ def test_a_place_that_is_taken_or_closed_is_refused_before_the_work(tmp_path: Pa
 
 
 def test_a_back_end_that_would_run_any_code_is_refused(artefact: edgec.Artefact) -> None:
-    board = json.loads((artefact.folder / FILE_NAME).read_text())["board"]
+    board = json.loads((artefact.folder / MANIFEST).read_text())["board"]
     edit(artefact, {"board": board | {"backend": "antigravity:fly"}})
     with pytest.raises(BadArtefact, match="'antigravity:fly' is none that is installed"):
         edgec.Artefact.open(artefact.folder)

@@ -141,13 +141,12 @@ def test_verify_and_bench(run: Run, artefact: Path) -> None:
 
 
 def test_verify_fails_with_1_when_the_outputs_differ(run: Run, model: Path, tmp_path: Path) -> None:
-    from edgec.artefact.manifest import FILE_NAME, read_manifest, write_manifest
+    from edgec.artefact.manifest import read_manifest, write_manifest
 
     folder = edgec.compile(model, target=str(BOARD), output=tmp_path / "a").folder
     manifest = read_manifest(folder)
     golden = folder / manifest.outputs[0].golden
     np.save(golden, np.load(golden) + 1)
-    (folder / FILE_NAME).unlink()
     write_manifest(manifest, folder)
     process = run("verify", folder)
     assert process.returncode == 1

@@ -159,3 +159,24 @@ def test_sum_becomes_add() -> None:
 def test_broadcasting_constant_that_enlarges_the_result_is_no_noop() -> None:
     before = model("g (float[1, 3] x) => (float[2, 3] y) { y = Mul (x, c) }", {"c": np.ones((2, 1), np.float32)})
     assert ops(canonical(before, tolerance=EXACT)) == ["Mul"]
+
+
+EMPTY = {
+    "sizes": ("roi, none, sizes", 11),
+    "sizes in a newer opset": ("none, none, sizes", 18),
+    "scales": ("none, twice", 13),
+    "scales and a region nobody looks at": ("region, twice", 13),
+}
+
+
+@pytest.mark.parametrize(("inputs", "opset"), EMPTY.values(), ids=EMPTY)
+def test_empty_inputs_of_resize_are_left_out(inputs: str, opset: int) -> None:
+    weights = {
+        "none": np.zeros(0, np.float32), "roi": np.zeros(0, np.float32), "region": np.ones(8, np.float32),
+        "sizes": np.array([1, 3, 8, 10]), "twice": np.array([1, 1, 2, 2], np.float32),
+    }  # fmt: skip
+    text = f"""g (float[1, 3, 4, 5] x) => (float[1, 3, 8, 10] y)
+    {{ r = Relu (x)  y = Resize <mode = "linear"> (r, {inputs}) }}"""
+    used = {name: array for name, array in weights.items() if name in inputs}
+    _, resize = canonical(model(text, used, opset=opset)).graph
+    assert [value is not None for value in resize.inputs] in ([True, False, True], [True, False, False, True])

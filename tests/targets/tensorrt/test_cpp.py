@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from PIL import Image
 
 import edgec
 from edgec import registry
+from edgec.artefact.files import write_sums
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.read import read_decoder
 from edgec.data.preprocess import place_picture
@@ -44,6 +48,7 @@ def write_manifest(folder: Path, how: Preprocessing, outputs: dict[str, tuple[in
         "runtime": {"names": {"im age": "im_age"} | {name: f"{name}_bound" for name in outputs}},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    write_sums(folder, ())
     return TensorSpec(name="im age", shape=shape, dtype="float32")
 
 
@@ -254,7 +259,7 @@ def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_
         ("", ("--decoder", "yolov99", "--outputs_from", "."), "missing or too short"),
         ("source: nowhere.png", (), "nowhere.png: no such picture or folder"),
         ("source: camera:0", (), "no camera"),
-        ("artefact: nowhere", (), "nowhere/manifest.json"),
+        ("artefact: nowhere", (), "cannot read nowhere/SHA256SUMS"),
     ],
 )
 def test_wrong_settings_are_one_message(pictures: Path, tmp_path: Path, text: str, arguments: Any, said: str) -> None:
@@ -280,3 +285,128 @@ def test_it_is_shipped_in_the_artefact(detector: Path) -> None:
     shipped = {path.name for path in (detector / "cpp").iterdir()}
     assert {"CMakeLists.txt", "main.cc", "engine.cc", "engine.hpp"} <= shipped
     assert not [name for name in shipped if name.endswith(".py")]
+
+
+# Files of pictures, read by a program in which every read and write is watched
+
+
+def encoded(folder: Path, name: str, picture: Image.Image, **options: Any) -> Path:
+    picture.save(folder / name, **options)
+    return folder / name
+
+
+def test_pictures_of_every_kind_are_read_as_on_the_host(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (*SIZE[::-1], 4), np.uint8)
+    smooth = np.cumsum(pixels[..., :3] // 100, axis=1, dtype=np.uint8)
+    colour, alpha = Image.fromarray(smooth), Image.fromarray(pixels)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    pictures = [
+        encoded(folder, "baseline.jpg", colour, quality=90),
+        encoded(folder, "progressive.jpeg", colour, progressive=True, subsampling=2),
+        encoded(folder, "light.jpg", colour.convert("L")),
+        encoded(folder, "grey.png", colour.convert("L")),
+        encoded(folder, "bits.png", colour.convert("1")),
+        encoded(folder, "palette.png", colour.quantize(16)),
+        encoded(folder, "clear.png", alpha),
+        encoded(folder, "clear_grey.png", alpha.convert("LA")),
+    ]
+    spec = write_manifest(tmp_path, Preprocessing(), {})
+    done = detect(folder, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+    assert (done.code, done.stderr) == (0, "")
+    for path in pictures:
+        found = np.fromfile(tmp_path / f"inputs/{path.stem}.f32", np.float32).reshape(spec.shape)
+        expected, _ = place_picture(Image.open(path), spec, Preprocessing())
+        np.testing.assert_array_equal(found, expected, err_msg=path.name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_altered_pictures_are_read_or_refused(tmp_path: Path, suffix: str) -> None:
+    """Flipped, cut and overwritten bytes; what a decoder does to memory that is not its own ends the program."""
+    rng = np.random.default_rng(5)
+    good = encoded(tmp_path, f"good.{suffix}", Image.fromarray(rng.integers(0, 256, (9, 7, 3), np.uint8))).read_bytes()
+    write_manifest(tmp_path, Preprocessing(), {})
+    for number in range(60):
+        bytes_ = bytearray(good)
+        for at in rng.integers(0, len(good), rng.integers(1, 5)):
+            bytes_[at] = rng.integers(0, 256)
+        (tmp_path / f"bad.{suffix}").write_bytes(bytes_[: rng.integers(1, len(good) + 1)] if number % 2 else bytes_)
+        done = detect(tmp_path / f"bad.{suffix}", "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+        assert done.code in (0, 2), done.stderr
+        assert done.code == 0 or re.fullmatch(r"edgec-detect: .*bad.*\n", done.stderr), done.stderr
+
+
+def test_other_formats_pipes_and_giants_are_refused(tmp_path: Path) -> None:
+    spec = write_manifest(tmp_path, Preprocessing(), {})
+    assert spec
+    encoded(tmp_path, "bitmap.png", Image.new("RGB", (4, 4)), format="BMP")
+    os.mkfifo(tmp_path / "pipe.png")
+    header = struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (tmp_path / "giant.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    (tmp_path / "empty.png").touch()
+    for name, said in (
+        ("bitmap.png", "neither a JPEG nor a PNG"),
+        ("pipe.png", "is no plain file"),
+        ("giant.png", "giant.png: "),
+        ("empty.png", "neither a JPEG nor a PNG"),
+    ):
+        done = detect(tmp_path / name, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+        assert done.code == 2
+        assert said in done.stderr
+
+
+# What a manifest and settings may say
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data["inputs"][0].update(shape=[1, 3, 0, 48]), "is no picture"),
+        (lambda data: data["inputs"][0].update(shape=[1, 3, 1 << 40, 1 << 40]), "impossible shape"),
+        (lambda data: data["inputs"][0].update(shape=[1, 3, -1, 48]), "impossible shape"),
+        (lambda data: data["options"]["preprocess"].update(crop_fraction=0, resize="crop"), "a value is impossible"),
+        (lambda data: data["options"]["preprocess"].update(mean=[]), "mean and std want one value"),
+        (lambda data: data["options"]["preprocess"].update(scale=".nan"), "a value is impossible"),
+        (lambda data: data.update(inputs=[]), "several inputs"),
+        (lambda data: data.update(options=[[]]), "is damaged"),
+    ],
+)
+def test_a_manifest_that_cannot_be_is_refused(pictures: Path, tmp_path: Path, change: Any, said: str) -> None:
+    write_manifest(tmp_path, Preprocessing(), {})
+    data = json.loads((tmp_path / "manifest.json").read_text())
+    change(data)
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    write_sums(tmp_path, ())
+    done = detect(pictures / "small.png", "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+    assert (done.code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_an_altered_manifest_is_refused_before_it_is_read(pictures: Path, tmp_path: Path) -> None:
+    write_manifest(tmp_path, Preprocessing(), {})
+    for text, said in (("{}", "was altered or damaged"), ("[" * 200_000, "nested too deeply")):
+        (tmp_path / "manifest.json").write_text(text)
+        if text != "{}":
+            write_sums(tmp_path, ())
+        done = detect(pictures / "small.png", "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
+        assert (done.code, said in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("text", ["strides: [0]", "strides: [-8]", "variances: [0.1]", "min_score: .nan"])
+def test_settings_that_would_be_computed_with_are_checked(pictures: Path, tmp_path: Path, text: str) -> None:
+    outputs = random_outputs("ssd", np.random.default_rng(0))
+    write_manifest(tmp_path, Preprocessing(), {name: array.shape for name, array in outputs.items()})
+    for index, array in enumerate(outputs.values()):
+        array.tofile(tmp_path / f"small.{index}.f32")
+    for kind in ("ssd", "yolox"):
+        (tmp_path / "run.yaml").write_text(f"decoder: {kind}\noutputs_from: {tmp_path}\n{text}\n")
+        done = detect(pictures / "small.png", "--artefact", tmp_path, "--settings", tmp_path / "run.yaml")
+        assert (done.code, done.stderr.count("\n")) == (2, 1), done.stderr
+
+
+def test_names_do_not_reach_the_terminal_as_commands(pictures: Path, tmp_path: Path) -> None:
+    hostile = "a\x1b]0;title\x07\x9b31mb"
+    write_manifest(tmp_path, Preprocessing(), {hostile: (1, 1)})
+    np.zeros(1, np.float32).tofile(tmp_path / "small.0.f32")
+    done = detect(pictures / "small.png", "--artefact", tmp_path, "--outputs_from", tmp_path)
+    assert done.stdout == "small: a?]0;title???31mb  min 0  max 0\n"

@@ -9,16 +9,19 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgec.artefact.artefact import Artefact
+from edgec.artefact.files import MANIFEST, SUMS, write_sums
 from edgec.errors import BadOption, UnsupportedModel
 from edgec.targets.tvm import run as run_module
 from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.run_process import ProcessRunner
 from tests.support.models import model
+from tests.support.sanitized import lean_copy, sanitized_run
 from tests.support.tvm_artefact import compiled, edgec_run
 
 TOLERANCE = 1e-5
@@ -27,6 +30,13 @@ TOLERANCE = 1e-5
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
     return compiled(tmp_path_factory.mktemp("host") / "artefact", "host")
+
+
+@pytest.fixture(scope="module")
+def lean(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lean")
+    lean_copy(artefact, folder)
+    return folder
 
 
 def test_it_gives_the_results_of_the_reference(artefact: Artefact) -> None:
@@ -158,6 +168,10 @@ def test_self_test_fails_on_a_difference(artefact: Artefact, tmp_path: Path) -> 
     golden = copy / next(port.golden for port in artefact.manifest.outputs if port.name == "scores")
     np.save(golden, np.load(golden) + np.float32(0.1))
     done = subprocess.run([copy / "edgec-run", "--self-test"], capture_output=True, text=True, check=False)
+    assert (done.returncode, "was altered or damaged" in done.stderr) == (2, True)
+    done = subprocess.run(
+        [copy / "edgec-run", "--self-test", "--no-check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "MISMATCH scores" in done.stdout
     assert "ok       features" in done.stdout
@@ -218,7 +232,8 @@ def test_a_bad_input_file_is_refused_with_one_message(artefact: Artefact, tmp_pa
     content, message = BAD_FILES[case]
     np.save(tmp_path / "image.npy", artefact.golden_inputs()["image"])
     (tmp_path / "extra.npy").write_bytes(content)
-    done = edgec_run(artefact, "--input", f"image={tmp_path}/image.npy", "--input", f"extra={tmp_path}/extra.npy")
+    given = ("--input", f"image={tmp_path}/image.npy", "--input", f"extra={tmp_path}/extra.npy")
+    done = sanitized_run(artefact.folder, "--no-check", *given)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -235,12 +250,13 @@ def test_a_bad_input_file_is_refused_with_one_message(artefact: Artefact, tmp_pa
         (["--input", "img=x.npy"], "no input is called img; inputs: image extra"),
         (["--input", "image=/nowhere.npy"], "cannot read /nowhere.npy"),
         (["--self-test", "--input", "image=x.npy"], "--self-test uses the golden inputs"),
-        (["--artefact", "/nowhere"], "cannot read /nowhere/manifest.json"),
+        (["--artefact", "/nowhere"], "cannot read /nowhere/SHA256SUMS"),
+        (["--artefact", "/nowhere", "--no-check"], "cannot read /nowhere/manifest.json"),
         (["--output-dir", "/nowhere"], "cannot write /nowhere/"),
     ],
 )
-def test_bad_arguments_are_refused_with_one_message(artefact: Artefact, arguments: list[str], message: str) -> None:
-    done = edgec_run(artefact, *arguments)
+def test_bad_arguments_are_refused_with_one_message(lean: Path, arguments: list[str], message: str) -> None:
+    done = sanitized_run(lean, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -252,25 +268,69 @@ def test_a_missing_input_is_named(artefact: Artefact, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "edgec-run: input extra was not given\n")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda data: data["runtime"]["cpu_flags"].append("quantum"), "this CPU lacks quantum"),
-        (lambda data: data["inputs"][0].update(dtype="complex64"), "unknown dtype complex64"),
-        (lambda data: data.pop("tolerance"), 'manifest.json lacks "tolerance"'),
-        (lambda data: data["runtime"].update(library="nothing.so"), "nothing.so"),
-    ],
-    ids=["cpu", "dtype", "key", "library"],
-)
-def test_a_manifest_it_cannot_use_is_refused(
-    artefact: Artefact, tmp_path: Path, change: Callable[[dict[str, object]], object], message: str
-) -> None:
-    data = json.loads((artefact.folder / "manifest.json").read_text())
+MANIFESTS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "cpu": (lambda data: data["runtime"]["cpu_flags"].append("quantum"), "this CPU lacks quantum"),
+    "dtype": (lambda data: data["inputs"][0].update(dtype="complex64"), "unknown dtype complex64"),
+    "odd dtype": (lambda data: data["inputs"][0].update(dtype="float33"), "unknown dtype float33"),
+    "key": (lambda data: data.pop("tolerance"), 'manifest.json lacks "tolerance"'),
+    "tolerance": (lambda data: data.update(tolerance="high"), "a number was expected"),
+    "library": (lambda data: data["runtime"].update(library="nothing.so"), "does not list nothing.so"),
+    "library elsewhere": (lambda data: data["runtime"].update(library="/tmp/other.so"), "does not list /tmp/other.so"),
+    "golden elsewhere": (lambda data: data["inputs"][0].update(golden="../../x.npy"), "does not list ../../x.npy"),
+    "wider output": (lambda data: data["outputs"][0].update(dtype="uint64"), "features is not as compiled"),
+    "longer output": (lambda data: data["outputs"][0].update(shape=[1, 8, 10, 1000]), "features is not as compiled"),
+    "larger input": (lambda data: data["inputs"][1].update(shape=[1, 800]), "holds float32[1x8]"),
+    "giant": (lambda data: data["outputs"][0].update(shape=[1 << 40, 1 << 40]), "impossible shape"),
+    "negative": (lambda data: data["outputs"][0].update(shape=[-1]), "impossible shape"),
+    "fewer inputs": (lambda data: data["inputs"].pop(), ""),
+    "more outputs": (lambda data: data["outputs"].append(data["outputs"][0]), ""),
+    "batch": (lambda data: data["runtime"].update(batch=1 << 40) or data["inputs"][0].update(shape=[]), "has no batch"),
+    "no batch": (lambda data: data["runtime"].update(batch=0), "a batch of 1: the model takes 1 to 0"),
+    "list": (lambda data: data.update(inputs=3), "a list was expected"),
+}
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_manifest_it_cannot_use_is_refused(artefact: Artefact, tmp_path: Path, case: str) -> None:
+    change, message = MANIFESTS[case]
+    copy = tmp_path / "copy"
+    kept = lean_copy(artefact, copy)
+    data = json.loads((copy / MANIFEST).read_text())
     change(data)
-    (tmp_path / "manifest.json").write_text(json.dumps(data))
-    done = edgec_run(artefact, "--artefact", str(tmp_path))
+    (copy / MANIFEST).write_text(json.dumps(data))
+    write_sums(copy, kept)
+    done = sanitized_run(copy)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_it_survives_a_manifest_nested_without_end(artefact: Artefact, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("[" * 200_000)
+    done = sanitized_run(tmp_path, "--no-check")
+    assert (done.returncode, "nested too deeply" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["model.so", MANIFEST, "golden/inputs/0.npy", SUMS])
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_altered_file_is_refused_before_it_is_used(artefact: Artefact, tmp_path: Path, name: str, cut: bool) -> None:
+    copy = tmp_path / "copy"
+    lean_copy(artefact, copy)
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content[: len(content) // 2] if cut else content)
+    done = sanitized_run(copy)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_do_not_reach_the_terminal_as_commands(artefact: Artefact, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    kept = lean_copy(artefact, copy)
+    text = (copy / MANIFEST).read_text().replace('"scores"', json.dumps("s\x1b[2J\x9b31mcores"))
+    (copy / MANIFEST).write_text(text)
+    write_sums(copy, kept)
+    done = sanitized_run(copy, "--self-test")
+    assert "ok       s?[2J??31mcores: largest error" in done.stdout
 
 
 def test_it_is_a_native_program(artefact: Artefact) -> None:

@@ -121,6 +121,11 @@ def test_a_wheel_that_is_not_the_published_one_is_refused(
     assert not any(cache.glob("tvm-runtime/*"))
 
 
+def test_a_wheel_whose_hash_is_not_known_is_not_downloaded(cache: Path, offline: None, unpinned: None) -> None:
+    with pytest.raises(MissingDependency, match=r"edgec does not know the hash of apache-tvm's wheel\n.*pip download"):
+        runtime_folder(other_board(), None, Record())
+
+
 def test_a_wheel_of_another_version_is_refused_with_the_command_that_gets_the_right_one(
     cache: Path, tmp_path: Path
 ) -> None:

@@ -14,9 +14,11 @@ import pytest
 from tests.support.tensorrt_board import (
     SM_OF,
     board_environment,
+    renew_sums,
     run_on_board,
     small_model,
     write_artefact,
+    write_manifest,
 )
 
 QUICK = ("--runs", "5", "--warmup", "0")
@@ -233,9 +235,20 @@ def test_missing_model_is_named(artefact: Path) -> None:
     assert "model.onnx: No such file" in outcome.stderr
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "golden/inputs/0.npy", "onboard/measure.py", "SHA256SUMS"])
+def test_altered_files_are_refused_before_anything_is_done(artefact: Path, name: str) -> None:
+    with (artefact / name).open("ab") as file:
+        file.write(b"#")
+    outcome = run_on_board(artefact, *QUICK)
+    assert (outcome.code, outcome.calls) == (2, [])
+    assert name in outcome.stderr
+    assert "Copy the whole artefact folder again" in outcome.stderr
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"runtime": {}}'])
 def test_damaged_manifest_is_refused(artefact: Path, text: str) -> None:
     (artefact / "manifest.json").write_text(text)
+    renew_sums(artefact)
     outcome = run_on_board(artefact)
     assert outcome.code == 2
     assert "manifest.json is damaged" in outcome.stderr
@@ -245,7 +258,7 @@ def test_damaged_manifest_is_refused(artefact: Path, text: str) -> None:
 def test_path_out_of_the_folder_is_refused(artefact: Path) -> None:
     manifest = json.loads((artefact / "manifest.json").read_text())
     manifest["inputs"][0]["golden"] = "../../secret.npy"
-    (artefact / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(artefact, manifest)
     outcome = run_on_board(artefact)
     assert outcome.code == 2
     assert "outside the artefact" in outcome.stderr
@@ -254,6 +267,7 @@ def test_path_out_of_the_folder_is_refused(artefact: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no numpy file"])
 def test_damaged_golden_data_is_named(artefact: Path, content: bytes) -> None:
     (artefact / "golden/outputs/0.npy").write_bytes(content)
+    renew_sums(artefact)
     outcome = run_on_board(artefact, *QUICK)
     assert outcome.code == 2
     assert "golden/outputs/0.npy" in outcome.stderr
@@ -261,6 +275,7 @@ def test_damaged_golden_data_is_named(artefact: Path, content: bytes) -> None:
 
 def test_golden_data_of_another_shape_is_named(artefact: Path) -> None:
     np.save(artefact / "golden/inputs/0.npy", np.zeros(3, np.float32))
+    renew_sums(artefact)
     outcome = run_on_board(artefact, *QUICK)
     assert outcome.code == 2
     assert "shape (3,)" in outcome.stderr

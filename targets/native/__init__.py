@@ -1,0 +1,1 @@
+"""C++ that the programs of all back ends share."""
