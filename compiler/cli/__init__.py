@@ -29,7 +29,7 @@ from edgec.cli import (
     tune,
     verify,
 )
-from edgec.cli.console import stderr
+from edgec.cli.console import limited, stderr
 from edgec.errors import EdgecError
 
 app = typer.Typer(
@@ -58,11 +58,12 @@ for module in (
     board,
     doctor,
 ):
-    app.command()(module.command)
+    app.command()(limited(module.command))
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2].replace("_", "-")
 
+
 compile_app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
-compile_app.command()(compile.command)
+compile_app.command()(limited(compile.command))
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from edgec.errors import BadOption
+from edgec.limits import VARIABLE, parse_size
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -33,7 +36,28 @@ stderr = Console(stderr=True)
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads; default: as compiled.")]
+MaxMemory = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Refuse what takes more memory, e.g. 8GiB; default: 4GiB.")
+]
 ArtefactFolder = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder written by `edgec compile`.")]
+
+
+def limited(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with the option `--max-memory`."""
+
+    @wraps(command)
+    def with_limit(*, max_memory: str | None, **arguments: Any) -> None:
+        if max_memory is not None:
+            parse_size(max_memory, "--max-memory")
+            os.environ[VARIABLE] = max_memory  # workers inherit it
+        command(**arguments)
+
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter("max_memory", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=MaxMemory)
+    parameters = [*signature.parameters.values(), option]
+    with_limit.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_limit.__annotations__ = {each.name: each.annotation for each in parameters}
+    return with_limit
 
 
 @contextmanager

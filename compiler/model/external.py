@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadModel
+from edgec.limits import check_memory
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -19,30 +20,42 @@ if TYPE_CHECKING:
 INSIDE = "External data must lie in the model's folder or below it: move the file there and save the model again."
 
 
-def in_memory(tensor: ir.TensorProtocol, where: str, *, folder: Path | None, source: str) -> ir.TensorProtocol:
-    """Return `tensor` backed by a numpy array, its external file read if it has one.
+class TensorReader:
+    """Reads the tensors of one model into memory, as long as they fit.
 
     Args:
-        tensor: Any tensor; what it refers to is not altered.
-        where: Its place in the model, for messages.
-        folder: The model's folder; None where the model did not come from a file.
         source: The model's name, for messages.
-
-    Raises:
-        BadModel: The data is missing, too short, or outside the model's folder.
     """
-    if isinstance(tensor, ir.StringTensor):
-        return tensor
-    try:
-        if isinstance(tensor, ir.ExternalTensor):
-            array = _read(tensor, where, folder=folder, source=source)
-        else:
-            array = tensor.numpy()
-        if array.shape != tuple(tensor.shape):
-            raise ValueError(f"{array.size} elements for shape {list(tensor.shape)}")
-        return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string)
-    except (ValueError, TypeError) as error:
-        raise BadModel(f"{source}: {where} is damaged: {error}", remedy="Export the model again.") from error
+
+    def __init__(self, source: str) -> None:
+        self._source, self._read_bytes = source, 0
+
+    def read(self, tensor: ir.TensorProtocol, where: str, folder: Path | None) -> ir.TensorProtocol:
+        """Return `tensor` backed by a numpy array, its external file read if it has one.
+
+        Args:
+            tensor: Any tensor; what it refers to is not altered.
+            where: Its place in the model, for messages.
+            folder: The model's folder; None where the model did not come from a file.
+
+        Raises:
+            BadModel: The data is missing, too short, or outside the model's folder.
+            UnsupportedModel: The tensors read so far take more than the limit of memory.
+        """
+        if isinstance(tensor, ir.StringTensor):
+            return tensor
+        try:
+            if isinstance(tensor, ir.ExternalTensor):
+                self._read_bytes += tensor.nbytes
+                check_memory(self._read_bytes, f"{self._source}: the external data up to {where}")
+                array = _read(tensor, where, folder=folder, source=self._source)
+            else:
+                array = tensor.numpy()
+            if array.shape != tuple(tensor.shape):
+                raise ValueError(f"{array.size} elements for shape {list(tensor.shape)}")
+            return ir.Tensor(array, dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadModel(f"{self._source}: {where} is damaged: {error}", remedy="Export the model again.") from error
 
 
 def external_file(location: str | os.PathLike[str], where: str, *, folder: Path | None, source: str) -> Path:
@@ -50,6 +63,7 @@ def external_file(location: str | os.PathLike[str], where: str, *, folder: Path 
 
     Raises:
         BadModel: It is absolute, has `..`, leaves `folder` through a symbolic link, or does not exist.
+        UnsupportedModel: It is larger than the limit of memory.
     """
     text = os.fspath(location)
     problem = f"{source}: {where} has its data in {text!r}"
@@ -65,6 +79,7 @@ def external_file(location: str | os.PathLike[str], where: str, *, folder: Path 
         raise BadModel(
             f"{problem}, and there is no such file in {folder}", remedy=f"Copy {text} to {folder}, beside the model."
         )
+    check_memory(path.stat().st_size, f"{source}: {where}: {path.name}")  # all of it is hashed, too
     return path
 
 
@@ -109,10 +124,11 @@ def _read(tensor: ir.ExternalTensor, where: str, *, folder: Path | None, source:
     if length != expected or offset < 0:
         raise ValueError(f"offset {offset}, length {length} in {path.name}, where its shape needs {expected} bytes")
     with path.open("rb") as file:
+        missing = offset + length - os.fstat(file.fileno()).st_size
+        if missing > 0:
+            raise ValueError(f"{path} ends {min(missing, length)} bytes early")
         file.seek(offset)
         data = file.read(length)
-    if len(data) != length:
-        raise ValueError(f"{path} ends {length - len(data)} bytes early")
     # Several elements to a byte: the decoder of ordinary tensors knows how each type is packed.
     if tensor.dtype.bitwidth < 8:
         return _unpacked(tensor, data)

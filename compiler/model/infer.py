@@ -19,6 +19,8 @@ from edgec.model.windows import write_odd_windows
 
 FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
 """How ONNX's inference names the node that it fails at."""
+LONGEST_SHAPE = 1 << 20
+"""ONNX takes every vector for a shape whose elements are to be followed: beyond this length that is left out."""
 
 
 def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, remedy: str | None = None) -> None:
@@ -123,15 +125,20 @@ def _forget_shapes(bare: ir.Model, kept: Mapping[str, ir.Shape]) -> None:
 
 def _infer_once(bare: ir.Model, remedy: str | None, *, strict: bool) -> None:
     try:
-        proto = onnx.shape_inference.infer_shapes(
-            ir.to_proto(bare), check_type=strict, strict_mode=strict, data_prop=True
-        )
+        given = ir.to_proto(bare)
+        follow = _longest_vector(onnx.shape_inference.infer_shapes(given).graph) <= LONGEST_SHAPE
+        proto = onnx.shape_inference.infer_shapes(given, check_type=strict, strict_mode=strict, data_prop=follow)
     except (onnx.shape_inference.InferenceError, ir.serde.SerdeError, RuntimeError, ValueError) as error:
         raise BadModel(
             f"the model's shapes contradict each other: {_explained(str(error), bare)}",
             remedy=remedy or "Export the model again with fixed shapes.",
         ) from error
     _copy_shapes(ir.from_proto(proto).graph, bare.graph)
+
+
+def _longest_vector(graph: onnx.GraphProto) -> int:
+    shapes = (value.type.tensor_type.shape.dim for value in (*graph.input, *graph.value_info, *graph.output))
+    return max((shape[0].dim_value for shape in shapes if len(shape) == 1), default=0)
 
 
 def _explained(message: str, bare: ir.Model) -> str:

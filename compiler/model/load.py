@@ -13,13 +13,15 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
-from edgec.errors import BadModel
+from edgec.errors import BadModel, UnsupportedModel
+from edgec.limits import MOST_NODES
 from edgec.model import serialize
 from edgec.model.check import EXPORT_AGAIN, check_kinds, check_onnx, check_versions
 from edgec.model.contrib import write_contrib
-from edgec.model.external import external_tensors, hash_files, in_memory
+from edgec.model.external import TensorReader, external_tensors, hash_files
 from edgec.model.file_kind import file_kind
 from edgec.model.sort import is_sorted, sort_nodes
+from edgec.plain_file import read_plain
 
 OLDEST_IR_VERSION = 4
 """First in which initializers need not be inputs."""
@@ -67,7 +69,9 @@ def _load_file(path: Path) -> LoadedModel:
     if path.is_dir():
         raise BadModel(f"{path} is a folder", remedy="Give the path of an ONNX file.")
     try:
-        data = path.read_bytes()
+        if path.stat().st_size > serialize.PROTOBUF_LIMIT_BYTES:
+            raise _beyond_protobuf(str(path))
+        data = read_plain(path, serialize.PROTOBUF_LIMIT_BYTES)
     except OSError as error:
         raise BadModel(f"{path}: {error.strerror or error}", remedy="Give the path of an ONNX file.") from error
     proto = _parse(data, str(path))
@@ -87,9 +91,11 @@ def _load_ir(source: ir.Model) -> LoadedModel:
         sort_nodes(proto.graph, where)
         model = ir.from_proto(proto)
 
+    reader = TensorReader(where)
+
     def read(tensor: ir.TensorProtocol, place: str) -> ir.TensorProtocol:
         base = tensor.base_dir if isinstance(tensor, ir.ExternalTensor) else None
-        return in_memory(tensor, place, folder=Path(base) if base else None, source=where)
+        return reader.read(tensor, place, Path(base) if base else None)
 
     serialize.map_tensors(model, read)
     proto = serialize.skeleton(model)
@@ -104,7 +110,7 @@ def _parse(data: bytes, source: str) -> onnx.ModelProto:
     if kind is not None:
         raise BadModel(f"{source} is {kind}, not an ONNX model", remedy="Export the network to ONNX first.")
     if len(data) > serialize.PROTOBUF_LIMIT_BYTES:
-        raise BadModel(f"{source} exceeds protobuf's limit of 2 GB", remedy="Save the model with external data.")
+        raise _beyond_protobuf(source)
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
@@ -113,6 +119,10 @@ def _parse(data: bytes, source: str) -> onnx.ModelProto:
     if not proto.HasField("graph"):
         raise BadModel(f"{source} is not an ONNX model: it has no graph", remedy=EXPORT_AGAIN)
     return proto
+
+
+def _beyond_protobuf(source: str) -> BadModel:
+    return BadModel(f"{source} exceeds protobuf's limit of 2 GB", remedy="Save the model with external data.")
 
 
 def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> ir.Model:
@@ -131,7 +141,8 @@ def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> 
         model = ir.from_proto(proto)
     except (ir.serde.SerdeError, ValueError, TypeError) as error:
         raise BadModel(f"{source} cannot be read: {error}", remedy=EXPORT_AGAIN) from error
-    serialize.map_tensors(model, lambda tensor, place: in_memory(tensor, place, folder=folder, source=source))
+    reader = TensorReader(source)
+    serialize.map_tensors(model, lambda tensor, place: reader.read(tensor, place, folder))
     if not self_contained:
         check_onnx(serialize.skeleton(model), source)
     _normalize(model, source)
@@ -140,6 +151,12 @@ def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> 
 
 def _normalize(model: ir.Model, source: str) -> None:
     """Make initializers plain ones, inline the functions, and write ONNX Runtime's operators as standard ones."""
+    nodes = _unfolded(model, source)
+    if nodes > MOST_NODES:
+        raise UnsupportedModel(
+            f"{source} has {nodes} nodes with its functions written out; edgec takes {MOST_NODES}",
+            remedy="Export a smaller network.",
+        )
     try:
         InlinePass()(model)
     except (ir.passes.PassError, ValueError) as error:
@@ -147,6 +164,30 @@ def _normalize(model: ir.Model, source: str) -> None:
     RemoveInitializersFromInputsPass()(model)
     write_contrib(model)
     model.ir_version = max(model.ir_version, OLDEST_IR_VERSION)
+
+
+def _unfolded(model: ir.Model, source: str) -> int:
+    """Return the number of nodes once functions are written out, without writing them out."""
+    sizes: dict[ir.OperatorIdentifier, int] = {}
+
+    def size(graph: ir.Graph, inside: tuple[ir.OperatorIdentifier, ...]) -> int:
+        total = 0
+        for node in graph.all_nodes():
+            called = node.op_identifier()
+            if called not in model.functions:
+                total += 1
+                continue
+            if called in inside:
+                raise BadModel(f"{source}: function {called[1]!r} calls itself", remedy=EXPORT_AGAIN)
+            if called not in sizes:
+                sizes[called] = size(model.functions[called].graph, (*inside, called))
+            total += sizes[called]
+        return total
+
+    try:
+        return size(model.graph, ())
+    except RecursionError as error:
+        raise BadModel(f"{source}: its functions are nested too deeply", remedy=EXPORT_AGAIN) from error
 
 
 def _name(graph_name: str | None) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
 from edgec.errors import BadOption, UnsupportedModel
+from edgec.limits import check_memory
+from edgec.model.graph import label
 from edgec.model.infer import infer_shapes, resolve_all
 from edgec.model.pinned import check_reshapes
+from edgec.model.signature import described
 from edgec.registry import suggest
 
 ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
@@ -29,7 +33,7 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
     Raises:
         BadOption: `shapes` names no input, has the wrong rank or contradicts itself; or it is missing for a dimension
             that has no default.
-        UnsupportedModel: An input has no rank.
+        UnsupportedModel: An input has no rank, or a value takes more than the limit of memory; names the node.
         BadModel: The shapes inside the model contradict each other, or sizes written into the graph contradict
             `shapes`; names the nodes.
     """
@@ -51,7 +55,16 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
     infer_shapes(fixed, sizes=sizes, remedy="Check --shape, or export the model for this shape." if shapes else None)
     resolve_all(fixed)
     check_reshapes(fixed.graph)
+    _check_sizes(fixed.graph)
     return fixed
+
+
+def _check_sizes(graph: ir.Graph) -> None:
+    made = [(value, f"{node.op_type} node {label(node)!r}: its output") for node in graph for value in node.outputs]
+    for value, what in [*((value, "input") for value in graph.inputs), *made]:
+        if value.shape is not None and value.shape.is_static() and value.dtype not in (None, ir.DataType.STRING):
+            size = math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
+            check_memory(size, f"{what} {described(value)}")
 
 
 def open_shapes(model: ir.Model) -> ir.Model:

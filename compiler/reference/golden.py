@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,15 @@ import ml_dtypes  # noqa: F401  (numpy knows the names of the small floats only 
 import numpy as np
 
 from edgec.errors import UnsupportedModel
+from edgec.limits import check_memory
 from edgec.model.signature import TensorSpec
 from edgec.reference.printed_page import is_picture, printed_page
 
 Array = np.ndarray[Any, Any]
 
 PIXEL_VALUES = 256
+WORKING_SPACE = 4
+"""Memory that making an array takes, as a multiple of the array."""
 SMALL_INTEGERS = 10
 """Integers wider than a byte are indices or counts more often than pixels, so they stay below this."""
 
@@ -30,6 +34,8 @@ def golden_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
     Raises:
         UnsupportedModel: An input is neither float nor integer nor boolean.
     """
+    total = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
+    check_memory(WORKING_SPACE * total, "making golden inputs of these shapes")
     random = random_inputs([spec for spec in specs if not is_picture(spec)], seed)
     return {spec.name: random[spec.name] if spec.name in random else printed_page(spec, seed) for spec in specs}
 

@@ -11,18 +11,17 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
+from edgec.limits import max_memory, size_text
 from edgec.model import serialize
 from edgec.model.time_major import is_batch_first, to_time_major
 from edgec.model.traits import INTEGER_LAYERS
 from edgec.model.true_sizes import TrueSizes, true_sizes
-from edgec.reference.onnx_runtime import ort
+from edgec.reference.onnx_runtime import ort, session_options
 from edgec.registry import suggest
 from edgec.scratch import temporary_folder
 
 Array = np.ndarray[Any, Any]
 
-QUIET = 4
-"""ONNX Runtime's log level at which only fatal errors are printed; ours are raised."""
 NEWEST_SAFE_IR_VERSION = 10
 """ONNX Runtime refuses formats newer than its own release; nothing it needs came after this version."""
 NO_KERNEL = re.compile(r"implementation for (?P<op>[\w.:]+)\(\d+\) node with name '(?P<node>[^']*)'")
@@ -30,6 +29,7 @@ NOT_REGISTERED = re.compile(r"(?P<op>[\w.:]+)\(-?\d+\) is not a registered funct
 FAILED_NODE = re.compile(r"while running (?P<op>[\w.]+) node\. Name:'(?P<node>[^']*)' Status Message: ")
 SOURCE_PLACE = re.compile(r"^/\S+:\d+ (.*? was false\. |.*?\) )?")
 """Where in its own source ONNX Runtime met the failure."""
+BEYOND_MEMORY = re.compile(r"(?:smaller than requested bytes of|requested buffer of size) (\d+)")
 TERMINATED = "terminate flag"
 LOOP_SECONDS = 60
 """The longest run of a network with loops: nothing else in a graph can run on without end."""
@@ -62,8 +62,7 @@ class Reference:
         threads: int | None = None,
         optimize: bool = False,
     ) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = QUIET
+        options = session_options()
         options.add_session_config_entry(*EXACT_INTEGERS)
         options.intra_op_num_threads = threads or 0
         levels = ort.GraphOptimizationLevel
@@ -88,6 +87,7 @@ class Reference:
         Raises:
             BadOption: An input is missing, unknown, or has the wrong shape or dtype.
             BadModel: A node cannot compute its part, or a loop does not end; names op and node.
+            UnsupportedModel: It takes more than the limit of memory.
         """
         for name in feeds:
             if name not in self.input_names:
@@ -148,6 +148,9 @@ def _open(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSessi
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
         message = _message(error)
+        beyond = BEYOND_MEMORY.search(message)
+        if beyond is not None:
+            raise _beyond_memory(int(beyond[1]), "the model") from error
         match = NO_KERNEL.search(message) or NOT_REGISTERED.search(message)
         if match is None:
             raise BadModel(f"ONNX Runtime refuses the model: {message}") from error
@@ -162,6 +165,9 @@ def _run_error(error: Exception) -> EdgecError:
     """Return what to tell the user of a run that failed: the feeds do not fit, or a node cannot compute its part."""
     message = _message(error)
     nodes = list(FAILED_NODE.finditer(message))
+    beyond = BEYOND_MEMORY.search(message)
+    if beyond is not None:
+        return _beyond_memory(int(beyond[1]), f"{nodes[-1]['op']} node {nodes[-1]['node']!r}" if nodes else "the model")
     if not nodes:
         if isinstance(error, ort.capi.onnxruntime_pybind11_state.InvalidArgument):
             return BadOption(f"wrong input: {message}", remedy="`edgec inspect` lists the inputs.")
@@ -178,6 +184,15 @@ def _run_error(error: Exception) -> EdgecError:
     return BadModel(
         f"ONNX Runtime cannot run {where}: {reason}",
         remedy="It may not take these shapes (--shape) or these values (--input).",
+    )
+
+
+def _beyond_memory(size: int, where: str) -> UnsupportedModel:
+    limit = max_memory()
+    return UnsupportedModel(
+        f"ONNX Runtime wants {size_text(size)} more for {where}, and that is beyond the limit of memory, "
+        f"{size_text(limit)} for all tensors",
+        remedy=f"If that is meant, raise the limit: --max-memory {size_text(limit + size, whole=True)} or more.",
     )
 
 

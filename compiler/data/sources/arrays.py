@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from edgec.data.labels import ClassLabel, Label, Mask, Text
 from edgec.data.placement import Placement
 from edgec.data.samples import Sample, Samples
-from edgec.errors import BadOption
+from edgec.errors import BadOption, EdgecError
+from edgec.limits import check_memory
 from edgec.model.signature import TensorSpec, check_array
 from edgec.preprocessing import Preprocessing
 from edgec.registry import suggest
@@ -92,12 +94,20 @@ def _piece(array: Array, spec: TensorSpec, index: int) -> Array:
     return np.ascontiguousarray(piece) if spec.shape else np.array(piece[0])
 
 
+def _unpacked_size(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist())
+
+
 def _read(path: Path) -> dict[str, Array]:
     try:
         if path.suffix == ".npy":
             return {"": np.lib.format.open_memmap(path, mode="r")}  # numpy.load would take a .npz file too
+        check_memory(_unpacked_size(path), f"{path}, unpacked,")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except EdgecError:
+        raise
     # zipfile and zlib errors derive from Exception alone.
     except Exception as error:
         remedy = "Write it with numpy.save or numpy.savez; arrays of Python objects are not read."

@@ -93,8 +93,19 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except ImportError as error:
         remedy = "pip install 'edgec[eval]', or put the names into classes.txt, one a line."
         raise MissingDependency(f"PyYAML is needed to read {path}", remedy=remedy) from error
+
+    class Loader(yaml.SafeLoader):
+        """Without aliases: a few lines of them stand for more than any memory holds."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases (*name) are not read")
+            return super().compose_node(parent, index)
+
     try:
-        settings = yaml.safe_load(read_text(path))
+        settings = yaml.load(read_text(path), Loader)  # a SafeLoader
+    except RecursionError:
+        raise BadOption(f"{path}: nested too deeply", remedy="Give a YOLO data.yaml.") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         raise BadOption(f"{path}: {error}", remedy="Give a YOLO data.yaml.") from error
     if not isinstance(settings, dict):

@@ -114,6 +114,15 @@ def test_every_option_has_a_flag(run: Run) -> None:
         assert f"--{renamed.get(field, field.replace('_', '-'))}" in text
 
 
+def test_the_limit_of_memory_is_an_option_of_every_command(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEC_MAX_MEMORY", "4GiB")
+    done = run("inspect", str(model), "--max-memory", "64B")
+    assert (done.returncode, "--max-memory" in done.stderr) == (2, True)
+    assert run("check", str(model), "--max-memory", "much").returncode == 2
+
+
 def test_run_writes_the_outputs(run: Run, artefact: Path, tmp_path: Path) -> None:
     image = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
     np.save(tmp_path / "x.npy", image)

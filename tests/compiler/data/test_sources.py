@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -344,6 +345,15 @@ def test_an_array_of_numbers_feeds_a_network_that_takes_one(tmp_path: Path) -> N
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 
+def packed_zeros(path: Path, size: int) -> Path:
+    """Write an archive that says it has a member of `size` bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(1 << 10))
+        archive.filelist[0].file_size = size
+        archive.filelist[0].extra = b""
+    return path
+
+
 def _npz(path: Path, **arrays: object) -> Path:
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return path
@@ -446,8 +456,11 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text: no picture": (lambda p: write(p / "x.txt", "a.png\ttext"), "line 1: picture .*a.png is not there"),
     "text: no UTF-8": (lambda p: (p / "x.txt").write_bytes(b"\xff\xfe") and p / "x.txt", "x.txt"),
     "text: empty": (lambda p: write(p / "x.txt", "\n"), "lists no pictures"),
+    "yolo: aliases": (lambda p: write(p / "data.yaml", "names: [&a [x, x], *a]\nval: x\n"), "aliases"),
+    "yolo: nested without end": (lambda p: write(p / "data.yaml", "[" * 10_000), "data.yaml: nested too deeply"),
     "arrays: not a file of arrays": (lambda p: write(p / "x.npz", "?"), "x.npz"),
     "arrays: archive named .npy": (lambda p: _npz(p / "x.npz", a=ZEROS).rename(p / "x.npy"), "x.npy.*\n.*numpy.save"),
+    "arrays: larger than the memory": (lambda p: packed_zeros(p / "x.npz", 6 << 30), "unpacked, takes 6.0 GiB"),
     "arrays: objects": (lambda p: _npz(p / "x.npz", a=np.array([{}], object)), "Python objects"),
     "arrays: wrong shape": (lambda p: _npz(p / "x.npz", a=ZEROS[:, :1]), "float32.*1x1x8x8"),
     "arrays: wrong dtype": (lambda p: _npz(p / "x.npz", a=ZEROS.astype(np.float64)), "float64"),
