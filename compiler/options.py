@@ -9,14 +9,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgec.errors import BadOption
+from edgec.plain_file import parse_toml
 from edgec.preprocessing import Preprocessing
 from edgec.pruning import PruneOptions
 from edgec.registry import suggest
 
 if sys.version_info >= (3, 11):
-    import tomllib
+    pass
 else:
-    import tomli as tomllib
+    pass
 
 Precision = Literal["fp32", "fp16", "int8"]
 MOST_THREADS = 1024
@@ -96,8 +97,8 @@ def read_config(path: Path) -> dict[str, Any]:
         BadOption: The file is unreadable or not TOML, or a key is no setting (and might become another argument).
     """
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        settings = parse_toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BadOption(
             f"settings file {path}: {error}", remedy="Give a TOML file, see docs/configuration.md."
         ) from error

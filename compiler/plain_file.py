@@ -9,6 +9,8 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import tomllib
+
 CHUNK_BYTES = 1 << 20
 LONGEST_JSON = 64 << 20
 """Bytes of a JSON file of edgec: manifests, findings and evidence of real networks have some hundred thousand."""
@@ -72,5 +74,17 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what TOML says.
+
+    Raises:
+        ValueError: It is none, or nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None

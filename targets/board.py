@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgec.errors import BadOption, first_problem
 from edgec.options import MOST_THREADS, Precision
+from edgec.plain_file import parse_toml
 from edgec.registry import suggest
 
 if sys.version_info >= (3, 11):
-    import tomllib
+    pass
 else:
-    import tomli as tomllib
+    pass
 
 FORBID = ConfigDict(frozen=True, extra="forbid")
 
@@ -105,8 +106,8 @@ def load_board(target: str) -> Board:
     else:
         raise BadOption(f"unknown target {target!r}", remedy=suggest(target, known) + " `edgec targets` lists them.")
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        data = parse_toml(text)
+    except ValueError as error:
         raise BadOption(f"{source}: {error}", remedy="Mend the TOML; targets/boards/ has examples.") from error
     if data.get("name") == "host":
         data = _this_machine() | data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgec.artefact.artefact import Artefact, Latency, Verification
 from edgec.artefact.evidence import drop, keep
 from edgec.errors import BadArtefact, CannotRunHere, first_problem
+from edgec.plain_file import read_json
 from edgec.reference.compare import Comparison, OutputComparison
 
 SCHEMA = 1
+LONGEST_RESULT = 1 << 20
+"""Bytes; those of real boards have some thousand."""
 READ = ConfigDict(frozen=True, extra="ignore")  # a newer script may say more
 
 
@@ -92,7 +94,7 @@ def read_result(path: Path) -> BoardResult:
         CannotRunHere: It says that the board could not build, load or run the engine; the message is the board's.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, LONGEST_RESULT)
     except (OSError, ValueError) as error:
         raise BadArtefact(f"{path}: {error}", remedy="Give the result.json that ./build.sh wrote.") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgec.artefact.files import EVIDENCE
+from edgec.plain_file import read_json
 from edgec.whole_file import write_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _write(folder: Path, evidence: dict[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any]:
     """Return the evidence kept in `folder`; empty where there is none."""
     try:
-        evidence = json.loads((folder / EVIDENCE).read_text(encoding="utf-8"))
+        evidence = read_json(folder / EVIDENCE)
     except (OSError, ValueError):
         return {}
     return evidence if isinstance(evidence, dict) else {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import posixpath
 import re
 import shlex
 import socket
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edgec.artefact.artefact import Artefact
-from edgec.artefact.board_result import BoardResult, import_result
+from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result
 from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
 from edgec.errors import BadOption, CannotRunHere, MissingDependency
 from edgec.plain_file import hash_file
@@ -30,6 +32,8 @@ ROOT = "edgec"
 """Folder in the user's home on the board; artefacts lie in it by their names."""
 CONNECT_SECONDS = 20
 TAIL = 6
+LONGEST_LINE = 1 << 16
+"""Bytes that a line of the board's output may have."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: 
     known: dict[str, Any] = {"username": device.user, "port": device.port}
     options = {name: value for name, value in known.items() if value is not None}
     async with asyncssh.connect(device.host, connect_timeout=CONNECT_SECONDS, **options) as connection:
-        place = posixpath.join(ROOT, artefact.folder.resolve().name)
+        place = posixpath.join(ROOT, Path(os.path.realpath(artefact.folder)).name)
         async with connection.start_sftp_client() as sftp:
             await _copy(artefact, place, connection, sftp, listener)
             if await sftp.exists(posixpath.join(place, RESULT)):
@@ -128,7 +132,9 @@ async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: 
                     "\n  ".join([f"{device}: {SCRIPT} gave no result", *said[-TAIL:]]),
                     remedy=f"Try it there: {device.ssh} {place}/{SCRIPT} --debug",
                 )
-            await sftp.get(posixpath.join(place, RESULT), str(result))
+            async with sftp.open(posixpath.join(place, RESULT), "rb") as file:
+                content = await file.read(LONGEST_RESULT + 1)  # more is refused where it is read
+            result.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 async def _copy(
@@ -157,7 +163,7 @@ async def _copy(
 
 async def _hashes(place: str, connection: asyncssh.SSHClientConnection) -> dict[str, str]:
     command = f"cd {shlex.quote(place)} 2>/dev/null && find . -type f -exec sha256sum {{}} +"
-    lines = str((await connection.run(command)).stdout).splitlines()
+    lines = str((await connection.run(command, errors="replace")).stdout).splitlines()
     return {path: digest for digest, _, path in (line.partition("  ./") for line in lines)}
 
 
@@ -167,18 +173,32 @@ async def _build(place: str, connection: asyncssh.SSHClientConnection, listener:
     In a terminal: where the connection ends, by Ctrl-C or by a fault, the script and the builder end with it.
     """
     command = f"exec {shlex.quote(place)}/{SCRIPT} --runs {runs}"
-    lines: list[str] = []
-    async with connection.create_process(command, term_type="dumb", stderr=asyncio.subprocess.STDOUT) as process:
-        async for line in process.stdout:
-            lines.append(_plain(str(line)))
-            listener(lines[-1])
+    lines: deque[str] = deque(maxlen=TAIL)
+    how: dict[str, Any] = {"term_type": "dumb", "stderr": asyncio.subprocess.STDOUT, "encoding": None}
+    async with connection.create_process(command, **how) as process:
+        async for line in _lines(process.stdout):
+            lines.append(line)
+            listener(line)
         await process.wait()
-    return lines
+    return list(lines)
+
+
+async def _lines(stream: asyncssh.SSHReader[bytes]) -> AsyncIterator[str]:
+    """Yield the lines of `stream`, whatever bytes they have; a longer one than any real one in pieces."""
+    rest = b""
+    while piece := await stream.read(LONGEST_LINE):
+        *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            whole, rest = [*whole, rest], b""
+        for line in whole:
+            yield _plain(line.decode("utf-8", "replace"))
+    if rest:
+        yield _plain(rest.decode("utf-8", "replace"))
 
 
 def _plain(line: str) -> str:
     """Return a line without the control characters that a terminal would act on."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", line).rstrip()
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", line).rstrip()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import typer
+from rich.text import Text
 
 from edgec.cli import (
     bench,
@@ -83,13 +84,9 @@ def _guarded(entry: Callable[[], None]) -> None:
         if "--json" in sys.argv:
             print(json.dumps({"error": error.problem, "remedy": error.remedy}), file=sys.stderr)
         else:
-            stderr.print(f"[bold red]error[/]: {_plain(error.problem)}", highlight=False, soft_wrap=True)
+            stderr.print(Text.assemble(("error", "bold red"), ": ", error.problem), highlight=False, soft_wrap=True)
             if error.remedy:
-                stderr.print(_plain(error.remedy), highlight=False, soft_wrap=True)
+                stderr.print(error.remedy, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has gone, e.g. `edgec targets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

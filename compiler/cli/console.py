@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from edgec.errors import BadOption
 from edgec.limits import VARIABLE, parse_size
@@ -25,13 +26,32 @@ if TYPE_CHECKING:
 COUNTED = re.compile(r"(.*) \d+(/\d+)?(, .* left)?")
 """A stage that tells how far it is: it goes on in the line that it has."""
 
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LOOPBACK = "127.0.0.1"
 """What runs code for others listens to this machine alone, unless it is told another address."""
 RANGE = re.compile(r"^(\d+)\.\.(\d+)([,x]|$)")
 """First dimension of a shape whose batch may vary."""
 
-stdout = Console()
-stderr = Console(stderr=True)
+
+class PlainConsole(Console):
+    """Prints names and messages of whatever origin as text: neither as markup nor as commands to the terminal."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, **settings)
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            part if part.control else Segment(printable(part.text), part.style) for part in buffer
+        )
+
+
+def printable(text: str) -> str:
+    """Return `text` with `?` for what a terminal would act on, and for bytes of paths that are no UTF-8."""
+    return UNPRINTABLE.sub("?", text)
+
+
+stdout = PlainConsole()
+stderr = PlainConsole(stderr=True)
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -66,7 +86,11 @@ def progress(*, silent: bool) -> Iterator[Callable[[str], None]]:
     if silent:
         yield lambda stage: None
         return
-    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=stderr) as bar:
 
         def begin(stage: str) -> None:
@@ -106,12 +130,12 @@ def check_outputs(model: Path, *outputs: Path | None) -> None:
     Raises:
         BadOption: As `check_output`, or two are one file.
     """
-    taken = {model.resolve(): "it is the model itself"}
+    taken = {os.path.realpath(model): "it is the model itself"}
     for path in filter(None, outputs):
         check_output(path)
-        if reason := taken.get(path.resolve()):
+        if reason := taken.get(os.path.realpath(path)):
             raise BadOption(f"cannot write {path}: {reason}", remedy="Give another name.")
-        taken[path.resolve()] = "another output has that name"
+        taken[os.path.realpath(path)] = "another output has that name"
 
 
 def check_drawing(path: Path | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from edgec.cli.console import ArtefactFolder, Json, Quiet, progress
 from edgec.cli.import_result import show
@@ -44,4 +43,4 @@ def deploy_with_progress(artefact: Artefact, device: Device, *, silent: bool, ru
     from edgec.artefact.remote import deploy
 
     with progress(silent=silent) as listener:
-        return deploy(artefact, device, lambda step: listener(escape(step)), runs=runs)
+        return deploy(artefact, device, listener, runs=runs)

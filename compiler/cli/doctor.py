@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from edgec.cli.console import Json, print_json, stdout
 
@@ -49,7 +50,12 @@ def command(json: Json = False) -> None:
         return
     table = Table("", "tool", "here", "used for", box=None, pad_edge=False)
     for check in found:
-        table.add_row("[green]✓" if check.found else "[yellow]–", check.name, check.found or "missing", check.purpose)
+        table.add_row(
+            Text("✓", "green") if check.found else Text("–", "yellow"),
+            check.name,
+            check.found or "missing",
+            check.purpose,
+        )
     stdout.print(table)
     for line in dict.fromkeys(check.install for check in found if check.install and not check.found):
         names = ", ".join(check.name for check in found if check.install == line and not check.found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
+from rich.text import Text
 
 from edgec.cli.console import mebibytes, print_json, stdout
 
@@ -24,7 +24,7 @@ def show_artefact(folder: Path, *, json: bool) -> None:
             stdout.print(f"{kind} {port.spec}", highlight=False, markup=False)
     for name, value in manifest.runtime.items():
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        stdout.print(f"[dim]{name}[/] {escape(str(text))}", highlight=False)
+        stdout.print(Text.assemble((str(name), "dim"), f" {text}"), highlight=False)
     for refusal in manifest.refusals:
         text = f"{refusal.step}: {refusal.where}: {refusal.reason}"
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)

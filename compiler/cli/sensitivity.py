@@ -12,6 +12,7 @@ import typer
 
 from edgec.cli.console import (
     Json,
+    PlainConsole,
     Quiet,
     check_drawing,
     check_outputs,
@@ -124,7 +125,6 @@ def measuring(
 
 def show(report: SensitivityReport) -> None:
     """Print losses as a table, one row a group, and what stays whole."""
-    from rich.console import Console
     from rich.table import Table
 
     first = next(iter(report.groups.values()))
@@ -137,7 +137,7 @@ def show(report: SensitivityReport) -> None:
         table.add_row(name, str(group.units), *(f"{loss:.3f}" for loss in group.losses))
     # Names are for --include: they stay whole, however narrow the terminal is.
     whole = stdout.measure(table, options=stdout.options.update(max_width=WIDEST)).maximum
-    Console(width=max(whole, stdout.width)).print(table)
+    PlainConsole(width=max(whole, stdout.width)).print(table)
     stdout.print(f"{report.metric} of the whole network: {report.baseline:.4f}", highlight=False)
     for layer, reason in report.kept_whole.items():
         stdout.print(f"{layer} stays whole: {reason}", highlight=False, markup=False, soft_wrap=True)

@@ -72,8 +72,8 @@ def external_file(location: str | os.PathLike[str], where: str, *, folder: Path 
     parts = (*PurePosixPath(text).parts, *PureWindowsPath(text).parts)
     if not text or PurePosixPath(text).is_absolute() or PureWindowsPath(text).anchor or ".." in parts:
         raise BadModel(f"{problem}, which is not a path inside the model's folder", remedy=INSIDE)
-    path = (folder / text).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = Path(os.path.realpath(folder / text))  # a loop of links is a file that is not there
+    if not path.is_relative_to(os.path.realpath(folder)):
         raise BadModel(f"{problem}, a link to {path} outside the model's folder", remedy=INSIDE)
     if not path.is_file():
         raise BadModel(

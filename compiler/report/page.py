@@ -11,12 +11,12 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.manifest import Manifest
 from edgec.errors import BadArtefact
 from edgec.report import charts
 from edgec.report.findings import Answer, Findings, Layer
+from edgec.report.measured import read_measured
 from edgec.whole_file import write_text
 
 MIB = 2**20
@@ -29,9 +29,9 @@ def render(artefact: Artefact) -> str:
     """Return the report as HTML that needs no other file and no network.
 
     Raises:
-        BadArtefact: It was compiled by an edgec that kept no findings.
+        BadArtefact: It was compiled by an edgec that kept no findings, or its evidence is damaged.
     """
-    manifest, measured = artefact.manifest, evidence.read(artefact.folder)
+    manifest, measured = artefact.manifest, read_measured(artefact.folder)
     findings = Findings.read(artefact.folder)
     if findings is None:
         raise BadArtefact(f"{artefact.folder}: no findings to report", remedy="Compile again with this edgec.")
@@ -173,7 +173,7 @@ def _pictures(findings: Findings, measured: Mapping[str, Any]) -> list[Row]:
     classes = sorted({box.label for each in told for box in each.boxes})
     rows = []
     for number, picture in enumerate(findings.pictures):
-        artefact = Answer.model_validate(said[number]) if said else picture.compressed
+        artefact = Answer.model_validate(said[number]) if said and number < len(said) else picture.compressed
         sides = [
             {
                 "who": who,

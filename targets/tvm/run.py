@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ SYSROOTS = {"aarch64": (Path("/usr/aarch64-linux-gnu"), "qemu-user libc6-arm64-c
 
 def open_artefact(context: RunContext) -> Runner:
     """Load an artefact; see `edgec.targets.base.Target.open`."""
-    runner = _open_single(replace(context, folder=context.folder.resolve()))
+    runner = _open_single(replace(context, folder=Path(os.path.realpath(context.folder))))
     largest = context.runtime.get("batch", 1)
     return BatchRunner(runner, largest) if largest > 1 else runner
 

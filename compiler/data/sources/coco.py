@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from edgec.data.labels import Boxes
 from edgec.data.pictures import Entry, Listing
 from edgec.data.sources.text import read_text
 from edgec.errors import BadOption
+from edgec.plain_file import parse_json
 
 
 def read_coco(path: Path) -> Listing:
@@ -37,7 +37,7 @@ def read_coco(path: Path) -> Listing:
 
 def _document(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        document = json.loads(read_text(path))
+        document = parse_json(read_text(path))
     except ValueError as error:
         raise BadOption(f"{path}: not JSON: {error}", remedy="Give a COCO annotation file.") from error
     needed = {"images": ("id", "file_name"), "annotations": ("id", "image_id", "category_id"), "categories": ("id",)}
@@ -100,6 +100,11 @@ def _area(annotation: dict[str, Any]) -> float:
 def _picture_folder(path: Path, images: list[dict[str, Any]]) -> Path:
     if not images:
         raise BadOption(f"{path} lists no pictures")
+    for image in images:
+        name = PurePath(image["file_name"])
+        if name.is_absolute() or ".." in name.parts:
+            problem = f"{path}: picture {image['file_name']!r} lies outside the folder"
+            raise BadOption(problem, remedy="Give names of files in the folder of the pictures.")
     folder, first = path.parent, images[0]["file_name"]
     candidates = (folder, folder / "images", folder.parent / "images", folder.parent / path.stem.rpartition("_")[2])
     for candidate in candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ import pytest
 import edgec
 from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
-from edgec.artefact.remote import Device, deploy, parse_device
+from edgec.artefact.remote import LONGEST_LINE, Device, _lines, deploy, parse_device
 from edgec.errors import BadOption, CannotRunHere
 from tests.support.tensorrt_board import small_model
 
@@ -247,3 +248,23 @@ def refused(
 
 def _result(board: SshBoard, artefact: Artefact) -> Path:
     return board.home / "edgec" / artefact.folder.name / "result.json"
+
+
+class Stream:
+    """What a board prints, in pieces as they arrive."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = [*pieces, b""]
+
+    async def read(self, _size: int) -> bytes:
+        return self._pieces.pop(0)
+
+
+def test_whatever_a_board_prints_is_lines_of_text() -> None:
+    async def lines(*pieces: bytes) -> list[str]:
+        return [line async for line in _lines(Stream(*pieces))]  # type: ignore[arg-type]
+
+    assert asyncio.run(lines(b"gr", "ü".encode("latin-1"), b"n\n\x1b[2Jred\nend")) == ["gr\ufffdn", "[2Jred", "end"]
+    endless = asyncio.run(lines(*[b"x" * 50_000] * 10))
+    assert max(map(len, endless)) <= 2 * LONGEST_LINE
+    assert sum(map(len, endless)) == 500_000

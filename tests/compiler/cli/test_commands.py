@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -219,6 +220,36 @@ def test_bad_input_is_one_message_and_exit_code_2(run: Run, model: Path, case: s
     assert expected in process.stderr
     assert "Traceback" not in process.stderr
     assert sorted(path.name for path in model.parent.iterdir()) == before
+
+
+def test_names_reach_the_terminal_as_text(run: Run, tmp_path: Path) -> None:
+    hostile = "\x1b]0;title\x07[red]\x9b2J[/]"
+    proto = onnx.parser.parse_model(MODEL.replace("y)", "z)").replace("y =", "z ="))
+    proto.graph.node[1].output[0] = proto.graph.output[0].name = hostile
+    onnx.save(proto, tmp_path / "x.onnx")
+    shown = run("inspect", tmp_path / "x.onnx", "--shape", "image=1,3,8,8")
+    assert shown.returncode == 0, shown.stderr
+    assert "?]0;title[red]?2J[/]" in shown.stdout
+    refused = run("inspect", tmp_path / f"{hostile.replace('/', '')}.onnx")
+    assert "?]0;title[red]?2J[]" in refused.stderr
+
+
+def test_paths_that_are_no_text_are_told_nevertheless(run: Run, tmp_path: Path) -> None:
+    missing = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.onnx")
+    assert f"error: {tmp_path}/?.onnx: No such file" in run("inspect", missing).stderr
+
+
+def test_settings_and_boards_nested_without_end(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text("x = " + "[" * 20_000)
+    for arguments in (("--target", BOARD, "--config", tmp_path / "deep.toml"), ("--target", tmp_path / "deep.toml")):
+        done = run("compile", model, *arguments)
+        assert (done.returncode, "nested too deeply" in done.stderr) == (2, True)
+
+
+def test_a_loop_of_links_is_no_model(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").symlink_to("x.onnx")
+    done = run("quantize", tmp_path / "x.onnx", "--data", tmp_path, "-o", tmp_path / "y.onnx")
+    assert (done.returncode, "symbolic links" in done.stderr) == (2, True)
 
 
 def test_errors_in_json(run: Run) -> None:

@@ -112,6 +112,9 @@ COCO = {
 }
 
 
+OUTSIDE = [{"id": 1, "file_name": "../a.png"}]
+
+
 def coco(folder: Path, **changes: object) -> Path:
     picture(folder / "val" / "a.png")
     picture(folder / "val" / "b.png")
@@ -456,6 +459,8 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text: no picture": (lambda p: write(p / "x.txt", "a.png\ttext"), "line 1: picture .*a.png is not there"),
     "text: no UTF-8": (lambda p: (p / "x.txt").write_bytes(b"\xff\xfe") and p / "x.txt", "x.txt"),
     "text: empty": (lambda p: write(p / "x.txt", "\n"), "lists no pictures"),
+    "coco: outside": (lambda p: coco(p, images=OUTSIDE, annotations=[]), "'../a.png' lies outside the folder"),
+    "coco: nested without end": (lambda p: write(p / "x.json", "[" * 100_000), "nested too deeply"),
     "yolo: aliases": (lambda p: write(p / "data.yaml", "names: [&a [x, x], *a]\nval: x\n"), "aliases"),
     "yolo: nested without end": (lambda p: write(p / "data.yaml", "[" * 10_000), "data.yaml: nested too deeply"),
     "arrays: not a file of arrays": (lambda p: write(p / "x.npz", "?"), "x.npz"),

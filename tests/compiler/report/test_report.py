@@ -187,3 +187,22 @@ def test_a_screenshot_in_light_and_in_dark(page: Path, tmp_path: Path) -> None:
             assert len(colours.getcolors(1 << 20) or ()) > 50
     assert corners["dark"] < 100
     assert corners["light"] > 700
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"latency": 3},
+        {"latency": {"where": "here", "threads": 1, "runs": "many", "median": 1.0}},
+        {"verification": {"where": "here", "tolerance": 0.1, "comparison": {"outputs": [{}]}}},
+        {"evaluation": {"samples": 1, "where": "here", "metrics": [1]}},
+        {"pictures": {"where": "here", "answers": [{"boxes": "none"}]}},
+    ],
+    ids=str,
+)
+def test_damaged_evidence_is_named(artefact: Artefact, tmp_path: Path, damage: dict[str, object]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(artefact.folder, copy)
+    (copy / "evidence.json").write_text(json.dumps(damage))
+    with pytest.raises(BadArtefact, match=r"evidence\.json"):
+        render(Artefact.open(copy))

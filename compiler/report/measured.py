@@ -1,0 +1,105 @@
+"""What a report shows of the evidence, whoever wrote the file: checked before anything is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgec.artefact import evidence
+from edgec.artefact.files import EVIDENCE
+from edgec.errors import BadArtefact, first_problem
+from edgec.report.findings import Answer
+
+READ = ConfigDict(frozen=True, extra="ignore")
+
+
+class Latency(BaseModel):
+    """Of `edgec bench`, or of the board."""
+
+    model_config = READ
+
+    where: str
+    threads: int
+    runs: int
+    median: float
+
+
+class Output(BaseModel):
+    """How far an output is from the golden one."""
+
+    model_config = READ
+
+    relative: float
+
+
+class Comparison(BaseModel):
+    """All outputs."""
+
+    model_config = READ
+
+    outputs: tuple[Output, ...] = ()
+
+
+class Checked(BaseModel):
+    """Of `edgec verify`."""
+
+    model_config = READ
+
+    where: str
+    tolerance: float
+    comparison: Comparison
+
+
+class Metric(BaseModel):
+    """One of `edgec eval`; None where it has no number."""
+
+    model_config = READ
+
+    value: float | None
+
+
+class Evaluated(BaseModel):
+    """Of `edgec eval`."""
+
+    model_config = READ
+
+    samples: int
+    where: str
+    metrics: dict[str, Metric]
+
+
+class Pictures(BaseModel):
+    """What the artefact says of the pictures of the report."""
+
+    model_config = READ
+
+    where: str
+    answers: tuple[Answer, ...]
+
+
+class Measured(BaseModel):
+    """The evidence; parts that a report does not show may hold anything."""
+
+    model_config = READ
+
+    latency: Latency | None = None
+    verification: Checked | None = None
+    evaluation: Evaluated | None = None
+    pictures: Pictures | None = None
+
+
+def read_measured(folder: Path) -> dict[str, Any]:
+    """Return the evidence of the artefact in `folder`, as `Measured` describes it.
+
+    Raises:
+        BadArtefact: It holds something else.
+    """
+    found = evidence.read(folder)
+    try:
+        Measured.model_validate(found)
+    except ValidationError as error:
+        remedy = f"Remove {EVIDENCE} there and measure again."
+        raise BadArtefact(f"{folder}: {EVIDENCE}: {first_problem(error)}", remedy=remedy) from error
+    return found
