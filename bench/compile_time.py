@@ -90,7 +90,7 @@ def table(names: list[str], target: str = "host") -> Iterator[CompileTime]:
 
 def _compile(model: ir.Model, target: str, folder: Path, watch: _Stopwatch) -> float:
     began = time.perf_counter()
-    edgec.compile(model, target=target, output=folder, listener=watch.enter)
+    edgec.compile(model, target=target, output=folder, progress=watch.enter)
     watch.enter("")
     return time.perf_counter() - began
 

@@ -28,12 +28,12 @@ from quantization_tasks import TASKS
 
 import edgec
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.model.cost import layer_costs
 from edgec.model.graph import constant
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.options import Precision
 from edgec.passes.prepare import prepare
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.compare import compare
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
@@ -66,7 +66,7 @@ def networks(names: list[str], bits: int = 8) -> Iterator[Network]:
     for name in names:
         task = TASKS[name]
         floats = prepare(task.canonical())
-        settings = QuantizeSettings(calibrator="minmax", repair=False, weight_bits=bits)
+        settings = QuantizeOptions(calibrator="minmax", repair=False, weight_bits=bits)
         result = quantize_model(floats, task.samples("calibration", PICTURES), settings, threads=1)
         yield Network(name, floats, result.quantized.model, golden_inputs(inputs_of(floats), seed=0))
 

@@ -25,7 +25,6 @@ from quantization_tasks import TASKS
 from edgec.compress.pruner import Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.compress.sensitivity import measure_sensitivity
 from edgec.data.metrics.base import MetricContext
 from edgec.evaluation.evaluator import Evaluator
@@ -40,6 +39,7 @@ from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prepare import prepare
 from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.pruning import PruneOptions
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 
 TASK = TASKS["detector"]
@@ -84,7 +84,7 @@ class Bench:
         """Return the network `name` on integers."""
         model = prepare(load(self.folder / f"{name}.onnx").model)
         samples = TASK.samples("calibration", self.options.calibration)
-        return quantize_model(model, samples, QuantizeSettings(), threads=1).quantized.model
+        return quantize_model(model, samples, QuantizeOptions(), threads=1).quantized.model
 
     def judge(self, model: ir.Model, floats: ir.Model) -> dict[str, Any]:
         """Return the figures of a row: mAP of `model`, the cost of the layers of `floats`."""

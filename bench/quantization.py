@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from quantization_tasks import TASKS, Task
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.detections import DetectionDecoder
 from edgec.data.labels import Boxes, ClassLabel, Text
 from edgec.data.metrics.base import MetricResult
 from edgec.data.samples import Sample
 from edgec.model.serialize import save
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 
 Outputs = Mapping[str, Any]
@@ -129,7 +129,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
 def ours(task: Task, settings: dict[str, Any], options: argparse.Namespace) -> Maker:
     def make(path: Path) -> None:
         samples = task.samples("calibration", options.calibration)
-        result = quantize_model(task.canonical(), samples, QuantizeSettings(**settings), threads=options.threads)
+        result = quantize_model(task.canonical(), samples, QuantizeOptions(**settings), threads=options.threads)
         save(result.quantized.model, path)
 
     return make

@@ -21,13 +21,13 @@ import onnx_ir as ir
 
 import edgec
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.samples import Sample, Samples
 from edgec.errors import EdgecError
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, inputs_of
 from edgec.passes.prepare import prepare
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.golden import golden_inputs
 from edgec.targets.tensorrt import rtx
 
@@ -80,7 +80,7 @@ def row(proto: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], target: str,
     model: ir.Model | onnx.ModelProto = proto
     if precision == "int8":
         prepared = prepare(fix_shapes(load(proto).model, shapes))
-        settings = QuantizeSettings(style="tensorrt", calibrator="minmax", repair=False, equalize=False)
+        settings = QuantizeOptions(style="tensorrt", calibrator="minmax", repair=False, equalize=False)
         model = quantize_model(prepared, Pages(inputs_of(prepared)), settings).quantized.model
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "artefact"

@@ -102,7 +102,7 @@ def main() -> None:
                     tracker=f"127.0.0.1:{port}",
                     trials=options.trials,
                     threads=1,
-                    listener=lambda seen: print(f"{seen.stage}: {seen.trials} trials, {seen.ratio:.3f}", flush=True),
+                    watch=lambda seen: print(f"{seen.stage}: {seen.trials} trials, {seen.ratio:.3f}", flush=True),
                 )
                 break
             except edgec.EdgecError as error:

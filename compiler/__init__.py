@@ -2,34 +2,105 @@
 
 artefact = edgec.compile("model.onnx", target="rpi4", shapes={"x": (1, 3, 640, 640)})
 outputs = edgec.load("model.host", threads=2).run({"x": picture})
-smaller = edgec.prune("model.onnx", measuring=edgec.Measuring("pictures"), target_macs=0.5).model
+smaller = edgec.prune("model.onnx", data="pictures", target_macs=0.5).model
+
+What edgec does is logged under the name `edgec`; nothing is printed unless `logging` is told to.
 """
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgec.api.calibrate import calibrate
+    from edgec.api.check import Legality, check
+    from edgec.api.compile import compile
+    from edgec.api.evaluate import Evaluation, evaluate
+    from edgec.api.inspect import Inspection, inspect
+    from edgec.api.prune import prune
+    from edgec.api.quantize import quantize
+    from edgec.api.sensitivity import sensitivity
+    from edgec.api.tune import tune
     from edgec.artefact.artefact import Artefact, load
-    from edgec.compress.measuring import Measuring
-    from edgec.compress.pruning import prune, sensitivity
-    from edgec.driver import compile
+    from edgec.compress.pruner import Pruned
+    from edgec.compress.quantization import Quantization
+    from edgec.compress.sensitivity_report import SensitivityReport
+    from edgec.data.samples import Sample, Samples
     from edgec.errors import EdgecError
-    from edgec.tuning import tune
+    from edgec.measuring import Measuring
+    from edgec.options import CompileOptions
+    from edgec.preprocessing import Preprocessing
+    from edgec.progress import Progress
+    from edgec.pruning import PruneOptions
+    from edgec.quantization import CalibrationTable
+    from edgec.quantizing import QuantizeOptions
+    from edgec.report.report import Report
 
 _HOMES = {
     "Artefact": "edgec.artefact.artefact",
+    "CalibrationTable": "edgec.quantization",
+    "CompileOptions": "edgec.options",
     "EdgecError": "edgec.errors",
-    "Measuring": "edgec.compress.measuring",
-    "compile": "edgec.driver",
+    "Evaluation": "edgec.api.evaluate",
+    "Inspection": "edgec.api.inspect",
+    "Legality": "edgec.api.check",
+    "Measuring": "edgec.measuring",
+    "Preprocessing": "edgec.preprocessing",
+    "Progress": "edgec.progress",
+    "PruneOptions": "edgec.pruning",
+    "Pruned": "edgec.compress.pruner",
+    "Quantization": "edgec.compress.quantization",
+    "QuantizeOptions": "edgec.quantizing",
+    "Report": "edgec.report.report",
+    "Sample": "edgec.data.samples",
+    "Samples": "edgec.data.samples",
+    "SensitivityReport": "edgec.compress.sensitivity_report",
+    "calibrate": "edgec.api.calibrate",
+    "check": "edgec.api.check",
+    "compile": "edgec.api.compile",
+    "evaluate": "edgec.api.evaluate",
+    "inspect": "edgec.api.inspect",
     "load": "edgec.artefact.artefact",
-    "prune": "edgec.compress.pruning",
-    "sensitivity": "edgec.compress.pruning",
-    "tune": "edgec.tuning",
+    "prune": "edgec.api.prune",
+    "quantize": "edgec.api.quantize",
+    "sensitivity": "edgec.api.sensitivity",
+    "tune": "edgec.api.tune",
 }
 
-__all__ = ["Artefact", "EdgecError", "Measuring", "compile", "load", "prune", "sensitivity", "tune"]
+__all__ = [
+    "Artefact",
+    "CalibrationTable",
+    "CompileOptions",
+    "EdgecError",
+    "Evaluation",
+    "Inspection",
+    "Legality",
+    "Measuring",
+    "Preprocessing",
+    "Progress",
+    "PruneOptions",
+    "Pruned",
+    "Quantization",
+    "QuantizeOptions",
+    "Report",
+    "Sample",
+    "Samples",
+    "SensitivityReport",
+    "calibrate",
+    "check",
+    "compile",
+    "evaluate",
+    "inspect",
+    "load",
+    "prune",
+    "quantize",
+    "sensitivity",
+    "tune",
+]
+
+logging.getLogger("edgec").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
@@ -37,3 +108,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'edgec' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

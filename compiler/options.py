@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edgec.errors import BadOption
+from edgec.measuring import Measuring, MeasuringFields
 from edgec.plain_file import parse_toml
 from edgec.preprocessing import Preprocessing
-from edgec.pruning import PruneOptions
+from edgec.pruning import PruneFields, PruneOptions
+from edgec.quantizing import QuantizeFields, QuantizeOptions
 from edgec.registry import suggest
+from edgec.validation import fields_of, validated
 
 if sys.version_info >= (3, 11):
     pass
@@ -47,25 +51,21 @@ class CompileOptions(BaseModel):
     verify_passes: bool = Field(
         default=False, description="Compare the model with the original by ONNX Runtime after every pass."
     )
-    preprocess: Preprocessing = Field(
-        default_factory=Preprocessing, description="How pictures become the network's input; kept in the manifest."
+    measuring: Measuring = Field(
+        default_factory=Measuring,
+        description="What the network is compressed and int8 is calibrated on, and how losses are measured.",
     )
-    data: str | None = Field(
-        default=None, description="Pictures that compression is decided and int8 is calibrated on; or module:callable."
-    )
-    samples: int = Field(default=128, ge=1, description="Take at most that many of them, evenly spread.")
     max_loss: float | None = Field(
         default=None,
         ge=0,
         description="Accepted loss of the metric: prune, and quantize where the board has int8, as far as it allows.",
     )
-    metric: str | None = Field(default=None, description="What the loss is measured by; default: output error.")
-    decoder: str | None = Field(default=None, description="How outputs are read, for the metric.")
     prune: PruneOptions | None = Field(
         default=None, description="Remove channels: the settings of `edgec prune`; without a goal, within max_loss."
     )
-    calibrator: str = Field(default="mse", description="How int8 ranges are found (entry point or module:Class).")
-    scales: Path | None = Field(default=None, description="Table of `edgec calibrate`, instead of calibrating.")
+    quantize: QuantizeOptions = Field(
+        default_factory=QuantizeOptions, description="How int8 is made: the settings of `edgec quantize`."
+    )
     tuned: Path | None = Field(default=None, description="Database of `edgec tune`: what was measured is used.")
     seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
     cache: bool = Field(
@@ -89,6 +89,79 @@ class CompileOptions(BaseModel):
             raise ValueError(f"{batch[0]}..{batch[1]} is no range: give the smallest and the largest, e.g. 1 and 8")
         return batch
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tables(cls, given: Any) -> Any:
+        return nested(given, "options") if isinstance(given, dict) else given
+
+    @property
+    def preprocess(self) -> Preprocessing:
+        """How pictures become the network's input, wherever the artefact runs."""
+        return self.measuring.preprocess
+
+
+class CompileFields(MeasuringFields, total=False):
+    """The fields of `CompileOptions` but the target, for calls that take them by name."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    batch: tuple[int, int] | None
+    precision: Precision
+    threads: int | None
+    extra_passes: tuple[str, ...]
+    verify_passes: bool
+    measuring: Measuring
+    max_loss: float | None
+    prune: PruneOptions | PruneFields | None
+    quantize: QuantizeOptions | QuantizeFields
+    calibrator: str
+    scales: Path | None
+    samples: int
+    tuned: Path | None
+    seed: int
+    cache: bool
+    sign: Path | None
+    runtime_wheel: Path | None
+
+
+MEASURING = {"samples": "limit"} | {name: name for name in fields_of(Measuring)}
+"""Settings that may stand at the top in place of the table `measuring`."""
+QUANTIZE = {name: name for name in ("calibrator", "scales")}
+"""The same of the table `quantize`."""
+
+
+def nested(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return settings with those that stand at the top in short, such as `data`, in the table they belong to.
+
+    Args:
+        settings: As a user gives them.
+        source: Where they come from, for the message.
+
+    Raises:
+        BadOption: Such a setting is given at both places.
+    """
+    result = dict(settings)
+    for table, short in (("measuring", MEASURING), ("quantize", QUANTIZE)):
+        inner = {name: result.pop(key) for key, name in short.items() if key in result}
+        if not inner:
+            continue
+        given = result.get(table)
+        if given is not None and not isinstance(given, dict):
+            raise BadOption(f"{source}: {' and '.join(inner)} and {table} are given", remedy=f"Say it within {table}.")
+        if twice := set(inner) & set(given or {}):
+            problem = f"{source}: {', '.join(sorted(twice))} is given at the top and in {table}"
+            raise BadOption(problem, remedy="Give it once.")
+        result[table] = {**(given or {}), **inner}
+    return result
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of both, tables merged, those of `over` where both have one."""
+    result = dict(under)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the settings in the TOML file `path`, keys as in `CompileOptions`.
@@ -102,6 +175,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise BadOption(
             f"settings file {path}: {error}", remedy="Give a TOML file, see docs/configuration.md."
         ) from error
+    settings = nested(settings, f"settings file {path}")
     for key in settings:
         if key not in CompileOptions.model_fields:
             remedy = suggest(key, CompileOptions.model_fields)
@@ -109,23 +183,14 @@ def read_config(path: Path) -> dict[str, Any]:
     return settings
 
 
-def compile_options(settings: dict[str, Any], *, source: str = "options") -> CompileOptions:
+def compile_options(settings: Mapping[str, Any], *, source: str = "options") -> CompileOptions:
     """Validate `settings` into `CompileOptions`.
 
     Args:
-        settings: Field name -> value.
+        settings: Field name -> value; those of `measuring`, and the calibrator and scales, may stand at the top.
         source: Where they come from, for the message.
 
     Raises:
         BadOption: A key is unknown or a value is wrong; the first such is named.
     """
-    try:
-        return CompileOptions.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise BadOption(
-                f"{source}: unknown setting {key!r}", remedy=suggest(key, CompileOptions.model_fields)
-            ) from error
-        raise BadOption(f"{source}: {key}: {first['msg']} (got {first['input']!r})") from error
+    return validated(CompileOptions, nested(settings, source), source)

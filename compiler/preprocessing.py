@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from edgec.errors import BadOption, first_problem
-from edgec.registry import suggest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Preprocessing(BaseModel):
@@ -38,23 +35,3 @@ class Preprocessing(BaseModel):
             if (count := len(getattr(self, name))) not in (1, self.channels):
                 raise ValueError(f"{name} has {count} values for {self.channels} channels ({self.colour})")
         return self
-
-
-def parse_preprocessing(text: str) -> Preprocessing:
-    """Parse the command-line form, e.g. `resize=letterbox,colour=bgr,mean=0.485/0.456/0.406`.
-
-    Raises:
-        BadOption: A key is unknown or a value is wrong.
-    """
-    settings: dict[str, object] = {}
-    for item in filter(None, text.split(",")):
-        key, equals, value = item.partition("=")
-        key = key.strip()
-        if not equals or key not in Preprocessing.model_fields:
-            remedy = suggest(key, Preprocessing.model_fields) + " Form: key=value,key=value."
-            raise BadOption(f"--preprocess: {item!r} is not a setting", remedy=remedy)
-        settings[key] = value.split("/") if key in ("mean", "std") else value.strip()
-    try:
-        return Preprocessing.model_validate(settings)
-    except ValidationError as error:
-        raise BadOption(f"--preprocess: {first_problem(error)}", remedy="Form: key=value,key=value.") from error

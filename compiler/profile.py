@@ -46,6 +46,8 @@ class Profile:
     """Width of quantized weights that the integer kernels take at full speed; they take 8 in any case."""
     dynamic_batch: bool = False
     """Whether the batch may vary from inference to inference."""
+    built_on_board: bool = False
+    """Whether artefacts are not complete before something is built on the board, as `edgec deploy` does."""
     tunable: bool = False
     """Whether schedules that `edgec tune` chose are taken."""
     estimate: Estimate | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,12 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgec.errors import BadOption, first_problem
+from edgec.quantizing import Kind
 from edgec.registry import suggest
 from edgec.whole_file import write_text
 
 Array = np.ndarray[Any, Any]
-
-Kind = Literal["asymmetric", "symmetric", "power-of-two"]
 
 SMALLEST_SCALE = 2.0**-100
 """Steps below would be subnormal once multiplied with a weight's; no activation needs one."""
@@ -164,19 +164,23 @@ class CalibrationTable(BaseModel):
         """Return the table with some ranges replaced."""
         return self.model_copy(update={"tensors": self.tensors | ranges})
 
-    def save(self, path: Path) -> None:
+    def __repr__(self) -> str:
+        found = f"{len(self.tensors)} tensors by {self.calibrator}, {self.scheme.kind}"
+        return f"<CalibrationTable: {found}, {self.samples} samples>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as JSON, `filled`; BadOption where it cannot be written."""
         write_text(path, self.filled().model_dump_json(indent=1, exclude_none=True) + "\n")
 
     @classmethod
-    def read(cls, path: Path) -> CalibrationTable:
+    def read(cls, path: str | os.PathLike[str]) -> CalibrationTable:
         """Read what `save` wrote, perhaps edited.
 
         Raises:
             BadOption: It is no such file, or a scale was edited so that it does not follow from its range any more.
         """
         try:
-            table = cls.model_validate_json(path.read_text(encoding="utf-8"))
+            table = cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise BadOption(f"calibration table {path}: {error}") from error
         except ValidationError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from edgec.progress import Listener, Progress, logger
 
 
 @dataclass(frozen=True)
@@ -82,29 +84,43 @@ class Compression:
 class Record:
     """Log of one compilation.
 
-    `listener` is called with the name of each stage as it begins: that is how a front end shows progress.
-    Times are deliberately not kept here: what the record holds goes into the artefact, which is reproducible.
+    `listener` is called with each stage as it begins: that is how a front end shows progress. The log named `edgec` has
+    the stages, and what each pass did and refused. Times are deliberately not kept here: what the record holds goes
+    into the artefact, which is reproducible.
     """
 
-    listener: Callable[[str], None] = lambda stage: None
+    listener: Listener = lambda progress: None
     passes: list[PassEntry] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     compression: Compression | None = None
 
     def tell(self, message: str) -> None:
         """Say at once what the user should know of this run alone: it goes into no artefact."""
-        self.listener(message)
+        logger.warning(message)
+        self.listener(Progress(message))
+
+    def begin(self, name: str) -> None:
+        """Say that the stage `name` begins."""
+        logger.info(name)
+        self.listener(Progress(name))
+
+    def count(self, name: str, done: int, total: int = 0) -> None:
+        """Say how many parts of a stage are done; `total` is 0 where nobody knows how many there will be."""
+        self.listener(Progress(name, done, total))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Announce that the stage `name` begins."""
-        self.listener(name)
+        self.begin(name)
         yield
 
     def ran(self, name: str, *, modified: bool, changes: tuple[str, ...] = ()) -> None:
         """Note that the pass `name` ran."""
         self.passes.append(PassEntry(name, modified, changes))
+        for change in changes:
+            logger.debug("%s: %s", name, change)
 
     def refuse(self, step: str, where: str, reason: str) -> None:
         """Note that `step` left `where` alone, and why."""
         self.refusals.append(Refusal(step, where, reason))
+        logger.info("%s: %s: %s", step, where, reason)

@@ -11,7 +11,6 @@ import pytest
 
 from edgec import registry
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.decoders.read import read_decoder
 from edgec.data.metrics.base import MetricContext, make_metric
 from edgec.data.samples import Sample
@@ -20,6 +19,7 @@ from edgec.passes.channels.groups import find_groups
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prune.rank import rank
+from edgec.quantizing import QuantizeOptions
 from tests.passes.quantize_support import pictures, small
 from tests.support.models import model, random_weights
 
@@ -114,13 +114,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_calibrator_and_a_codec() -> None:
     whole, half = (
-        quantize_model(small(), pictures(4), QuantizeSettings(calibrator=name, equalize=False)).table
+        quantize_model(small(), pictures(4), QuantizeOptions(calibrator=name, equalize=False)).table
         for name in ("minmax", "half")
     )
     assert whole is not None
     assert half is not None
     assert all(half.tensors[name].high == each.high / 2 for name, each in whole.tensors.items())
-    coded = quantize_model(small(), pictures(4), QuantizeSettings(codec="three", activations=False)).quantized
+    coded = quantize_model(small(), pictures(4), QuantizeOptions(codec="three", activations=False)).quantized
     codes = next(iter(coded.weights.codes.values()))
     assert len(codes.levels.levels) == 3
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgec.compress.quantization import QuantizeSettings, quantize_model
-from edgec.driver import compile as compile_model
+from edgec.api.compile import compile as compile_model
+from edgec.compress.quantization import QuantizeOptions, quantize_model
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
@@ -35,7 +35,7 @@ def test_on_integers_it_answers_alike(name: str) -> None:
     real = UNSEEN_MODELS[name]
     model = prepare(fix_shapes(load(real.require()).model, real.shapes))
     specs = inputs_of(model)
-    result = quantize_model(model, Drawn([golden_inputs(specs, seed) for seed in range(8)]), QuantizeSettings())
+    result = quantize_model(model, Drawn([golden_inputs(specs, seed) for seed in range(8)]), QuantizeOptions())
     feeds = golden_inputs(specs, 100)
     before, after = Reference(model).run(feeds), Reference(result.quantized.model).run(feeds)
     for output, expected in before.items():

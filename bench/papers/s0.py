@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS, Task
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.evaluation.run_metrics import run_metrics
 from edgec.model.cost import layer_costs, total_cost
 from edgec.model.graph import constant, label
@@ -29,6 +28,7 @@ from edgec.model.load import load
 from edgec.model.serialize import save, weight_bytes
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.placement import place
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 
 ACTIVATIONS = (1, 2, 3)
@@ -71,7 +71,7 @@ def main() -> None:
         row("the same, trained on", *names, parameters * bits // 8, score(clipped, task, options.tests))
     samples = task.samples("calibration", options.calibration)
     for bits in (8, 4):
-        settings = QuantizeSettings(calibrator="fixed-point", weight_bits=bits)
+        settings = QuantizeOptions(calibrator="fixed-point", weight_bits=bits)
         made = quantize_model(model, samples, settings).quantized.model
         what = f"{bits} bit, by channel"
         row("edgec, fixed-point", what, "8 bit, by tensor", weight_bytes(made), score(made, task, options.tests))

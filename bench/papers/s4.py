@@ -34,7 +34,7 @@ from edgec.passes.quantize.calibrate import calibrate_model
 from edgec.passes.quantize.equalize import apply_scales
 from edgec.passes.quantize.insert_pairs import QUANTIZED, insert_pairs
 from edgec.passes.quantize.placement import Placement, place
-from edgec.passes.quantize.quantize import QuantizeOptions, quantize
+from edgec.passes.quantize.quantize import LayerOptions, quantize
 from edgec.quantization import CalibrationTable, Scheme, TensorRange
 
 Group = dict[str, ir.Node]
@@ -86,7 +86,7 @@ class Start:
         self.model = apply_scales(original, self.table.equalized)
         self.feeds = [sample.inputs for sample in data]
         self.placement = place(self.model)
-        options = QuantizeOptions(activations=False)
+        options = LayerOptions(activations=False)
         self.network = quantize(self.model, self.table, self.feeds, options, threads=1).simulated
         self.evaluator = self.evaluator_on(data)
 
@@ -110,7 +110,7 @@ def run(calibrator: str, search: str, samples: int, test: int, results: Path) ->
         kept = results.with_suffix(f".{calibrator}.{samples}.partial")
         table, spent = exhaustive(changed, begin.placement, table, begin.evaluator, kept)
         evaluations, runs, seconds = int(spent["evaluations"]), spent["runs"], spent["s"]
-    refitted = quantize(begin.model, table, begin.feeds, QuantizeOptions(), threads=1).simulated
+    refitted = quantize(begin.model, table, begin.feeds, LayerOptions(), threads=1).simulated
     unseen = begin.evaluator_on(begin.task.samples("test", test))
     return {
         "searched": begin.evaluator.evaluate(changed).value,

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from edgec import registry
+from edgec.artefact import evidence
 from edgec.artefact.manifest import Manifest, Port, read_manifest
 from edgec.artefact.signature import check_signature
 from edgec.errors import BadArtefact, BadOption, VerificationFailed
 from edgec.model.signature import check_array
 from edgec.reference.compare import Comparison, compare
 from edgec.targets.base import RunContext, Runner, Target
+from edgec.targets.board import is_this_machine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """Outcome of running an artefact on its golden inputs: the errors of its outputs against ONNX Runtime's."""
 
@@ -32,6 +34,10 @@ class Verification:
     def ok(self) -> bool:
         """Whether every output is within the tolerance."""
         return self.comparison.within(self.tolerance)
+
+    def __repr__(self) -> str:
+        verdict = "ok" if self.ok else "FAILED"
+        return f"<Verification: {verdict}, error {self.worst:.1e} of the range, {self.where}>"
 
     @property
     def worst(self) -> float:
@@ -68,7 +74,7 @@ class Latency:
     minimum: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artefact:
     """A folder written by `edgec.compile`; its files were checked against the manifest when it was opened."""
 
@@ -90,6 +96,16 @@ class Artefact:
         if signers is not None:
             check_signature(path, Path(signers))
         return cls(path, read_manifest(path))
+
+    @property
+    def is_native(self) -> bool:
+        """Whether this machine is of its board's architecture, so that it may run here without emulation."""
+        return is_this_machine(self.manifest.board)
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        made = f"{manifest.source.name} for {manifest.board.name}, {manifest.options.precision}"
+        return f"<Artefact: {self.folder}, {made}, {self.size:,} bytes>"
 
     @property
     def size(self) -> int:
@@ -127,8 +143,12 @@ class Artefact:
         """Return what ONNX Runtime gave for them on the original model, by name."""
         return self._golden(self.manifest.outputs)
 
-    def verify(self, threads: int | None = None) -> Verification:
+    def verify(self, threads: int | None = None, *, keep: bool = False) -> Verification:
         """Run it on its golden inputs and compare.
+
+        Args:
+            threads: Worker threads; default: as compiled.
+            keep: Whether the outcome is kept in its evidence, where `Report` finds it.
 
         Raises:
             CannotRunHere: This machine is not its board and cannot emulate it.
@@ -136,10 +156,20 @@ class Artefact:
         with self.runner(threads) as runner:
             actual = runner.run(self.golden_inputs())
         compared = compare(self.golden_outputs(), actual)
-        return Verification(runner.description, self.manifest.tolerance, compared, self.manifest.options.precision)
+        precision = self.manifest.options.precision
+        found = Verification(runner.description, self.manifest.tolerance, compared, precision)
+        if keep:
+            evidence.keep(self.folder, "verification", found)
+        return found
 
-    def bench(self, *, threads: int | None = None, warmup: int = 3, runs: int = 20) -> Latency:
+    def bench(self, *, threads: int | None = None, warmup: int = 3, runs: int = 20, keep: bool = False) -> Latency:
         """Measure the latency on the golden inputs.
+
+        Args:
+            threads: Worker threads; default: as compiled.
+            warmup: Number of warm-up runs, which are not measured.
+            runs: Number of runs that are measured.
+            keep: Whether the times are kept in its evidence, where `Report` finds them.
 
         Raises:
             CannotRunHere: This machine is not its board and cannot emulate it.
@@ -147,7 +177,10 @@ class Artefact:
         with self.runner(threads) as runner:
             times = [1e3 * t for t in runner.bench(self.golden_inputs(), warmup=warmup, runs=runs)]
         p90 = quantiles(times, n=10, method="inclusive")[-1] if len(times) > 1 else times[0]
-        return Latency(runner.description, self._threads(threads), len(times), median(times), p90, min(times))
+        found = Latency(runner.description, self._threads(threads), len(times), median(times), p90, min(times))
+        if keep:
+            evidence.keep(self.folder, "latency", found)
+        return found
 
     def _threads(self, given: int | None) -> int:
         if given is not None and given < 1:

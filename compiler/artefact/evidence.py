@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def keep(folder: Path, key: str, measured: DataclassInstance) -> None:
+def keep(folder: Path, key: str, measured: DataclassInstance | dict[str, Any]) -> None:
     """Store `measured` under `key` in the artefact's evidence, replacing an older measurement of that kind."""
-    _write(folder, read(folder) | {key: asdict(measured)})
+    _write(folder, read(folder) | {key: measured if isinstance(measured, dict) else asdict(measured)})
 
 
 def drop(folder: Path, key: str) -> None:

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result
 from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
 from edgec.errors import BadOption, CannotRunHere, MissingDependency
 from edgec.plain_file import hash_file
 from edgec.scratch import temporary_folder
+from edgec.targets.base import Target
+from edgec.targets.board import load_board
 
 if TYPE_CHECKING:
     import asyncssh
@@ -72,6 +75,19 @@ def parse_device(text: str) -> Device:
     place = parts.netloc.rpartition("@")[2]  # .hostname is in lower case, aliases of ~/.ssh/config may not be
     host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
     return Device(host, parts.username, port)
+
+
+def check_deployable(target: str) -> None:
+    """Refuse, before long work, a device for a board that nothing is built on.
+
+    Raises:
+        BadOption: The board is such a one, or there is none of that name.
+    """
+    board = load_board(target)
+    back_end: Target = registry.load("targets", board.backend)()
+    if not back_end.profile(board).built_on_board:
+        remedy = "Leave --device out, and copy the folder to the board: it runs there as it is."
+        raise BadOption(f"--device: nothing is to be built on {board.name}", remedy=remedy)
 
 
 def require_client() -> None:

@@ -8,25 +8,24 @@ from typing import Annotated
 import typer
 
 from edgec.cli.console import ArtefactFolder, Json, Quiet, Threads, print_json, progress, stdout
+from edgec.progress import Progress
 
 
 def command(
     artefact: ArtefactFolder,
-    runs: Annotated[int, typer.Option(min=1, help="Inferences that count.")] = 20,
-    warmup: Annotated[int, typer.Option(min=0, help="Inferences before, that do not.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Number of runs that are measured.")] = 20,
+    warmup: Annotated[int, typer.Option(min=0, help="Number of warm-up runs, which are not measured.")] = 3,
     threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure the latency of ARTEFACT here. Under emulation times say nothing about the board."""
-    from edgec.artefact.artefact import Artefact
-    from edgec.artefact.evidence import keep
+    """Measure the latency of ARTEFACT on this machine. Times under emulation say nothing about the board."""
+    from edgec import Artefact
 
     with progress(silent=quiet or json) as listener:
-        listener("measure")
+        listener(Progress("measure"))
         opened = Artefact.open(artefact)
-        latency = opened.bench(threads=threads, warmup=warmup, runs=runs)
-        keep(opened.folder, "latency", latency)
+        latency = opened.bench(threads=threads, warmup=warmup, runs=runs, keep=True)
     if json:
         print_json(asdict(latency))
         return

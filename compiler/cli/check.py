@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from edgec.cli import options
 from edgec.cli.console import Json, parse_shapes, print_json, stdout
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
-    target: Annotated[str, typer.Option("--target", "-t", help="Board name or board file.")],
-    shape: Annotated[
-        list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")
-    ] = [],  # noqa: B006
+    model: options.Model,
+    target: options.Target,
+    shape: options.Shape = [],  # noqa: B006
     all: Annotated[bool, typer.Option("--all", help="List the nodes that are just supported, too.")] = False,
     json: Json = False,
 ) -> None:
     """Say of every node whether the board takes it, after which rewrite, or why not. Exit code 1 if one is refused."""
-    from edgec.legality import check_model
+    from edgec import check
 
-    result = check_model(model, target=target, shapes=parse_shapes(shape))
+    result = check(model, target=target, shapes=parse_shapes(shape))
     if json:
         findings = [asdict(finding) for finding in result.findings]
         print_json({"model": result.model, "target": result.board.name, "legal": result.ok, "findings": findings})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgec.cli import options
 from edgec.cli.console import (
     Json,
     Quiet,
@@ -22,19 +23,18 @@ from edgec.cli.console import (
 )
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
-from edgec.errors import BadOption, CannotRunHere
-from edgec.options import CompileOptions, compile_options, read_config
-from edgec.preprocessing import parse_preprocessing
-from edgec.pruning import parse_pruning
+from edgec.errors import CannotRunHere
+from edgec.measuring import Measuring
+from edgec.options import CompileOptions, compile_options, merged, read_config
+from edgec.progress import Progress
+from edgec.pruning import PruneOptions
+from edgec.quantizing import QuantizeOptions
 from edgec.record import Compression
+from edgec.validation import parse_settings
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, Verification
     from edgec.artefact.board_result import BoardResult
-
-
-NOT_BUILT_THERE = ("tvm", "tensorrt-rtx")
-"""Back ends whose artefacts are complete here: no board has anything to build."""
 
 
 def _help(field: str) -> str:
@@ -50,15 +50,22 @@ def command(
     precision: Annotated[str | None, typer.Option(help=_help("precision"))] = None,
     threads: Annotated[int | None, typer.Option(help=_help("threads"))] = None,
     extra_pass: Annotated[list[str], typer.Option(metavar="NAME", help=_help("extra_passes"))] = [],  # noqa: B006
-    preprocess: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("preprocess"))] = None,
-    data: Annotated[str | None, typer.Option(metavar="PATH|MODULE:CALLABLE", help=_help("data"))] = None,
-    samples: Annotated[int | None, typer.Option(help=_help("samples"))] = None,
+    preprocess: options.Preprocess = None,
+    data: options.Data = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "--samples", min=1, help=options.field_help(Measuring, "limit"))
+    ] = None,
     max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
-    metric: Annotated[str | None, typer.Option(metavar="NAME", help=_help("metric"))] = None,
-    decoder: Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_help("decoder"))] = None,
+    metric: options.Metric = None,
+    decoder: options.Decoder = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     prune: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("prune"))] = None,
-    calibrator: Annotated[str | None, typer.Option(metavar="NAME", help=_help("calibrator"))] = None,
-    scales: Annotated[Path | None, typer.Option(help=_help("scales"))] = None,
+    quantize: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("quantize"))] = None,
+    calibrator: Annotated[
+        str | None, typer.Option(metavar="NAME", help=options.field_help(QuantizeOptions, "calibrator"))
+    ] = None,
+    scales: Annotated[Path | None, typer.Option(help=options.field_help(QuantizeOptions, "scales"))] = None,
     tuned: Annotated[Path | None, typer.Option(help=_help("tuned"))] = None,
     seed: Annotated[int | None, typer.Option(help=_help("seed"))] = None,
     runtime_wheel: Annotated[Path | None, typer.Option(help=_help("runtime_wheel"))] = None,
@@ -80,14 +87,21 @@ def command(
     json: Json = False,
 ) -> None:
     """Compile MODEL.onnx for a board into an artefact folder."""
+    from edgec import compile as edgec_compile
     from edgec.artefact.board_result import verification as verification_there
-    from edgec.artefact.evidence import keep
-    from edgec.artefact.remote import parse_device, require_client
-    from edgec.driver import compile as edgec_compile
-    from edgec.driver import golden_from_files
-    from edgec.targets.board import is_this_machine
+    from edgec.artefact.remote import check_deployable, parse_device, require_client
 
-    settings: dict[str, Any] = read_config(config) if config else {}
+    measured = options.measuring_fields(
+        data=data,
+        metric=metric,
+        decoder=decoder,
+        preprocess=preprocess,
+        limit=limit,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    made = parse_settings(quantize, QuantizeOptions, "--quantize").model_dump(exclude_unset=True) if quantize else {}
+    made |= {key: value for key, value in {"calibrator": calibrator, "scales": scales}.items() if value is not None}
     given = {
         "target": target,
         "shapes": parse_shapes(shape) or None,
@@ -95,15 +109,10 @@ def command(
         "precision": precision,
         "threads": threads,
         "extra_passes": tuple(extra_pass) or None,
-        "preprocess": parse_preprocessing(preprocess) if preprocess else None,
-        "data": data,
-        "samples": samples,
+        "measuring": measured or None,
         "max_loss": max_loss,
-        "metric": metric,
-        "decoder": decoder,
-        "prune": parse_pruning(prune) if prune is not None else None,
-        "calibrator": calibrator,
-        "scales": scales,
+        "prune": parse_settings(prune, PruneOptions, "--prune") if prune is not None else None,
+        "quantize": made or None,
         "tuned": tuned,
         "seed": seed,
         "runtime_wheel": runtime_wheel,
@@ -111,23 +120,22 @@ def command(
         "cache": cache,
         "verify_passes": verify_passes or None,
     }
-    settings |= {key: value for key, value in given.items() if value is not None}
+    settings: dict[str, Any] = read_config(config) if config else {}
+    settings = merged(settings, {key: value for key, value in given.items() if value is not None})
     if "target" not in settings:
         raise typer.BadParameter("missing: give --target NAME; `edgec targets` lists them", param_hint="--target")
     address = parse_device(device) if device else None
     if address:
         require_client()
-        _check_deployable(compile_options(settings).target)
+        check_deployable(compile_options(settings).target)
     with progress(silent=quiet or json) as listener:
         files = {name: Path(value) for name, value in pairs(input, "--input").items()}
-        inputs = golden_from_files(model, files, settings) if files else None
-        artefact = edgec_compile(model, output=output, inputs=inputs, listener=listener, **settings)
+        artefact = edgec_compile(model, output=output, inputs=files or None, progress=listener, **settings)
         verification = None
-        if verify or (verify is None and is_this_machine(artefact.manifest.board)):
-            listener("verify")
+        if verify or (verify is None and artefact.is_native):
+            listener(Progress("verify"))
             try:
-                verification = artefact.verify()
-                keep(artefact.folder, "verification", verification)
+                verification = artefact.verify(keep=True)
             except CannotRunHere as error:
                 if verify:
                     raise
@@ -145,20 +153,6 @@ def command(
         verification.check()
     if deployed:
         verification_there(artefact, deployed).check()
-
-
-def _check_deployable(target: str) -> None:
-    """Refuse, before long work, a device for a board that nothing is to be built on.
-
-    Raises:
-        BadOption: The board is such a one, or there is none of that name.
-    """
-    from edgec.targets.board import load_board
-
-    board = load_board(target)
-    if board.backend in NOT_BUILT_THERE:
-        remedy = "Leave --device out, and copy the folder to the board: it runs there as it is."
-        raise BadOption(f"--device: nothing is to be built on {board.name}", remedy=remedy)
 
 
 def _said(artefact: Artefact, verification: Verification | None, deployed: BoardResult | None) -> dict[str, Any]:

@@ -6,25 +6,24 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
 from edgec.errors import BadOption
 from edgec.limits import VARIABLE, parse_size
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-COUNTED = re.compile(r"(.*) \d+(/\d+)?(, .* left)?")
-"""A stage that tells how far it is: it goes on in the line that it has."""
+from edgec.progress import Listener, Progress
+from edgec.quantizing import Kind
+from edgec.registry import suggest
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LOOPBACK = "127.0.0.1"
@@ -81,31 +80,42 @@ def limited(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def progress(*, silent: bool) -> Iterator[Callable[[str], None]]:
+def progress(*, silent: bool) -> Iterator[Listener]:
     """Yield a listener that shows the running stage with its time; finished stages stay as a line each."""
     if silent:
-        yield lambda stage: None
+        yield lambda progress: None
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=stderr) as bar:
+    with Bar(*columns, console=stderr) as bar:
 
-        def begin(stage: str) -> None:
-            counted = COUNTED.fullmatch(stage)
+        def begin(progress: Progress) -> None:
             last = bar.tasks[-1] if bar.tasks else None
-            if counted and last is not None and last.description.startswith(counted[1]):
-                bar.update(last.id, description=stage)
+            if last is not None and last.fields["stage"] == progress.stage:
+                bar.update(last.id, description=progress + _time_left(last, progress))
                 return
             for task in bar.tasks:
                 bar.update(task.id, total=1, completed=1)
-            bar.add_task(stage, total=None)
+            bar.add_task(progress, total=None, stage=progress.stage)
 
         yield begin
         for task in bar.tasks:
             bar.update(task.id, total=1, completed=1)
+
+
+def _time_left(task: Task, progress: Progress) -> str:
+    """Return how long the rest of a counted stage takes at the pace so far; nothing while that is not known."""
+    if not progress.total or not progress.done or task.elapsed is None:
+        return ""
+    first = task.fields.setdefault("first", (task.elapsed, progress.done))
+    done = progress.done - first[1]
+    if done <= 0:
+        return ""
+    seconds = (task.elapsed - first[0]) / done * (progress.total - progress.done)
+    return f", {seconds / 60:.0f} min left" if seconds >= 60 else ""
 
 
 def check_output(path: Path | None) -> None:
@@ -207,11 +217,32 @@ def parse_batch(items: list[str]) -> tuple[int, int] | None:
     return next(iter(ranges.values()), None)
 
 
-def refused_option(error: ValidationError) -> BadOption:
-    """Return the error that names the option behind the first field that pydantic refuses."""
-    first = error.errors()[0]
-    option = "--" + str(first["loc"][0]).replace("_", "-")
-    return BadOption(f"{option}: {first['msg']} (got {first['input']!r})")
+def option_names(kind: type[Any], given: Mapping[str, Any]) -> None:
+    """Refuse, before anything is loaded, values that a record of settings refuses; the message names the option.
+
+    Raises:
+        BadOption: A value is wrong.
+    """
+    try:
+        TypeAdapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise BadOption(f"{option}: {first['msg']} (got {first['input']!r})") from error
+
+
+def check_scheme(name: str | None) -> Kind | None:
+    """Return `name` if there is such a scheme.
+
+    Raises:
+        BadOption: There is none.
+    """
+    for known in get_args(Kind):
+        if name == known:
+            return cast(Kind, known)
+    if name is not None:
+        raise BadOption(f"--scheme: unknown scheme {name!r}", remedy=suggest(name, get_args(Kind)))
+    return None
 
 
 def mebibytes(size: int) -> str:

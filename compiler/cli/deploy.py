@@ -8,6 +8,7 @@ import typer
 
 from edgec.cli.console import ArtefactFolder, Json, Quiet, progress
 from edgec.cli.import_result import show
+from edgec.progress import Progress
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
@@ -43,4 +44,4 @@ def deploy_with_progress(artefact: Artefact, device: Device, *, silent: bool, ru
     from edgec.artefact.remote import deploy
 
     with progress(silent=silent) as listener:
-        return deploy(artefact, device, listener, runs=runs)
+        return deploy(artefact, device, lambda step: listener(Progress(step)), runs=runs)

@@ -6,51 +6,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from edgec.cli import sensitivity as shared
-from edgec.cli.console import Json, Quiet, check_outputs, parse_shapes, print_json, refused_option, stdout
+from edgec.cli import options
+from edgec.cli.console import Json, Quiet, check_outputs, option_names, parse_shapes, print_json, stdout
+from edgec.cli.sensitivity import shown
+from edgec.pruning import PruneOptions
 
 if TYPE_CHECKING:
     from edgec.compress.pruner import Pruned
 
 NOTHING = (
-    "nothing was removed: no step keeps to the accepted loss, or groups are too narrow for the widths that are kept "
-    "(with --target multiples of what the board likes)"
+    "Nothing was removed: every step costs more than the accepted loss, or the groups are too narrow for the widths "
+    "that are kept (with --target, multiples of what is fast on the board)."
 )
 
 
+def _help(field: str) -> str:
+    return options.field_help(PruneOptions, field)
+
+
 def command(
-    model: shared.Model,
+    model: options.Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="The pruned model (ONNX).")],
-    data: shared.Data = None,
-    metric: shared.MetricName = None,
-    decoder: shared.DecoderName = None,
-    preprocess: shared.Preprocess = None,
-    limit: shared.Limit = None,
-    max_loss: Annotated[float | None, typer.Option(help="Accepted loss, in the metric's units; measured.")] = None,
-    target_macs: Annotated[float | None, typer.Option(metavar="0..1", help="Share of the MACs to be left.")] = None,
-    target_size: Annotated[float | None, typer.Option(metavar="0..1", help="Share of the weights to be left.")] = None,
-    target_latency: Annotated[
-        float | None, typer.Option(metavar="0..1", help="Share of the time to be left, as estimated for --target.")
-    ] = None,
-    ratio: Annotated[float | None, typer.Option(metavar="0..1", help="Share of every group that goes.")] = None,
-    criterion: shared.Criterion = "obs",
-    cap: Annotated[
-        float, typer.Option(metavar="0..1", help="Largest share of a group that goes; not with --ratio.")
-    ] = 0.7,
-    include: shared.Include = [],  # noqa: B006
-    exclude: shared.Exclude = [],  # noqa: B006
+    data: options.Data = None,
+    metric: options.Metric = None,
+    decoder: options.Decoder = None,
+    preprocess: options.Preprocess = None,
+    limit: options.Limit = None,
+    max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
+    target_macs: Annotated[float | None, typer.Option(metavar="0..1", help=_help("target_macs"))] = None,
+    target_size: Annotated[float | None, typer.Option(metavar="0..1", help=_help("target_size"))] = None,
+    target_latency: Annotated[float | None, typer.Option(metavar="0..1", help=_help("target_latency"))] = None,
+    ratio: Annotated[float | None, typer.Option(metavar="0..1", help=_help("ratio"))] = None,
+    criterion: options.Criterion = "obs",
+    cap: Annotated[float, typer.Option(metavar="0..1", help=_help("cap"))] = 0.7,
+    include: options.Include = [],  # noqa: B006
+    exclude: options.Exclude = [],  # noqa: B006
+    multiple: Annotated[int | None, typer.Option(min=1, help=_help("multiple"))] = None,
     target: Annotated[
-        str | None, typer.Option("-t", "--target", help="Board whose widths are kept and whose time is saved.")
+        str | None,
+        typer.Option("-t", "--target", help="Board whose fast widths are kept, and whose estimated time is saved."),
     ] = None,
-    repair: Annotated[bool, typer.Option(help="Refit the layers behind to make up for what goes.")] = True,
-    sensitivity: Annotated[Path | None, typer.Option(help="Report of `edgec sensitivity`; else measured now.")] = None,
-    plan: Annotated[Path | None, typer.Option(help="Remove what this plan (JSON) says; nothing is chosen.")] = None,
-    save_plan: Annotated[Path | None, typer.Option(help="Write what was removed, as a plan (JSON).")] = None,
-    shape: shared.Shape = [],  # noqa: B006
-    workers: shared.Workers = None,
-    scheduler: shared.Scheduler = None,
+    repair: Annotated[bool, typer.Option(help=_help("repair"))] = True,
+    sensitivity: Annotated[
+        Path | None, typer.Option(help="Report of `edgec sensitivity`; default: sensitivities are measured now.")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="Remove exactly what this plan (JSON) says.")] = None,
+    save_plan: Annotated[Path | None, typer.Option(help="Write what was removed as a plan (JSON).")] = None,
+    shape: options.Shape = [],  # noqa: B006
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -58,10 +63,8 @@ def command(
 
     Give one goal: --max-loss, --target-macs, --target-size, --target-latency or --ratio; or a --plan.
     """
-    from edgec.compress.pruning import prune
+    from edgec import prune
     from edgec.evaluation.task import UNLABELLED
-    from edgec.model.serialize import save
-    from edgec.pruning import PruneOptions
 
     check_outputs(model, output, save_plan)
     given: dict[str, Any] = {
@@ -76,24 +79,23 @@ def command(
         "exclude": tuple(exclude),
         "repair": repair,
     }
-    try:
-        PruneOptions(**given)
-    except ValidationError as error:
-        raise refused_option(error) from error
-    with shared.shown(silent=quiet or json) as (stage, count):
+    given |= {} if multiple is None else {"multiple": multiple}
+    option_names(PruneOptions, given)
+    measured: dict[str, Any] = {"data": data, "metric": metric, "decoder": decoder, "preprocess": preprocess}
+    measured |= {"limit": limit, "workers": workers, "scheduler": scheduler}
+    with shown(silent=quiet or json) as listener:
         pruned = prune(
             model,
-            measuring=shared.measuring(data, metric, decoder, preprocess, limit, workers, scheduler),
+            measuring=options.measuring(**measured),
             target=target,
             report=sensitivity,
             keep_report=output.with_suffix(".sensitivity.json"),
             plan=plan,
             shapes=parse_shapes(shape),
-            stage=stage,
-            progress=count,
+            progress=listener,
             **given,
         )
-    save(pruned.model, output)
+    pruned.save(output)
     if save_plan is not None:
         pruned.plan.save(save_plan)
     _print(pruned, output, metric or UNLABELLED, json=json)

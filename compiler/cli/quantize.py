@@ -6,103 +6,87 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from edgec.cli import calibrate as shared
+from edgec.cli import options
 from edgec.cli.console import (
     Json,
     Quiet,
     Threads,
     check_outputs,
+    check_scheme,
     mebibytes,
+    option_names,
+    parse_shapes,
     print_json,
     progress,
-    refused_option,
     stderr,
     stdout,
 )
-from edgec.errors import BadOption
+from edgec.quantizing import QuantizeOptions
 
 if TYPE_CHECKING:
-    from edgec.compress.quantization import Result
-    from edgec.compress.quantize_settings import QuantizeSettings
+    from edgec.compress.quantization import Quantization
+
+
+def _help(field: str) -> str:
+    return options.field_help(QuantizeOptions, field)
 
 
 def command(
-    model: shared.Model,
-    data: shared.Data,
+    model: options.Model,
+    data: options.NeededData,
     output: Annotated[Path, typer.Option("-o", "--output", help="The quantized model (ONNX).")],
-    calibrator: shared.Calibrator = "mse",
-    scales: Annotated[
-        Path | None, typer.Option(help="Table of `edgec calibrate`, perhaps edited; else calibrated now.")
-    ] = None,
-    save_scales: Annotated[Path | None, typer.Option(help="Write the table that was used.")] = None,
-    scheme: shared.SchemeName = None,
-    weight_bits: Annotated[int, typer.Option(metavar="8|4|3|2|1", help="Width of the weights.")] = 8,
-    codec: Annotated[str, typer.Option(metavar="NAME", help="linear, kmeans, log2 or binary.")] = "linear",
-    activations: Annotated[bool, typer.Option(help="Quantize activations too, not weights alone.")] = True,
-    equalize: shared.Equalize = True,
-    repair: Annotated[bool, typer.Option(help="Refit each layer to the float network's outputs.")] = True,
-    style: Annotated[str, typer.Option(metavar="NAME", help="runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt.")] = (
-        "runtime"
-    ),
-    exclude: Annotated[list[str], typer.Option(metavar="PATTERN", help="Layers that stay in float (*, ?).")] = [],  # noqa: B006
-    refine: Annotated[bool, typer.Option("--refine", help="Move ranges while the metric gets better.")] = False,
-    max_loss: Annotated[
-        float | None, typer.Option(help="Leave layers in float until the loss is at most that; measured.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(metavar="NAME", help="For the loss; default: error of the outputs, without labels.")
-    ] = None,
-    decoder: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="How outputs are read, for the metric.")
-    ] = None,
-    preprocess: shared.Preprocess = None,
-    limit: shared.Limit = 128,
-    shape: shared.Shape = [],  # noqa: B006
+    calibrator: options.Calibrator = "mse",
+    scales: Annotated[Path | None, typer.Option(help=_help("scales"))] = None,
+    save_scales: Annotated[Path | None, typer.Option(help="Write the calibration table that was used.")] = None,
+    scheme: options.Scheme = None,
+    weight_bits: Annotated[int, typer.Option(metavar="8|4|3|2|1", help=_help("weight_bits"))] = 8,
+    codec: Annotated[str, typer.Option(metavar="NAME", help=_help("codec"))] = "linear",
+    activations: Annotated[bool, typer.Option(help=_help("activations"))] = True,
+    equalize: options.Equalize = True,
+    repair: Annotated[bool, typer.Option(help=_help("repair"))] = True,
+    style: Annotated[str, typer.Option(metavar="NAME", help=_help("style"))] = "runtime",
+    exclude: Annotated[list[str], typer.Option(metavar="PATTERN", help=_help("exclude"))] = [],  # noqa: B006
+    refine: Annotated[bool, typer.Option("--refine", help=_help("refine"))] = False,
+    max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
+    metric: options.Metric = None,
+    decoder: options.Decoder = None,
+    preprocess: options.Preprocess = None,
+    limit: options.Limit = None,
+    shape: options.Shape = [],  # noqa: B006
     threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make MODEL.onnx run on integers; any runtime that knows QuantizeLinear takes the result."""
-    from edgec.compress.quantization import quantize_model
-    from edgec.data.decoders.read import read_decoder
-    from edgec.data.metrics.base import MetricContext
-    from edgec.model.serialize import save
-    from edgec.quantization import CalibrationTable
+    """Make MODEL.onnx compute on integers; any runtime that knows QuantizeLinear takes the result."""
+    from edgec import quantize
 
     check_outputs(model, output, save_scales)
-    if scheme is not None and scales is not None:
-        raise BadOption(f"--scheme {scheme}: the table {scales} has one of its own", remedy="Leave --scheme out.")
-    settings = _settings(
-        calibrator=calibrator,
-        scheme=shared.check_scheme(scheme),
-        weight_bits=weight_bits,
-        codec=codec,
-        activations=activations,
-        equalize=equalize,
-        repair=repair,
-        style=style,
-        exclude=tuple(exclude),
-        refine=refine,
-        max_loss=max_loss,
-    )
+    given: dict[str, Any] = {
+        "calibrator": calibrator,
+        "scales": scales,
+        "scheme": check_scheme(scheme),
+        "weight_bits": weight_bits,
+        "codec": codec,
+        "activations": activations,
+        "equalize": equalize,
+        "repair": repair,
+        "style": style,
+        "exclude": tuple(exclude),
+        "refine": refine,
+        "max_loss": max_loss,
+    }
+    option_names(QuantizeOptions, given)
     with progress(silent=quiet or json) as listener:
-        listener("load")
-        network = shared.open_model(model, shape)
-        samples = shared.open_pictures(network, data, preprocess, limit)
-        result = quantize_model(
-            network,
-            samples,
-            settings,
-            table=CalibrationTable.read(scales) if scales else None,
-            metric=metric,
-            context=MetricContext(read_decoder(decoder, model) if decoder else None, samples.classes),
+        result = quantize(
+            model,
+            measuring=options.measuring(data=data, metric=metric, decoder=decoder, preprocess=preprocess, limit=limit),
+            shapes=parse_shapes(shape),
             threads=threads,
-            stage=listener,
+            progress=listener,
+            **given,
         )
-        listener("write")
-        save(result.quantized.model, output)
+    result.save(output)
     if save_scales is not None and result.table is not None:
         result.table.save(save_scales)
     if json:
@@ -113,16 +97,7 @@ def command(
     _print(result, model, output)
 
 
-def _settings(**given: Any) -> QuantizeSettings:
-    from edgec.compress.quantize_settings import QuantizeSettings
-
-    try:
-        return QuantizeSettings(**given)
-    except ValidationError as error:
-        raise refused_option(error) from error
-
-
-def _summary(result: Result, before: Path, after: Path) -> dict[str, Any]:
+def _summary(result: Quantization, before: Path, after: Path) -> dict[str, Any]:
     return {
         "output": str(after),
         "bytes": after.stat().st_size,
@@ -135,7 +110,7 @@ def _summary(result: Result, before: Path, after: Path) -> dict[str, Any]:
     }
 
 
-def _print(result: Result, before: Path, after: Path) -> None:
+def _print(result: Quantization, before: Path, after: Path) -> None:
     def say(text: str) -> None:
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -146,7 +121,10 @@ def _print(result: Result, before: Path, after: Path) -> None:
     if result.refined is not None:
         refined = result.refined
         moved = f"{refined.before.value:.4f} to {refined.after.value:.4f}"
-        say(f"refined from {moved} in {refined.evaluations} evaluations, the work of {refined.work:.1f}")
+        say(
+            f"refining the ranges moved the metric from {moved}, in {refined.evaluations} evaluations "
+            f"that cost as much as {refined.work:.1f} runs over all samples"
+        )
     size = f"{mebibytes(after.stat().st_size)}, before {mebibytes(before.stat().st_size)}"
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
     say(f"{after}: {len(result.quantized.placement.layers)} layers on integers, {size}{loss}")

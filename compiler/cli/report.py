@@ -19,8 +19,7 @@ def command(
     Accuracy, size and time against the original, layers, sensitivities, ranges, sample pictures, and what was done.
     What `edgec verify`, `bench` and `eval` measured is in it if they ran before.
     """
-    from edgec.artefact.artefact import Artefact
-    from edgec.report.page import write
+    from edgec import Report
 
-    write(Artefact.open(artefact), output)
+    Report(artefact).save(output)
     stdout.print(f"{output}: {mebibytes(output.stat().st_size)}", highlight=False)

@@ -23,7 +23,7 @@ def command(
     """Run ARTEFACT once and show, or write, its outputs."""
     import numpy as np
 
-    from edgec.artefact.artefact import Artefact
+    from edgec import Artefact
     from edgec.data.preprocess import read_inputs
     from edgec.whole_file import whole_file
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgec.cli import options
 from edgec.cli.console import (
     Json,
     PlainConsole,
@@ -22,56 +22,36 @@ from edgec.cli.console import (
     stderr,
     stdout,
 )
-from edgec.preprocessing import Preprocessing, parse_preprocessing
+from edgec.cli.options import field_help
+from edgec.progress import Listener, Progress
+from edgec.pruning import PruneOptions
 
 if TYPE_CHECKING:
-    from edgec.compress.measuring import Measuring
     from edgec.compress.sensitivity_report import SensitivityReport
 
 WIDEST = 1000
 """Columns of a table at most."""
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")]
-Data = Annotated[
-    str | None,
-    typer.Option(metavar="PATH|MODULE:CALLABLE", help="Pictures, with labels if a metric needs them; as `edgec eval`."),
-]
-MetricName = Annotated[
-    str | None, typer.Option(metavar="NAME", help="map, top1, ...; default: error of the outputs, without labels.")
-]
-DecoderName = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE", help="How outputs are read, for the metric; as `edgec eval`.")
-]
-Preprocess = Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help="How pictures become input.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Take that many samples, evenly spread.")]
-Criterion = Annotated[
-    str, typer.Option(metavar="NAME", help="obs, reconstruction, l1, l2, l0, fpgm, or module:function.")
-]
-Include = Annotated[list[str], typer.Option(metavar="PATTERN", help="Prune only layers of such names (*, ?).")]
-Exclude = Annotated[list[str], typer.Option(metavar="PATTERN", help="Keep layers of such names whole.")]
-Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes; default: one a processor; 0: in this one.")]
-Scheduler = Annotated[
-    str | None, typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler that shares out the work.")
-]
-
 
 def command(
-    model: Model,
-    data: Data,
+    model: options.Model,
+    data: options.Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Report (JSON).")] = Path("sensitivity.json"),
-    metric: MetricName = None,
-    decoder: DecoderName = None,
-    preprocess: Preprocess = None,
-    limit: Limit = None,
-    criterion: Criterion = "obs",
-    include: Include = [],  # noqa: B006
-    exclude: Exclude = [],  # noqa: B006
-    compensate: Annotated[bool, typer.Option(help="Let the layers behind make up for what goes, as a repair.")] = True,
-    plot: Annotated[Path | None, typer.Option(help="Draw the curves: .svg or .png.")] = None,
-    shape: Shape = [],  # noqa: B006
-    workers: Workers = None,
-    scheduler: Scheduler = None,
+    metric: options.Metric = None,
+    decoder: options.Decoder = None,
+    preprocess: options.Preprocess = None,
+    limit: options.Limit = None,
+    criterion: options.Criterion = "obs",
+    include: options.Include = [],  # noqa: B006
+    exclude: options.Exclude = [],  # noqa: B006
+    repair: Annotated[
+        bool,
+        typer.Option("--repair/--no-repair", "--compensate/--no-compensate", help=field_help(PruneOptions, "repair")),
+    ] = True,
+    plot: Annotated[Path | None, typer.Option(help="Draw the loss of each group over its ratio: .svg or .png.")] = None,
+    shape: options.Shape = [],  # noqa: B006
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -79,23 +59,24 @@ def command(
 
     An interrupted run goes on where it was: results are kept in OUTPUT.jsonl as they come.
     """
-    from edgec.compress.pruning import sensitivity
+    from edgec import sensitivity
     from edgec.report.sensitivity_curves import draw_curves
 
     check_outputs(model, output, plot)
     check_drawing(plot)
-    with shown(silent=quiet or json) as (stage, count):
+    measured: dict[str, Any] = {"data": data, "metric": metric, "decoder": decoder, "preprocess": preprocess}
+    measured |= {"limit": limit, "workers": workers, "scheduler": scheduler}
+    with shown(silent=quiet or json) as listener:
         report = sensitivity(
             model,
-            measuring=measuring(data, metric, decoder, preprocess, limit, workers, scheduler),
+            measuring=options.measuring(**measured),
             journal=output.with_name(output.name + "l"),
             shapes=parse_shapes(shape),
-            stage=stage,
-            progress=count,
+            progress=listener,
             criterion=criterion,
             include=tuple(include),
             exclude=tuple(exclude),
-            repair=compensate,
+            repair=repair,
         )
     report.save(output)
     if json:
@@ -105,22 +86,6 @@ def command(
         stdout.print(f"{output}: {len(report.groups)} groups, {report.samples} samples", highlight=False)
     if plot is not None:
         draw_curves(report, plot)
-
-
-def measuring(
-    data: str | None,
-    metric: str | None,
-    decoder: str | None,
-    preprocess: str | None,
-    limit: int | None,
-    workers: int | None,
-    scheduler: str | None,
-) -> Measuring:
-    """Return how losses are measured, of the options that say so."""
-    from edgec.compress.measuring import Measuring
-
-    how = parse_preprocessing(preprocess) if preprocess else Preprocessing()
-    return Measuring(data, metric, decoder, how, limit, workers, scheduler)
 
 
 def show(report: SensitivityReport) -> None:
@@ -144,20 +109,19 @@ def show(report: SensitivityReport) -> None:
 
 
 @contextmanager
-def shown(*, silent: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Yield listeners for stages and for the number of results; an interrupt says that what there is was kept."""
-    with progress(silent=silent) as stage:
-        begun: list[tuple[float, int]] = []
+def shown(*, silent: bool) -> Iterator[Listener]:
+    """Yield a listener for what is being done; an interrupt says that what was measured so far is kept."""
+    with progress(silent=silent) as listener:
+        counted = []
 
-        def count(done: int, total: int) -> None:
-            begun.append((time.monotonic(), done))
-            (start, first), now = begun[0], begun[-1][0]
-            rest = (now - start) / (done - first) * (total - done) if done > first else None
-            stage(f"measure {done}/{total}" + ("" if rest is None else f", {rest / 60:.0f} min left"))
+        def listen(progress: Progress) -> None:
+            if progress.total:
+                counted.append(progress)
+            listener(progress)
 
         try:
-            yield stage, count
+            yield listen
         except KeyboardInterrupt:
-            if begun:
+            if counted:
                 stderr.print("interrupted; what was measured is kept, and the same command goes on", highlight=False)
             raise

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgec.cli import options
 from edgec.cli.console import LOOPBACK, Json, Quiet, Threads, check_drawing, parse_shapes, print_json, stderr, stdout
 from edgec.errors import BadOption
+from edgec.progress import Listener
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edgec.targets.tvm.tuning.search import Progress
+    from edgec.targets.tvm.tuning.search import Tuning
     from edgec.targets.tvm.tuning.task import Task
 
 MERGE = "merge"
@@ -41,9 +43,7 @@ def command(
     time: Annotated[
         str | None, typer.Option(metavar="30m", help="When to stop: s, m or h; default: 10m without --trials.")
     ] = None,
-    shape: Annotated[
-        list[str], typer.Option(metavar="NAME=DIMS", help="Shape of an input: where open, or another.")
-    ] = [],  # noqa: B006
+    shape: options.Shape = [],  # noqa: B006
     precision: Annotated[str, typer.Option(help="As it will be compiled.")] = "fp32",
     threads: Threads = None,
     plot: Annotated[Path | None, typer.Option(help="Draw what was gained: .svg or .png.")] = None,
@@ -67,15 +67,15 @@ def command(
     elif len(words) != 1:
         raise typer.BadParameter("give one model", param_hint="MODEL.onnx")
     else:
-        from edgec.tuning import tune
+        from edgec import tune
 
         check_drawing(plot)
         where: dict[str, Any] = {"target": target, "tracker": tracker, "key": key, "shapes": parse_shapes(shape)}
         limits: dict[str, Any] = {"trials": trials, "seconds": parse_duration(time) if time else None}
         how: dict[str, Any] = {"precision": precision, "threads": threads, **where, **limits}
         try:
-            with _shown(silent=quiet or json) as (stage, listener):
-                done = tune(words[0], database=output, stage=stage, listener=listener, **how)
+            with _shown(silent=quiet or json) as (listener, watch):
+                done = tune(words[0], database=output, progress=listener, watch=watch, **how)
         except KeyboardInterrupt:
             stderr.print(f"stopped; {output} keeps what was measured, and the same command goes on", highlight=False)
             raise typer.Exit(130) from None
@@ -128,7 +128,7 @@ def _merge(sources: list[Path], output: Path) -> None:
 
 
 @contextmanager
-def _shown(*, silent: bool) -> Iterator[tuple[Callable[[str], None], Callable[[Progress], None]]]:
+def _shown(*, silent: bool) -> Iterator[tuple[Listener, Callable[[Tuning], None]]]:
     """Yield a listener for the stages before the search, and one that shows how far the search is."""
     if silent:
         yield lambda stage: None, lambda done: None
@@ -143,7 +143,7 @@ def _shown(*, silent: bool) -> Iterator[tuple[Callable[[str], None], Callable[[P
         )
 
 
-def _live(done: Progress) -> RenderableType:
+def _live(done: Tuning) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -169,13 +169,13 @@ def _table(tasks: list[Task]) -> RenderableType:
     return table
 
 
-def _summary(done: Progress, output: Path) -> str:
+def _summary(done: Tuning, output: Path) -> str:
     changed = sum(task.best[0] < 1 for task in done.tasks)
     gained = f"{done.seconds * 1e3:.3f} ms by rule, {done.seconds * done.ratio * 1e3:.3f} ms tuned"
     return f"{gained} ({1 / done.ratio:.2f}x), {changed} layers; compile with --tuned {output}"
 
 
-def _said(done: Progress) -> dict[str, Any]:
+def _said(done: Tuning) -> dict[str, Any]:
     """Return what `--json` prints."""
     layers = [
         {

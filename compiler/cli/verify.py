@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from edgec.cli.console import ArtefactFolder, Json, Quiet, Threads, print_json, progress, stdout
+from edgec.progress import Progress
 
 
 def command(
@@ -21,15 +22,13 @@ def command(
     json: Json = False,
 ) -> None:
     """Run ARTEFACT, emulated if need be, and compare its outputs with the golden ones. Exit code 1 if they differ."""
-    from edgec.artefact.artefact import Artefact
-    from edgec.artefact.evidence import keep
+    from edgec import Artefact
 
     with progress(silent=quiet or json) as listener:
-        listener("check hashes")
+        listener(Progress("check hashes"))
         opened = Artefact.open(artefact, signers=signers)
-        listener("run")
-        verification = opened.verify(threads)
-        keep(opened.folder, "verification", verification)
+        listener(Progress("run"))
+        verification = opened.verify(threads, keep=True)
     if json:
         errors = {output.name: output.relative for output in verification.comparison.outputs}
         print_json({"ok": verification.ok, "where": verification.where, "errors": errors})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgec.compress.pruner import Pruned
-from edgec.compress.quantization import Result
+from edgec.compress.quantization import Quantization
 from edgec.compress.rounds import Compressed
 from edgec.compress.settings import why_no_integers
 from edgec.data.metrics.base import MetricResult
@@ -87,7 +87,7 @@ def _note_pruning(pruned: Pruned, record: Record) -> None:
         record.refuse("prune", blocked.layer, blocked.reason)
 
 
-def _note_quantization(result: Result, record: Record, samples: int) -> None:
+def _note_quantization(result: Quantization, record: Record, samples: int) -> None:
     layers, table = len(result.quantized.placement.layers), result.table
     changes = [f"{layers} layers on integers, calibrated by {table.calibrator if table else 'none'}, {samples} samples"]
     if result.loss is not None:

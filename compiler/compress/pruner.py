@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -11,6 +12,7 @@ from edgec.data.metrics.base import MetricResult
 from edgec.errors import BadOption
 from edgec.evaluation.evaluator import Evaluator
 from edgec.model.cost import LayerCost, layer_costs, total_cost
+from edgec.model.serialize import save
 from edgec.passes.channels.groups import Channels
 from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
@@ -18,13 +20,24 @@ from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.passes.prune.repair import RepairReport, repair
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pruned:
-    """What came out. `before` and `after` are the metric of the original and of the pruned model, where measured."""
+    """What came out.
+
+    Attributes:
+        model: The pruned model.
+        plan: What was removed: which units of which group.
+        channels: The groups there are, and the layers that stay whole with the reason.
+        cost_before: Multiply-accumulates, parameters and bytes of the original.
+        cost_after: The same of the pruned model.
+        repaired: What the repair did; None where nothing was repaired.
+        before: Metric of the original; None where nothing was measured.
+        after: Metric of the pruned model; None where nothing was measured.
+    """
 
     model: ir.Model
     plan: PrunePlan
-    channels: Channels = field(repr=False)
+    channels: Channels
     cost_before: LayerCost
     cost_after: LayerCost
     repaired: RepairReport | None
@@ -35,6 +48,16 @@ class Pruned:
     def loss(self) -> float | None:
         """Measured loss, in the metric's units."""
         return None if self.before is None or self.after is None else self.after.loss_against(self.before)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the pruned model as an ONNX file; BadOption where it cannot be written."""
+        save(self.model, path)
+
+    def __repr__(self) -> str:
+        macs = self.cost_after.macs / max(self.cost_before.macs, 1) - 1
+        weights = self.cost_after.parameters / max(self.cost_before.parameters, 1) - 1
+        loss = "not measured" if self.loss is None else f"{self.loss:.4g}"
+        return f"<Pruned: {len(self.plan.groups)} groups, MACs {macs:+.1%}, parameters {weights:+.1%}, loss {loss}>"
 
 
 class Pruner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,24 +11,26 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgec.compress.mixed_precision import FloatLayer, MixedPrecision
-from edgec.compress.quantize_settings import QuantizeSettings, check_symmetric, quantize_options
+from edgec.compress.quantize_options import check_symmetric, quantize_options, used_scheme
 from edgec.compress.refine_ranges import Refined, refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import AnySamples, spread
 from edgec.evaluation.evaluator import Evaluator
 from edgec.evaluation.task import UNLABELLED, Task
+from edgec.model.serialize import save, weight_bytes
 from edgec.passes.layerwise.gram import MOMENT_SAMPLES
 from edgec.passes.quantize.calibrate import calibrate_model, checked_feeds
 from edgec.passes.quantize.equalize import apply_scales, find_scales
 from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.quantize import Quantized, quantize
 from edgec.quantization import CalibrationTable
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.sweep import Feeds
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Quantization:
     """What `quantize_model` made.
 
     Attributes:
@@ -44,11 +47,27 @@ class Result:
     float_layers: tuple[FloatLayer, ...] = field(default=())
     refined: Refined | None = None
 
+    @property
+    def model(self) -> ir.Model:
+        """The quantized network: standard ONNX with QuantizeLinear and DequantizeLinear nodes."""
+        return self.quantized.model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the quantized network as an ONNX file; BadOption where it cannot be written."""
+        save(self.model, path)
+
+    def __repr__(self) -> str:
+        layers = len(self.quantized.placement.layers)
+        loss = "not measured" if self.loss is None else f"{self.loss:.4g}"
+        size = weight_bytes(self.model)
+        in_float = f", {len(self.float_layers)} layers in float" if self.float_layers else ""
+        return f"<Quantization: {layers} quantized layers{in_float}, weights {size:,} bytes, loss {loss}>"
+
 
 def quantize_model(
     model: ir.Model,
     samples: AnySamples,
-    settings: QuantizeSettings,
+    settings: QuantizeOptions,
     *,
     table: CalibrationTable | None = None,
     metric: str | None = None,
@@ -56,7 +75,7 @@ def quantize_model(
     checkpoint: Path | None = None,
     threads: int | None = None,
     stage: Callable[[str], None] = lambda name: None,
-) -> Result:
+) -> Quantization:
     """Calibrate, refine, quantize, repair, and keep the accepted loss.
 
     Args:
@@ -113,7 +132,7 @@ class Quantizer:
         self,
         model: ir.Model,
         samples: AnySamples,
-        settings: QuantizeSettings,
+        settings: QuantizeOptions,
         *,
         evaluator: Evaluator | None = None,
         table: CalibrationTable | None = None,
@@ -133,7 +152,7 @@ class Quantizer:
         if settings.style == "tensorrt":
             check_symmetric(settings, table)
 
-    def within(self, max_loss: float | None) -> Result:
+    def within(self, max_loss: float | None) -> Quantization:
         """Return the quantized network, with layers left in float until the measured loss is at most `max_loss`.
 
         Raises:
@@ -145,13 +164,13 @@ class Quantizer:
         if max_loss is not None:
             self._stage("quantize")
             mixed = self._mixed.within(max_loss)
-            return Result(mixed.quantized, table, mixed.loss, mixed.float_layers, self._refined)
+            return Quantization(mixed.quantized, table, mixed.loss, mixed.float_layers, self._refined)
         self._stage("quantize")
         quantized = self._make(frozenset())
         loss = None
         if self._evaluator is not None:
             loss = self._evaluator.loss(self._evaluator.evaluate(quantized.simulated))
-        return Result(quantized, table, loss, (), self._refined)
+        return Quantization(quantized, table, loss, (), self._refined)
 
     @cached_property
     def _calibrated(self) -> CalibrationTable | None:
@@ -166,7 +185,7 @@ class Quantizer:
             self._original,
             self._samples,
             calibrator=settings.calibrator,
-            scheme=settings.used_scheme(),
+            scheme=used_scheme(settings),
             equalize=settings.equalize,
             checkpoint=self._checkpoint,
             threads=self._threads,

@@ -10,8 +10,7 @@ import onnx_ir as ir
 
 from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
-from edgec.compress.quantization import Quantizer, Result
-from edgec.compress.quantize_settings import QuantizeSettings
+from edgec.compress.quantization import Quantization, Quantizer
 from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.compress.tasks import Tasks
@@ -25,6 +24,7 @@ from edgec.passes.prune.ranked_channels import RankedChannels
 from edgec.profile import Profile
 from edgec.pruning import PruneOptions
 from edgec.quantization import CalibrationTable
+from edgec.quantizing import QuantizeOptions
 from edgec.record import Record
 
 PRUNING = 0.5
@@ -53,7 +53,7 @@ class Compressed:
     precision: str
     network: ir.Model
     pruned: Pruned | None
-    quantized: Result | None
+    quantized: Quantization | None
     sensitivity: SensitivityReport | None
     tasks: Tasks
 
@@ -112,9 +112,10 @@ class Rounds:
             network, spent = pruned.model, max(pruned.loss or 0.0, 0.0)
         result, model, precision = None, network, self._options.precision
         if integers:
-            measured = self._options.metric is not None or aim is not None
-            quantizer = self._quantizer(network, pruned, measured=measured)
-            result = quantizer.within(None if aim is None else max(aim - spent, 0.0))
+            given = self._options.quantize
+            accepted = given.max_loss if aim is None else max(aim - spent, 0.0)
+            measured = self._options.measuring.metric is not None or accepted is not None or given.refine
+            result = self._quantizer(network, pruned, measured=measured).within(accepted)
             infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
             placed = bool(result.quantized.placement.layers)
             model, precision = (result.quantized.model, "int8") if placed else (network, "fp32")
@@ -136,9 +137,16 @@ class Rounds:
             criterion=self._pruning.criterion,
             journal=self._journal,
             moments=ranked.moments if self._pruning.repair else None,
-            workers=Workers(None if runs > WORTH_PROCESSES and why_not_sent(task) is None else 0),
-            progress=lambda done, total: self._record.listener(f"prune: sensitivity {done}/{total}"),
+            workers=self._workers(runs),
+            progress=lambda done, total: self._record.count("prune: sensitivity", done, total),
         )
+
+    def _workers(self, runs: int) -> Workers:
+        """Return who measures: as the user says, or else processes where they pay."""
+        given = self._options.measuring
+        if given.workers is not None or given.scheduler is not None:
+            return Workers(given.workers, given.scheduler)
+        return Workers(None if runs > WORTH_PROCESSES and why_not_sent(self._tasks.decide) is None else 0)
 
     @cached_property
     def _pruning(self) -> PruneOptions:
@@ -160,7 +168,7 @@ class Rounds:
     def _tell(self, what: str) -> None:
         if what == "measure":
             self._candidates += 1
-            self._record.listener(f"prune: candidate {self._candidates}")
+            self._record.count("prune: candidate", self._candidates)
 
     def _prune(self, aim: float | None) -> Pruned:
         """Return the network pruned for the goal of the settings, or where they have none, within a loss of `aim`."""
@@ -183,18 +191,18 @@ class Rounds:
                 evaluator = (
                     self._evaluator if whole else Evaluator(network, self._tasks.decide, threads=options.threads)
                 )
-            settings = QuantizeSettings(
-                calibrator=options.calibrator, style=profile.quantization_style, weight_bits=profile.weight_bits
-            )
+            given = {name: getattr(options.quantize, name) for name in options.quantize.model_fields_set}
+            board = {"style": profile.quantization_style, "weight_bits": profile.weight_bits}
+            settings = QuantizeOptions(**{**board, **given})
             self._quantizers = {  # of the last network alone: they hold all that was made of it
                 plan: Quantizer(
                     network,
                     self._tasks.decide.samples,
                     settings,
                     evaluator=evaluator,
-                    table=CalibrationTable.read(options.scales) if options.scales else None,
+                    table=CalibrationTable.read(settings.scales) if settings.scales else None,
                     threads=options.threads,
-                    stage=self._record.listener,
+                    stage=self._record.begin,
                 )
             }
         return self._quantizers[plan]

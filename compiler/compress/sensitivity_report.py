@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -66,7 +67,11 @@ class SensitivityReport(BaseModel):
     def _present_name(cls, criterion: str) -> str:
         return FORMER_NAMES.get(criterion, criterion)
 
-    def save(self, path: Path) -> None:
+    def __repr__(self) -> str:
+        baseline = f"{self.metric} {self.baseline:.4g} on {self.samples} samples"
+        return f"<SensitivityReport: {len(self.groups)} groups by {self.criterion}, {baseline}>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON.
 
         Raises:
@@ -75,14 +80,14 @@ class SensitivityReport(BaseModel):
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> SensitivityReport:
+    def load(cls, path: str | os.PathLike[str]) -> SensitivityReport:
         """Read it.
 
         Raises:
             BadOption: The file is unreadable, no report, or of a newer edgec.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(Path(path).read_bytes())
         except OSError as error:
             raise BadOption(f"sensitivity {path}: {error}", remedy="`edgec sensitivity` writes one.") from error
         except ValidationError as error:

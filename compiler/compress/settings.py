@@ -21,7 +21,7 @@ def implied_options(options: CompileOptions, profile: Profile) -> CompileOptions
         if options.prune is not None and not options.prune.goals:
             raise BadOption("--prune has no goal", remedy="Give --max-loss, or one of the goals of `edgec prune`.")
         return options
-    if options.data is None:
+    if options.measuring.data is None:
         raise BadOption("--max-loss needs pictures to measure the loss on", remedy="Give --data.")
     chosen = "precision" in options.model_fields_set
     if options.prune is None and chosen and options.precision == "int8":
@@ -30,22 +30,29 @@ def implied_options(options: CompileOptions, profile: Profile) -> CompileOptions
     return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
 
 
-def check_scales(options: CompileOptions) -> None:
-    """Refuse, before long work, a calibration table that could not be used.
+def check_quantization(options: CompileOptions, profile: Profile) -> None:
+    """Refuse, before long work, a style that the board does not take and a calibration table that could not be used.
 
     Args:
         options: As `implied_options` returns them.
+        profile: Of the board.
 
     Raises:
-        BadOption: Nothing is quantized, the network is pruned before, or the table cannot be read.
+        BadOption: The style is another one, nothing is quantized, the network is pruned before, or the table cannot be
+            read.
     """
-    if options.scales is None:
+    style = options.quantize.style
+    if "style" in options.quantize.model_fields_set and style != profile.quantization_style:
+        remedy = f"Leave it out: the board takes {profile.quantization_style}."
+        raise BadOption(f"quantize: style {style} is not that of {options.target}", remedy=remedy)
+    if options.quantize.scales is None:
         return
-    if options.precision != "int8" or options.data is None:
-        raise BadOption(f"--scales {options.scales}: nothing is quantized", remedy="Give --precision int8 and --data.")
+    if options.precision != "int8" or options.measuring.data is None:
+        problem = f"--scales {options.quantize.scales}: nothing is quantized"
+        raise BadOption(problem, remedy="Give --precision int8 and --data.")
     if options.prune is not None:
         raise BadOption("--scales is of the network before pruning", remedy="Leave it out: it is calibrated anew.")
-    CalibrationTable.read(options.scales)
+    CalibrationTable.read(options.quantize.scales)
 
 
 def why_no_integers(profile: Profile) -> str | None:

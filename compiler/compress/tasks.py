@@ -1,8 +1,9 @@
-"""`open_tasks`: the data that a compression is decided on, other data that it is checked on, and what is measured."""
+"""What is measured on what: the data of a `Measuring`, opened for a model, and parted where a loss is promised."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -10,15 +11,56 @@ import onnx_ir as ir
 from edgec.data.decoders.read import read_decoder
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext, make_metric
-from edgec.data.samples import split, spread
+from edgec.data.samples import Samples, split, spread
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
 from edgec.evaluation.task import UNLABELLED, Task
-from edgec.model.signature import inputs_of
+from edgec.measuring import Measuring
+from edgec.model.signature import TensorSpec, inputs_of
 from edgec.options import CompileOptions
+from edgec.preprocessing import Preprocessing
 
 DECIDE = 0.6
 """Share of the data that is decided on where a loss is promised; the rest is held out to check the promise."""
+SAMPLES = 128
+"""Number of samples that a compilation decides on, and a quantization calibrates on, unless a limit is given."""
+
+
+def open_task(measuring: Measuring, model: ir.Model, path: Path | None, *, limit: int | None = None) -> Task:
+    """Return what is measured on what, for `model`.
+
+    Args:
+        measuring: Data, metric and decoder.
+        model: Gives the inputs.
+        path: File of the model, which a decoder may read metadata from.
+        limit: Largest number of samples where `measuring` has none; None: all are used.
+
+    Raises:
+        BadOption: There is no data, it does not fit, or metric and decoder do not.
+    """
+    samples, context = open_context(measuring, inputs_of(model), measuring.preprocess, path, limit=limit)
+    metric = measuring.metric or UNLABELLED
+    if metric != UNLABELLED:
+        make_metric(metric, context)  # what does not fit is said before anything is run
+    return Task(samples, metric, context)
+
+
+def open_context(
+    measuring: Measuring,
+    inputs: Sequence[TensorSpec],
+    preprocess: Preprocessing,
+    path: Path | None,
+    *,
+    limit: int | None = None,
+) -> tuple[Samples, MetricContext]:
+    """Return the samples for a network with these inputs, and what metrics need besides; arguments as `open_task`."""
+    if measuring.data is None:
+        remedy = "Give --data; without labels the error of the outputs is measured."
+        raise BadOption("this needs data", remedy=remedy)
+    samples = open_samples(measuring.data, inputs, preprocess)
+    most = limit if measuring.limit is None else measuring.limit
+    decoder = read_decoder(measuring.decoder, path) if measuring.decoder else None
+    return samples if most is None else spread(samples, most), MetricContext(decoder, samples.classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,28 +77,20 @@ class Tasks:
 
 
 def open_tasks(model: ir.Model, options: CompileOptions, path: Path | None) -> Tasks:
-    """Open the data of `options` for `model`.
+    """Open the data of `options` for `model`; errors as for `open_task`.
 
     Args:
         model: Gives the inputs.
-        options: data, samples, preprocess, metric, decoder, seed and max_loss are looked at.
+        options: measuring, seed and max_loss are looked at.
         path: File of the model, which a decoder may read metadata from.
-
-    Raises:
-        BadOption: There is no data, it does not fit, or metric and decoder do not.
     """
-    if options.data is None:
-        raise BadOption("this needs pictures to decide and to calibrate on", remedy="Give --data.")
-    samples = open_samples(options.data, inputs_of(model), options.preprocess)
-    decide, held_out = samples, None
+    measuring = options.measuring
+    whole = open_task(replace(measuring, limit=None), model, path)
+    decide, held_out = whole.samples, None
     if options.max_loss is not None:
-        decide, held_out = split(samples, (DECIDE, 1 - DECIDE), options.seed)
-    decoder = read_decoder(options.decoder, path) if options.decoder else None
-    context = MetricContext(decoder, samples.classes)
-    metric = options.metric or UNLABELLED
-    if metric != UNLABELLED:
-        make_metric(metric, context)  # what does not fit is said before anything is run
+        decide, held_out = split(whole.samples, (DECIDE, 1 - DECIDE), options.seed)
+    few = spread(decide, SAMPLES if measuring.limit is None else measuring.limit)
     return Tasks(
-        decide=Task(KeptSamples(spread(decide, options.samples)), metric, context),
-        held_out=None if held_out is None else Task(held_out, metric, context),
+        decide=replace(whole, samples=KeptSamples(few)),
+        held_out=None if held_out is None else replace(whole, samples=held_out),
     )

@@ -94,7 +94,7 @@ def spread(samples: AnySamples, count: int) -> Samples:
     return Subset(samples, [position * len(samples) // taken for position in range(taken)])
 
 
-def split(samples: Samples, shares: Sequence[float], seed: int) -> tuple[Samples, ...]:
+def split(samples: AnySamples, shares: Sequence[float], seed: int) -> tuple[Samples, ...]:
     """Split at random, reproducibly, into disjoint parts: one for each of `shares`, and each in the old order.
 
     Args:

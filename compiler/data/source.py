@@ -31,11 +31,11 @@ KINDS = (
 )
 
 
-def open_samples(data: str | Path, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> Samples:
+def open_samples(data: str | Path | Samples, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> Samples:
     """Open the data that `data` names as samples for a network.
 
     Args:
-        data: A path, or `module:callable`; `KINDS` says what is known.
+        data: A path, or `module:callable`; `KINDS` says what is known. `Samples` are returned as they are.
         inputs: The network's inputs.
         preprocessing: How pictures become its input.
 
@@ -44,6 +44,8 @@ def open_samples(data: str | Path, inputs: Sequence[TensorSpec], preprocessing: 
             not fit the inputs.
         MissingDependency: Reading it needs an optional package.
     """
+    if isinstance(data, Samples):
+        return data
     path = Path(data)
     if path.is_dir():
         return PictureSamples(_read_folder(path), inputs, preprocessing, source=str(path))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.quantization import Result
+from edgec.compress.quantization import Quantization
 from edgec.compress.rounds import Compressed
 from edgec.data.samples import Samples, spread
 from edgec.model.cost import LayerCost, layer_costs, total_cost
@@ -54,7 +54,7 @@ def _layers(
     estimate: Estimate | None,
     precision: str,
     in_float: Collection[str],
-    quantized: Result | None = None,
+    quantized: Quantization | None = None,
 ) -> list[Layer]:
     """Return the layers that take time, in the order of the compressed network."""
     old = {layer.name: (layer, time) for layer, time in zip(before, _seconds(before, estimate, "fp32"), strict=True)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -17,7 +16,6 @@ from edgec.errors import BadArtefact
 from edgec.report import charts
 from edgec.report.findings import Answer, Findings, Layer
 from edgec.report.measured import read_measured
-from edgec.whole_file import write_text
 
 MIB = 2**20
 SHOWN_HISTOGRAMS = 12
@@ -64,11 +62,6 @@ def render(artefact: Artefact) -> str:
         refusals=manifest.refusals,
         settings=_settings(manifest),
     )
-
-
-def write(artefact: Artefact, path: Path) -> None:
-    """Write the report to `path`; errors as for `render`."""
-    write_text(path, render(artefact))
 
 
 def _subtitle(manifest: Manifest, size: int) -> str:

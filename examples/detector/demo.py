@@ -15,9 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import edgec
-from edgec.artefact.evidence import keep
 from edgec.errors import CannotRunHere
-from edgec.report.page import write
 
 HERE = Path(__file__).parent
 OUT = Path("demo")
@@ -45,7 +43,7 @@ def main() -> None:
                 target=board,
                 output=OUT / f"detector.{board}",
                 inputs=golden,
-                listener=lambda stage, board=board, status=status: status.update(f"{board}: {stage}"),
+                progress=lambda stage, board=board, status=status: status.update(f"{board}: {stage}"),
             )
             try:
                 verification = artefact.verify()
@@ -86,17 +84,17 @@ def _compress(console: Console, golden: dict[str, np.ndarray]) -> Path:
             decoder=str(HERE / "detector.json"),
             max_loss=MAX_LOSS,
             prune={"include": [PRUNED]},
-            listener=lambda stage: status.update(f"compressing: {stage}"),
+            progress=lambda stage: status.update(f"compressing: {stage}"),
         )
-        keep(artefact.folder, "verification", artefact.verify())
-        keep(artefact.folder, "latency", artefact.bench(runs=50))
+        artefact.verify(keep=True)
+        artefact.bench(runs=50, keep=True)
     compression = artefact.manifest.compression
     first, last = compression.steps[0], compression.steps[-1]
     saved = f"weights {last.weight_bytes / first.weight_bytes - 1:+.0%}, MACs {last.macs / first.macs - 1:+.0%}"
     lost = f"{compression.before:.3f} to {compression.after:.3f} ({compression.held_out} pictures held out)"
     console.print(f"compressed: {saved}, mAP {lost}", highlight=False)
     report = OUT / "report.html"
-    write(artefact, report)
+    edgec.Report(artefact).save(report)
     return report
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import ml_dtypes  # noqa: F401  (numpy knows the names of the small integers only after this)
 import numpy as np
@@ -16,12 +16,9 @@ from edgec.passes.quantize.placement import Placement
 from edgec.passes.quantize.store_codes import CodedWeights, store_codes
 from edgec.passes.quantize.weights import WeightReport
 from edgec.quantization import QuantParams
+from edgec.quantizing import Style
 
 Array = np.ndarray[Any, Any]
-
-Style = Literal["runtime", "tensorrt"]
-"""runtime: integers in the file, biases as int32 (ONNX Runtime, OpenVINO, TVM). tensorrt: float weights in front of a
-pair, float biases, as TensorRT 8 reads them."""
 
 BIAS_MOST = 2**30
 """Largest bias in steps of the accumulator: the other half of int32 is left to the products."""

@@ -10,19 +10,20 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.passes.quantize.codecs.base import Levels, load_codec
-from edgec.passes.quantize.emit import Style, emit_weights
+from edgec.passes.quantize.emit import emit_weights
 from edgec.passes.quantize.insert_pairs import insert_pairs
 from edgec.passes.quantize.placement import Placement, place
 from edgec.passes.quantize.rounding import Grid
 from edgec.passes.quantize.weights import WeightReport, quantize_weights
 from edgec.quantization import CalibrationTable
+from edgec.quantizing import Style
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class QuantizeOptions:
+class LayerOptions:
     """How `quantize` works.
 
     Attributes:
@@ -65,7 +66,7 @@ def quantize(
     model: ir.Model,
     table: CalibrationTable | None,
     samples: Sequence[Feeds] | None,
-    options: QuantizeOptions,
+    options: LayerOptions,
     *,
     threads: int | None = None,
 ) -> Quantized:

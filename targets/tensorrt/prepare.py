@@ -138,9 +138,9 @@ def _check_equal(
 def _samples(model: ir.Model, names: Mapping[str, str], context: LoweringContext) -> Iterator[Feeds]:
     """Yield feeds of the legalized model: the golden inputs, and pictures of the user's data if there are any."""
     yield {names[name]: np.asarray(array) for name, array in context.golden_inputs.items()}
-    if context.options.data is None:
+    if context.options.measuring.data is None:
         return
-    pictures = open_samples(context.options.data, inputs_of(model), context.options.preprocess)
+    pictures = open_samples(context.options.measuring.data, inputs_of(model), context.options.preprocess)
     for sample in spread(pictures, PICTURES):
         yield {names[name]: array for name, array in sample.inputs.items()}
 

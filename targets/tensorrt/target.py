@@ -57,6 +57,7 @@ class TensorRTTarget:
             channel_multiple=8 if tensor_cores else 2,
             quantization_style="tensorrt",
             dynamic_batch=True,
+            built_on_board=True,
             estimate=estimate_for(board),
         )
 

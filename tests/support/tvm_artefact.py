@@ -12,8 +12,8 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 
+from edgec.api.compile import compile as compile_model
 from edgec.artefact.artefact import Artefact
-from edgec.driver import compile as compile_model
 from edgec.targets.tvm.run import SYSROOTS
 from tests.support.models import model, random_weights
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -45,6 +45,10 @@ class MetricContext:
     decoder: Decoder | None = None
     classes: tuple[str, ...] = ()
     reference: Callable[[Sample], Outputs] | None = None
+
+    def compared_with(self, reference: Callable[[Sample], Outputs]) -> MetricContext:
+        """Return it with the original model's outputs."""
+        return replace(self, reference=reference)
 
 
 class Metric(Protocol):

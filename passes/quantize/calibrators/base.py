@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from edgec.passes.quantize.histogram import Histogram
-from edgec.quantization import Kind, Scheme, TensorRange
+from edgec.quantization import Scheme, TensorRange
+from edgec.quantizing import Kind
 
 Array = np.ndarray[Any, Any]
 

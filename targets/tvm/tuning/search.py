@@ -58,9 +58,9 @@ class Trials(Protocol):
         """
 
 
-@dataclass
-class Progress:
-    """Where a run is: shown while it goes on, and at its end."""
+@dataclass(repr=False)
+class Tuning:
+    """Where a tuning run is: shown while it goes on, and what came out at its end."""
 
     tasks: list[Task]
     seconds: float
@@ -71,6 +71,11 @@ class Progress:
     lost: int = 0
     measured: float | None = None
     """Time of the whole network beside the rules', as the last confirmation measured it."""
+
+    def __repr__(self) -> str:
+        changed = sum(task.best[0] < 1 for task in self.tasks)
+        times = f"{1e3 * self.seconds:.3g} ms by rule, {1e3 * self.seconds * self.ratio:.3g} ms tuned"
+        return f"<Tuning: {changed} of {len(self.tasks)} layers changed, {times}, {self.trials} trials>"
 
     @property
     def ratio(self) -> float:
@@ -106,13 +111,13 @@ class Search:
         schedules: str,
         whole: float,
         until: float | None = None,
-        listener: Callable[[Progress], None] = lambda progress: None,
+        listener: Callable[[Tuning], None] = lambda progress: None,
     ) -> None:
         self._trials, self._database, self._target, self._schedules = trials, database, target, schedules
         self._until, self._listener = until, listener
         self._took: list[float] = []
         self._lock, self._lost_in_a_row = threading.Lock(), 0
-        self.progress = Progress(tasks, whole)
+        self.progress = Tuning(tasks, whole)
         by_key = {task.workload.key: task for task in tasks}
         for each in database.of(target, schedules):
             task = by_key.get(each.workload)
@@ -122,7 +127,7 @@ class Search:
             if choice:
                 task.note(choice, each.stage, math.inf if each.ratio is None else each.ratio)
 
-    def run(self) -> Progress:
+    def run(self) -> Tuning:
         """Search until the time is over or everything was looked at, and return what came out.
 
         Raises:

@@ -29,7 +29,7 @@ from edgec.targets.tvm.tuning.database import Database
 from edgec.targets.tvm.tuning.identity import schedule_version, target_key
 from edgec.targets.tvm.tuning.measure import Bench, Times
 from edgec.targets.tvm.tuning.peak import peak_network
-from edgec.targets.tvm.tuning.search import Lost, Progress, Result, Search, compare
+from edgec.targets.tvm.tuning.search import Lost, Result, Search, Tuning, compare
 from edgec.targets.tvm.tuning.serve import Tracker
 from edgec.targets.tvm.tuning.task import make_tasks
 from edgec.targets.tvm.tuning.timed import TimedBuilder, TimedNetwork
@@ -62,8 +62,8 @@ def tune_network(
     inputs: Sequence[Array],
     database: Database,
     settings: TuneSettings,
-    listener: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
+    listener: Callable[[Tuning], None] = lambda progress: None,
+) -> Tuning:
     """Tune canonical `model` for `board`, whose `threads` run it; go on with what `database` holds.
 
     Args:

@@ -265,7 +265,7 @@ def test_a_place_that_is_taken_or_closed_is_refused_before_the_work(tmp_path: Pa
     stages: list[str] = []
     for place, message in ((tmp_path / "mine", "is no artefact"), (tmp_path / "mine" / "out", "is closed")):
         with pytest.raises(BadOption, match=message):
-            edgec.compile(MODEL, target=BOARD, output=place, listener=stages.append)
+            edgec.compile(MODEL, target=BOARD, output=place, progress=stages.append)
     assert set(stages) == {"load"}
 
 

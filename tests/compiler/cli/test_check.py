@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from edgec import check
 from edgec.cli import app
 from edgec.errors import BadOption
-from edgec.legality import check_model
 from edgec.model.serialize import save
 from tests.support.models import model
 
@@ -45,27 +45,27 @@ def test_a_rewrite_is_named(tmp_path: Path) -> None:
 
 
 def test_a_refusal_says_what_to_do() -> None:
-    refused = next(f for f in check_model(model(NON_ZERO), target="jetson-tx2").findings if f.verdict == "refused")
+    refused = next(f for f in check(model(NON_ZERO), target="jetson-tx2").findings if f.verdict == "refused")
     assert refused.reason == "its parser does not have the operator"
     assert refused.remedy == "TensorRT 8.5 takes it: choose a board that has it."
 
 
 def test_an_input_type_is_refused_before_the_nodes() -> None:
     network = model("net (double[4] x) => (double[4] y) { y = Relu (x) }")
-    first = check_model(network, target="jetson-tx2").findings[0]
+    first = check(network, target="jetson-tx2").findings[0]
     assert (first.where, first.verdict) == ("input 'x'", "refused")
 
 
 def test_a_board_with_a_dla_says_what_would_run_there(tmp_path: Path) -> None:
     """On Xavier, HardSwish becomes HardSigmoid and Mul only before TensorRT 8.5; no DLA has it."""
     path = str(written(tmp_path, HARD_SWISH))
-    findings = check_model(path, target="jetson-xavier-nx").findings
+    findings = check(path, target="jetson-xavier-nx").findings
     assert findings[1].device == "GPU: HardSwish is not a layer of the DLA"
     result = CliRunner().invoke(app, ["check", path, "-t", "jetson-xavier-nx", "--all"])
     assert "0 of 2 could run on the DLA" in result.stdout
-    assert check_model(path, target="jetson-tx2").findings[0].device == ""
+    assert check(path, target="jetson-tx2").findings[0].device == ""
 
 
 def test_unknown_target_is_an_error() -> None:
     with pytest.raises(BadOption, match="unknown target"):
-        check_model(model(HARD_SWISH), target="jetson-tx3")
+        check(model(HARD_SWISH), target="jetson-tx3")

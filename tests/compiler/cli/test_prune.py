@@ -193,9 +193,10 @@ def test_the_model_itself_is_not_overwritten(folder: Path) -> None:
 def test_the_same_from_python(folder: Path) -> None:
     data = np.load(folder / "data.npy")
     model, here = folder / "net.onnx", Measuring(folder / "data.npy", workers=0)
-    seen: list[tuple[int, int]] = []
-    report = edgec_api.sensitivity(model, measuring=here, progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (63, 63)
+    seen: list[edgec_api.Progress] = []
+    report = edgec_api.sensitivity(model, measuring=here, progress=seen.append)
+    assert seen[-1] == "measure 63/63"
+    assert (seen[-1].done, seen[-1].total) == (63, 63)
     assert report == SensitivityReport.load(folder / "sens.json")
     pruned = edgec_api.prune(model, measuring=here, report=report, target_macs=0.6)
     assert pruned.cost_after.macs <= 0.6 * pruned.cost_before.macs

@@ -24,9 +24,10 @@ from edgec.model.signature import inputs_of
 from edgec.options import compile_options
 from edgec.preprocessing import Preprocessing
 from edgec.profile import Profile
-from edgec.pruning import PruneOptions, parse_pruning
+from edgec.pruning import PruneOptions
 from edgec.reference.session import Reference
 from edgec.report.findings import Findings
+from edgec.validation import parse_settings
 from tests.passes.quantize_support import pictures, small
 from tests.support.copy_board import copy_board
 from tests.support.models import saved
@@ -71,7 +72,7 @@ def test_the_promised_loss_is_kept_on_pictures_that_nothing_was_decided_on(board
         metric="map",
         decoder=str(DETECTOR / "detector.json"),
         max_loss=accepted,
-        prune=parse_pruning("include=/head/neck_32/neck_32.[13]/*"),
+        prune=parse_settings("include=/head/neck_32/neck_32.[13]/*", PruneOptions, "--prune"),
     )
     compression = artefact.manifest.compression
     assert compression is not None
@@ -143,7 +144,7 @@ def test_a_network_that_stays_the_same_is_calibrated_once_for_all_rounds(
     said: list[str] = []
     artefact = edgec.compile(
         model, target=board, output=tmp_path / "out", data=str(data), max_loss=0.1, precision="int8",
-        listener=said.append,
+        progress=said.append,
     )  # fmt: skip
     assert artefact.manifest.compression is not None
     assert artefact.manifest.compression.rounds == 3
@@ -187,10 +188,10 @@ def test_an_interrupted_compilation_goes_on_where_it_was(
 
     settings = {"target": board, "output": tmp_path / "out", "data": str(data), "max_loss": 0.1}
     with pytest.raises(KeyboardInterrupt):
-        edgec.compile(model, listener=interrupt, **settings)
+        edgec.compile(model, progress=interrupt, **settings)
     (journal,) = tmp_path.glob("out.*.jsonl")
     there = len(journal.read_text().splitlines())
-    edgec.compile(model, listener=said.append, **settings)
+    edgec.compile(model, progress=said.append, **settings)
     assert next(stage for stage in said if "sensitivity" in stage).startswith(f"prune: sensitivity {there - 2}/")
     assert not journal.exists()
 
@@ -241,8 +242,10 @@ def test_refusals(
 
 
 def test_pruning_as_it_is_written_on_the_command_line() -> None:
-    options = parse_pruning("target_macs=0.5,cap=0.8,exclude=/head/*,exclude=/neck/*,repair=false")
+    options = parse_settings(
+        "target_macs=0.5,cap=0.8,exclude=/head/*,exclude=/neck/*,repair=false", PruneOptions, "--prune"
+    )
     assert options == PruneOptions(target_macs=0.5, cap=0.8, exclude=("/head/*", "/neck/*"), repair=False)
     for wrong, message in (("capp=1", "'capp=1' is not a setting"), ("cap=2", "cap: .*less than 1"), ("cap", "'cap'")):
         with pytest.raises(BadOption, match=message):
-            parse_pruning(wrong)
+            parse_settings(wrong, PruneOptions, "--prune")

@@ -9,7 +9,7 @@ from edgec.evaluation.evaluator import Evaluator
 from edgec.evaluation.task import Task
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.calibrate import calibrate_model
-from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
+from edgec.passes.quantize.quantize import LayerOptions, Quantized, quantize
 from tests.passes.quantize_support import pictures, small
 
 NETWORK = prepare(small())
@@ -26,7 +26,7 @@ class Maker:
 
     def __call__(self, in_float: frozenset[str]) -> Quantized:
         self.asked.append(in_float)
-        return quantize(NETWORK, TABLE, None, QuantizeOptions(weight_bits=4, repair=False, exclude=in_float))
+        return quantize(NETWORK, TABLE, None, LayerOptions(weight_bits=4, repair=False, exclude=in_float))
 
 
 def loss(quantized: Quantized) -> float:

@@ -9,7 +9,7 @@ from edgec.evaluation.evaluator import Evaluator
 from edgec.evaluation.task import Task
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.calibrate import calibrate_model
-from edgec.passes.quantize.quantize import QuantizeOptions, quantize
+from edgec.passes.quantize.quantize import LayerOptions, quantize
 from edgec.quantization import CalibrationTable, Scheme
 from tests.passes.quantize_support import pictures, small
 
@@ -23,7 +23,7 @@ def found(kind: str) -> CalibrationTable:
 
 
 def refined(table: CalibrationTable) -> Refined:
-    made = quantize(NETWORK, table, None, QuantizeOptions(repair=False))
+    made = quantize(NETWORK, table, None, LayerOptions(repair=False))
     return refine_ranges(made.simulated, made.placement, table, EVALUATOR)
 
 
@@ -42,7 +42,7 @@ def test_a_range_that_was_spoilt_is_found_again(kind: str, factor: float) -> Non
 
 def test_the_metric_is_that_of_a_network_made_from_the_table() -> None:
     done = refined(found("asymmetric"))
-    made = quantize(NETWORK, done.table, None, QuantizeOptions(repair=False))
+    made = quantize(NETWORK, done.table, None, LayerOptions(repair=False))
     assert EVALUATOR.evaluate(made.simulated).value == pytest.approx(done.after.value, rel=1e-5)
     assert done.after.value <= done.before.value
 

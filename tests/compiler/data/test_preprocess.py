@@ -12,7 +12,8 @@ from edgec.data.placement import Placement
 from edgec.data.preprocess import picture_to_tensor, place_picture, read_input, read_picture
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec
-from edgec.preprocessing import Preprocessing, parse_preprocessing
+from edgec.preprocessing import Preprocessing
+from edgec.validation import parse_settings
 
 SPEC = TensorSpec(name="x", shape=(1, 3, 48, 320), dtype="float32")
 SQUARE = TensorSpec(name="x", shape=(1, 3, 64, 64), dtype="float32")
@@ -83,10 +84,10 @@ def test_maps_go_back_pixel_by_pixel() -> None:
 
 
 def test_settings_on_the_command_line() -> None:
-    how = parse_preprocessing("resize=crop,crop_fraction=0.9,mean=0.5/0.5/0.5")
+    how = parse_settings("resize=crop,crop_fraction=0.9,mean=0.5/0.5/0.5", Preprocessing, "--preprocess")
     assert (how.resize, how.crop_fraction, how.mean) == ("crop", 0.9, (0.5, 0.5, 0.5))
     with pytest.raises(BadOption, match="crop_fraction"):
-        parse_preprocessing("crop_fraction=0")
+        parse_settings("crop_fraction=0", Preprocessing, "--preprocess")
 
 
 def test_grey_picture_and_nhwc() -> None:
@@ -100,13 +101,13 @@ def test_grey_picture_and_nhwc() -> None:
 @pytest.mark.parametrize("setting", ["mean=0.5/0.5", "std=1/1/1/1", "colour=grey,mean=0/0/0", "colour=bgr,std=1/1"])
 def test_there_is_one_mean_for_each_channel(setting: str) -> None:
     with pytest.raises(BadOption, match=r"--preprocess: (mean|std) has \d values for \d channels"):
-        parse_preprocessing(setting)
+        parse_settings(setting, Preprocessing, "--preprocess")
 
 
 @pytest.mark.parametrize("setting", ["std=0", "std=1/0/1", "std=-1", "scale=nan", "mean=0/inf/0", "std=inf"])
 def test_settings_that_give_no_numbers_are_refused(setting: str) -> None:
     with pytest.raises(BadOption, match=f"--preprocess: {setting.partition('=')[0]}"):
-        parse_preprocessing(setting)
+        parse_settings(setting, Preprocessing, "--preprocess")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_settings_that_give_no_numbers_are_refused(setting: str) -> None:
 )
 def test_pixels_that_an_integer_input_cannot_hold_are_refused(dtype: str, settings: str, value: str) -> None:
     """Else the picture would be black, or wrap around; even where this one has no such pixel."""
-    how = parse_preprocessing(settings.replace("1/255", str(1 / 255)))
+    how = parse_settings(settings.replace("1/255", str(1 / 255)), Preprocessing, "--preprocess")
     with pytest.raises(BadOption, match=f"input x: {dtype}.*: {value}") as caught:
         picture_to_tensor(Image.new("RGB", (5, 5), "black"), SPEC.model_copy(update={"dtype": dtype}), how)
     assert "--preprocess scale=1" in str(caught.value.remedy)

@@ -20,7 +20,8 @@ from edgec.artefact.evidence import keep
 from edgec.errors import BadArtefact
 from edgec.report import charts
 from edgec.report.findings import FILE_NAME, Answer, Box, Curve, RangeHistogram
-from edgec.report.page import render, write
+from edgec.report.page import render
+from edgec.report.report import Report
 from tests.support.copy_board import copy_board
 from tests.support.models import model as parse
 from tests.support.models import random_weights, saved
@@ -65,7 +66,7 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
 @pytest.fixture(scope="module")
 def page(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write(artefact, path)
+    Report(artefact).save(path)
     return path
 
 

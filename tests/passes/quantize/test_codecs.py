@@ -10,15 +10,15 @@ import onnx_ir as ir
 import pytest
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import BadOption
 from edgec.model.serialize import to_bytes
 from edgec.passes.quantize.codecs.base import Levels, load_codec
 from edgec.passes.quantize.codecs.kmeans import kmeans
 from edgec.passes.quantize.codecs.log2 import log2
-from edgec.passes.quantize.quantize import QuantizeOptions, quantize
+from edgec.passes.quantize.quantize import LayerOptions, quantize
 from edgec.passes.quantize.rounding import best_steps
 from edgec.passes.quantize.store_codes import CodedWeights, store_codes
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import pictures, small
 from tests.support.models import model, random_weights
@@ -74,7 +74,7 @@ def test_packed_weights_are_decoded_by_onnx(codec: str, bits: int, shape: tuple[
 
 @pytest.mark.parametrize(("codec", "bits", "bound"), [("kmeans", 4, 0.1), ("log2", 4, 0.2), ("kmeans", 2, 0.5)])
 def test_a_network_with_coded_weights(codec: str, bits: int, bound: float) -> None:
-    settings = QuantizeSettings(codec=codec, weight_bits=bits, activations=False)
+    settings = QuantizeOptions(codec=codec, weight_bits=bits, activations=False)
     result = quantize_model(small(), pictures(24), settings, metric="output-error")
     onnx.checker.check_model(ir.to_proto(result.quantized.model), full_check=True)
     assert result.loss is not None
@@ -100,11 +100,11 @@ def test_the_file_shrinks(codec: str, bits: int, share: float) -> None:
     text = "net (float[1, 64, 4, 4] image) => (float[1, 64, 4, 4] y) { y = Conv <pads = [1, 1, 1, 1]> (image, w, b) }"
     network = model(text, random_weights(w=(64, 64, 3, 3), b=(64,)), opset=18)
     next(iter(network.graph)).name = "conv"
-    options = QuantizeOptions(codec=codec, weight_bits=bits, activations=False, repair=False)
+    options = LayerOptions(codec=codec, weight_bits=bits, activations=False, repair=False)
     assert len(to_bytes(quantize(network, None, None, options).model)) < share * len(to_bytes(network))
 
 
 @pytest.mark.parametrize(("settings", "message"), [({"codec": "zip"}, "unknown codec"), ({"weight_bits": 1}, "1 bit")])
 def test_codecs_that_there_are_not(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BadOption, match=message):
-        quantize_model(small(), pictures(1), QuantizeSettings(**settings, activations=False))
+        quantize_model(small(), pictures(1), QuantizeOptions(**settings, activations=False))

@@ -10,11 +10,11 @@ import onnx_ir as ir
 import pytest
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.samples import Sample, Samples
 from edgec.model.signature import inputs_of
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.calibrate import calibrate_model
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 from tests.support.models import model, random_weights
 
@@ -223,7 +223,7 @@ def built(corner: str) -> ir.Model:
 def test_corner(corner: str, style: str) -> None:
     network = built(corner)
     prepared, samples = prepare(network), Random(network)
-    result = quantize_model(prepared, samples, QuantizeSettings(style=style))
+    result = quantize_model(prepared, samples, QuantizeOptions(style=style))
     onnx.checker.check_model(ir.to_proto(result.quantized.model), full_check=True)
     assert error(network, result.quantized.model, samples) < WITHIN
 
@@ -231,7 +231,7 @@ def test_corner(corner: str, style: str) -> None:
 @pytest.mark.parametrize("corner", CORNERS)
 def test_weights_alone(corner: str) -> None:
     network = built(corner)
-    result = quantize_model(prepare(network), Random(network), QuantizeSettings(activations=False, weight_bits=4))
+    result = quantize_model(prepare(network), Random(network), QuantizeOptions(activations=False, weight_bits=4))
     assert error(network, result.quantized.model, Random(network, 2, seed=9)) < 0.5
 
 
@@ -240,7 +240,7 @@ def test_calibrated_table_serves_again(corner: str) -> None:
     network = built(corner)
     prepared, samples = prepare(network), Random(network)
     table = calibrate_model(prepared, samples, calibrator="percentile")
-    result = quantize_model(prepared, samples, QuantizeSettings(repair=False), table=table)
+    result = quantize_model(prepared, samples, QuantizeOptions(repair=False), table=table)
     assert error(network, result.quantized.model, samples) < 2 * WITHIN
 
 
@@ -253,7 +253,7 @@ def two_stages() -> ir.Model:
 def test_two_stages() -> None:
     network = two_stages()
     prepared, samples = prepare(network), Random(network, zeros=2)  # no score is above a half: no boxes
-    result = quantize_model(prepared, samples, QuantizeSettings())
+    result = quantize_model(prepared, samples, QuantizeOptions())
     assert {"Gemm_d", "MatMul_y"} <= set(result.quantized.weights.errors)
 
 
@@ -265,7 +265,7 @@ def test_recurrent_layers_stay_in_float_and_are_named(op: str, gates: int) -> No
         random_weights(u=(8, 8), w=(1, 5 * gates, 8), r=(1, 5 * gates, 5), v=(5, 3)),
         opset=18,
     )
-    result = quantize_model(prepare(network), Random(network), QuantizeSettings())
+    result = quantize_model(prepare(network), Random(network), QuantizeOptions())
     assert [reason for name, reason in result.quantized.refusals if "z" in name] == ["is recurrent"]
     assert len(result.quantized.placement.layers) == 2
     assert error(network, result.quantized.model, Random(network)) < WITHIN

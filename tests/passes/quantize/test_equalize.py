@@ -9,10 +9,10 @@ import onnx_ir as ir
 import pytest
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import BadOption
 from edgec.passes.quantize.equalization_sites import find_sites
 from edgec.passes.quantize.equalize import apply_scales, find_scales
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import Arrays, pictures
 from tests.support.models import model, random_weights
@@ -154,7 +154,7 @@ def test_it_makes_eight_bits_better() -> None:
     samples = Arrays([each["image"] for each in feeds(16)])
     losses = {}
     for on in (True, False):
-        settings = QuantizeSettings(equalize=on, repair=False)
+        settings = QuantizeOptions(equalize=on, repair=False)
         losses[on] = quantize_model(chain(spread=300.0), samples, settings, metric="output-error").loss or 0.0
     assert losses[True] < 0.7 * losses[False]
 

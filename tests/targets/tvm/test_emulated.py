@@ -9,8 +9,8 @@ import pytest
 
 from edgec.artefact.artefact import Artefact
 from edgec.compress.quantization import quantize_model
-from edgec.compress.quantize_settings import QuantizeSettings
 from edgec.errors import CannotRunHere
+from edgec.quantizing import QuantizeOptions
 from edgec.targets.base import RunContext
 from edgec.targets.board import load_board
 from edgec.targets.tvm import run as run_module
@@ -109,7 +109,7 @@ def test_integers_give_the_results_of_the_quantized_network(board: str, tmp_path
     require_emulator()
     rng = np.random.default_rng(0)
     samples = Arrays([rng.standard_normal((1, 3, 16, 16)).astype(np.float32) for _ in range(4)])
-    network = quantize_model(small(), samples, QuantizeSettings(repair=False)).quantized.model
+    network = quantize_model(small(), samples, QuantizeOptions(repair=False)).quantized.model
     verification = compiled(tmp_path / "artefact", board, network).verify()
     # A step of the last quantization is 1/255 of a range; sums of such steps reach the outputs.
     assert verification.comparison.within(2e-2), str(verification.comparison)

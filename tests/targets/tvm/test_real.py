@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edgec.api.compile import compile as compile_model
 from edgec.artefact.artefact import Artefact
-from edgec.driver import compile as compile_model
 from tests.support.real_models import REAL_MODELS
 from tests.support.tvm_artefact import require_emulator
 

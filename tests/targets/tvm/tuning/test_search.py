@@ -18,7 +18,7 @@ from edgec.errors import CannotRunHere
 from edgec.targets.tvm.schedules.choices import Choice, Workload
 from edgec.targets.tvm.schedules.tiles import ConvTile
 from edgec.targets.tvm.tuning.database import Database, confirmed
-from edgec.targets.tvm.tuning.search import Lost, Progress, Result, Search, compare
+from edgec.targets.tvm.tuning.search import Lost, Result, Search, Tuning, compare
 from edgec.targets.tvm.tuning.task import Task, make_tasks
 
 WORKLOADS = {
@@ -49,7 +49,7 @@ class MadeUp:
         return 1.3 if number == 3 else 0.8 + 0.03 * abs(choice.plan.pixels - 5 - number)
 
 
-def search(path: Path, trials: Any, looks: int = 18, **options: Any) -> Progress:
+def search(path: Path, trials: Any, looks: int = 18, **options: Any) -> Tuning:
     times = {workload.key: 0.25 for workload in WORKLOADS}
     tasks = make_tasks(WORKLOADS, times, ONCE, whole=1.0, peak=1e6, trials=looks)
     return Search(tasks, trials, Database(path), target="t", schedules="s", whole=1.0, **options).run()

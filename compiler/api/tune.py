@@ -5,32 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import onnx
-import onnx_ir as ir
+from typing_extensions import Unpack
 
-from edgec import registry
+from edgec.api.opened import open_target
 from edgec.errors import BadOption
-from edgec.model.load import load
+from edgec.model.load import Source, load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
-from edgec.options import compile_options
+from edgec.options import CompileFields, compile_options
 from edgec.passes import pipeline
+from edgec.progress import Listener
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
-from edgec.targets.base import Target
-from edgec.targets.board import load_board
 
 if TYPE_CHECKING:
-    from edgec.targets.tvm.tuning.search import Progress
+    from edgec.targets.tvm.tuning.search import Tuning
 
 TRIALS = 64
 SECONDS = 600.0
 
 
 def tune(
-    model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
+    model: Source,
     *,
     target: str,
     database: str | os.PathLike[str],
@@ -38,10 +36,10 @@ def tune(
     key: str | None = None,
     trials: int | None = None,
     seconds: float | None = None,
-    listener: Callable[[Progress], None] = lambda progress: None,
-    stage: Callable[[str], None] = lambda name: None,
-    **options: Any,
-) -> Progress:
+    progress: Listener | None = None,
+    watch: Callable[[Tuning], None] = lambda tuning: None,
+    **options: Unpack[CompileFields],
+) -> Tuning:
     """Measure what could be chosen for the layers of `model` on a CPU board; goes on with what `database` holds.
 
     Args:
@@ -52,24 +50,23 @@ def tune(
         key: What the boards are called there; default: the target.
         trials: Choices of a layer to look at, at most; default 64.
         seconds: Stop after that; default: 600 where `trials` is not given.
-        listener: Called whenever there is something new.
-        stage: Called with the name of each stage before the search.
-        options: Fields of `edgec.options.CompileOptions`, as for `edgec.compile`: shapes, precision, threads ...
+        progress: Called with each stage as it begins.
+        watch: Called during the search, whenever there is something new, with what there is so far.
+        options: Fields of `CompileOptions`, as for `edgec.compile`: shapes, precision, threads ...
 
     Raises:
         EdgecError: Something the user can mend.
     """
     settings = compile_options({"target": target, **options})
-    board = load_board(settings.target)
-    if board.backend != "tvm":
+    board, back_end, profile = open_target(settings.target)
+    if not profile.tunable:
         problem = f"target {board.name}: only CPU boards are tuned"
         raise BadOption(problem, remedy="TensorRT measures its own choices when it builds on the board.")
     if tracker is None and board.name != "host":
         problem = f"target {board.name} without --tracker: this machine cannot stand in for it"
         raise BadOption(problem, remedy="Start `edgec tune --serve` here and `edgec board --tracker ...` on the board.")
-    back_end: Target = registry.load("targets", board.backend)()
     board = board.model_copy(update={"threads": settings.threads or board.threads})
-    record = Record(stage)
+    record = Record(progress or (lambda stage: None))
     with record.stage("load"):
         original = fix_shapes(load(model).model, settings.shapes)
         feeds = golden_inputs(inputs_of(original), settings.seed)
@@ -88,4 +85,4 @@ def tune(
     how = TuneSettings(settings.precision, trials or TRIALS, limit, where)
     with record.stage("measure the network as it is by rule"):
         inputs = [feeds[spec.name] for spec in inputs_of(original)]
-        return tune_network(canonical, board, inputs, known, how, listener)
+        return tune_network(canonical, board, inputs, known, how, watch)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
+from typing_extensions import Unpack
 
-from edgec import registry
+from edgec.api.opened import open_target, path_of
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
@@ -22,40 +22,43 @@ from edgec.artefact.signature import check_key, sign
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
-from edgec.compress.settings import check_scales, implied_options
+from edgec.compress.settings import check_quantization, implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.errors import BadOption, CannotRunHere
+from edgec.model.load import Source as ModelSource
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes, open_shapes
 from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
 from edgec.model.traits import INTEGER_LAYERS, QUANTIZERS
 from edgec.model.true_sizes import true_sizes
-from edgec.options import CompileOptions, compile_options
+from edgec.options import CompileFields, CompileOptions, compile_options
 from edgec.passes import pipeline
 from edgec.profile import Profile
+from edgec.progress import Listener
 from edgec.record import Record
 from edgec.reference.golden import golden_inputs
 from edgec.reference.session import Reference
 from edgec.report.collect import compressed_findings, plain_findings
 from edgec.report.findings import Answer
 from edgec.report.pictures import answers
-from edgec.targets.base import LoweringContext, Target
-from edgec.targets.board import Board, load_board
+from edgec.targets.base import LoweringContext
+from edgec.targets.board import Board
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+Given = np.ndarray[Any, Any] | str | os.PathLike[str]
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}
 """Accepted error of an output relative to its range, by precision."""
 
 
 def compile(
-    model: str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model,
+    model: ModelSource,
     *,
     target: str,
     output: str | os.PathLike[str] | None = None,
-    inputs: Arrays | None = None,
-    listener: Callable[[str], None] | None = None,
-    **options: Any,
+    inputs: Mapping[str, Given] | None = None,
+    progress: Listener | None = None,
+    **options: Unpack[CompileFields],
 ) -> Artefact:
     """Compile `model` for a board and write the artefact.
 
@@ -64,9 +67,11 @@ def compile(
         target: Board name (`edgec targets`), or path of a board file.
         output: Folder to write; default `<model name>.<target>` in the working directory. An older artefact there is
             replaced.
-        inputs: Golden inputs by name; default: printed pages for pictures, else random numbers, from `seed`.
-        listener: Called with the name of each stage as it begins.
-        options: Fields of `edgec.options.CompileOptions`: shapes, precision, threads ...
+        inputs: Golden inputs by name, arrays or files (.npy, pictures); default: printed pages for pictures, else
+            random numbers, from `seed`.
+        progress: Called with each stage as it begins; the log named `edgec` has them too.
+        options: Fields of `CompileOptions`: shapes, precision, threads ...; those of `Measuring` (data, metric ...) may
+            be given by themselves or as `measuring`.
 
     Returns:
         The artefact, open.
@@ -75,12 +80,10 @@ def compile(
         EdgecError: Something the user can mend: what and how is in the message. Nothing is left half-written.
     """
     settings = compile_options({"target": target, **options})
-    board = load_board(settings.target)
-    back_end: Target = registry.load("targets", board.backend)()
-    profile = back_end.profile(board)
+    board, back_end, profile = open_target(settings.target)
     settings = implied_options(settings, profile)
     _check_options(settings, board, profile)
-    record = Record(listener or (lambda stage: None))
+    record = Record(progress or (lambda stage: None))
 
     with record.stage("load"):
         source = load(model)
@@ -89,15 +92,14 @@ def compile(
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
     with record.stage("reference"):
-        feeds = _feeds(original, inputs, settings.seed)
+        feeds = _feeds(original, inputs, settings)
         expected = Reference(open_shapes(source.model)).run(feeds)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
     compressed = None
-    if settings.prune is not None or (settings.precision == "int8" and settings.data is not None):
-        path = Path(model) if isinstance(model, (str, os.PathLike)) else None
+    if settings.prune is not None or (settings.precision == "int8" and settings.measuring.data is not None):
         journal = _journal(folder, settings, source.sha256)
         with record.stage("compress"):
-            compressed = compress(canonical, settings, profile, record, path=path, journal=journal)
+            compressed = compress(canonical, settings, profile, record, path=path_of(model), journal=journal)
         canonical = compressed.model
         settings = settings.model_copy(update={"precision": compressed.precision})
         with record.stage("reference of the compressed network"):
@@ -167,31 +169,13 @@ def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
     return place.with_name(f"{place.name}.{digest}.sensitivity.jsonl")
 
 
-def golden_from_files(
-    model: str | os.PathLike[str], files: Mapping[str, Path], options: Mapping[str, Any]
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Read the golden inputs of `model` from .npy files and pictures.
-
-    Args:
-        model: Path of the ONNX file.
-        files: Input name -> file.
-        options: Fields of `CompileOptions`; shapes and preprocess are used.
-
-    Raises:
-        EdgecError: The model or a file cannot be read, or an array does not fit its input.
-    """
-    settings = compile_options(dict(options))
-    specs = inputs_of(fix_shapes(load(model).model, settings.shapes))
-    return read_inputs(files, specs, settings.preprocess)
-
-
 def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> None:
     precision = settings.precision
     if precision not in profile.precisions:
         reason = profile.refused.get(precision, "its board record does not offer it")
         offered = ", ".join(profile.precisions)
         raise BadOption(f"precision {precision} on {board.name}: {reason}", remedy=f"It has: {offered}.")
-    check_scales(settings)
+    check_quantization(settings, profile)
     if settings.sign is not None:
         check_key(settings.sign)
     if settings.batch is not None and not profile.dynamic_batch:
@@ -205,17 +189,24 @@ def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> 
 
 def _check_integers(model: ir.Model, settings: CompileOptions) -> None:
     quantized = any(node.op_type in QUANTIZERS | INTEGER_LAYERS for node in model.graph.all_nodes())
-    if settings.precision == "int8" and settings.data is None and not quantized:
+    if settings.precision == "int8" and settings.measuring.data is None and not quantized:
         problem = "precision int8: the model is in float, and there are no pictures to quantize it by"
         raise BadOption(problem, remedy="Give --data, or a model with QuantizeLinear nodes.")
 
 
-def _feeds(model: ir.Model, given: Arrays | None, seed: int) -> dict[str, np.ndarray[Any, Any]]:
+def _feeds(
+    model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions
+) -> dict[str, np.ndarray[Any, Any]]:
     specs = inputs_of(model)
     if given is None:
-        return golden_inputs(specs, seed)
-    check_feeds(given, specs)
-    return {spec.name: np.asarray(given[spec.name]) for spec in specs}
+        return golden_inputs(specs, settings.seed)
+    files = {name: Path(value) for name, value in given.items() if isinstance(value, (str, os.PathLike))}
+    arrays = {name: np.asarray(value) for name, value in given.items() if name not in files}
+    if files:
+        read = tuple(spec for spec in specs if spec.name not in arrays)
+        arrays |= read_inputs(files, read, settings.preprocess)
+    check_feeds(arrays, specs)
+    return {spec.name: arrays[spec.name] for spec in specs}
 
 
 def _write_golden(

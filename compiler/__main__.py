@@ -1,0 +1,5 @@
+"""`python -m edgec`: the command `edgec`."""
+
+from edgec.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The functions of edgec, one a file: what `import edgec` offers, and what the commands call."""

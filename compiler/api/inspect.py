@@ -1,0 +1,82 @@
+"""`inspect`: inputs and outputs of a model, its layers with their cost, and the time that a board may take for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgec.api.opened import Shapes, open_target
+from edgec.errors import BadOption
+from edgec.model.cost import LayerCost, layer_costs
+from edgec.model.load import Source, load
+from edgec.model.shapes import fix_shapes
+from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+
+
+@dataclass(frozen=True, repr=False)
+class Inspection:
+    """What is in a model.
+
+    Attributes:
+        name: The file's stem, or made from the graph's name.
+        sha256: Of the file and its external data.
+        opset: Version of the standard operators; None where the model names none.
+        inputs: Name, shape and element type of each input.
+        outputs: The same of each output.
+        layers: Cost of each node that does work when the model runs.
+        seconds: Estimated time of each layer on the board that was asked for; None where none was.
+    """
+
+    name: str
+    sha256: str
+    opset: int | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    layers: tuple[LayerCost, ...]
+    seconds: tuple[float, ...] | None = None
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained weights."""
+        return sum(layer.parameters for layer in self.layers)
+
+    def __repr__(self) -> str:
+        time = "" if self.seconds is None else f", estimated time {1e3 * sum(self.seconds):.3g} ms"
+        work = f"{self.macs:,} MACs, {self.parameters:,} parameters"
+        return f"<Inspection: {self.name}, opset {self.opset}, {len(self.layers)} layers, {work}{time}>"
+
+
+def inspect(
+    model: Source, *, shapes: Shapes | None = None, target: str | None = None, precision: str = "fp32"
+) -> Inspection:
+    """Return what is in `model`.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+        shapes: Shapes of inputs that the model leaves open.
+        target: Board whose times are estimated; None: none are.
+        precision: Precision in which they are estimated.
+
+    Raises:
+        EdgecError: The model cannot be read, a shape is missing, or the board has no estimate or no such precision.
+    """
+    loaded = load(model)
+    fixed = fix_shapes(loaded.model, dict(shapes or {}))
+    layers = layer_costs(fixed)
+    seconds = None if target is None else _seconds(layers, target, precision)
+    opset = fixed.opset_imports.get("")
+    return Inspection(loaded.name, loaded.sha256, opset, inputs_of(fixed), outputs_of(fixed), layers, seconds)
+
+
+def _seconds(layers: tuple[LayerCost, ...], target: str, precision: str) -> tuple[float, ...]:
+    board, _, profile = open_target(target)
+    if precision not in profile.precisions:
+        problem = f"precision {precision} is not offered by {board.name}"
+        raise BadOption(problem, remedy=f"It has: {', '.join(profile.precisions)}.")
+    if profile.estimate is None:
+        raise BadOption(f"edgec has no estimate for {board.name}", remedy="Give another --target, or none.")
+    return tuple(profile.estimate(layers, precision))

@@ -1,0 +1,93 @@
+"""`prune`: a smaller model from a model and data, without retraining."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import Unpack
+
+from edgec.api.opened import Shapes, open_network, open_target, path_of
+from edgec.api.sensitivity import measured
+from edgec.compress import pruning_search
+from edgec.compress.pruner import Pruned, Pruner
+from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.compress.tasks import open_task
+from edgec.errors import BadOption
+from edgec.evaluation.evaluator import Evaluator
+from edgec.measuring import Measuring, MeasuringFields, take_measuring
+from edgec.model.load import Source
+from edgec.passes.channels.plan import PrunePlan
+from edgec.passes.prune.ranked_channels import RankedChannels
+from edgec.profile import Profile
+from edgec.progress import Listener, Reporter
+from edgec.pruning import PruneFields, PruneOptions
+from edgec.validation import validated
+
+
+class Fields(PruneFields, MeasuringFields, total=False):
+    """What `prune` takes by name."""
+
+
+def prune(
+    model: Source,
+    *,
+    measuring: Measuring | None = None,
+    target: str | None = None,
+    report: SensitivityReport | str | os.PathLike[str] | None = None,
+    keep_report: str | os.PathLike[str] | None = None,
+    plan: PrunePlan | str | os.PathLike[str] | None = None,
+    shapes: Shapes | None = None,
+    progress: Listener | None = None,
+    **options: Unpack[Fields],
+) -> Pruned:
+    """Remove channels of `model`, as many as the goal in `options` allows, and repair what is left by data.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+        measuring: Data and metric; data may be left out where nothing is measured or repaired.
+        target: Board whose widths are kept and whose time is saved.
+        report: What `sensitivity` returned, or its file; None: measured now, if the goal needs it.
+        keep_report: File that a report measured now is written to; an interrupted run goes on beside it.
+        plan: What is to be removed, or its file; nothing is chosen then.
+        shapes: Shapes of inputs that the model leaves open.
+        progress: Called with each stage as it begins, and with the number of sensitivities there are and will be.
+        options: Fields of `PruneOptions`: one goal, criterion, cap, include ...; those of `Measuring`, in place of
+            `measuring`.
+
+    Returns:
+        The pruned model, `.model` or `.save("small.onnx")`, and what is known of it.
+
+    Raises:
+        EdgecError: Something the user can mend.
+    """
+    given: dict[str, Any] = dict(options)
+    measuring = take_measuring(given, measuring)
+    profile = Profile() if target is None else open_target(target)[2]
+    settings = validated(PruneOptions, {"multiple": profile.channel_multiple, **given}, "pruning")
+    if plan is not None and settings.goals:
+        raise BadOption(f"a plan and {' and '.join(settings.goals)}", remedy="A plan says what goes: give it alone.")
+    goal = "plan" if plan is not None else settings.goal[0]
+    wanted = plan if isinstance(plan, PrunePlan) or plan is None else PrunePlan.load(Path(plan))
+    known = report if isinstance(report, SensitivityReport) or report is None else SensitivityReport.load(Path(report))
+    reporter = Reporter(progress)
+    reporter.stage("load")
+    network = open_network(model, shapes)
+    if wanted is not None and not settings.repair and measuring.data is None:
+        settings = settings.model_copy(update={"criterion": "l1"})  # nothing is ranked by it
+    needs_data = measuring.data is not None or goal == "max_loss" or (known is None and goal.startswith("target"))
+    task = open_task(measuring, network, path_of(model)) if needs_data else None
+    evaluator = None if task is None else Evaluator(network, task)
+    reporter.stage("rank channels")
+    ranked = RankedChannels.of(network, settings, None if task is None else task.samples)
+    pruner = Pruner(ranked, evaluator, multiple=settings.multiple, refit=settings.repair, progress=reporter.stage)
+    if wanted is not None:
+        return pruner.prune(wanted)
+    if goal != "ratio" and known is None and evaluator is not None:
+        beside = None if keep_report is None else Path(keep_report)
+        journal = None if beside is None else beside.with_name(beside.name + "l")
+        known = measured(ranked, settings, measuring, evaluator, journal, reporter)
+        if beside is not None:
+            known.save(beside)
+    return pruning_search.prune(pruner, settings, sensitivity=known, estimate=profile.estimate)

@@ -1,0 +1,89 @@
+"""`Measuring`: how losses are measured, as a user says it: data, metric, decoder, and who does the work."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import ConfigDict, Field, field_serializer, field_validator
+from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
+
+from edgec.errors import BadOption
+from edgec.preprocessing import Preprocessing
+from edgec.validation import fields_of, validated
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class Measuring:
+    """What a network is measured on, by which metric, and where the work is done.
+
+    One record for every function of the API. It is the table `[measuring]` of edgec.toml, its fields are flags of the
+    commands, and every function takes them by name, too: `edgec.prune(model, data="pictures", ...)`.
+    """
+
+    data: Any = Field(
+        default=None,
+        description="Pictures or arrays, with labels if the metric needs them: a path, module:callable, or Samples.",
+    )
+    metric: str | None = Field(
+        default=None,
+        description="Name of a metric: map, top1, ...; default: the relative error of the outputs, without labels.",
+    )
+    decoder: str | None = Field(
+        default=None, description="How the outputs are read for the metric: yolov8, ctc, ..., or a file that says it."
+    )
+    preprocess: Preprocessing = Field(
+        default_factory=Preprocessing, description="How pictures become the network's input."
+    )
+    limit: int | None = Field(
+        default=None, ge=1, description="Largest number of samples to use; those used lie at even distances."
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        exclude=True,
+        description="Number of worker processes; default: one for each processor; 0: none, all is done in this one.",
+    )
+    scheduler: str | None = Field(
+        default=None, exclude=True, description="Address of a Dask scheduler that shares out the work instead."
+    )
+
+    @field_validator("data")
+    @classmethod
+    def _a_path_as_text(cls, data: Any) -> Any:
+        if isinstance(data, os.PathLike):
+            return os.fspath(data)
+        if data is None or isinstance(data, str) or (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+            return data
+        raise ValueError("data is a path, module:callable, or Samples")
+
+    @field_serializer("data")
+    def _as_text(self, data: Any) -> str | None:
+        return data if data is None or isinstance(data, str) else f"{len(data)} samples in memory"
+
+
+class MeasuringFields(TypedDict, total=False):
+    """The fields of `Measuring`, for calls that take them by name."""
+
+    data: Any
+    metric: str | None
+    decoder: str | None
+    preprocess: Preprocessing
+    limit: int | None
+    workers: int | None
+    scheduler: str | None
+
+
+def take_measuring(given: dict[str, Any], measuring: Measuring | None) -> Measuring:
+    """Take the fields of `Measuring` out of `given`, and return them as a record; or `measuring`, if there are none.
+
+    Raises:
+        BadOption: Both are given, or a value is wrong.
+    """
+    fields = {name: given.pop(name) for name in list(given) if name in fields_of(Measuring)}
+    if measuring is None:
+        return validated(Measuring, fields, "measuring")
+    if fields:
+        raise BadOption(f"{' and '.join(fields)} and measuring are given", remedy="Say it within measuring.")
+    return measuring

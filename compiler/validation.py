@@ -1,0 +1,72 @@
+"""Records of settings made from what a user gives: one message for a wrong key or value, one command-line form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from edgec.errors import BadOption
+from edgec.registry import suggest
+
+Settings = TypeVar("Settings")
+
+
+def fields_of(kind: type[Any]) -> Mapping[str, Any]:
+    """Return the fields of a pydantic model or dataclass by name."""
+    return dict(getattr(kind, "model_fields", None) or kind.__pydantic_fields__)
+
+
+def validated(kind: type[Settings], given: Mapping[str, Any], source: str) -> Settings:
+    """Make a record of `kind`.
+
+    Args:
+        kind: A pydantic model or dataclass that forbids unknown fields.
+        given: Field name -> value.
+        source: Where they come from, for the message, e.g. `--prune`.
+
+    Raises:
+        BadOption: A field is unknown (near matches are listed) or a value is wrong; the first such is named.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(given))
+    except ValidationError as error:
+        raise refused(error, kind, source) from error
+
+
+def refused(error: ValidationError, kind: type[Any], source: str) -> BadOption:
+    """Return the error that names the first field that pydantic refuses in a record of `kind`."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return BadOption(f"{source}: unknown setting {key!r}", remedy=suggest(key, fields_of(kind)))
+    return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg']} (got {first['input']!r})")
+
+
+def parse_settings(text: str, kind: type[Settings], option: str) -> Settings:
+    """Parse the command-line form of a record: `key=value,key=value`.
+
+    Several numbers are separated by slashes (`mean=0.485/0.456/0.406`); several texts are given one by one
+    (`exclude=/head/*,exclude=/neck/*`).
+
+    Args:
+        text: What the user gave.
+        kind: A pydantic model or dataclass that forbids unknown fields.
+        option: Name of the option, for the message.
+
+    Raises:
+        BadOption: A key is unknown or a value is wrong.
+    """
+    given: dict[str, Any] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or key not in fields_of(kind):
+            remedy = suggest(key, fields_of(kind)) + " Form: key=value,key=value."
+            raise BadOption(f"{option}: {item!r} is not a setting", remedy=remedy)
+        annotation = str(fields_of(kind)[key].annotation)
+        if annotation.startswith("tuple[str"):
+            given.setdefault(key, []).append(value)
+        else:
+            given[key] = value.split("/") if annotation.startswith("tuple") else value
+    return validated(kind, given, option)
