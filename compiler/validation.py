@@ -41,6 +41,8 @@ def refused(error: ValidationError, kind: type[Any], source: str) -> BadOption:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return BadOption(f"{source}: unknown setting {key!r}", remedy=suggest(key, fields_of(kind)))
+    if first["type"] == "value_error":  # a sentence of ours, which says what was got
+        return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg'].removeprefix('Value error, ')}")
     return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg']} (got {first['input']!r})")
 
 

@@ -56,7 +56,7 @@ def open_context(
     """Return the samples for a network with these inputs, and what metrics need besides; arguments as `open_task`."""
     if measuring.data is None:
         remedy = "Give --data; without labels the error of the outputs is measured."
-        raise BadOption("this needs data", remedy=remedy)
+        raise BadOption("this needs data: pictures to measure and to calibrate on", remedy=remedy)
     samples = open_samples(measuring.data, inputs, preprocess)
     most = limit if measuring.limit is None else measuring.limit
     decoder = read_decoder(measuring.decoder, path) if measuring.decoder else None

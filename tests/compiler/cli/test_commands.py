@@ -110,7 +110,7 @@ def test_every_option_has_a_flag(run: Run) -> None:
     from edgec.options import CompileOptions
 
     text = run("compile", "--help").stdout
-    renamed = {"shapes": "shape", "batch": "shape", "extra_passes": "extra-pass"}
+    renamed = {"shapes": "shape", "batch": "shape", "extra_passes": "extra-pass", "measuring": "data"}
     for field in CompileOptions.model_fields:
         assert f"--{renamed.get(field, field.replace('_', '-'))}" in text
 

@@ -75,7 +75,7 @@ def test_tensorrt_style_calibrates_symmetrically(files: tuple[Path, Path], tmp_p
         (["--scheme", "odd"], "unknown scheme 'odd'"),
         (["--weight-bits", "9"], "--weight-bits: .*less than or equal to 8"),
         (["--max-loss", "-1"], "--max-loss"),
-        (["--style", "odd"], "style 'odd' is unknown"),
+        (["--style", "odd"], "--style: .*'runtime' or 'tensorrt' .got 'odd'."),
         (["--calibrator", "mss"], "unknown calibrator 'mss'"),
         (["--scales", "none.json"], r"calibration table none\.json"),
         (["--metric", "map"], "needs a decoder"),

@@ -218,7 +218,7 @@ def test_what_an_accepted_loss_implies(given: dict[str, Any], precision: str, pr
     [
         ({"max_loss": 0.1}, "needs pictures"),
         ({"prune": {}, "data": "d"}, "has no goal"),
-        ({"prune": {"ratio": 0.5}}, "needs pictures"),
+        ({"prune": {"ratio": 0.5}}, "needs data: pictures"),
         ({"max_loss": 0.1, "data": "data.npy", "metric": "map"}, "needs a decoder"),
         ({"max_loss": 0.1, "data": "data.npy", "prune": {"ratio": 0.5, "target_macs": 0.5}}, "one goal"),
         ({"max_loss": 0.1, "data": "data.npy", "prune": {}, "scales": "s.json", "precision": "int8"}, "before pruning"),
