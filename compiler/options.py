@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +16,6 @@ from edgec.pruning import PruneFields, PruneOptions
 from edgec.quantizing import QuantizeFields, QuantizeOptions
 from edgec.registry import suggest
 from edgec.validation import fields_of, validated
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
 
 Precision = Literal["fp32", "fp16", "int8"]
 MOST_THREADS = 1024
