@@ -17,9 +17,12 @@ import pytest
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.files import MANIFEST, SUMS, write_sums
 from edgec.errors import BadOption, UnsupportedModel
+from edgec.reference.compare import compare
+from edgec.reference.session import Reference
 from edgec.targets.tvm import run as run_module
 from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.run_process import ProcessRunner
+from tests.support import data_sizes
 from tests.support.models import model
 from tests.support.sanitized import lean_copy, sanitized_run
 from tests.support.tvm_artefact import compiled, edgec_run
@@ -73,12 +76,24 @@ def test_the_library_names_no_place_of_this_machine(artefact: Artefact) -> None:
         assert str(Path.home()).encode() not in content
 
 
-def test_a_model_that_sorts_brings_the_sorting_library(tmp_path: Path) -> None:
+def test_a_model_that_sorts_needs_no_library_for_that(tmp_path: Path) -> None:
     text = "g (float[2, 30] x) => (float[2, 5] y, int64[2, 5] i) <int64[1] k = {5}> { y, i = TopK (x, k) }"
     artefact = compiled(tmp_path / "topk", "host", model(text))
-    assert (artefact.folder / "lib" / "libtvm_runtime_extra.so").is_file()
+    assert not (artefact.folder / "lib" / "libtvm_runtime_extra.so").is_file()
     assert artefact.verify().comparison.within(TOLERANCE)
     assert edgec_run(artefact, "--self-test").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["rows and their places", "suppressed boxes", "regions of a picture"])
+def test_outputs_come_in_their_true_sizes(name: str, tmp_path: Path) -> None:
+    network = data_sizes.network(name)
+    artefact, reference = compiled(tmp_path / "sized", "host", network), Reference(network)
+    assert artefact.manifest.counts
+    assert artefact.verify().comparison.within(TOLERANCE)
+    assert edgec_run(artefact, "--self-test").returncode == 0
+    with artefact.runner() as runner:
+        for feeds in data_sizes.samples(network):
+            assert compare(reference.run(feeds), runner.run(feeds)).within(TOLERANCE)
 
 
 def test_an_unsupported_operator_is_named(tmp_path: Path) -> None:
