@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -45,3 +46,20 @@ def test_settings_in_the_docs_are_valid(tmp_path: Path) -> None:
     settings = read_config(path)
     assert settings.keys() == CompileOptions.model_fields.keys()
     CompileOptions.model_validate(settings)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_in_the_docs_uses_the_public_api(page: Path) -> None:
+    """Every block is Python and needs `import edgec` alone; users of TVM and of TensorRT take a module each."""
+    import edgec
+
+    others = {"edgec.targets.tvm.pipeline", "edgec.targets.tensorrt.calibrator"}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Import):
+                own = [alias.name for alias in node.names if alias.name.startswith("edgec.")]
+                assert set(own) <= others
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module in others or not (node.module or "").startswith("edgec.")
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "edgec":
+                assert node.attr in {*edgec.__all__, "targets"}
