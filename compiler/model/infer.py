@@ -17,6 +17,8 @@ from edgec.model.serialize import bare_copy
 from edgec.model.shape_values import Array, shape_values
 from edgec.model.windows import write_odd_windows
 
+SAME_SHAPE = frozenset({"GroupNormalization"})
+"""Operators with a result of the shape of their first input, which ONNX's inference does not know."""
 FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
 """How ONNX's inference names the node that it fails at."""
 LONGEST_SHAPE = 1 << 20
@@ -111,7 +113,7 @@ def _infer_all(bare: ir.Model, kept: Mapping[str, ir.Shape], remedy: str | None)
         _infer_once(bare, remedy, strict=not undecided)
         if not undecided and all(is_static(value) for value in _node_outputs(bare.graph) if is_read(value)):
             return
-        found = _write_values(bare)
+        found = _write_values(bare) | _keep_shapes(bare)
         if undecided and resolve(bare)[0]:
             _forget_shapes(bare, kept)
         elif not found:
@@ -150,6 +152,18 @@ def _explained(message: str, bare: ir.Model) -> str:
     op_type, name, reason = failed.groups()
     node = next((each for each in bare.graph if (each.op_type, each.name) == (op_type, name)), None)
     return f"{op_type} node {name!r}: {reason.strip()}{'' if node is None else where_pinned(node)}"
+
+
+def _keep_shapes(bare: ir.Model) -> bool:
+    """Give what ONNX's inference says nothing of the shape of its input, which it has; return whether there was any."""
+    found = False
+    for node in bare.graph.all_nodes():
+        if node.op_type in SAME_SHAPE and node.domain == "" and node.inputs[0] is not None:
+            source, result = node.inputs[0], node.outputs[0]
+            if is_static(source) and not is_static(result):
+                result.shape, result.type = source.shape, result.type or source.type
+                found = True
+    return found
 
 
 def _write_values(bare: ir.Model) -> bool:

@@ -55,7 +55,7 @@ def broadcast(site: Site, values: Sequence[ir.Value], *, trailing: int = 0) -> A
 def equal_axes(site: Site, values: Sequence[ir.Value], axes: Sequence[int]) -> tuple[ir.Value, ...]:
     """Cut `values`, whose true sizes along `axes` are equal, to a common length there."""
     cut = list(values)
-    for axis in axes:
+    for axis in axes if cut else ():
         bound = min(bounds_of(value)[axis] for value in cut)
         cut = [site.cut(value, axis, bound) for value in cut]
     return tuple(cut)

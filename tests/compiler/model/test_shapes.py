@@ -214,3 +214,10 @@ def test_without_shape_only_the_batch_has_a_default(dims: list[int | str]) -> No
         fix_shapes(model, {})
     assert "--shape x=" in caught.value.remedy
     assert "?" in caught.value.remedy
+
+
+def test_group_normalization_has_the_shape_of_its_input() -> None:
+    text = """g (float[N, 4, H, W] x) => (float[a, b, c, d] y) <float[4] s = {1, 1, 1, 1}, float[4] z = {0, 0, 0, 0}>
+        { n = GroupNormalization <num_groups = 2> (x, s, z)  y = Relu (n) }"""
+    fixed = fix_shapes(load(proto(text, opset=21)).model, {"x": (2, 4, 3, 3)})
+    assert [tuple(value.shape or ()) for value in fixed.graph.outputs] == [(2, 4, 3, 3)]
