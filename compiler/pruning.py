@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import TypedDict
 
 from edgec.errors import BadOption
+from edgec.progress import logger
 
 CRITERION = "obs"
 FORMER_NAMES = {"taylor": "reconstruction"}
@@ -57,6 +58,8 @@ class PruneOptions(BaseModel):
     @field_validator("criterion")
     @classmethod
     def _present_name(cls, criterion: str) -> str:
+        if criterion in FORMER_NAMES:
+            logger.warning("the criterion %s is called %s: it uses no gradient", criterion, FORMER_NAMES[criterion])
         return FORMER_NAMES.get(criterion, criterion)
 
     @property

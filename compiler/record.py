@@ -96,7 +96,7 @@ class Record:
 
     def tell(self, message: str) -> None:
         """Say at once what the user should know of this run alone: it goes into no artefact."""
-        logger.warning(message)
+        logger.info(message)
         self.listener(Progress(message))
 
     def begin(self, name: str) -> None:
@@ -119,6 +119,11 @@ class Record:
         self.passes.append(PassEntry(name, modified, changes))
         for change in changes:
             logger.debug("%s: %s", name, change)
+
+    def warn(self, step: str, where: str, reason: str) -> None:
+        """Note what `step` had to assume of `where`, and say it as a warning."""
+        self.refusals.append(Refusal(step, where, reason))
+        logger.warning("%s: %s", where, reason)
 
     def refuse(self, step: str, where: str, reason: str) -> None:
         """Note that `step` left `where` alone, and why."""

@@ -62,6 +62,8 @@ class Board(BaseModel):
     features: tuple[str, ...] = ()
     cores: int = Field(ge=1)
     threads: int = Field(ge=1, le=MOST_THREADS)
+    macs_per_cycle: int | None = Field(default=None, ge=1)
+    """Multiply-accumulates of fp32 that one core does in a cycle; for a CPU that edgec has no figure of."""
     max_mhz: float | None = None
     """Clock of the cores that `threads` counts."""
     memory_mib: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -77,7 +78,17 @@ def compile_main() -> None:
     _guarded(compile_app)
 
 
+class _Warnings(logging.Handler):
+    """Prints the warnings in the log of `edgec`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stderr.print(f"warning: {record.getMessage()}", highlight=False, markup=False, soft_wrap=True)
+
+
 def _guarded(entry: Callable[[], None]) -> None:
+    log, warnings = logging.getLogger("edgec"), _Warnings(logging.WARNING)
+    if "--json" not in sys.argv:
+        log.addHandler(warnings)
     try:
         entry()
     except EdgecError as error:
@@ -90,3 +101,5 @@ def _guarded(entry: Callable[[], None]) -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output has gone, e.g. `edgec targets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        log.removeHandler(warnings)

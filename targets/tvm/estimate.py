@@ -18,6 +18,8 @@ MACS_PER_CYCLE = {
 }
 """Multiply-accumulates of fp32 that a core can do in a cycle: lanes of a vector times pipes."""
 OTHERS = {"aarch64": 4, "x86_64": 16}
+FAMILIES = frozenset({"host", "generic", "x86-64-v3"})
+"""Names that stand for many CPUs: the figures of `OTHERS` are theirs."""
 # fmt: off
 HAS_DOT_PRODUCT = frozenset({
     "cortex-a55", "cortex-a75", "cortex-a76", "cortex-a77", "cortex-a78", "cortex-a510", "cortex-a710",
@@ -53,6 +55,18 @@ def has_dot_product(board: Board) -> bool:
     return board.cpu in HAS_DOT_PRODUCT or not DOT_PRODUCT_FEATURES.isdisjoint(board.features)
 
 
+def why_unsure(board: Board) -> str | None:
+    """Return what estimates of a board take for granted because its CPU is not known; None where it is."""
+    if board.cpu in MACS_PER_CYCLE or board.cpu in FAMILIES or board.macs_per_cycle is not None:
+        return None
+    dot = "a" if has_dot_product(board) else "no"
+    return (
+        f"edgec has no figures of the CPU {board.cpu}: estimates assume {OTHERS[board.architecture]} "
+        f"multiply-accumulates per cycle and {dot} dot product of bytes; set macs_per_cycle in the board file, and +dotprod, +avx512vnni or "
+        "+avxvnni in its features"
+    )
+
+
 def integer_gain(board: Board) -> float:
     """Return about how much faster networks run on integers than on floats."""
     if has_dot_product(board):
@@ -70,7 +84,7 @@ class CpuEstimate:
 
     def __init__(self, board: Board) -> None:
         cycles = (board.max_mhz or DEFAULT_MHZ) * 1e6 * board.threads
-        peak = MACS_PER_CYCLE.get(board.cpu, OTHERS[board.architecture])
+        peak = board.macs_per_cycle or MACS_PER_CYCLE.get(board.cpu, OTHERS[board.architecture])
         self._macs = SHARE_OF_PEAK * peak * cycles
         self._bytes = BYTES_PER_CYCLE * cycles
         self._gain = integer_gain(board)

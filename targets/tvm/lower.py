@@ -11,6 +11,7 @@ from edgec.targets.base import Lowered, LoweringContext
 from edgec.targets.tvm.batch import check_batch
 from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.compile_cache import key_of
+from edgec.targets.tvm.estimate import why_unsure
 from edgec.targets.tvm.half_range import check_range
 from edgec.targets.tvm.runner_build import install_example, install_runner
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_libraries
@@ -47,6 +48,8 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)
+    if unsure := why_unsure(board):
+        record.warn("estimate", f"board {board.name}", unsure)
     versions = installed_versions()
     choices = {"tuned": facts["tuned"]} if options.tuned else {}
     told = {key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels")}

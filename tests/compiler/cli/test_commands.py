@@ -256,3 +256,8 @@ def test_errors_in_json(run: Run) -> None:
     process = run("verify", "nowhere", "--json")
     assert process.returncode == 2
     assert "nowhere" in json.loads(process.stderr)["error"]
+
+
+def test_warnings_of_the_log_are_printed(run: Run, model: Path, tmp_path: Path) -> None:
+    arguments = ("prune", model, "-o", tmp_path / "o.onnx", "--criterion", "taylor", "--ratio", "0.5", "--no-repair")
+    assert "warning: the criterion taylor is called reconstruction" in run(*arguments).stderr

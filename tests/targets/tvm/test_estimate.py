@@ -6,7 +6,7 @@ import pytest
 
 from edgec.model.cost import LayerCost
 from edgec.targets.board import load_board
-from edgec.targets.tvm.estimate import BYTES_PER_CYCLE, SHARE_OF_PEAK, CpuEstimate, integer_weight_bits
+from edgec.targets.tvm.estimate import BYTES_PER_CYCLE, SHARE_OF_PEAK, CpuEstimate, integer_weight_bits, why_unsure
 
 
 def layer(op: str, macs: int, weights: int = 0, activations: int = 0, name: str = "layer") -> LayerCost:
@@ -46,3 +46,17 @@ def test_weights_have_8_bits_where_products_of_bytes_do_not_saturate(
 ) -> None:
     board = load_board("host").model_copy(update={"cpu": cpu, "features": features, "architecture": "x86_64"})
     assert integer_weight_bits(board) == bits
+
+
+def test_a_cpu_without_figures_is_said_unless_the_board_file_has_them() -> None:
+    known = load_board("rpi4")
+    assert why_unsure(known) is None
+    other = known.model_copy(update={"cpu": "cortex-a35"})
+    said = why_unsure(other)
+    assert said is not None
+    assert "no figures of the CPU cortex-a35: estimates assume 4 multiply-accumulates per cycle and no dot" in said
+    stated = other.model_copy(update={"macs_per_cycle": 2, "features": ("+dotprod",)})
+    assert why_unsure(stated) is None
+    slow, fast = (CpuEstimate(each)([layer("Conv", 10**9)], "fp32")[0] for each in (stated, known))
+    assert slow == pytest.approx(2 * fast)
+    assert "and a dot product" in str(why_unsure(other.model_copy(update={"features": ("+dotprod",)})))
