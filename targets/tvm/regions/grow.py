@@ -15,6 +15,8 @@ LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
 PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "recurrent", "rows"})
 """Workloads that read and write plain tensors."""
+ELEMENTWISE = frozenset({"elementwise", "plain"})
+"""Workloads of elementwise operators, which any other takes in where it can."""
 LARGEST_EXPRESSION = 2000
 """Terms of a region's expression: TVM's passes expand shared parts into copies, so x + relu(x), repeated, doubles."""
 REPEATS = dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
@@ -77,7 +79,7 @@ def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits
             take(node)
     # Later anchors first: a residual add goes to the later of its producers, whose other operand is then ready.
     for node in reversed(graph.nodes):
-        if rules.get(id(node), "elementwise") != "elementwise" and id(node) not in taken:
+        if rules.get(id(node), "elementwise") not in ELEMENTWISE and id(node) not in taken:
             take(node)
     for node in graph.nodes:
         if id(node) not in taken:

@@ -12,12 +12,16 @@ from tvm import tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from edgec.targets.tvm.intrinsics import PREFIX, with_functions
 from edgec.targets.tvm.report import FALLBACK
+from edgec.targets.tvm.schedules.accesses import Access, accesses_of, crossed_axis, runs
 from edgec.targets.tvm.schedules.kernel import PARALLEL_THRESHOLD
 from edgec.targets.tvm.target_model import TargetModel
 
 SPATIAL = 0
 """`IterVar.iter_type` of a data-parallel axis."""
+OWN = ("erf", "exp", "log", "sigmoid", "tanh")
+"""Operators of TIR that have a function of the same name in `intrinsics`."""
 VECTOR_OPERATORS = frozenset(
     (
         *("exp", "exp2", "log", "log2", "sqrt", "floor", "ceil", "fabs", "round", "trunc", "nearbyint", "pow"),
@@ -33,8 +37,8 @@ LONGEST_EXPRESSION = 256
 def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx.PrimFunc, str]:
     """Return `function` scheduled, and the rule: `injective`, or the fallback where it has reductions or odd loops."""
     try:
-        lanes = model.lanes if _vectorizes(function) else 1
-        sch = Schedule(function)
+        sch = Schedule(with_intrinsics(function))
+        lanes = model.lanes if _vectorizes(sch.mod["main"]) else 1
         blocks = _inline(sch)
         reductions = [block for block in blocks if not _is_spatial(sch, block)]
         for block in blocks:
@@ -42,8 +46,19 @@ def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx
     except (ScheduleError, tvm.error.InternalError, ValueError, RuntimeError, TypeError):
         # Anything TVM accepts unscheduled still compiles; the report shows that nothing sped it up.
         return function, FALLBACK
-    scheduled = sch.mod["main"].with_attr("tirx.is_scheduled", True)
+    scheduled = with_functions(sch.mod["main"]).with_attr("tirx.is_scheduled", True)
     return scheduled, FALLBACK if reductions else "injective"
+
+
+def with_intrinsics(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """Return `function` with our functions of floats in place of library calls."""
+
+    def replaced(call: tvm.ir.Call) -> Any:
+        name = call.op.name.removeprefix("tirx.") if isinstance(call.op, tvm.ir.Op) else ""
+        known = name in OWN and str(call.ty) == "float32" if name else False
+        return tirx.call_intrin("float32", PREFIX + name, call.args[0]) if known else call
+
+    return function.with_body(tvm_ffi.structural_map(function.body, (tvm.ir.Call, replaced)))
 
 
 def _vectorizes(function: tirx.PrimFunc) -> bool:
@@ -51,7 +66,9 @@ def _vectorizes(function: tirx.PrimFunc) -> bool:
     found: set[str] = set()
 
     def visit(call: Any) -> None:
-        found.add(call.op.name.rpartition(".")[2] if isinstance(call.op, tvm.ir.Op) else "")
+        name = call.op.name if isinstance(call.op, tvm.ir.Op) else ""
+        if not name.startswith(PREFIX):
+            found.add(name.rpartition(".")[2])
 
     tvm_ffi.structural_walk(function.body, (tvm.ir.Call, visit))
     return found <= VECTOR_OPERATORS
@@ -90,22 +107,45 @@ def _is_spatial(sch: Schedule, block: Any) -> bool:
     return all(int(axis.iter_type) == SPATIAL for axis in sch.get(block).iter_vars)
 
 
-def _schedule_block(sch: Schedule, block: Any, widest: int) -> None:
+def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
     loops = sch.get_loops(block)
     kinds = [int(axis.iter_type) for axis in sch.get(block).iter_vars]
     extents = [sch.get(loop).extent for loop in loops]
     if not loops or len(kinds) != len(loops) or not all(isinstance(extent, (int, tirx.IntImm)) for extent in extents):
         return
     sizes = [int(extent) for extent in extents]
-    total = math.prod(sizes)
     leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
-    if leading == len(loops):
-        fused = sch.fuse(*loops) if len(loops) > 1 else loops[0]
-        lanes = math.gcd(total, widest)
-        outer, inner = sch.split(fused, [None, lanes])
-        if lanes > 1:
-            sch.vectorize(inner)
-        if total >= PARALLEL_THRESHOLD:
-            sch.parallel(outer)
-    elif leading and total >= PARALLEL_THRESHOLD:
+    if leading == len(loops) and isinstance(sch.get(block).body, tirx.BufferStore):
+        _schedule_nest(sch, loops, sizes, accesses_of(sch.get(block)), lanes)
+    elif leading and math.prod(sizes) >= PARALLEL_THRESHOLD:
         sch.parallel(sch.fuse(*loops[:leading]) if leading > 1 else loops[0])
+
+
+def _schedule_nest(sch: Schedule, loops: list[Any], sizes: list[int], accesses: list[Access], lanes: int) -> None:
+    """Schedule loops without a reduction: vectors along the last axis, in tiles where a tensor lies along another."""
+    crossed = crossed_axis(accesses)
+    if crossed is not None and min(sizes[crossed], sizes[-1]) >= lanes:
+        outer, row = sch.split(loops[crossed], [None, lanes])
+        columns, column = sch.split(loops[-1], [None, lanes])
+        others = [loop for axis, loop in enumerate(loops[:-1]) if axis != crossed]
+        sch.reorder(*others, outer, columns, row, column)
+        _parallel(sch, [*others, outer], math.prod(sizes))
+        return
+    groups = runs(accesses, sizes)
+    fused = [sch.fuse(*(loops[axis] for axis in group)) if len(group) > 1 else loops[group[0]] for group in groups]
+    width = math.prod(sizes[axis] for axis in groups[-1])
+    if width < lanes and len(fused) > 1:  # rows too short for a vector: through their ends
+        fused = [sch.fuse(*fused)]
+        width = math.prod(sizes)
+    if lanes > 1 and width >= lanes:
+        vectors, lane = sch.split(fused[-1], [None, lanes])
+        sch.vectorize(lane)
+        # Where the row does not end with a vector, and where a choice depends on the column, loops without conditions.
+        sch.annotate(vectors, "pragma_loop_partition_hint", 1)
+        fused[-1] = vectors
+    _parallel(sch, fused[:-1] or fused, math.prod(sizes))
+
+
+def _parallel(sch: Schedule, loops: list[Any], elements: int) -> None:
+    if elements >= PARALLEL_THRESHOLD:
+        sch.parallel(sch.fuse(*loops) if len(loops) > 1 else loops[0])

@@ -55,6 +55,25 @@ def test_every_vector_operator_is_one_of_tvm():
     assert {name for name in VECTOR_OPERATORS if not {f"tirx.{name}", f"prim.{name}"} & known} == set()
 
 
+MOVES = {
+    "last axis first": ((2, 24, 5, 19), lambda x: OPS.permute_dims(x, [0, 3, 1, 2])),
+    "last two exchanged": ((3, 33, 21), lambda x: OPS.permute_dims(x, [0, 2, 1])),
+    "all turned": ((4, 8, 16, 9), lambda x: OPS.permute_dims(x, [3, 2, 1, 0])),
+    "rows shorter than a vector": ((5, 7, 3), lambda x: OPS.concat([x, x], axis=1)),
+    "rows that end within a vector": ((3, 5, 35), lambda x: OPS.nn.pad(x, [0, 0, 1, 0, 2, 3])),
+    "joined, one of them turned": (
+        (1, 16, 16),
+        lambda x: OPS.concat([x, OPS.permute_dims(x, [0, 2, 1])], axis=2),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOVES.values(), ids=MOVES.keys())
+def test_moves(case):
+    shape, move = case
+    assert check(lambda x, rng: rng.emit(move(x)), [shape], MODEL).fallbacks() == []
+
+
 def test_a_value_read_twice_in_each_of_many_steps_is_not_written_out_again_and_again():
     def residuals(x, rng):
         for _ in range(40):
