@@ -11,6 +11,7 @@ from edgec.model.infer import infer_shapes, resolve_all
 from edgec.passes.base import Pass, PassReport
 from edgec.passes.canonicalize.batch_second import batch_second
 from edgec.passes.canonicalize.cleanup import remove_duplicates, tidy
+from edgec.passes.canonicalize.constant_compress import constant_compress
 from edgec.passes.canonicalize.constants import fold_constants
 from edgec.passes.canonicalize.drop_empty import drop_empty
 from edgec.passes.canonicalize.expand_sum import expand_sum
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     remove_noop,
     merge_cast,
     expand_sum,
+    constant_compress,
     batch_second,
     constant_sub_div,  # before everything that looks for Mul and Add
     constant_second,

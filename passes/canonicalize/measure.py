@@ -28,7 +28,17 @@ from edgec.passes.canonicalize.sink_transpose import SINKABLE
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
 """No rule moves anything past them: what is behind them need not know what is before, which keeps the numbers small."""
 INPUT, WEIGHT = 1, 2
-HEAVY = {"Add": 3, "Sub": 4, "Div": 3, "Transpose": 3, "Flatten": 3, "Squeeze": 3, "Unsqueeze": 3, "CastLike": 3}
+HEAVY = {
+    "Add": 3,
+    "Sub": 4,
+    "Div": 3,
+    "Transpose": 3,
+    "Compress": 3,
+    "Flatten": 3,
+    "Squeeze": 3,
+    "Unsqueeze": 3,
+    "CastLike": 3,
+}
 """Operators that a rule writes as another one weigh more than that."""
 
 Measure = tuple[list[int], int, list[int], int, int]
