@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from edgec.model.cost import LayerCost
 
 
@@ -23,6 +25,26 @@ class Estimate(Protocol):
             precision: What they run in.
             in_float: Names of layers that run in fp32 all the same.
         """
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a board computes in one precision, as far as its results are to be compared with a reference's.
+
+    Attributes:
+        tolerance: Accepted error of an output, relative to its range, where the reference's own noise is less.
+        rounding: Share of its root mean square by which a sum may be off, see `edgec.reference.noise.perturbed`.
+        reference: Returns of a network the one whose results in ONNX Runtime are the board's; None: the network itself.
+        exact: Whether the results are those of `reference` up to the order of sums, or only about so.
+    """
+
+    tolerance: float
+    rounding: float = 2e-7
+    reference: Callable[[ir.Model], ir.Model] | None = None
+    exact: bool = False
+
+
+ARITHMETIC = {"fp32": Arithmetic(1e-4), "fp16": Arithmetic(2e-2), "int8": Arithmetic(1e-1)}
 
 
 @dataclass(frozen=True)
@@ -52,3 +74,5 @@ class Profile:
     """Whether schedules that `edgec tune` chose are taken."""
     estimate: Estimate | None = None
     """Time of each layer; None: nothing is known, multiply-accumulates are counted instead."""
+    arithmetic: Mapping[str, Arithmetic] = field(default_factory=lambda: ARITHMETIC)
+    """By precision; results of fp16 and int8 are those of fp32, more or less, unless it says otherwise."""

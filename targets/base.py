@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import onnx_ir as ir
@@ -26,16 +26,20 @@ Opened = TypeVar("Opened")
 class LoweringContext:
     """Everything `Target.lower` may use besides the model.
 
-    `folder` is the artefact being staged: files written there become part of it. `golden_inputs` and
-    `golden_outputs` are the reference inputs and outputs (name -> array) that are stored beside them.
+    `folder` is the artefact being staged: files written there become part of it. `samples` holds the golden inputs
+    (name -> array), at least one.
     """
 
     board: Board
     options: CompileOptions
     folder: Path
     record: Record
-    golden_inputs: Mapping[str, np.ndarray[Any, Any]]
-    golden_outputs: Mapping[str, np.ndarray[Any, Any]]
+    samples: Sequence[Mapping[str, np.ndarray[Any, Any]]]
+
+    @property
+    def golden_inputs(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """The first of the golden inputs."""
+        return self.samples[0]
 
 
 class RuntimeRecord(BaseModel):
@@ -55,11 +59,13 @@ class Lowered:
     `least_tolerance` is an error of the outputs, relative to their range, that the precision itself brings about in
     this network, where that is known: no tighter one is asked of the artefact. `later` are files and folders that
     appear in the artefact where it is built or run.
+    `inner` holds values inside the network, with their shapes, that a runner may show: see `Inspectable`.
     """
 
     runtime: Mapping[str, Any] = field(default_factory=dict)
     least_tolerance: float = 0.0
     later: tuple[str, ...] = ()
+    inner: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,18 @@ class Closing:
 def closed(folder: Path) -> BadOption:
     """Return the error of a call after `close`."""
     return BadOption(f"the runner of {folder} is closed", remedy="Load the artefact again.")
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A runner that shows values inside the network while it runs."""
+
+    def inspect(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+        """Run one inference and return the values named by `Lowered.inner`: name -> array, as in the ONNX model.
+
+        Raises:
+            BadOption: As `Runner.run`.
+        """
 
 
 @dataclass(frozen=True)

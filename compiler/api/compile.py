@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,38 +17,40 @@ from typing_extensions import Unpack
 from edgec.api.opened import open_target, path_of
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
-from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Port, Source, write_manifest
+from edgec.artefact.golden import Golden, write_golden
+from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Source, write_manifest
 from edgec.artefact.signature import check_key, sign
 from edgec.artefact.staging import check_destination, staged_folder
+from edgec.artefact.verification import Verification
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
 from edgec.compress.settings import check_quantization, implied_options
 from edgec.data.preprocess import read_inputs
+from edgec.data.samples import spread
+from edgec.data.source import open_samples
 from edgec.errors import BadOption, CannotRunHere
+from edgec.model.graph import is_quantized
+from edgec.model.load import LoadedModel, load
 from edgec.model.load import Source as ModelSource
-from edgec.model.load import load
 from edgec.model.shapes import fix_shapes, open_shapes
-from edgec.model.signature import TensorSpec, check_feeds, inputs_of, outputs_of
-from edgec.model.traits import INTEGER_LAYERS, QUANTIZERS
-from edgec.model.true_sizes import true_sizes
+from edgec.model.signature import check_feeds, inputs_of
 from edgec.options import CompileFields, CompileOptions, compile_options
 from edgec.passes import pipeline
-from edgec.profile import Profile
+from edgec.profile import Arithmetic, Profile
 from edgec.progress import Listener
 from edgec.record import Record
-from edgec.reference.golden import golden_inputs
+from edgec.reference.expectation import expect
+from edgec.reference.golden import golden_samples
 from edgec.reference.session import Reference
+from edgec.reference.sketch import chosen
 from edgec.report.collect import compressed_findings, plain_findings
 from edgec.report.findings import Answer
 from edgec.report.pictures import answers
-from edgec.targets.base import LoweringContext
-from edgec.targets.board import Board
+from edgec.targets.base import Lowered, LoweringContext
+from edgec.targets.board import Board, is_this_machine
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 Given = np.ndarray[Any, Any] | str | os.PathLike[str]
-
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}
-"""Accepted error of an output relative to its range, by precision."""
 
 
 def compile(
@@ -57,10 +59,12 @@ def compile(
     target: str,
     output: str | os.PathLike[str] | None = None,
     inputs: Mapping[str, Given] | None = None,
+    verify: bool | None = None,
+    keep_failed: bool = False,
     progress: Listener | None = None,
     **options: Unpack[CompileFields],
 ) -> Artefact:
-    """Compile `model` for a board and write the artefact.
+    """Compile `model` for a board, run it where it can be run here, and write the artefact if it is right.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
@@ -68,7 +72,9 @@ def compile(
         output: Folder to write; default `<model name>.<target>` in the working directory. An older artefact there is
             replaced.
         inputs: Golden inputs by name, arrays or files (.npy, pictures); default: printed pages for pictures, else
-            random numbers, from `seed`.
+            random numbers, from `seed`, and some of the data.
+        verify: Run the artefact, emulated if need be, and compare; default: where this machine is the board.
+        keep_failed: Write the artefact, and return it, where that fails; its `verification` tells.
         progress: Called with each stage as it begins; the log named `edgec` has them too.
         options: Fields of `CompileOptions`: shapes, precision, threads ...; those of `Measuring` (data, metric ...) may
             be given by themselves or as `measuring`.
@@ -78,6 +84,7 @@ def compile(
 
     Raises:
         EdgecError: Something the user can mend: what and how is in the message. Nothing is left half-written.
+        VerificationFailed: The artefact is wrong. Nothing is written.
     """
     settings = compile_options({"target": target, **options})
     board, back_end, profile = open_target(settings.target)
@@ -91,57 +98,98 @@ def compile(
         _check_integers(original, settings)
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
+    settings = _in_precision_of(original, settings, profile)
     with record.stage("reference"):
-        feeds = _feeds(original, inputs, settings)
-        expected = Reference(open_shapes(source.model)).run(feeds)
-    canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=feeds)
+        samples = _samples(original, inputs, settings)
+        expected = _outputs(open_shapes(source.model), samples)
+    canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=samples[0])
+    journal = _journal(folder, settings, source.sha256)
     compressed = None
-    if settings.prune is not None or (settings.precision == "int8" and settings.measuring.data is not None):
-        journal = _journal(folder, settings, source.sha256)
+    if _compresses(settings, original):
         with record.stage("compress"):
             compressed = compress(canonical, settings, profile, record, path=path_of(model), journal=journal)
         canonical = compressed.model
         settings = settings.model_copy(update={"precision": compressed.precision})
-        with record.stage("reference of the compressed network"):
-            expected = Reference(canonical).run(feeds)
+    if compressed is not None or settings.extra_passes:  # what they change is what the user wants
+        with record.stage("reference of the changed network"):
+            expected = _outputs(canonical, samples)
 
     with staged_folder(folder) as staging:
-        ports = _write_golden(staging, canonical, feeds, expected, settings.preprocess.layout)
-        context = LoweringContext(board, settings, staging, record, feeds, expected)
+        context = LoweringContext(board, settings, staging, record, samples)
         lowered = back_end.lower(canonical, context)
+        with record.stage("reference in the board's precision"):
+            arithmetic = profile.arithmetic[settings.precision]
+            expectation = expect(canonical, samples, expected, arithmetic, chosen(lowered.inner), settings.seed)
         findings = (
             plain_findings(canonical, settings.precision, profile)
             if compressed is None
             else compressed_findings(compressed, profile, settings.preprocess)
         )
         findings.save(staging)
-        manifest = Manifest(
-            schema_version=SCHEMA_VERSION,
-            edgec=version("edgec"),
-            source=Source(name=source.name, sha256=source.sha256),
-            options=settings,
-            board=board,
-            threads=settings.threads or board.threads,
-            tolerance=max(TOLERANCE[settings.precision], lowered.least_tolerance),
-            inputs=ports[0],
-            outputs=ports[1],
-            counts=true_sizes(canonical).counts,
-            passes=tuple(record.passes),
-            refusals=tuple(record.refusals),
-            compression=record.compression,
-            runtime=dict(lowered.runtime),
-            later=lowered.later,
-        )
-        manifest = write_manifest(manifest, staging)
-        if settings.sign is not None:
-            sign(staging, settings.sign)
-    artefact = Artefact(folder, manifest)
+        tolerance = max(arithmetic.tolerance, lowered.least_tolerance)
+        golden = write_golden(staging, canonical, expectation, tolerance, settings.preprocess.layout)
+        manifest = _write_manifest(staging, source, board, settings, record, lowered, arithmetic, golden)
+        verification, unverified = _verified(Artefact(staging, manifest), verify, record)
+        if verification is not None and not keep_failed:
+            verification.check()
+    artefact = Artefact(folder, manifest, verification, unverified)
     if compressed is not None:
         journal.unlink(missing_ok=True)
         if findings.pictures:
             with record.stage("sample pictures"):
                 _keep_answers(artefact, compressed)
     return artefact
+
+
+def _write_manifest(
+    staging: Path,
+    source: LoadedModel,
+    board: Board,
+    settings: CompileOptions,
+    record: Record,
+    lowered: Lowered,
+    arithmetic: Arithmetic,
+    golden: Golden,
+) -> Manifest:
+    """Write the manifest of the artefact in `staging`, sign it if that is asked for, and return it."""
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        edgec=version("edgec"),
+        source=Source(name=source.name, sha256=source.sha256),
+        options=settings,
+        board=board,
+        threads=settings.threads or board.threads,
+        tolerance=max(arithmetic.tolerance, lowered.least_tolerance),
+        exact=arithmetic.exact,
+        **golden._asdict(),
+        passes=tuple(record.passes),
+        refusals=tuple(record.refusals),
+        compression=record.compression,
+        runtime=dict(lowered.runtime),
+        later=lowered.later,
+    )
+    manifest = write_manifest(manifest, staging)
+    if settings.sign is not None:
+        sign(staging, settings.sign)
+    return manifest
+
+
+def _verified(artefact: Artefact, wanted: bool | None, record: Record) -> tuple[Verification | None, str]:
+    """Run the artefact, as asked for or where this machine is the board, and keep what came of it as evidence.
+
+    Returns:
+        What came of it, or None and why it could not be run.
+    """
+    if not (is_this_machine(artefact.manifest.board) if wanted is None else wanted):
+        return None, ""
+    with record.stage("verify"):
+        try:
+            verification = artefact.verify(keep=True)
+        except CannotRunHere as error:
+            if wanted:
+                raise
+            return None, error.problem
+    return verification, ""
 
 
 @dataclass(frozen=True)
@@ -160,6 +208,11 @@ def _keep_answers(artefact: Artefact, compressed: Compressed) -> None:
     with opened as runner:
         said: list[Answer] = answers(runner.run, compressed)
     keep(artefact.folder, "pictures", Shown(runner.description, [each.model_dump() for each in said]))
+
+
+def _compresses(settings: CompileOptions, model: ir.Model) -> bool:
+    to_integers = settings.precision == "int8" and settings.measuring.data is not None and not is_quantized(model)
+    return settings.prune is not None or to_integers
 
 
 def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
@@ -188,45 +241,35 @@ def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> 
 
 
 def _check_integers(model: ir.Model, settings: CompileOptions) -> None:
-    quantized = any(node.op_type in QUANTIZERS | INTEGER_LAYERS for node in model.graph.all_nodes())
-    if settings.precision == "int8" and settings.measuring.data is None and not quantized:
+    if settings.precision == "int8" and settings.measuring.data is None and not is_quantized(model):
         problem = "precision int8: the model is in float, and there are no pictures to quantize it by"
         raise BadOption(problem, remedy="Give --data, or a model with QuantizeLinear nodes.")
 
 
-def _feeds(
-    model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions
-) -> dict[str, np.ndarray[Any, Any]]:
+def _in_precision_of(model: ir.Model, settings: CompileOptions, profile: Profile) -> CompileOptions:
+    """Return `settings` with precision int8 where the model is on integers already, and the board has them."""
+    on_integers = settings.precision == "fp32" and "int8" in profile.precisions and is_quantized(model)
+    return settings.model_copy(update={"precision": "int8"}) if on_integers else settings
+
+
+def _outputs(model: ir.Model, samples: Sequence[Arrays]) -> list[Arrays]:
+    reference = Reference(model)
+    return [reference.run(feeds) for feeds in samples]
+
+
+def _samples(model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions) -> list[Arrays]:
+    """Return the golden inputs: those given or, one after another, synthetic ones and pictures of the data."""
     specs = inputs_of(model)
-    if given is None:
-        return golden_inputs(specs, settings.seed)
-    files = {name: Path(value) for name, value in given.items() if isinstance(value, (str, os.PathLike))}
-    arrays = {name: np.asarray(value) for name, value in given.items() if name not in files}
-    if files:
-        read = tuple(spec for spec in specs if spec.name not in arrays)
-        arrays |= read_inputs(files, read, settings.preprocess)
-    check_feeds(arrays, specs)
-    return {spec.name: arrays[spec.name] for spec in specs}
-
-
-def _write_golden(
-    folder: Path, model: ir.Model, inputs: Arrays, outputs: Arrays, picture_layout: str
-) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    sizes = true_sizes(model)
-
-    def write(kind: str, specs: tuple[TensorSpec, ...], arrays: Arrays, layout_of_4: str) -> tuple[Port, ...]:
-        ports = []
-        (folder / "golden" / kind).mkdir(parents=True)
-        for index, spec in enumerate(specs):
-            path = f"golden/{kind}/{index}.npy"
-            np.save(folder / path, np.array(arrays[spec.name], order="C"))
-            layout = layout_of_4 if len(spec.shape) == 4 else ""
-            axes = sizes.axes.get(spec.name, {}) if kind == "outputs" else {}
-            at = [sizes.counts.index(axes[axis]) if axis in axes else -1 for axis in range(len(spec.shape))]
-            ports.append(Port(**spec.model_dump(), layout=layout, golden=path, sizes=at if axes else ()))
-        return tuple(ports)
-
-    return (
-        write("inputs", inputs_of(model), inputs, picture_layout),
-        write("outputs", tuple(spec for spec in outputs_of(model) if spec.name not in sizes.counts), outputs, "NCHW"),
-    )
+    if given is not None:
+        files = {name: Path(value) for name, value in given.items() if isinstance(value, (str, os.PathLike))}
+        arrays = {name: np.asarray(value) for name, value in given.items() if name not in files}
+        if files:
+            read = tuple(spec for spec in specs if spec.name not in arrays)
+            arrays |= read_inputs(files, read, settings.preprocess)
+        check_feeds(arrays, specs)
+        return [{spec.name: arrays[spec.name] for spec in specs}]
+    samples: list[Arrays] = [*golden_samples(specs, settings.seed)]
+    if settings.measuring.data is not None:
+        pictures = spread(open_samples(settings.measuring.data, specs, settings.preprocess), len(samples) - 1)
+        samples[1:] = [sample.inputs for sample in pictures]
+    return samples

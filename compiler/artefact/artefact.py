@@ -12,54 +12,15 @@ import numpy as np
 
 from edgec import registry
 from edgec.artefact import evidence
-from edgec.artefact.manifest import Manifest, Port, read_manifest
+from edgec.artefact.golden import read_inner, read_samples
+from edgec.artefact.manifest import Manifest, read_manifest
 from edgec.artefact.signature import check_signature
-from edgec.errors import BadArtefact, BadOption, VerificationFailed
-from edgec.model.signature import check_array
-from edgec.reference.compare import Comparison, compare
-from edgec.targets.base import RunContext, Runner, Target
+from edgec.artefact.verification import Verification
+from edgec.errors import BadOption
+from edgec.reference.expectation import compare_all
+from edgec.reference.sketch import sketches
+from edgec.targets.base import Inspectable, RunContext, Runner, Target
 from edgec.targets.board import is_this_machine
-
-
-@dataclass(frozen=True, repr=False)
-class Verification:
-    """Outcome of running an artefact on its golden inputs: the errors of its outputs against ONNX Runtime's."""
-
-    where: str
-    tolerance: float
-    comparison: Comparison
-    precision: str = "fp32"
-
-    @property
-    def ok(self) -> bool:
-        """Whether every output is within the tolerance."""
-        return self.comparison.within(self.tolerance)
-
-    def __repr__(self) -> str:
-        verdict = "ok" if self.ok else "FAILED"
-        return f"<Verification: {verdict}, error {self.worst:.1e} of the range, {self.where}>"
-
-    @property
-    def worst(self) -> float:
-        """Largest error relative to the range of its output."""
-        return self.comparison.relative
-
-    def check(self) -> None:
-        """Raise unless `ok`.
-
-        Raises:
-            VerificationFailed: Names the worst output.
-        """
-        if not self.ok:
-            remedy = "Compile again; if it stays, please report it with the model: it is a bug of edgec."
-            if self.precision == "int8":
-                remedy = (
-                    "On integers a network may make much of a rounding: `edgec eval` says what it is worth. "
-                    "If that is bad too, compile with --max-loss, or in another precision."
-                )
-            raise VerificationFailed(
-                f"{self.comparison.worst} ({self.where}; accepted {self.tolerance:.0e})", remedy=remedy
-            )
 
 
 @dataclass(frozen=True)
@@ -76,10 +37,16 @@ class Latency:
 
 @dataclass(frozen=True, repr=False)
 class Artefact:
-    """A folder written by `edgec.compile`; its files were checked against the manifest when it was opened."""
+    """A folder written by `edgec.compile`; its files were checked against the manifest when it was opened.
+
+    `verification` is what came of running it when it was compiled; None: it was opened later, or not run, and
+    `unverified` says why it could not be.
+    """
 
     folder: Path
     manifest: Manifest
+    verification: Verification | None = None
+    unverified: str = ""
 
     @classmethod
     def open(cls, folder: str | Path, *, signers: str | Path | None = None) -> Artefact:
@@ -136,15 +103,15 @@ class Artefact:
         return target.open(context)
 
     def golden_inputs(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the inputs that were stored with it, by name."""
-        return self._golden(self.manifest.inputs)
+        """Return the first of the inputs that were stored with it, by name."""
+        return read_samples(self.folder, self.manifest.inputs)[0] if self.manifest.inputs else {}
 
     def golden_outputs(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return what ONNX Runtime gave for them on the original model, by name."""
-        return self._golden(self.manifest.outputs)
+        """Return what ONNX Runtime gave for them, by name."""
+        return read_samples(self.folder, self.manifest.outputs)[0] if self.manifest.outputs else {}
 
     def verify(self, threads: int | None = None, *, keep: bool = False) -> Verification:
-        """Run it on its golden inputs and compare.
+        """Run it on its golden inputs and compare, with values inside the network too where the runner shows them.
 
         Args:
             threads: Worker threads; default: as compiled.
@@ -153,11 +120,29 @@ class Artefact:
         Raises:
             CannotRunHere: This machine is not its board and cannot emulate it.
         """
+        manifest = self.manifest
+        expected = read_samples(self.folder, manifest.outputs)
+        samples = read_samples(self.folder, manifest.inputs) or [{}] * len(expected)
         with self.runner(threads) as runner:
-            actual = runner.run(self.golden_inputs())
-        compared = compare(self.golden_outputs(), actual)
-        precision = self.manifest.options.precision
-        found = Verification(runner.description, self.manifest.tolerance, compared, precision)
+            outputs = [runner.run(feeds) for feeds in samples]
+            shown: list[dict[str, np.ndarray[Any, Any]]] = []
+            if manifest.inner and isinstance(runner, Inspectable):
+                names = [value.name for value in manifest.inner]
+                shown = [sketches(runner.inspect(feeds), names) for feeds in samples]
+        rows = {port.name: port.rows for port in manifest.outputs if port.rows is not None}
+        noise = {port.name: port.noise for port in manifest.outputs if port.noise is not None}
+        known = read_inner(self.folder, manifest.inner, len(samples)) if shown else []
+        known = [{name: array for name, array in one.items() if name in shown[0]} for one in known]
+        found = Verification(
+            where=runner.description,
+            tolerance=manifest.tolerance,
+            comparison=compare_all(expected, outputs, rows).with_noise(noise),
+            precision=manifest.options.precision,
+            inner=compare_all(known, shown).with_noise({value.name: value.noise for value in manifest.inner}),
+            samples=len(samples),
+            exact=manifest.exact,
+            flat=tuple(name for name in noise if all(_is_flat(each[name]) for each in expected)),
+        )
         if keep:
             evidence.keep(self.folder, "verification", found)
         return found
@@ -188,16 +173,9 @@ class Artefact:
         # More than there are CPUs wait for one another most of the time.
         return min(given or self.manifest.threads, len(os.sched_getaffinity(0)))
 
-    def _golden(self, ports: tuple[Port, ...]) -> dict[str, np.ndarray[Any, Any]]:
-        arrays = {}
-        for port in ports:
-            try:
-                array = np.load(self.folder / port.golden, allow_pickle=False)
-                check_array(array, port.spec_of(array), port.golden)
-            except Exception as error:  # of a damaged header numpy raises whatever its parser does
-                raise BadArtefact(f"{self.folder}: {port.golden}: {error}", remedy="Compile again.") from error
-            arrays[port.name] = array
-        return arrays
+
+def _is_flat(array: np.ndarray[Any, Any]) -> bool:
+    return array.size > 1 and bool((array == array.reshape(-1)[0]).all())
 
 
 def load(path: str | Path, threads: int | None = None, *, signers: str | Path | None = None) -> Runner:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgec.artefact.artefact import Artefact, Latency, Verification
+from edgec.artefact.artefact import Artefact, Latency
 from edgec.artefact.evidence import drop, keep
+from edgec.artefact.verification import Verification
 from edgec.errors import BadArtefact, CannotRunHere, first_problem
 from edgec.plain_file import read_json
 from edgec.reference.compare import Comparison, OutputComparison

@@ -18,6 +18,8 @@ from edgec.model.true_sizes import TrueSizes
 from edgec.options import MOST_THREADS, CompileOptions
 from edgec.plain_file import LONGEST_JSON, parse_json, read_plain
 from edgec.record import Compression, PassEntry, Refusal
+from edgec.reference.compare import Noise
+from edgec.reference.rows import Rows
 from edgec.targets.base import Target
 from edgec.targets.board import Board
 
@@ -48,6 +50,19 @@ class Port(TensorSpec):
     sizes: tuple[int, ...] = ()
     """Of an output with axes whose size depends on the data: of each axis, which of the manifest's `counts` holds its
     size, or -1. `shape` then has the largest sizes."""
+    more: tuple[str, ...] = ()
+    """Paths of further golden data, a sample each."""
+    accepted: float | None = None
+    """Of an output: accepted error, relative to its range; of integers the share that may differ."""
+    noise: Noise | None = None
+    """Of an output: how far rounding alone moves the reference's."""
+    rows: Rows | None = None
+    """Of an output whose rows are in the order of a ranking."""
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """Paths of all golden data."""
+        return (self.golden, *self.more)
 
     @property
     def spec(self) -> TensorSpec:
@@ -59,6 +74,16 @@ class Port(TensorSpec):
         sizes = self.sizes if len(self.sizes) == array.ndim else [-1] * len(self.shape)
         shape = [min(array.shape[axis], n) if sizes[axis] >= 0 else n for axis, n in enumerate(self.shape)]
         return self.spec.model_copy(update={"shape": tuple(shape)})
+
+
+class InnerValue(BaseModel):
+    """A value inside the network of which a sketch is kept: elements of it, and how far rounding alone moves them."""
+
+    model_config = FORBID
+
+    name: str
+    elements: NonNegativeInt
+    noise: Noise
 
 
 class Manifest(BaseModel):
@@ -73,9 +98,14 @@ class Manifest(BaseModel):
     board: Board
     threads: int = Field(ge=1, le=MOST_THREADS)
     tolerance: float = Field(ge=0, allow_inf_nan=False)
-    """Accepted error of each output against the golden one, relative to its range."""
+    """Accepted error of each output against the golden one, relative to its range; see also `Port.accepted`."""
+    exact: bool = False
+    """Whether the golden outputs are what the reference gives in the artefact's own precision."""
+    precision_error: float | None = None
+    """What that precision alone makes of the outputs: largest error against single precision, relative to the range."""
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    inner: tuple[InnerValue, ...] = ()
     passes: tuple[PassEntry, ...]
     refusals: tuple[Refusal, ...]
     compression: Compression | None = None
@@ -151,7 +181,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Compile again.") from error
     check_files(folder, manifest.files, manifest.later)
     listed = {entry.path for entry in manifest.files}
-    for name in (*used, *(port.golden for port in manifest.inputs + manifest.outputs)):
+    golden = [path for port in manifest.inputs + manifest.outputs for path in port.samples]
+    for name in (*used, *golden):
         if name not in listed:
             raise BadArtefact(f"{path}: {name!r} is not one of its files", remedy="Compile again.")
     return manifest

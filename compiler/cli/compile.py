@@ -23,18 +23,17 @@ from edgec.cli.console import (
 )
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
-from edgec.errors import CannotRunHere
 from edgec.measuring import Measuring
 from edgec.options import CompileOptions, compile_options, merged, read_config
-from edgec.progress import Progress
 from edgec.pruning import PruneOptions
 from edgec.quantizing import QuantizeOptions
 from edgec.record import Compression
 from edgec.validation import parse_settings
 
 if TYPE_CHECKING:
-    from edgec.artefact.artefact import Artefact, Verification
+    from edgec.artefact.artefact import Artefact
     from edgec.artefact.board_result import BoardResult
+    from edgec.artefact.verification import Verification
 
 
 def _help(field: str) -> str:
@@ -79,6 +78,9 @@ def command(
         bool | None,
         typer.Option(help="Run the artefact and compare; default: where this machine is the board."),
     ] = None,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed", help="Write the artefact where that fails, too; exit code 1.")
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(metavar="ssh://[USER@]HOST[:PORT]", help="Board to build, verify and measure on, as by `deploy`."),
@@ -130,16 +132,11 @@ def command(
         check_deployable(compile_options(settings).target)
     with progress(silent=quiet or json) as listener:
         files = {name: Path(value) for name, value in pairs(input, "--input").items()}
-        artefact = edgec_compile(model, output=output, inputs=files or None, progress=listener, **settings)
-        verification = None
-        if verify or (verify is None and artefact.is_native):
-            listener(Progress("verify"))
-            try:
-                verification = artefact.verify(keep=True)
-            except CannotRunHere as error:
-                if verify:
-                    raise
-                stderr.print(f"not verified: {error.problem}", highlight=False)
+        ways: dict[str, Any] = {"verify": verify, "keep_failed": keep_failed, "progress": listener}
+        artefact = edgec_compile(model, output=output, inputs=files or None, **ways, **settings)
+    verification = artefact.verification
+    if artefact.unverified:
+        stderr.print(f"not verified: {artefact.unverified}", highlight=False, markup=False)
     if not json:
         _print_summary(artefact, verification)
     deployed = None
@@ -175,6 +172,11 @@ def _print_summary(artefact: Artefact, verification: Verification | None) -> Non
         _print_compression(manifest.compression)
     checked = f", error {verification.worst:.1e} of the range" if verification else ""
     stdout.print(f"{artefact.folder}: {manifest.board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
+    if (loss := manifest.precision_error) is not None:
+        precision = manifest.options.precision
+        stdout.print(f"{precision} itself changes the outputs by up to {loss:.1e} of the range", highlight=False)
+    for note in verification.notes if verification else ():
+        stdout.print(note, highlight=False, markup=False)
     if estimate := manifest.runtime.get("estimate"):
         stdout.print(f"{estimate['ms']} ms ({estimate['remark']})", highlight=False)
     if left := len(manifest.refusals):

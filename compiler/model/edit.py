@@ -132,6 +132,27 @@ def rewrite(node: ir.Node, inputs: Sequence[ir.Value | None], attributes: Mappin
             node.attributes[name] = ir.convenience.convert_attribute(name, value)
 
 
+def insert_behind(value: ir.Value, nodes: Sequence[ir.Node], name_before: str) -> None:
+    """Insert `nodes`, which compute on from `value`, behind its producer; their last output takes its readers over.
+
+    It gets name, type and shape of `value`, which becomes `name_before`.
+    """
+    producer, result, name = value.producer(), nodes[-1].outputs[0], value.name or "value"
+    if producer is None:
+        raise ValueError(f"{name} is computed by no node")
+    graph = graph_of(producer)
+    result.type, result.shape = value.type, value.shape
+    readers = [use for use in value.uses() if use.node not in nodes]
+    graph.insert_after(producer, nodes)
+    for use in readers:
+        use.node.replace_input_with(use.idx, result)
+    for index, output in enumerate(graph.outputs):
+        if output is value:
+            graph.outputs[index] = result
+    value.name = name_before
+    result.name = name
+
+
 def bypass(node: ir.Node, value: ir.Value) -> None:
     """Make the readers of the only output of `node` read `value`, and erase `node`."""
     replace_uses(node.outputs[0], value)

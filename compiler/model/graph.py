@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from edgec.model.traits import INTEGER_LAYERS, QUANTIZERS
+
 Array = np.ndarray[Any, Any]
 
 
@@ -33,6 +35,11 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     if attr is None or attr.value is None:
         return default
     return tuple(attr.value) if isinstance(attr.value, (list, tuple)) else attr.value
+
+
+def is_quantized(model: ir.Model) -> bool:
+    """Return whether `model` computes on integers already: in Q/DQ or in QOperator form."""
+    return any(node.op_type in QUANTIZERS | INTEGER_LAYERS for node in model.graph.all_nodes())
 
 
 def is_static(value: ir.Value) -> bool:
@@ -90,6 +97,19 @@ def free_name(stem: str, taken: set[str | None]) -> str:
         count += 1
         candidate = f"{stem}_{count}"
     return candidate
+
+
+class FreshNames:
+    """Names that nothing in a graph has yet; gathers those of the graph once, for many new ones."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self._taken = names_in(graph)
+
+    def __call__(self, stem: str) -> str:
+        """Return `free_name` of `stem`; it is taken from now on."""
+        name = free_name(stem, self._taken)
+        self._taken.add(name)
+        return name
 
 
 def subgraphs(node: ir.Node) -> list[ir.Graph]:

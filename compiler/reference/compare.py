@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,66 @@ Array = np.ndarray[Any, Any]
 CONSTANT_SHARE = 1e-3
 """Outputs whose range is a smaller share of their magnitude count as constant: 1e-4 of such a range would be less than
 one rounding step of a float32 (2**-23 of the magnitude)."""
+NOISE_FACTOR = 4.0
+"""How many times as far as the noise of the reference an output may be off: one run of it is no bound."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far rounding alone moves a value of the reference itself, in the units of `OutputComparison`.
+
+    Attributes:
+        largest: Largest error, relative to the range; of integers the share that differs.
+        mean: Root mean square of the errors, relative to the standard deviation.
+    """
+
+    largest: float = 0.0
+    mean: float = 0.0
 
 
 @dataclass(frozen=True)
 class OutputComparison:
-    """One output: `max_abs` error, the same `relative` to the expected range, and why it cannot match at all."""
+    """One output against what is expected of it.
+
+    Attributes:
+        name: Of the output.
+        max_abs: Largest absolute error.
+        relative: The same relative to the expected range; infinite where there is a problem.
+        problem: Why it cannot match at all, or how many integers differ.
+        mean: Root mean square of the errors, relative to the standard deviation of what is expected.
+        differing: Share of integers or booleans that differ; None for floats.
+        noise: Of the reference; None: not measured.
+    """
 
     name: str
     max_abs: float
     relative: float
     problem: str | None = None
+    mean: float = 0.0
+    differing: float | None = None
+    noise: Noise | None = None
 
     def within(self, tolerance: float) -> bool:
-        """Return whether there is no problem and the relative error is at most `tolerance`."""
-        return self.problem is None and self.relative <= tolerance
+        """Return whether the errors are at most `tolerance`, or `NOISE_FACTOR` times the reference's own noise.
+
+        Without noise the largest error decides alone. Integers and booleans have no tolerance.
+        """
+        noise = self.noise or Noise()
+        if self.differing is not None:
+            return self.differing <= NOISE_FACTOR * noise.largest
+        if self.problem is not None or self.relative > max(tolerance, NOISE_FACTOR * noise.largest):
+            return False
+        return self.noise is None or self.mean <= max(tolerance, NOISE_FACTOR * noise.mean)
+
+    def is_noise(self, tolerance: float) -> bool:
+        """Return whether it is within the noise of the reference only, not within `tolerance`."""
+        return self.within(tolerance) and not replace(self, noise=Noise()).within(tolerance)
 
     def __str__(self) -> str:
+        own = f"; rounding alone moves the reference's by {self.noise.largest:.2e}" if self.noise else ""
         if self.problem is not None:
-            return f"{self.name}: {self.problem}"
-        return f"{self.name}: max abs error {self.max_abs:.2e}, {self.relative:.2e} of its range"
+            return f"{self.name}: {self.problem}{own}"
+        return f"{self.name}: max abs error {self.max_abs:.2e}, {self.relative:.2e} of its range{own}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +84,7 @@ class Comparison:
     @property
     def worst(self) -> OutputComparison | None:
         """The output with a problem or, if none has, the largest relative error; None if there are no outputs."""
-        return max(self.outputs, key=lambda output: (output.problem is not None, output.relative), default=None)
+        return max(self.outputs, key=_badness, default=None)
 
     @property
     def max_abs(self) -> float:
@@ -56,8 +97,16 @@ class Comparison:
         return max((output.relative for output in self.outputs), default=0.0)
 
     def within(self, tolerance: float) -> bool:
-        """Return whether every output is; integers and booleans have to be equal whatever the tolerance."""
+        """Return whether every output is, see `OutputComparison.within`."""
         return all(output.within(tolerance) for output in self.outputs)
+
+    def failed(self, tolerance: float) -> OutputComparison | None:
+        """Return the worst output that is not `within` the tolerance."""
+        return max((each for each in self.outputs if not each.within(tolerance)), key=_badness, default=None)
+
+    def with_noise(self, noise: Mapping[str, Noise]) -> Comparison:
+        """Return it with the noise of the outputs, by name."""
+        return Comparison(tuple(replace(each, noise=noise.get(each.name)) for each in self.outputs))
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.outputs)) or "no outputs"
@@ -81,14 +130,40 @@ def compare(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> Compa
     return Comparison(tuple(results))
 
 
+def worst_of(comparisons: Iterable[Comparison]) -> Comparison:
+    """Return each output's worst error over comparisons of several inferences, all of the same outputs."""
+    by_name: dict[str, list[OutputComparison]] = {}
+    for comparison in comparisons:
+        for output in comparison.outputs:
+            by_name.setdefault(output.name, []).append(output)
+    merged = []
+    for outputs in by_name.values():
+        worst, shares = max(outputs, key=_badness), [each.differing for each in outputs if each.differing is not None]
+        mean, differing = max(each.mean for each in outputs), max(shares) if shares else None
+        merged.append(replace(worst, mean=mean, differing=differing))
+    return Comparison(tuple(merged))
+
+
+def noise_of(comparison: Comparison) -> dict[str, Noise]:
+    """Return the errors of `comparison`, two runs of the reference, as noise of the outputs; none where infinite."""
+    found = {}
+    for each in comparison.outputs:
+        largest = each.relative if each.differing is None else each.differing
+        found[each.name] = Noise(largest, each.mean) if np.isfinite(largest) else Noise()
+    return found
+
+
+def _badness(output: OutputComparison) -> tuple[bool, float]:
+    return output.problem is not None, output.relative
+
+
 def _compare_one(name: str, expected: Array, actual: Array) -> OutputComparison:
     if expected.shape != actual.shape:
         return _problem(name, f"shape {list(actual.shape)}, expected {list(expected.shape)}")
     if expected.dtype != actual.dtype:
         return _problem(name, f"dtype {actual.dtype.name}, expected {expected.dtype.name}")
     if expected.dtype.kind in "biu":
-        differing = int(np.count_nonzero(expected != actual))
-        return _problem(name, f"{differing} of {expected.size} elements differ") if differing else _equal(name)
+        return _compare_integers(name, expected, actual)
     wide, result = expected.astype(np.float64), actual.astype(np.float64)
     finite = np.isfinite(wide)
     # The same NaN or infinity on both sides is no error; anything else there is.
@@ -97,19 +172,28 @@ def _compare_one(name: str, expected: Array, actual: Array) -> OutputComparison:
         at = tuple(int(index) for index in np.argwhere(odd)[0])
         return _problem(name, f"{np.count_nonzero(odd)} elements, first {result[at]} at {at}, expected {wide[at]}")
     if not finite.any():
-        return _equal(name)
+        return OutputComparison(name, 0.0, 0.0)
     wide, result = wide[finite], result[finite]
-    max_abs = float(np.max(np.abs(wide - result)))
-    return OutputComparison(name, max_abs, max_abs / _scale(wide))
+    errors = np.abs(wide - result)
+    range_, deviation = _scales(wide)
+    max_abs, mean = float(np.max(errors)), float(np.sqrt(np.mean(np.square(errors))))
+    return OutputComparison(name, max_abs, max_abs / range_, mean=mean / deviation)
 
 
-def _scale(expected: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+def _compare_integers(name: str, expected: Array, actual: Array) -> OutputComparison:
+    differing = int(np.count_nonzero(expected != actual))
+    if not differing:
+        return OutputComparison(name, 0.0, 0.0, differing=0.0)
+    problem = _problem(name, f"{differing} of {expected.size} elements differ")
+    return replace(problem, differing=differing / expected.size)
+
+
+def _scales(expected: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
+    """Return what errors are relative to: the range, and the standard deviation; the magnitude where it is constant."""
     spread, magnitude = float(np.ptp(expected)), float(np.max(np.abs(expected)))
-    return (magnitude if spread < CONSTANT_SHARE * magnitude else spread) or 1.0
-
-
-def _equal(name: str) -> OutputComparison:
-    return OutputComparison(name, 0.0, 0.0)
+    if spread < CONSTANT_SHARE * magnitude or spread == 0:
+        return magnitude or 1.0, magnitude or 1.0
+    return spread, float(np.std(expected))
 
 
 def _problem(name: str, text: str) -> OutputComparison:

@@ -13,10 +13,15 @@ import numpy as np
 from edgec.errors import UnsupportedModel
 from edgec.limits import check_memory
 from edgec.model.signature import TensorSpec
-from edgec.reference.printed_page import is_picture, printed_page
+from edgec.reference.printed_page import is_picture, printed_page, random_shapes
 
 Array = np.ndarray[Any, Any]
 
+SAMPLES = 3
+MOST_BYTES = 1 << 24
+"""Of all samples together, which an artefact holds."""
+LEAST_RANK = 3
+"""Axes of what holds features; vectors are as often sizes or factors, which may not be negative."""
 PIXEL_VALUES = 256
 WORKING_SPACE = 4
 """Memory that making an array takes, as a multiple of the array."""
@@ -38,6 +43,33 @@ def golden_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
     check_memory(WORKING_SPACE * total, "making golden inputs of these shapes")
     random = random_inputs([spec for spec in specs if not is_picture(spec)], seed)
     return {spec.name: random[spec.name] if spec.name in random else printed_page(spec, seed) for spec in specs}
+
+
+def golden_samples(specs: Sequence[TensorSpec], seed: int) -> list[dict[str, Array]]:
+    """Return `golden_inputs`, and further samples that make a network answer otherwise, as far as there is room.
+
+    Pictures are random shapes, once as bright as the page and once of values around 0, as normalized pictures are;
+    what else is of three axes or more is around 0 too.
+
+    Raises:
+        UnsupportedModel: As `golden_inputs`.
+    """
+    first = golden_inputs(specs, seed)
+    size = max(1, sum(array.nbytes for array in first.values()))
+    samples = [first]
+    for index in range(1, min(SAMPLES, MOST_BYTES // size)):
+        sample = random_inputs(specs, seed + index)
+        sample |= {spec.name: random_shapes(spec, seed + index) for spec in specs if is_picture(spec)}
+        if index == 1:
+            samples.append(sample)
+            continue
+        samples.append({spec.name: _around_zero(sample[spec.name]) for spec in specs})
+    return samples
+
+
+def _around_zero(array: Array) -> Array:
+    wide = array.dtype.kind == "f" and array.ndim >= LEAST_RANK
+    return np.asarray(array * 4 - 2, array.dtype) if wide else array
 
 
 def random_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:

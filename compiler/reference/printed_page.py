@@ -1,4 +1,4 @@
-"""A synthetic page of glyph-like strokes: the default golden input where a network wants a picture.
+"""Synthetic pictures: a page of glyph-like strokes, the default golden input where a network wants one, and shapes.
 
 On noise some networks answer nearly nothing (a text detector's map stays below 1e-5), and errors relative to the
 range of such an output are rounding noise. On strokes in lines they answer like on print.
@@ -6,6 +6,7 @@ range of such an output are rounding noise. On strokes in lines they answer like
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ MIN_SIDE = 16
 LINES = 8
 STROKES = 4
 """Of a glyph."""
+SHAPES = 60
+SHAPES_SEED = 1 << 32
+"""Apart from the seeds of pages."""
+PIXEL = 256
 
 
 def is_picture(spec: TensorSpec) -> bool:
@@ -44,12 +49,30 @@ def printed_page(spec: TensorSpec, seed: int) -> Array:
     return np.ascontiguousarray(tensor if first else tensor.transpose(0, 2, 3, 1)).astype(spec.dtype)
 
 
-def _page(height: int, width: int, seed: int) -> Array:
+def random_shapes(spec: TensorSpec, seed: int) -> Array:
+    """Return pictures of overlapping rectangles for `spec`, which `is_picture`: values in [0, 1], one colour each."""
+    first = spec.shape[1] in (1, 3)
+    batch, channels = spec.shape[0], spec.shape[1 if first else 3]
+    height, width = spec.shape[2:] if first else spec.shape[1:3]
+    below = _dice(seed + SHAPES_SEED)
+    tensor = np.full((batch, channels, height, width), 0.5)
+    for picture in tensor:
+        for index in range(SHAPES):
+            # The first ones are large, so that they do not cover those before; the last ones are small.
+            tall, wide = (1 + below(max(2, side * (SHAPES - index) // SHAPES)) for side in (height, width))
+            top, left = below(height) - tall // 2, below(width) - wide // 2
+            rows, columns = slice(max(0, top), max(0, top + tall)), slice(max(0, left), max(0, left + wide))
+            picture[:, rows, columns] = np.array([below(PIXEL) for _ in range(channels)])[:, None, None] / (PIXEL - 1)
+    return np.ascontiguousarray(tensor if first else tensor.transpose(0, 2, 3, 1)).astype(spec.dtype)
+
+
+def _dice(seed: int) -> Callable[[int], int]:
     generator = np.random.Philox(key=seed)
+    return lambda limit: int(generator.random_raw()) % max(1, limit)
 
-    def below(limit: int) -> int:
-        return int(generator.random_raw()) % max(1, limit)
 
+def _page(height: int, width: int, seed: int) -> Array:
+    below = _dice(seed)
     page = PAPER - 0.3 * np.tile(np.arange(width) / width, (height, 1))
     size = max(8, min(height, width) // (2 * LINES))
     glyph, stroke, gap = max(4, size // 2), max(1, size // 8), max(2, size // 6)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgec.profile import Profile
+from edgec.profile import Arithmetic, Profile
+from edgec.reference.half import in_half
 from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.tvm.estimate import CpuEstimate, integer_weight_bits
@@ -13,6 +14,14 @@ from edgec.targets.tvm.runtime_record import TvmRuntime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+ARITHMETIC = {
+    "fp32": Arithmetic(1e-4, exact=True),
+    "fp16": Arithmetic(1e-2, 1e-4, in_half, exact=True),
+    "int8": Arithmetic(2e-2, 5e-7, exact=True),
+}
+"""Integers are summed exactly; of halves the sums are single, or rounded in another order."""
 
 
 class TvmTarget:
@@ -32,6 +41,7 @@ class TvmTarget:
             dynamic_batch=True,
             tunable=True,
             estimate=CpuEstimate(board),
+            arithmetic=ARITHMETIC,
         )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:

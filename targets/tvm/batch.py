@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
-from edgec.targets.base import Closing, Runner
+from edgec.targets.base import Closing, Inspectable, Runner
 
 Array = np.ndarray[Any, Any]
 
@@ -64,6 +64,10 @@ class BatchRunner(Closing):
         """
         results = [self._single.run(item) for item in self._items(feeds)]
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+
+    def inspect(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return values inside the network for the first item, where the other runner shows them."""
+        return self._single.inspect(self._items(feeds)[0]) if isinstance(self._single, Inspectable) else {}
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the seconds of each of `runs` inferences of the whole batch."""

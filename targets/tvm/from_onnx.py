@@ -17,6 +17,7 @@ from edgec.targets.base import Finding
 from edgec.targets.tvm.loops import captured, loops, turns_of
 from edgec.targets.tvm.operators.converters import CONVERTERS
 from edgec.targets.tvm.operators.node import OnnxNode, Refused, dtype_of, shape_of, tensor
+from edgec.targets.tvm.regions.graph import with_value_names
 from edgec.targets.tvm.supported import CONTROL_FLOW, name_of, refusal
 
 REMEDY = "Export the model without it, replace it by supported operators, or choose another target."
@@ -34,10 +35,10 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
     """
     _refuse(_static_refusals(model))
     inputs_of(model), outputs_of(model)  # refuses open shapes
-    module, refused = _import(model)
-    _refuse(refused)
-    canonical: tvm.IRModule = relax.transform.CanonicalizeBindings()(module)
-    return canonical
+    work = _import(model)
+    _refuse(work.refused)
+    canonical: tvm.IRModule = relax.transform.CanonicalizeBindings()(work.builder.finalize())
+    return with_value_names(canonical, work.names)
 
 
 def check(model: ir.Model) -> tuple[Finding, ...]:
@@ -47,7 +48,7 @@ def check(model: ir.Model) -> tuple[Finding, ...]:
     if not refused:
         try:
             inputs_of(model), outputs_of(model)
-            refused = dict(_import(model)[1])
+            refused = dict(_import(model).refused)
         except UnsupportedModel as error:
             whole.append(Finding("", "", "refused", error.problem, error.remedy or ""))
     findings = []
@@ -81,10 +82,10 @@ def _refuse(refused: Refusals) -> None:
     raise UnsupportedModel(f"the TVM back end cannot run {'; '.join(phrases[:MAX_NAMED])}{more}", remedy=REMEDY)
 
 
-def _import(model: ir.Model) -> tuple[tvm.IRModule, Refusals]:
-    """Return the module, and what of `model` could not be imported, in whose place zeros stand."""
+def _import(model: ir.Model) -> _Import:
+    """Return `model` imported, with zeros in place of what could not be."""
     builder = relax.BlockBuilder()
-    work = _Import(builder, opset(model))
+    work = _Import(builder, model)
     specs = {spec.name: spec for spec in inputs_of(model)}
     inputs = [value for value in model.graph.inputs if value.name in specs]
     for at, value in enumerate(inputs):
@@ -97,14 +98,18 @@ def _import(model: ir.Model) -> tuple[tvm.IRModule, Refusals]:
             outputs = [work.value(value) for value in model.graph.outputs]
             result = builder.emit_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
         builder.emit_func_output(result)
-    return builder.finalize(), work.refused
+    return work
 
 
 class _Import:
-    """The Relax expressions of the values of a graph, as far as it is imported."""
+    """The Relax expressions of the values of a graph, as far as it is imported.
 
-    def __init__(self, builder: relax.BlockBuilder, version: int) -> None:
-        self.builder, self.version = builder, version
+    `names` tells which variable holds which value of the main graph.
+    """
+
+    def __init__(self, builder: relax.BlockBuilder, model: ir.Model) -> None:
+        self.builder, self.version, self.main = builder, opset(model), model.graph
+        self.names: dict[str, str] = {}
         self.values: dict[ir.Value, Any] = {}
         self.refused: Refusals = []
         self.turns: dict[ir.Node, Any] = {}
@@ -153,6 +158,8 @@ class _Import:
             for output, result in zip(node.outputs, results, strict=False):
                 _check(node, output, result)
                 self.values[output] = result
+                if node.graph is self.main and isinstance(result, relax.Var):
+                    self.names[result.name] = output.name or ""
 
     def _imported(self, node: ir.Node) -> list[Any]:
         if node.op_type in CONTROL_FLOW and node.domain == "":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def compile_library(
 
     Returns:
         What a loader needs to know (the CPU, the instruction sets used, whether the sorting kernels are called), and
-        what a user may ask: memory for a run, kernels by the rule that made them, what no rule made.
+        what a user may ask: memory for a run, kernels by the rule that made them, what no rule made; and where values
+        inside the network can be read.
 
     Raises:
         UnsupportedModel: An operator cannot be imported; names it and its nodes.
@@ -60,4 +62,5 @@ def compile_library(
         "kernels": lowered.report.counts(),
         "left_out": lowered.report.left_out(),
         "tuned": lowered.report.tuned,
+        "taps": [asdict(tap) for tap in lowered.report.taps],
     }

@@ -52,7 +52,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         record.warn("estimate", f"board {board.name}", unsure)
     versions = installed_versions()
     choices = {"tuned": facts["tuned"]} if options.tuned else {}
-    told = {key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels")}
+    told = {key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels", "taps")}
     return Lowered(
         {
             "library": LIBRARY,
@@ -64,4 +64,5 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             "tvm_ffi": versions.ffi,
         },
         later=("cpp/build",),
+        inner={tap["value"]: tuple(tap["shape"]) for tap in facts["taps"]},
     )

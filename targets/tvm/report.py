@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgec.targets.tvm.taps import Tap
+
 FALLBACK = "fallback"
 
 
@@ -22,6 +24,8 @@ class LoweringReport:
     """Function -> what was computed, see `schedules.choices.workload_of`, where another plan could have been chosen."""
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Workload -> the choice of a tuning run that was taken for it."""
+    taps: list[Tap] = field(default_factory=list)
+    """Values that can be read while the network runs, in the order in which they are computed."""
 
     def add(self, function: str, rule: str, detail: str = "", workload: str = "") -> None:
         """Note one use of `function`, made by `rule`."""

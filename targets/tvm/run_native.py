@@ -15,6 +15,7 @@ from tvm import relax
 
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.targets.base import Closing, RunContext, closed
+from edgec.targets.tvm.taps import Tap, Watch
 from edgec.targets.tvm.worker import Result, Worker
 
 Array = np.ndarray[Any, Any]
@@ -28,6 +29,7 @@ class NativeRunner(Closing):
         self._outputs, self._sizes = context.outputs, context.true_sizes
         self._results = (*(spec.name for spec in context.outputs), *context.true_sizes.counts)
         self._library, self._threads = context.folder / context.runtime["library"], context.threads
+        self._taps = [Tap.of(entry) for entry in context.runtime.get("taps", ())]
         self._open()
 
     @property
@@ -50,6 +52,18 @@ class NativeRunner(Closing):
         arguments = self._arguments(feeds)
         results = self._on_thread(lambda network: _arrays(network(*arguments)))
         return self._sizes.trim(dict(zip(self._results, results, strict=True)))
+
+    def inspect(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one inference and return values inside the network; loads it once more, and drops that again."""
+        arguments = self._arguments(feeds)
+
+        def watched(_network: Any) -> dict[str, Array]:
+            watch, machine = Watch(self._taps), _machine(self._library)
+            machine.set_instrument(watch)
+            machine["main"](*arguments)
+            return watch.values
+
+        return self._on_thread(watched)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the seconds of each of `runs` inferences; conversion from and to numpy does not count."""
@@ -97,9 +111,12 @@ class NativeRunner(Closing):
 
 def _load(library: Path) -> Any:
     """Return the network in `library`, to be called from this thread."""
+    return _machine(library)["main"]
+
+
+def _machine(library: Path) -> relax.VirtualMachine:
     # TVM's own `load_module` keeps every library, weights included, until the process ends.
-    module = tvm_ffi.load_module(library, keep_module_alive=False)
-    return relax.VirtualMachine(module, tvm.cpu())["main"]
+    return relax.VirtualMachine(tvm_ffi.load_module(library, keep_module_alive=False), tvm.cpu())
 
 
 def _arrays(result: Any) -> list[Array]:

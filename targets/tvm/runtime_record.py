@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from edgec.targets.base import RuntimeRecord
+from edgec.targets.tvm.taps import Tap
 
 LIBRARY, RUNNER = "model.so", "edgec-run"
 
@@ -22,6 +23,7 @@ class TvmRuntime(RuntimeRecord):
         activation_bytes: What a run needs beside the weights.
         kernels: Functions by the rule that made them.
         tuned: Workload -> the choice of a tuning run that was taken for it.
+        taps: Where values inside the network can be read.
         tvm, tvm_ffi: Versions that compiled it.
     """
 
@@ -34,6 +36,7 @@ class TvmRuntime(RuntimeRecord):
     activation_bytes: int = Field(ge=0)
     kernels: dict[str, int]
     tuned: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    taps: tuple[Tap, ...] = ()
     tvm: str
     tvm_ffi: str
 

@@ -54,12 +54,12 @@ def write_artefact(
     results = Reference(network).run(feeds)
     folder.mkdir(parents=True, exist_ok=True)
     options = compile_options({"target": board, "precision": precision})
-    context = LoweringContext(load_board(board), options, folder, record, feeds, results)
+    context = LoweringContext(load_board(board), options, folder, record, [feeds])
     lowered = TensorRTTarget().lower(network, context)
+    accepted = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}[precision]
     manifest = {
-        "inputs": _golden(folder, "inputs", inputs_of(network), feeds),
-        "outputs": _golden(folder, "outputs", outputs_of(network), results),
-        "tolerance": {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1}[precision],
+        "inputs": _golden(folder, "inputs", inputs_of(network), feeds, None),
+        "outputs": _golden(folder, "outputs", outputs_of(network), results, accepted),
         "board": load_board(board).model_dump(mode="json"),
         "options": options.model_dump(mode="json"),
         "runtime": {**lowered.runtime, **runtime},
@@ -68,13 +68,15 @@ def write_artefact(
     return record
 
 
-def _golden(folder: Path, kind: str, specs: tuple[TensorSpec, ...], arrays: dict[str, Any]) -> list[dict[str, Any]]:
+def _golden(
+    folder: Path, kind: str, specs: tuple[TensorSpec, ...], arrays: dict[str, Any], accepted: float | None
+) -> list[dict[str, Any]]:
     (folder / "golden" / kind).mkdir(parents=True)
     ports = []
     for index, spec in enumerate(specs):
         path = f"golden/{kind}/{index}.npy"
         np.save(folder / path, arrays[spec.name])
-        ports.append(spec.model_dump(mode="json") | {"golden": path})
+        ports.append(spec.model_dump(mode="json") | {"golden": path, "more": [], "accepted": accepted, "rows": None})
     return ports
 
 

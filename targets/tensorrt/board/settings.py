@@ -10,13 +10,18 @@ COPY_AGAIN = "Copy the whole artefact folder again, or compile it again."
 
 
 class Tensor(NamedTuple):
-    """One input or output; `bound` is its name in the engine, `golden` the .npy file with its values."""
+    """One input or output; `bound` is its name in the engine, `golden` the .npy files with its values, a sample each.
+
+    `accepted`, of an output, is the accepted error of it; `ranked` tells that its rows are in the order of scores.
+    """
 
     name: str
     bound: str
     shape: Tuple[int, ...]
     dtype: str
-    golden: str
+    golden: Tuple[str, ...]
+    accepted: float = 0.0
+    ranked: bool = False
 
 
 class Profile(NamedTuple):
@@ -43,7 +48,6 @@ class Settings(NamedTuple):
     precision: str
     workspace_mib: int
     needed_mib: int
-    tolerance: float
     inputs: List[Tensor]
     outputs: List[Tensor]
     profiles: Dict[str, Profile] = {}  # noqa: RUF012  # never written to
@@ -87,7 +91,6 @@ def _settings(folder: str, manifest: Dict[str, Any]) -> Settings:
         precision=str(runtime["precision"]),
         workspace_mib=int(runtime["workspace_mib"]),
         needed_mib=int(runtime["needed_mib"]),
-        tolerance=float(manifest["tolerance"]),
         inputs=[_tensor(folder, names, entry) for entry in manifest["inputs"]],
         outputs=[_tensor(folder, names, entry) for entry in manifest["outputs"]],
         profiles={str(names[name]): _profile(entry) for name, entry in runtime.get("profiles", {}).items()},
@@ -103,7 +106,9 @@ def _profile(entry: Dict[str, Any]) -> Profile:
 def _tensor(folder: str, names: Dict[str, str], entry: Dict[str, Any]) -> Tensor:
     name = str(entry["name"])
     shape = tuple(int(size) for size in entry["shape"])
-    return Tensor(name, str(names[name]), shape, str(entry["dtype"]), inside(folder, entry["golden"]))
+    golden = tuple(inside(folder, path) for path in [entry["golden"], *entry["more"]])
+    accepted, ranked = float(entry["accepted"] or 0.0), entry["rows"] is not None
+    return Tensor(name, str(names[name]), shape, str(entry["dtype"]), golden, accepted, ranked)
 
 
 def inside(folder: str, name: str) -> str:

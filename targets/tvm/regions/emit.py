@@ -10,8 +10,9 @@ import tvm
 from tvm import relax
 from tvm.s_tir.schedule import ScheduleError
 
+from edgec.targets.tvm.memory import JOINS, SLICES
 from edgec.targets.tvm.regions.expression import packed_shape
-from edgec.targets.tvm.regions.graph import Graph, Node
+from edgec.targets.tvm.regions.graph import VALUE_NAMES, Graph, Node
 from edgec.targets.tvm.regions.grow import Region
 from edgec.targets.tvm.regions.quantized import DEQUANTIZE
 from edgec.targets.tvm.regions.restore import restore
@@ -20,6 +21,7 @@ from edgec.targets.tvm.schedules.injective import pack_function, unpack_function
 from edgec.targets.tvm.schedules.kernel import Kernel, Operand
 from edgec.targets.tvm.schedules.rules import lower_region
 from edgec.targets.tvm.schedules.tiles import block_of
+from edgec.targets.tvm.taps import Tap
 from edgec.targets.tvm.target_model import TargetModel
 
 
@@ -60,6 +62,7 @@ class Emitter:
             self.plain[id(node)] = param
         attrs = dict(self.function.attrs) if self.function.attrs else {}
         attrs.pop("global_symbol", None)
+        attrs.pop(VALUE_NAMES, None)
         with self.builder.function("main", params, attrs=attrs):
             with self.builder.dataflow():
                 for region in regions:
@@ -91,6 +94,7 @@ class Emitter:
         dtype = self.model.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
         shape = self._result_shape(kernel)
         value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype, kernel.workload)
+        self._note_tap(value, kernel, region.tail)
         (self.packed if kernel.packed else self.plain)[id(region.tail)] = value
 
     def _emit_results(self, region: Region, kernel: Kernel, name: str, arguments: list[Any]) -> None:
@@ -103,6 +107,18 @@ class Emitter:
             several = len(types) > 1
             self.plain[id(node)] = self.builder.emit(relax.TupleGetItem(value, index)) if several else value
         self.covered |= {id(node) for node in (*kernel.results, *region.anchor.users)}
+
+    def _note_tap(self, variable: Any, kernel: Kernel, tail: Node) -> None:
+        """Note which call of which function writes the value of `tail`, unless the call may be left out."""
+        attrs = kernel.function.attrs
+        if not tail.name or JOINS in attrs or SLICES in attrs:
+            return
+        function = self.builder.lookup_binding(variable).args[0].name_hint
+        block = block_of(kernel.shape[1], self.model) if kernel.packed else 0
+        shift = int(tail.facts.get("shift", 0))
+        self.report.taps.append(
+            Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, shift)
+        )
 
     def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
         if not kernel.packed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from tvm import relax
 
 Array = np.ndarray[Any, Any]
 
+VALUE_NAMES = "edgec.value_names"
+"""Attribute of a function: name of a variable -> name of the value it holds in the network it was imported from."""
 TIR_NAMES = {"maximum": "relax.maximum", "minimum": "relax.minimum"}
 """Operators that the ONNX front end imports as calls of a TIR function of this name."""
 
@@ -25,7 +27,8 @@ class Node:
 
     `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`).
     `shape` is None unless every dimension is known, `dtype` is empty for what is no tensor. `facts` holds what rewrites
-    know beyond the call's attributes. `packed` says that the value lives in blocks of channels, see
+    know beyond the call's attributes. `name` is that of the value in the network that was imported, empty where it is
+    none of its values. `packed` says that the value lives in blocks of channels, see
     `schedules.tiles.block_of`.
     """
 
@@ -38,6 +41,7 @@ class Node:
     packed: bool = False
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
     users: list[Node] = field(default_factory=list, repr=False)
+    name: str = ""
 
     @property
     def attrs(self) -> Any:
@@ -64,7 +68,9 @@ class Graph:
         return all(node.shape is not None or not node.dtype for node in self.params + self.nodes)
 
     def replace(self, old: Node, new: Node | Array) -> None:
-        """Make every reader of `old`, results included, read `new`; call `relink` afterwards."""
+        """Make every reader of `old`, results included, read `new`, of the same value; call `relink` afterwards."""
+        if isinstance(new, Node):
+            new.name = old.name
 
         def swap(value: Any) -> Any:
             if isinstance(value, list):
@@ -106,12 +112,20 @@ def nodes_in(values: Any) -> Iterator[Node]:
             yield value
 
 
+def with_value_names(module: tvm.IRModule, names: Mapping[str, str]) -> tvm.IRModule:
+    """Return `module` with the names that `read_graph` gives to the nodes of its function `main`, by variable."""
+    named = tvm.IRModule(dict(module.functions_items()), attrs=module.attrs)
+    named["main"] = module["main"].with_attr(VALUE_NAMES, dict(names))
+    return named
+
+
 def read_graph(function: relax.Function) -> Graph | None:
     """Return the graph of `function`, or None where its body is not one block of plain calls."""
     if not isinstance(function.body, relax.SeqExpr) or len(function.body.blocks) != 1:
         return None
     values: dict[Any, Any] = {}
     nodes: list[Node] = []
+    names = dict((function.attrs or {}).get(VALUE_NAMES, {}))
 
     def value_of(expr: Any) -> Any:
         if isinstance(expr, relax.Var):
@@ -131,6 +145,7 @@ def read_graph(function: relax.Function) -> Graph | None:
             return None
         values[binding.var] = found[0]
         if found[1]:
+            found[0].name = str(names.get(binding.var.name, ""))
             nodes.append(found[0])
     result = value_of(function.body.body)
     graph = Graph(

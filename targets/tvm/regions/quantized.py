@@ -54,7 +54,8 @@ class Scaling:
 def read_quantization(graph: Graph, model: TargetModel) -> bool:
     """Rewrite Q/DQ nodes with constant parameters, in place; return whether there were any.
 
-    Pairs of one scale become `edgec.quantize` and `edgec.dequantize` with the fact `scaling`. Convolutions and products
+    Pairs of one scale become `edgec.quantize` and `edgec.dequantize` with the fact `scaling`; the fact `shift` is what
+    was added to the integers of the network. Convolutions and products
     of dequantized activations with dequantized int8 weights become `edgec.conv_int8` and `edgec.matmul_int8`, which
     read the integers. Other dequantized constants become float constants.
     """
@@ -117,6 +118,7 @@ def _one_type(graph: Graph, byte_type: str) -> None:
             continue
         shift = 128 if byte_type == "uint8" else -128
         node.dtype = byte_type
+        node.facts["shift"] = shift
         for each in (node, *node.users):
             scaling = scaling_of(each)
             each.facts["scaling"] = Scaling(scaling.scale, scaling.zero_point + shift)
@@ -292,6 +294,7 @@ def _move_bytes(graph: Graph) -> None:
         if len(known) != 1 or not sources:
             continue
         ((scaling, node.dtype),) = known
+        node.facts["shift"] = users[0].facts.get("shift", 0)
         integers = [e.args[0] if isinstance(e, Node) else scaling.quantize(e, node.dtype) for e in data]
         _replace_data(node, integers)
         for user in list(users):

@@ -86,7 +86,7 @@ def interleave_last(graph: Graph, layer: str, last: str) -> None:
             if arguments is None:
                 break
             graph.replace(user, node)
-            user.args, user.shape = arguments, source.shape
+            user.args, user.shape, user.name = arguments, source.shape, ""
             node.args, node.dtype, node.order = [user], user.dtype, user.order + 0.0005
             graph.relink()
 

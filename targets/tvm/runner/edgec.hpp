@@ -39,7 +39,6 @@ class Model {
     inputs_ = ports(manifest, "inputs");
     outputs_ = ports(manifest, "outputs");
     counts_.resize(items(field(manifest, "counts")).size());
-    tolerance_ = field(manifest, "tolerance").number();
     threads_ = usable_threads(threads > 0 ? threads : field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
     batch_ = static_cast<int>(std::min<int64_t>(field(runtime, "batch").integer(), INT32_MAX));
@@ -48,9 +47,12 @@ class Model {
         throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
                     field(runtime, "cpu").text() + ")");
     configure_threads(threads_);
+    const std::vector<Port>& some = inputs_.empty() ? outputs_ : inputs_;
+    const size_t samples = some.empty() ? 0 : some[0].golden.size();
     for (const std::vector<Port>* ports : {&inputs_, &outputs_})
       for (const Port& port : *ports) {
-        used(port.golden);
+        if (port.golden.size() != samples) throw Error("manifest.json: " + port.name + " has another number of golden samples");
+        for (const std::string& golden : port.golden) used(golden);
         const int64_t counts = static_cast<int64_t>(counts_.size());
         const bool sized = std::all_of(port.sizes.begin(), port.sizes.end(), [counts](int64_t n) { return n < counts; });
         if (!sized || (!port.sizes.empty() && port.sizes.size() != port.shape.size()))
@@ -82,8 +84,6 @@ class Model {
   int threads() const { return threads_; }
   // Largest batch of run(); shapes are those of one item.
   int batch() const { return batch_; }
-  // Accepted error of an output against its golden data, relative to the latter's range.
-  double tolerance() const { return tolerance_; }
 
   // One inference: pointers to the inputs' elements (row-major), and to where the outputs' elements go: there has to be
   // room for the port's shape; where sizes depend on the data, the elements lie end to end, in shape(index).
@@ -205,7 +205,6 @@ class Model {
   std::vector<std::unique_ptr<void, detail::Free>> buffers_;
   detail::Value machine_, main_;
   int threads_ = 1, batch_ = 1;
-  double tolerance_ = 0;
 };
 
 }  // namespace edgec

@@ -26,11 +26,16 @@
 
 namespace edgec {
 
-// An input or output: dtype is numpy's name, golden the path of its reference data within the artefact.
+// An input or output: dtype is numpy's name, golden the paths of its reference data within the artefact, a sample each.
+// accepted, of an output: its error relative to the reference's range, or the share of integers that may differ; ranked:
+// its rows are in the order of scores, where two that nearly tie may swap.
 // Of an output with axes whose size depends on the data, shape has the largest sizes, and sizes tells of each axis which
 // of the model's counts holds its size, or -1; it is empty otherwise.
 struct Port {
-  std::string name, dtype, golden;
+  std::string name, dtype;
+  std::vector<std::string> golden;
+  double accepted = 0;
+  bool ranked = false;
   std::vector<int64_t> shape, sizes;
   DLDataType type{};
 
@@ -192,7 +197,11 @@ inline std::vector<Port> ports(const Value& manifest, const char* key) {
     Port port;
     port.name = field(entry, "name").text();
     port.dtype = field(entry, "dtype").text();
-    port.golden = field(entry, "golden").text();
+    port.golden.push_back(field(entry, "golden").text());
+    for (const Value& path : items(field(entry, "more"))) port.golden.push_back(path.text());
+    const Value accepted = field(entry, "accepted");
+    if (accepted.kind() != kTVMFFINone) port.accepted = accepted.number();
+    port.ranked = field(entry, "rows").kind() != kTVMFFINone;
     for (const Value& extent : items(field(entry, "shape"))) port.shape.push_back(extent.integer());
     for (const Value& count : items(field(entry, "sizes"))) port.sizes.push_back(count.integer());
     port.type = data_type(port.dtype);

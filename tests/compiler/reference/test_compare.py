@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from edgec.artefact.artefact import Verification
+from edgec.artefact.verification import Verification
 from edgec.errors import VerificationFailed
 from edgec.reference.compare import Array, OutputComparison, compare
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import edgec
 from edgec.model.signature import inputs_of
-from edgec.reference.golden import random_inputs
+from edgec.reference.golden import SAMPLES, random_inputs
 from edgec.targets.tensorrt.half import HalfPlan, plan_half
 from edgec.targets.tensorrt.legalize.names import plain_names
 from edgec.targets.tensorrt.prepare import PICTURES
@@ -119,7 +119,7 @@ def test_the_users_pictures_are_emulated_on_too(tmp_path: Path, monkeypatch: pyt
         network("y = Relu (c)"), target="jetson-tx2", precision="fp16", data=str(tmp_path / "pictures"),
         output=tmp_path / "a",
     )  # fmt: skip
-    assert len(seen) == 1 + PICTURES
+    assert len(seen) == SAMPLES + PICTURES
     assert {array.shape for array in seen} == {(1, 3, 8, 8)}
 
 

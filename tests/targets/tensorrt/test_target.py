@@ -35,7 +35,7 @@ RELU = "net (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }"
 
 def lower(network: ir.Model, folder: Path, *, board: str = "jetson-tx2", **options: Any) -> dict[str, Any]:
     settings = compile_options({"target": board, **options})
-    context = LoweringContext(load_board(board), settings, folder, Record(), random_inputs(inputs_of(network), 0), {})
+    context = LoweringContext(load_board(board), settings, folder, Record(), [random_inputs(inputs_of(network), 0)])
     return dict(TensorRTTarget().lower(network, context).runtime)
 
 

@@ -14,7 +14,7 @@ READY = Machine(
 )
 SETTINGS = Settings(
     folder=".", model="model.onnx", model_sha256="", board="jetson-tx2", tensorrt="8.2.1", sm=62, precision="fp16",
-    workspace_mib=1024, needed_mib=2000, tolerance=1e-2, inputs=[], outputs=[],
+    workspace_mib=1024, needed_mib=2000, inputs=[], outputs=[],
 )  # fmt: skip
 
 

@@ -1,0 +1,111 @@
+"""What is expected of something compiled: results for some inputs, values inside, and how far rounding moves both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.errors import InternalError
+from edgec.profile import Arithmetic
+from edgec.reference.compare import Comparison, Noise, compare, noise_of, worst_of
+from edgec.reference.noise import perturbed
+from edgec.reference.ranked import ranked_outputs
+from edgec.reference.rows import Rows, aligned
+from edgec.reference.session import Reference
+from edgec.reference.sketch import sketch
+
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
+
+NO_ROWS: Mapping[str, Rows] = {}
+DRAWS = 6
+"""Inferences with moved roundings: the noise is the most that one of them is off."""
+PASSES_TOLERANCE = 1e-4
+"""Accepted of what the passes do to an output, relative to its range, where its own noise is less."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Of each of some samples what the reference gives.
+
+    Attributes:
+        inputs: Input name -> array, a sample each.
+        outputs: Output name -> array, a sample each.
+        inner: Name of a value inside -> its sketch, a sample each.
+        noise: Of outputs and of sketches.
+        rows: Of outputs in the order of a ranking.
+        precision_error: What the board's precision alone makes of the outputs: largest error relative to the range;
+            None: it is single precision, or the network's own.
+    """
+
+    inputs: tuple[Arrays, ...]
+    outputs: tuple[Arrays, ...]
+    inner: tuple[Arrays, ...]
+    noise: Mapping[str, Noise]
+    rows: Mapping[str, Rows]
+    precision_error: float | None
+
+
+def expect(
+    model: ir.Model,
+    samples: Sequence[Arrays],
+    wanted: Sequence[Arrays],
+    arithmetic: Arithmetic,
+    inner: Sequence[str] = (),
+    seed: int = 0,
+) -> Expectation:
+    """Run `model` on `samples` as the board computes it, once exactly so and then with its roundings moved.
+
+    Samples but the first are left out where they give infinities or NaN: they are no inputs of such a network.
+
+    Args:
+        model: The network as the passes left it.
+        samples: Inputs by name.
+        wanted: What the network gives for them that was to be compiled: outputs by name.
+        arithmetic: The board's.
+        inner: Names of values inside `model`.
+        seed: Of the roundings.
+
+    Raises:
+        InternalError: `model` does not give what is wanted.
+    """
+    computed = model if arithmetic.reference is None else arithmetic.reference(model)
+    taps = [name for name in inner if name not in wanted[0]]
+    runs = _run(Reference(computed, taps), samples, taps)
+    kept = [place for place, run in enumerate(runs) if place == 0 or _is_finite(run)]
+    used, exact, wanted = ([each[place] for place in kept] for each in (samples, runs, wanted))
+    rows, draws = ranked_outputs(model), -(-DRAWS // len(used))
+    moved = _run(Reference(perturbed(computed, arithmetic.rounding, seed), taps), list(used) * draws, taps)
+    noise = noise_of(compare_all(list(exact) * draws, moved, rows))
+    results = [{name: run[name] for name in one} for run, one in zip(exact, wanted, strict=True)]
+    plain = results if computed is model else _run(Reference(model), used, ())
+    changed = compare_all(wanted, plain, rows).with_noise(noise).failed(PASSES_TOLERANCE)
+    if changed is not None:
+        raise InternalError(f"the passes changed what the network computes (--verify-passes tells which): {changed}")
+    inside = tuple({name: run[name] for name in taps} for run in exact)
+    if computed is model:
+        return Expectation(tuple(used), tuple(wanted), inside, noise, rows, None)
+    loss = compare_all(wanted, results, rows).relative
+    return Expectation(tuple(used), tuple(results), inside, noise, rows, loss)
+
+
+def _is_finite(arrays: Arrays) -> bool:
+    return all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
+
+
+def compare_all(expected: Sequence[Arrays], actual: Sequence[Arrays], rows: Mapping[str, Rows] = NO_ROWS) -> Comparison:
+    """Return the worst error of each output over the samples; ranked rows are compared as sets."""
+    pairs = zip(expected, actual, strict=True)
+    return worst_of(compare(one, aligned(one, other, rows)) for one, other in pairs)
+
+
+def _run(reference: Reference, samples: Sequence[Arrays], inner: Sequence[str]) -> list[Arrays]:
+    results: list[Arrays] = []
+    for feeds in samples:
+        arrays = reference.run(feeds)
+        results.append({name: sketch(array) if name in inner else array for name, array in arrays.items()})
+    return results

@@ -1,0 +1,96 @@
+"""What rounding alone makes of a network's results: Monte Carlo arithmetic, by ONNX Runtime.
+
+Another program adds up in another order, and its results differ by what the network makes of that: next to nothing,
+or a swapped row where two scores nearly tie, or a step of integers. So the network runs again with every sum moved by
+about as much as the order of its terms moves it (Parker, "Monte Carlo arithmetic", 1997), and what the values differ
+by then is their noise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.edit import insert_behind
+from edgec.model.graph import FreshNames
+
+ROUNDED = frozenset(
+    {
+        *("Conv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN"),
+        *("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization", "LRN"),
+        *("RMSNormalization", "LpNormalization", "MeanVarianceNormalization"),
+        *("AveragePool", "GlobalAveragePool", "LpPool", "GlobalLpPool", "GridSample", "RoiAlign"),
+        *("ReduceMean", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "ReduceLogSum"),
+        *("Softmax", "LogSoftmax", "Exp", "Log", "Sigmoid", "Tanh", "Erf", "Gelu", "HardSwish", "Swish", "Mish"),
+        *("Softplus", "Elu", "Selu", "Celu", "Pow", "Sqrt", "Sin", "Cos", "Attention"),
+    }
+)
+"""Operators whose results depend on the order of a sum, or on how a function is approximated."""
+ROUNDING = 2e-7
+"""How far the order of a sum moves it in single precision: a few rounding steps."""
+PICTURE_RANK = 3
+"""Axes from which on the second one holds channels; below, the last one holds features."""
+
+
+def perturbed(model: ir.Model, amplitude: float, seed: int) -> ir.Model:
+    """Return a copy of `model` in which every result of `ROUNDED` is off by `amplitude` times its root mean square.
+
+    Offsets are normally distributed, one for each channel and one for each place, and drawn anew in every inference;
+    ONNX Runtime draws the same ones in the first, second ... inference of each session.
+
+    Args:
+        model: Not altered; shapes may be unknown.
+        amplitude: Standard deviation, e.g. `ROUNDING`.
+        seed: Any non-negative integer.
+    """
+    noisy = model.clone()
+    fresh, rng = FreshNames(noisy.graph), np.random.default_rng(seed)
+    for node in list(noisy.graph):
+        if node.domain not in ("", "ai.onnx") or node.op_type not in ROUNDED:
+            continue
+        for value in node.outputs:
+            if value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) and (value.uses() or value.is_graph_output()):
+                _move(value, amplitude, rng, fresh)
+    return noisy
+
+
+def _move(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: FreshNames) -> None:
+    """Insert value + |value| / sqrt(n) * (share of its channel + share of its place) behind `value`."""
+    nodes: list[ir.Node] = []
+
+    def apply(op: str, inputs: list[ir.Value], **attributes: Any) -> ir.Value:
+        node = ir.node(op, inputs, attributes, name=fresh(f"{value.name}_{op}"))
+        node.outputs[0].name = fresh(f"{node.name}_out")
+        nodes.append(node)
+        return node.outputs[0]
+
+    channels, places, size = _forms(value)
+    shares = [
+        apply(
+            "RandomNormal",
+            [],
+            shape=form,
+            scale=amplitude / math.sqrt(2 * size),
+            seed=float(rng.integers(1 << 20)),
+            dtype=int(value.dtype or ir.DataType.FLOAT),
+        )
+        for form in (channels, places)
+    ]
+    norm = apply("ReduceL2", [value], keepdims=0)
+    apply("Add", [value, apply("Mul", [norm, apply("Add", shares)])])
+    insert_behind(value, nodes, fresh(f"{value.name}_exact"))
+
+
+def _forms(value: ir.Value) -> tuple[list[int], list[int], int]:
+    """Return the shapes of one number for each channel of `value` and for each place, and how many elements it has."""
+    shape = value.shape
+    if shape is None or not shape.is_static() or not len(shape):
+        return [1] * len(shape or ()), [1] * len(shape or ()), 1
+    sizes = list(shape.numpy())
+    axis = 1 if len(sizes) >= PICTURE_RANK else len(sizes) - 1
+    channels = [size if index == axis else 1 for index, size in enumerate(sizes)]
+    places = [1 if index == axis else size for index, size in enumerate(sizes)]
+    return channels, places, max(1, math.prod(sizes))

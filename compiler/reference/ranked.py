@@ -1,0 +1,178 @@
+"""Outputs whose rows are in the order of a ranking, found from the graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+
+from edgec.model.graph import attribute, constant
+from edgec.reference.rows import Rows
+
+Marks = dict[int, str]
+"""Axis of a value -> the node whose ranking orders what lies along it."""
+
+REDUCING = frozenset({"ArgMax", "ArgMin"})
+
+
+def ranked_outputs(model: ir.Model) -> dict[str, Rows]:
+    """Return the outputs whose rows come in the order of a TopK or NonMaxSuppression, by name.
+
+    A mark on an axis goes along with what operators make of it: element by element, gathered by ranked indices,
+    transposed, reshaped, multiplied. Where it cannot be followed it is lost, and the output is compared as it is.
+    """
+    marks: dict[ir.Value, Marks] = {}
+    for node in model.graph:
+        for index, output in enumerate(node.outputs):
+            found = _marks(node, index, marks)
+            rank = None if output.shape is None else len(output.shape)
+            if found and rank is not None:
+                marks[output] = {axis: source for axis, source in found.items() if 0 <= axis < rank}
+    result: dict[str, Rows] = {}
+    for value in model.graph.outputs:
+        for axis, ranking in sorted(marks.get(value, {}).items()):
+            result.setdefault(value.name or "", Rows(ranking, axis))
+    return result
+
+
+def _marks(node: ir.Node, index: int, marks: Mapping[ir.Value, Marks]) -> Marks:
+    given = [marks.get(value, {}) if value is not None else {} for value in node.inputs]
+    name = node.name or node.outputs[0].name or ""
+    if node.op_type == "NonMaxSuppression":
+        return {0: name}
+    if node.op_type == "TopK":
+        axis = attribute(node, "axis", -1) % max(1, _rank(node.inputs[0]))
+        return {**given[0], axis: name}
+    if not any(given):
+        return {}
+    rule = RULES.get(node.op_type)
+    if rule is not None:
+        return rule(node, given)
+    if node.op_type.startswith("Reduce") or node.op_type in REDUCING:
+        return _reduced(node, given)
+    return _broadcast(node, given)
+
+
+def _rank(value: ir.Value | None) -> int:
+    return 0 if value is None or value.shape is None else len(value.shape)
+
+
+def _sizes(value: ir.Value | None) -> list[Any]:
+    return [] if value is None or value.shape is None else list(value.shape)
+
+
+def _broadcast(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    """Element by element, or row by row: axes stay where they are, counted from the last, unless they are spread."""
+    rank, sizes = _rank(node.outputs[0]), _sizes(node.outputs[0])
+    found: Marks = {}
+    for value, marks in zip(node.inputs, given, strict=True):
+        before = _sizes(value)
+        for axis, source in marks.items():
+            to = axis + rank - len(before)
+            if 0 <= to < rank and before[axis] == sizes[to]:
+                found.setdefault(to, source)
+    return found
+
+
+def _gather(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    axis = attribute(node, "axis", 0) % max(1, _rank(node.inputs[0]))
+    indices = _rank(node.inputs[1])
+    found = {axis + at: source for at, source in given[1].items()}
+    for at, source in given[0].items():
+        if at != axis:
+            found.setdefault(at if at < axis else at + indices - 1, source)
+    return found
+
+
+def _gather_elements(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    return dict(given[1])
+
+
+def _gather_nd(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    return {at: source for at, source in given[1].items() if at < _rank(node.inputs[1]) - 1}
+
+
+def _transpose(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    perm = attribute(node, "perm") or tuple(reversed(range(_rank(node.inputs[0]))))
+    return {perm.index(at): source for at, source in given[0].items()}
+
+
+def _reshape(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    """An axis stays one if as many elements lie before it as did, and it is as long."""
+    before, after = _sizes(node.inputs[0]), _sizes(node.outputs[0])
+    found: Marks = {}
+    for axis, source in given[0].items():
+        wanted = _place(before, axis)
+        places = [at for at in range(len(after)) if wanted is not None and _place(after, at) == wanted]
+        if places:
+            found[places[0]] = source
+    return found
+
+
+def _place(sizes: Sequence[Any], axis: int) -> tuple[int, str] | None:
+    """Return the elements before an axis and its size, which may be a name; None where the former are open."""
+    known = all(isinstance(size, int) for size in sizes[:axis])
+    return (math.prod(sizes[:axis]), str(sizes[axis])) if known else None
+
+
+def _concat(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    axis = attribute(node, "axis", 0) % max(1, _rank(node.outputs[0]))
+    return {at: source for marks in given for at, source in marks.items() if at != axis}
+
+
+def _first(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    return dict(given[0])
+
+
+def _matmul(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    (left, right), rank = (_rank(value) for value in node.inputs[:2]), _rank(node.outputs[0])
+    found = {at + rank - left: source for at, source in given[0].items() if at < left - 1 or left == 1}
+    if right > 1:
+        kept = {at: source for at, source in given[1].items() if at != right - 2}
+        found = {at + rank - right: source for at, source in kept.items()} | found
+    return found
+
+
+def _gemm(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    rows = 1 if attribute(node, "transA", 0) else 0
+    return {0: given[0][rows]} if rows in given[0] else {}
+
+
+def _batch(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    return {0: given[0][0]} if 0 in given[0] else {}
+
+
+def _of_rois(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    return {0: given[1][0]} if 0 in given[1] else {}
+
+
+def _reduced(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    rank = _rank(node.inputs[0])
+    if node.op_type in REDUCING:
+        axes: Sequence[int] | None = [attribute(node, "axis", 0)]
+    else:
+        listed = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+        axes = attribute(node, "axes") if listed is None else [int(axis) for axis in listed.reshape(-1)]
+    reduced = set(range(rank)) if not axes else {axis % rank for axis in axes}
+    keeps = attribute(node, "keepdims", 1)
+    shift = {at: 0 if keeps else sum(axis < at for axis in reduced) for at in given[0]}
+    return {at - shift[at]: source for at, source in given[0].items() if at not in reduced}
+
+
+Rule = Callable[[ir.Node, Sequence[Marks]], Marks]
+RULES: dict[str, Rule] = {
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Transpose": _transpose,
+    **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Flatten"), _reshape),
+    "Concat": _concat,
+    **dict.fromkeys(("Slice", "Split", "QuantizeLinear", "DequantizeLinear"), _first),
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "RoiAlign": _of_rois,
+    **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize"), _batch),
+    **dict.fromkeys(("ScatterElements", "ScatterND", "Shape", "Size", "NonZero", "CumSum"), lambda node, given: {}),
+}
