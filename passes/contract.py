@@ -14,14 +14,15 @@ from edgec.errors import BadModel, InternalError, UnsupportedModel
 from edgec.model.serialize import skeleton
 from edgec.model.signature import described, inputs_of
 from edgec.model.true_sizes import true_sizes
-from edgec.reference.compare import compare
+from edgec.reference.compare import NOISE_FACTOR, Comparison, Noise, OutputComparison
+from edgec.reference.expectation import compare_all, rounding_noise
 from edgec.reference.golden import random_inputs
+from edgec.reference.noise import REGROUPED, ROUNDED
+from edgec.reference.ranked import ranked_outputs
+from edgec.reference.rows import Rows
 from edgec.reference.session import Reference
 
 Array = np.ndarray[Any, Any]
-
-ROUNDING_FACTOR = 4
-"""A rewrite rounds at other places than the original, some of them more often."""
 
 
 def check_valid(model: ir.Model, name: str) -> None:
@@ -80,63 +81,60 @@ def _allows(before: ir.Value, after: ir.Value) -> bool:
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One set of inputs, what the original gives for it, and how far rounding may move that (name -> max abs)."""
-
-    inputs: Mapping[str, Array]
-    expected: Mapping[str, Array]
-    rounding: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Equivalence:
-    """Inputs, and the outputs that the original gives for them.
+    """A model, inputs, and the outputs that it gives for them.
 
-    An output can hold next to nothing but rounding errors: a detector's score map over random noise spans 1e-5. So
-    the original also runs with its inputs moved by one rounding step. Outputs may differ by the tolerance, or by
-    `ROUNDING_FACTOR` times the larger of what that moved them and one rounding step of the output itself.
+    An output can hold next to nothing but rounding errors: a detector's score map over random noise spans 1e-5, sums
+    cancel out, halves are rounded wherever a runtime likes. So outputs may differ by the tolerance, or by a few times
+    the noise of the model itself: what it gives with its roundings, and its inputs, moved.
     """
 
-    cases: tuple[_Case, ...]
+    model: ir.Model
+    samples: tuple[Mapping[str, Array], ...]
+    expected: tuple[Mapping[str, Array], ...]
 
     @classmethod
     def of(cls, model: ir.Model, feeds: Mapping[str, Array] | None, seed: int) -> Equivalence:
-        """Run `model` on `feeds`, if any, and on random inputs of another seed than the golden ones.
+        """Run `model`, which stays as it is, on `feeds`, if any, and on random inputs of another seed than the golden.
 
         Raises:
             EdgecError: ONNX Runtime cannot run the model, or `feeds` do not fit it.
         """
         reference = Reference(model)
-        inputs = [random_inputs(inputs_of(model), seed + 1), *([] if feeds is None else [feeds])]
-        return cls(tuple(_case(reference, case) for case in inputs))
+        samples = (random_inputs(inputs_of(model), seed + 1), *(() if feeds is None else (feeds,)))
+        return cls(model, samples, tuple(map(reference.run, samples)))
 
     def check(self, model: ir.Model, name: str, *, tolerance: float) -> None:
         """Compare the outputs of `model` after the pass `name` with the original's.
 
         Raises:
-            InternalError: They differ by more than `tolerance`, relative to the range of the output.
+            InternalError: They differ by more than `tolerance`, relative to the range of the output, and than rounding
+                explains.
         """
         try:
-            reference = Reference(model)
-            results = [reference.run(case.inputs) for case in self.cases]
+            results = list(map(Reference(model).run, self.samples))
         except (BadModel, UnsupportedModel) as error:
             raise InternalError(f"pass {name} left a model that cannot run: {error.problem}") from error
-        for case, actual in zip(self.cases, results, strict=True):
-            for output in compare(case.expected, actual).outputs:
-                near_rounding = output.problem is None and output.max_abs <= case.rounding[output.name]
-                if not (near_rounding or output.within(tolerance)):
-                    raise InternalError(f"pass {name} changed the outputs (it promises {tolerance:.0e}): {output}")
+        rows = ranked_outputs(self.model)
+        comparison = compare_all(self.expected, results, rows)
+        off = [each for each in comparison.outputs if not (each.within(tolerance) or self._is_one_step(each))]
+        if not off:
+            return
+        wrong = Comparison(tuple(off)).with_noise(self._noise(rows)).failed(tolerance)
+        if wrong is not None:
+            raise InternalError(f"pass {name} changed the outputs (it promises {tolerance:.0e}): {wrong}")
 
+    def _is_one_step(self, output: OutputComparison) -> bool:
+        """Return whether an error is about a rounding step of the output itself: some rewrites round more often."""
+        if output.problem is not None:
+            return False
+        arrays = [each[output.name] for each in self.expected]
+        largest = max(float(np.max(np.abs(array), initial=0)) for array in arrays)
+        return output.max_abs <= NOISE_FACTOR * float(np.finfo(arrays[0].dtype).eps) * largest
 
-def _case(reference: Reference, inputs: Mapping[str, Array]) -> _Case:
-    expected = reference.run(inputs)
-    moved = reference.run({name: _next_number(array) for name, array in inputs.items()})
-    rounding = {}
-    for each in compare(expected, moved).outputs:
-        array = expected[each.name]
-        step = 0.0 if array.dtype.kind != "f" else np.finfo(array.dtype).eps * float(np.max(np.abs(array), initial=0))
-        rounding[each.name] = ROUNDING_FACTOR * max(step, each.max_abs if each.problem is None else 0.0)
-    return _Case(inputs, expected, rounding)
+    def _noise(self, rows: Mapping[str, Rows]) -> dict[str, Noise]:
+        moved = [{name: _next_number(array) for name, array in feeds.items()} for feeds in self.samples]
+        return rounding_noise(self.model, moved, self.expected, rows=rows, operators=ROUNDED | REGROUPED)
 
 
 def _next_number(array: Array) -> Array:

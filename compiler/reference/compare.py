@@ -29,6 +29,10 @@ class Noise:
     largest: float = 0.0
     mean: float = 0.0
 
+    def or_more(self, other: Noise) -> Noise:
+        """Return the larger of both, figure by figure."""
+        return Noise(max(self.largest, other.largest), max(self.mean, other.mean))
+
 
 @dataclass(frozen=True)
 class OutputComparison:

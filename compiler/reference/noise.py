@@ -9,6 +9,7 @@ by then is their noise.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,20 @@ ROUNDED = frozenset(
     }
 )
 """Operators whose results depend on the order of a sum, or on how a function is approximated."""
+REGROUPED = frozenset({"Add", "Div", "Mean", "Mul", "Sub", "Sum"})
+"""Operators that a rewrite may group otherwise: (x + a) * b as x * b + a * b."""
 ROUNDING = 2e-7
 """How far the order of a sum moves it in single precision: a few rounding steps."""
+HALF_STEPS = {ir.DataType.FLOAT16: 2.0**-11, ir.DataType.BFLOAT16: 2.0**-8}
+"""How far values are rounded to be kept in half precision; where that is done is a runtime's choice."""
 PICTURE_RANK = 3
 """Axes from which on the second one holds channels; below, the last one holds features."""
 
 
-def perturbed(model: ir.Model, amplitude: float, seed: int) -> ir.Model:
-    """Return a copy of `model` in which every result of `ROUNDED` is off by `amplitude` times its root mean square.
+def perturbed(model: ir.Model, amplitude: float, seed: int, operators: Collection[str] = ROUNDED) -> ir.Model:
+    """Return a copy of `model` in which every result of `operators` is off by `amplitude` times its root mean square.
 
+    Values that are computed and kept in half precision are off by their own rounding at least, see `HALF_STEPS`.
     Offsets are normally distributed, one for each channel and one for each place, and drawn anew in every inference;
     ONNX Runtime draws the same ones in the first, second ... inference of each session.
 
@@ -45,21 +51,32 @@ def perturbed(model: ir.Model, amplitude: float, seed: int) -> ir.Model:
         model: Not altered; shapes may be unknown.
         amplitude: Standard deviation, e.g. `ROUNDING`.
         seed: Any non-negative integer.
+        operators: Of the standard domain.
     """
     noisy = model.clone()
     fresh, rng = FreshNames(noisy.graph), np.random.default_rng(seed)
+    in_half = {*operators, *REGROUPED, "Cast"}
     for node in list(noisy.graph):
-        if node.domain not in ("", "ai.onnx") or node.op_type not in ROUNDED:
+        if node.domain not in ("", "ai.onnx"):
             continue
         for value in node.outputs:
-            if value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) and (value.uses() or value.is_graph_output()):
+            if not (value.uses() or value.is_graph_output()):
+                continue
+            if value.dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) and node.op_type in operators:
                 _move(value, amplitude, rng, fresh)
+            elif value.dtype in HALF_STEPS and node.op_type in in_half:
+                _move(value, max(amplitude, HALF_STEPS[value.dtype]), rng, fresh)
     return noisy
 
 
 def _move(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: FreshNames) -> None:
-    """Insert value + |value| / sqrt(n) * (share of its channel + share of its place) behind `value`."""
+    """Insert value + |value| / sqrt(n) * (share of its channel + share of its place) behind `value`.
+
+    Halves are moved in single precision.
+    """
     nodes: list[ir.Node] = []
+    halves = value.dtype in HALF_STEPS
+    dtype = ir.DataType.FLOAT if halves or value.dtype is None else value.dtype
 
     def apply(op: str, inputs: list[ir.Value], **attributes: Any) -> ir.Value:
         node = ir.node(op, inputs, attributes, name=fresh(f"{value.name}_{op}"))
@@ -75,12 +92,15 @@ def _move(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: Fr
             shape=form,
             scale=amplitude / math.sqrt(2 * size),
             seed=float(rng.integers(1 << 20)),
-            dtype=int(value.dtype or ir.DataType.FLOAT),
+            dtype=int(dtype),
         )
         for form in (channels, places)
     ]
-    norm = apply("ReduceL2", [value], keepdims=0)
-    apply("Add", [value, apply("Mul", [norm, apply("Add", shares)])])
+    exact = apply("Cast", [value], to=int(dtype)) if halves else value
+    norm = apply("ReduceL2", [exact], keepdims=0)
+    moved = apply("Add", [exact, apply("Mul", [norm, apply("Add", shares)])])
+    if halves:
+        apply("Cast", [moved], to=int(value.dtype or dtype))
     insert_behind(value, nodes, fresh(f"{value.name}_exact"))
 
 

@@ -14,8 +14,8 @@ from edgec.data.source import open_samples
 from edgec.errors import InternalError, UnsupportedModel
 from edgec.model.signature import inputs_of, outputs_of
 from edgec.record import Record
-from edgec.reference.compare import compare, noise_of
-from edgec.reference.noise import ROUNDING, perturbed
+from edgec.reference.compare import compare
+from edgec.reference.expectation import rounding_noise
 from edgec.reference.session import Reference
 from edgec.targets.base import Finding, LoweringContext
 from edgec.targets.board import Board
@@ -122,8 +122,7 @@ def _check_equal(
     floats = {name: array for name, array in expected.items() if array.dtype.kind == "f"}
     comparison = compare(floats, {name: actual[names[name]] for name in floats})
     if not comparison.within(SAME):
-        noise = noise_of(compare(floats, Reference(perturbed(model, ROUNDING, seed=0)).run(feeds)))
-        comparison = comparison.with_noise(noise)
+        comparison = comparison.with_noise(rounding_noise(model, [feeds], [expected]))
     if not comparison.within(SAME):
         if narrowed_floats:
             raise UnsupportedModel(

@@ -9,7 +9,7 @@ from edgec.errors import InternalError
 from edgec.model.signature import inputs_of
 from edgec.profile import Arithmetic
 from edgec.reference.compare import compare, noise_of
-from edgec.reference.expectation import compare_all, expect
+from edgec.reference.expectation import compare_all, expect, rounding_noise
 from edgec.reference.golden import SAMPLES, golden_samples, random_inputs
 from edgec.reference.half import in_half
 from edgec.reference.noise import ROUNDING, perturbed
@@ -102,6 +102,27 @@ def test_passes_that_change_the_network_are_caught() -> None:
     changed = model(NETWORK, WEIGHTS | {"v": zeroed}, opset=18)
     with pytest.raises(InternalError, match="the passes changed what the network computes"):
         expect(changed, samples, runs(made, samples), SINGLE)
+
+
+def test_a_difference_that_only_the_original_explains_is_none() -> None:
+    """(x + 4096) / 8 - 512 loses most digits of x; what the passes make of it, x / 8, does not."""
+    text = "g (float[1, 64] x) => (float[1, 64] y) <float a = {4096}, float b = {0.125}, float c = {-512}>"
+    original = model(text + "{ s = Add (x, a)  t = Mul (s, b)  y = Add (t, c) }", opset=18)
+    rewritten = model(text + "{ y = Mul (x, b) }", opset=18)
+    samples = [random_inputs(inputs_of(original), 0)]
+    wanted = runs(original, samples)
+    with pytest.raises(InternalError, match="the passes changed"):
+        expect(rewritten, samples, wanted, SINGLE)
+    expected = expect(rewritten, samples, wanted, SINGLE, original=original)
+    assert compare_all(wanted, runs(rewritten, samples)).with_noise(expected.noise).within(TOLERANCE)
+    doubled = [{"y": 2 * run["y"]} for run in wanted]
+    assert not compare_all(wanted, doubled).with_noise(expected.noise).within(TOLERANCE)
+
+
+def test_halves_are_noisy_by_their_own_rounding() -> None:
+    made = model("g (float[1, 64] x) => (float[1, 64] y) { a = Cast <to = 10> (x)  y = Cast <to = 1> (a) }", opset=18)
+    samples = [random_inputs(inputs_of(made), 0)]
+    assert 1e-5 < rounding_noise(made, samples, runs(made, samples))["y"].largest < 5e-3
 
 
 def test_samples_that_overflow_are_left_out() -> None:
