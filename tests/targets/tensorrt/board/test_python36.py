@@ -127,7 +127,7 @@ sys.path[:0] = [{folder!r}, {stand_in!r}]
 import numpy as np
 from onboard.runner import Runner
 runner = Runner({folder!r})
-golden = [np.load(t.golden) for t in runner.inputs + runner.outputs]
+golden = [np.load(t.golden[0]) for t in runner.inputs + runner.outputs]
 outputs = runner.run({{runner.inputs[0].name: golden[0]}})
 print(np.abs(outputs["y"] - golden[1]).max() < 1e-4, outputs["best"].dtype, (outputs["best"] == golden[2]).all())
 """
