@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.edit import insert_behind
+from edgec.model.edit import graph_of, insert_behind
 from edgec.model.graph import FreshNames
 
 ROUNDED = frozenset(
@@ -36,6 +36,8 @@ ROUNDING = 2e-7
 """How far the order of a sum moves it in single precision: a few rounding steps."""
 HALF_STEPS = {ir.DataType.FLOAT16: 2.0**-11, ir.DataType.BFLOAT16: 2.0**-8}
 """How far values are rounded to be kept in half precision; where that is done is a runtime's choice."""
+TIES = 2
+"""How much farther than other results the quotient of a QuantizeLinear is off: where a tie falls is chance."""
 PICTURE_RANK = 3
 """Axes from which on the second one holds channels; below, the last one holds features."""
 
@@ -43,7 +45,8 @@ PICTURE_RANK = 3
 def perturbed(model: ir.Model, amplitude: float, seed: int, operators: Collection[str] = ROUNDED) -> ir.Model:
     """Return a copy of `model` in which every result of `operators` is off by `amplitude` times its root mean square.
 
-    Values that are computed and kept in half precision are off by their own rounding at least, see `HALF_STEPS`.
+    Values that are computed and kept in half precision are off by their own rounding at least, see `HALF_STEPS`. What
+    a QuantizeLinear reads is off too: a runtime may divide by the scale or multiply by its reciprocal.
     Offsets are normally distributed, one for each channel and one for each place, and drawn anew in every inference;
     ONNX Runtime draws the same ones in the first, second ... inference of each session.
 
@@ -59,6 +62,8 @@ def perturbed(model: ir.Model, amplitude: float, seed: int, operators: Collectio
     for node in list(noisy.graph):
         if node.domain not in ("", "ai.onnx"):
             continue
+        if node.op_type == "QuantizeLinear":
+            _move_quotient(node, amplitude, rng, fresh)
         for value in node.outputs:
             if not (value.uses() or value.is_graph_output()):
                 continue
@@ -70,7 +75,20 @@ def perturbed(model: ir.Model, amplitude: float, seed: int, operators: Collectio
 
 
 def _move(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: FreshNames) -> None:
-    """Insert value + |value| / sqrt(n) * (share of its channel + share of its place) behind `value`.
+    insert_behind(value, _offset(value, amplitude, rng, fresh), fresh(f"{value.name}_exact"))
+
+
+def _move_quotient(node: ir.Node, amplitude: float, rng: np.random.Generator, fresh: FreshNames) -> None:
+    value = node.inputs[0]
+    if value is None or value.const_value is not None or value.dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+        return
+    nodes = _offset(value, TIES * amplitude, rng, fresh)
+    graph_of(node).insert_before(node, nodes)
+    node.replace_input_with(0, nodes[-1].outputs[0])
+
+
+def _offset(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: FreshNames) -> list[ir.Node]:
+    """Return nodes that compute value + |value| / sqrt(n) * (share of its channel + share of its place).
 
     Halves are moved in single precision.
     """
@@ -101,7 +119,7 @@ def _move(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: Fr
     moved = apply("Add", [exact, apply("Mul", [norm, apply("Add", shares)])])
     if halves:
         apply("Cast", [moved], to=int(value.dtype or dtype))
-    insert_behind(value, nodes, fresh(f"{value.name}_exact"))
+    return nodes
 
 
 def _forms(value: ir.Value) -> tuple[list[int], list[int], int]:
