@@ -34,6 +34,7 @@ from edgec.model.load import LoadedModel, load
 from edgec.model.load import Source as ModelSource
 from edgec.model.shapes import fix_shapes, open_shapes
 from edgec.model.signature import check_feeds, inputs_of
+from edgec.model.true_sizes import true_sizes
 from edgec.options import CompileFields, CompileOptions, compile_options
 from edgec.passes import pipeline
 from edgec.profile import Arithmetic, Profile

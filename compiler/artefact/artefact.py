@@ -20,7 +20,6 @@ from edgec.errors import BadOption
 from edgec.reference.expectation import compare_all
 from edgec.reference.sketch import sketches
 from edgec.targets.base import Inspectable, RunContext, Runner, Target
-from edgec.targets.board import is_this_machine
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,6 @@ class Artefact:
         if signers is not None:
             check_signature(path, Path(signers))
         return cls(path, read_manifest(path))
-
-    @property
-    def is_native(self) -> bool:
-        """Whether this machine is of its board's architecture, so that it may run here without emulation."""
-        return is_this_machine(self.manifest.board)
 
     def __repr__(self) -> str:
         manifest = self.manifest

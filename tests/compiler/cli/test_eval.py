@@ -102,6 +102,7 @@ def test_an_artefact_gives_the_same_and_keeps_it(run: Run, model: Path, pictures
 
 def test_what_cannot_be_kept_is_printed(run: Run, model: Path, pictures: Path, tmp_path: Path) -> None:
     artefact = edgec.compile(model, target=str(BOARD), output=tmp_path / "artefact").folder
+    (artefact / "evidence.json").unlink(missing_ok=True)
     (artefact / "evidence.json").mkdir()
     finished = run(artefact, "--data", pictures, "--metric", "top1", "--json")
     assert finished.data["metrics"]["top1"]["value"] == 0.75

@@ -292,7 +292,10 @@ MANIFESTS: dict[str, tuple[Callable[[Any], object], str]] = {
     "library": (lambda data: data["runtime"].update(library="nothing.so"), "does not list nothing.so"),
     "library elsewhere": (lambda data: data["runtime"].update(library="/tmp/other.so"), "does not list /tmp/other.so"),
     "golden elsewhere": (lambda data: data["inputs"][0].update(golden="../../x.npy"), "does not list ../../x.npy"),
-    "more golden": (lambda data: data["inputs"][0]["more"].append("../../x.npy"), "another number of golden samples"),
+    "more golden": (
+        lambda data: data["inputs"][0]["more"].append(data["inputs"][0]["golden"]),
+        "another number of golden samples",
+    ),
     "wider output": (lambda data: data["outputs"][0].update(dtype="uint64"), "features is not as compiled"),
     "longer output": (lambda data: data["outputs"][0].update(shape=[1, 8, 10, 1000]), "features is not as compiled"),
     "larger input": (lambda data: data["inputs"][1].update(shape=[1, 800]), "holds float32[1x8]"),
