@@ -79,9 +79,9 @@ def test_a_signature_for_another_purpose_is_none(keys: Path, tmp_path: Path) -> 
 
 
 def test_a_key_that_is_none_is_refused_before_the_work(keys: Path, tmp_path: Path) -> None:
-    stages: list[str] = []
+    stages: list[object] = []
     with pytest.raises(BadOption, match=r"--sign .*missing: no such file"):
-        edgec.compile(MODEL, target=BOARD, output=tmp_path / "a", sign=tmp_path / "missing", listener=stages.append)
+        edgec.compile(MODEL, target=BOARD, output=tmp_path / "a", sign=tmp_path / "missing", progress=stages.append)
     assert stages == []
     (tmp_path / "broken").write_text("no key")
     with pytest.raises(BadOption, match=r"--sign .*broken: "):
