@@ -62,8 +62,8 @@ def why_unsure(board: Board) -> str | None:
     dot = "a" if has_dot_product(board) else "no"
     return (
         f"edgec has no figures of the CPU {board.cpu}: estimates assume {OTHERS[board.architecture]} "
-        f"multiply-accumulates per cycle and {dot} dot product of bytes; set macs_per_cycle in the board file, and +dotprod, +avx512vnni or "
-        "+avxvnni in its features"
+        f"multiply-accumulates per cycle and {dot} dot product of bytes; set macs_per_cycle in the board file, "
+        "and +dotprod, +avx512vnni or +avxvnni in its features"
     )
 
 
