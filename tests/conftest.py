@@ -20,6 +20,7 @@ EVERY_PROCESS = Path(__file__).parent / "support" / "every_process"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["TVM_BIND_THREADS"] = "0"  # processes that bind their threads would share one core
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(EVERY_PROCESS), os.environ.get("PYTHONPATH")]))
     runpy.run_path(str(EVERY_PROCESS / "sitecustomize.py"))
     assert CompileOptions(target="host").verify_passes
