@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from edgec.errors import BadOption, UnsupportedModel
+from edgec.errors import BadModel, BadOption, UnsupportedModel
 from edgec.limits import check_memory
-from edgec.model.graph import label
+from edgec.model.graph import attribute, label
 from edgec.model.infer import infer_shapes, resolve_all
 from edgec.model.pinned import check_reshapes
 from edgec.model.signature import described
@@ -56,7 +56,24 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
     resolve_all(fixed)
     check_reshapes(fixed.graph)
     _check_sizes(fixed.graph)
+    _check_groups(fixed.graph)
     return fixed
+
+
+def _check_groups(graph: ir.Graph) -> None:
+    """Refuse convolutions whose groups do not divide their channels: ONNX's inference does not look."""
+    for node in graph:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        read, weights = (None if value is None else value.shape for value in node.inputs[:2])
+        if read is None or weights is None or not (read.is_static() and weights.is_static()) or len(weights) < 3:
+            continue
+        groups, channels = attribute(node, "group", 1), read.numpy()[1]
+        first, second = weights.numpy()[:2]
+        filters, expected = (first, second * groups) if node.op_type == "Conv" else (first, first)
+        if groups < 1 or filters % groups or channels != expected:
+            problem = f"{node.op_type} node {label(node)!r}: {groups} groups, {channels} channels, weights {weights}"
+            raise BadModel(f"{problem} do not fit", remedy="Export the model again.")
 
 
 def _check_sizes(graph: ir.Graph) -> None:

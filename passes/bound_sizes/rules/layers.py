@@ -40,6 +40,8 @@ def batched(site: Site) -> None:
     """Leave the node, where only the first axis is padded: it computes each item of the batch by itself."""
     present = [index for index, value in enumerate(site.node.inputs) if value is not None]
     padded = [index for index in present if site.is_padded(index)]
+    if not padded:
+        raise Unbounded("has a size that nothing bounds")
     for index in padded:
         if site.padded_axes(index) != [0]:
             raise Unbounded("slides over an axis whose size depends on the data")

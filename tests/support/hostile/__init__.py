@@ -1,0 +1,1 @@
+"""Damage of all kinds, by seed: models, files, and system calls that fail."""
