@@ -8,7 +8,6 @@ import pytest
 
 import edgec
 from edgec.errors import BadModel, EdgecError, InternalError
-from edgec.legality import check_model
 from tests.support.hostile.faults import faults
 from tests.support.hostile.mutate import mutated_model
 from tests.support.models import model, random_weights
@@ -23,7 +22,7 @@ def test_damaged_models_are_checked_or_refused_in_words(first: int) -> None:
     for seed in range(first, first + 10):
         damaged = mutated_model(random_graph(by_seed(seed)), seed)
         try:
-            check_model(damaged, target="jetson-orin-nano")
+            edgec.check(damaged, target="jetson-orin-nano")
         except EdgecError as error:
             assert not isinstance(error, InternalError), seed
             assert error.problem

@@ -34,6 +34,7 @@ def staged_folder(destination: Path) -> Iterator[Path]:
     destination = Path(os.path.realpath(destination))
     check_destination(destination)
     staging: Path | None = None
+    made = False
 
     def put_back(abandoned: Path) -> None:
         if (abandoned / OLD).exists() and not destination.exists():
@@ -45,11 +46,12 @@ def staged_folder(destination: Path) -> Iterator[Path]:
             content = staging / NEW
             content.mkdir()
             yield content
+            made = True
             _flush_all(content)
             _replace(destination, content, staging / OLD)
             flush(destination.parent)
     except OSError as error:
-        if error.filename is not None and staging is not None and not is_inside(error, staging):
+        if not made and error.filename is not None and staging is not None and not is_inside(error, staging):
             raise  # not about the output: let it speak for itself
         remedy = "Nothing was left behind. Free space or choose another place with -o."
         raise BadOption(f"output {destination}: {error.strerror or error}", remedy=remedy) from error

@@ -63,10 +63,12 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
 def _check_groups(graph: ir.Graph) -> None:
     """Refuse convolutions whose groups do not divide their channels: ONNX's inference does not look."""
     for node in graph:
-        if node.op_type not in ("Conv", "ConvTranspose"):
+        if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose"):
             continue
         read, weights = (None if value is None else value.shape for value in node.inputs[:2])
-        if read is None or weights is None or not (read.is_static() and weights.is_static()) or len(weights) < 3:
+        if read is None or weights is None or min(len(read), len(weights)) < 3:
+            continue
+        if not (read.is_static() and weights.is_static()):
             continue
         groups, channels = attribute(node, "group", 1), read.numpy()[1]
         first, second = weights.numpy()[:2]
