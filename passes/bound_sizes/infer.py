@@ -40,7 +40,9 @@ def infer_outputs(site: Site) -> list[tuple[int, ...]]:
         inferred = onnx.shape_inference.infer_node_outputs(
             schema, ir.to_proto(node), types, data, opset_imports=[onnx.helper.make_opsetid("", site.bounding.opset)]
         )
-    except (onnx.shape_inference.InferenceError, onnx.defs.SchemaError, RuntimeError, ValueError) as error:
+    except onnx.defs.SchemaError as error:
+        raise Unbounded(f"is an operator of the domain {node.domain!r} that edgec does not know") from error
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         message = " ".join(str(error).split()).removeprefix("[ShapeInferenceError] ")
         raise Unbounded(f"has no shape that could be inferred: {message}") from error
     return [_shape(inferred.get(value.name or ""), value) for value in node.outputs]

@@ -6,10 +6,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgec.errors import BadOption, InternalError
+from edgec.errors import BadOption, InternalError, UnsupportedModel
 from edgec.model.serialize import to_bytes
 from edgec.options import CompileOptions
 from edgec.passes import pipeline
+from edgec.passes.contract import Interface
 from edgec.profile import Profile
 from edgec.record import Record
 from tests.support.models import CONV_BN_RELU, model, ops
@@ -87,6 +88,25 @@ def test_record_tells_what_each_pass_did(before: ir.Model) -> None:
         ("canonicalize", True),  # the statistics are gone
     ]
     assert record.passes[3].changes == ("Conv_c: batch norm folded",)
+
+
+FOREIGN = """<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
+    g (float[1, 4, 4] x) => (float[1, n] y) { y = com.microsoft.Inverse (x) }"""
+
+
+def test_rank_that_the_file_declares_of_an_open_output_may_turn_out_wrong() -> None:
+    before = model(FOREIGN)
+    after = before.clone()
+    after.graph.outputs[0].shape = ir.Shape([None, 1, 4])
+    Interface.of(before).check(after, "pass")
+    with pytest.raises(InternalError, match="changed inputs or outputs"):
+        Interface.of(after).check(model(CONV_BN_RELU), "pass")
+
+
+def test_operator_of_another_domain_is_named_where_sizes_are_bounded() -> None:
+    options = CompileOptions(target="host")
+    with pytest.raises(UnsupportedModel, match=r"Inverse node .* of the domain 'com.microsoft'"):
+        pipeline.run(model(FOREIGN), profile=Profile(bounded_sizes=True), options=options, record=Record())
 
 
 def test_stages_are_announced(before: ir.Model) -> None:
