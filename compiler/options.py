@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,10 @@ class CompileOptions(BaseModel):
         default_factory=Measuring,
         description="What the network is compressed and int8 is calibrated on, and how losses are measured.",
     )
+    classes: str | tuple[str, ...] | None = Field(
+        default=None,
+        description="Names of the network's classes: a,b,c or a file; default: those in the model's metadata.",
+    )
     max_loss: float | None = Field(
         default=None,
         ge=0,
@@ -93,6 +98,10 @@ class CompileOptions(BaseModel):
         """How pictures become the network's input, wherever the artefact runs."""
         return self.measuring.preprocess
 
+    def preprocessed(self, how: Preprocessing) -> CompileOptions:
+        """Return the same with another preprocessing."""
+        return self.model_copy(update={"measuring": replace(self.measuring, preprocess=how)})
+
 
 class CompileFields(MeasuringFields, total=False):
     """The fields of `CompileOptions` but the target, for calls that take them by name."""
@@ -104,6 +113,7 @@ class CompileFields(MeasuringFields, total=False):
     extra_passes: tuple[str, ...]
     verify_passes: bool
     measuring: Measuring
+    classes: str | tuple[str, ...] | None
     max_loss: float | None
     prune: PruneOptions | PruneFields | None
     quantize: QuantizeOptions | QuantizeFields

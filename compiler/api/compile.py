@@ -15,6 +15,8 @@ import onnx_ir as ir
 from typing_extensions import Unpack
 
 from edgec.api.opened import open_target, path_of
+from edgec.application.record import Application
+from edgec.application.settle import Settled, settle
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.golden import Golden, write_golden
@@ -97,6 +99,10 @@ def compile(
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
         _check_integers(original, settings)
+        settled = _settle(original, settings, path_of(model))
+        settings = settings.preprocessed(settled.preprocess)
+        if settled.hint:
+            record.refuse("decoder", "outputs", settled.hint)
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
     settings = _in_precision_of(original, settings, profile)
@@ -133,7 +139,8 @@ def compile(
         findings.save(staging)
         tolerance = max(arithmetic.tolerance, lowered.least_tolerance)
         golden = write_golden(staging, canonical, expectation, tolerance, settings.preprocess.layout)
-        manifest = _write_manifest(staging, source, board, settings, record, lowered, arithmetic, golden)
+        application = settled.application
+        manifest = _write_manifest(staging, source, board, settings, record, lowered, arithmetic, golden, application)
         verification, unverified = _verified(Artefact(staging, manifest), verify, record)
         if verification is not None and not keep_failed:
             verification.check()
@@ -155,6 +162,7 @@ def _write_manifest(
     lowered: Lowered,
     arithmetic: Arithmetic,
     golden: Golden,
+    application: Application | None,
 ) -> Manifest:
     """Write the manifest of the artefact in `staging`, sign it if that is asked for, and return it."""
     manifest = Manifest(
@@ -167,6 +175,7 @@ def _write_manifest(
         tolerance=max(arithmetic.tolerance, lowered.least_tolerance),
         exact=arithmetic.exact,
         **golden._asdict(),
+        application=application,
         passes=tuple(record.passes),
         refusals=tuple(record.refusals),
         compression=record.compression,
@@ -225,6 +234,12 @@ def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
     digest = hashlib.sha256((settings.model_dump_json() + model).encode()).hexdigest()[:8]
     place = Path(os.path.realpath(folder))
     return place.with_name(f"{place.name}.{digest}.sensitivity.jsonl")
+
+
+def _settle(fixed: ir.Model, settings: CompileOptions, path: Path | None) -> Settled:
+    """Return how the outputs of `fixed` are read, and how pictures become its input."""
+    decoder, how = settings.measuring.decoder, settings.preprocess
+    return settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path)
 
 
 def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from typing_extensions import Unpack
 
 from edgec.api.opened import Shapes, path_of
+from edgec.application.record import Application
+from edgec.application.settle import settle
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.compress.tasks import open_context
@@ -77,6 +79,7 @@ class _Network:
     inputs: tuple[TensorSpec, ...]
     preprocess: Preprocessing
     where: str
+    application: Application | None
 
 
 def evaluate(
@@ -115,7 +118,8 @@ def evaluate(
         _of_artefact(artefact, threads, measuring, shapes) if artefact else _of_model(model, threads, measuring, shapes)
     )
     path = None if artefact else path_of(model)
-    samples, context = open_context(measuring, network.inputs, network.preprocess, path)
+    reads = None if network.application is None or measuring.decoder else network.application.open()
+    samples, context = open_context(measuring, network.inputs, network.preprocess, path, recognized=reads)
     if reference is not None:
         original = _of_model(reference, None, measuring, shapes).run
         context = context.compared_with(lambda sample: original(sample.inputs))
@@ -148,12 +152,15 @@ def _of_artefact(artefact: Artefact, threads: int | None, measuring: Measuring, 
         raise BadOption(problem, remedy="Compile again to change it.")
     runner = artefact.runner(threads)
     inputs = tuple(port.spec for port in artefact.manifest.inputs)
-    return _Network(runner.run, inputs, artefact.manifest.options.preprocess, runner.description)
+    manifest = artefact.manifest
+    return _Network(runner.run, inputs, manifest.options.preprocess, runner.description, manifest.application)
 
 
 def _of_model(model: Any, threads: int | None, measuring: Measuring, shapes: Shapes | None) -> _Network:
     fixed = fix_shapes(load(model).model, dict(shapes or {}))
-    return _Network(Reference(fixed, threads=threads).run, inputs_of(fixed), measuring.preprocess, "onnxruntime")
+    settled = settle(fixed, decoder=measuring.decoder, preprocess=measuring.preprocess, path=path_of(model))
+    run = Reference(fixed, threads=threads).run
+    return _Network(run, inputs_of(fixed), settled.preprocess, "onnxruntime", settled.application)
 
 
 def _finite(data: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from edgec import registry
 from edgec.artefact import evidence
 from edgec.artefact.golden import read_inner, read_samples
+from edgec.artefact.loaded import Loaded
 from edgec.artefact.manifest import Manifest, read_manifest
 from edgec.artefact.signature import check_signature
 from edgec.artefact.verification import Verification
@@ -96,6 +97,21 @@ class Artefact:
         )
         return target.open(context)
 
+    def predict(
+        self,
+        picture: Any,
+        *,
+        min_score: float | None = None,
+        decoder: str | None = None,
+        threads: int | None = None,
+    ) -> Any:
+        """Return what the network says of a picture, or of each of a list; see `Loaded.predict`.
+
+        It is loaded for this call alone: for one picture after the other `edgec.load` is faster.
+        """
+        with Loaded(self.runner(threads), self.manifest) as loaded:
+            return loaded.predict(picture, min_score=min_score, decoder=decoder)
+
     def golden_inputs(self) -> dict[str, np.ndarray[Any, Any]]:
         """Return the first of the inputs that were stored with it, by name."""
         return read_samples(self.folder, self.manifest.inputs)[0] if self.manifest.inputs else {}
@@ -172,7 +188,7 @@ def _is_flat(array: np.ndarray[Any, Any]) -> bool:
     return array.size > 1 and bool((array == array.reshape(-1)[0]).all())
 
 
-def load(path: str | Path, threads: int | None = None, *, signers: str | Path | None = None) -> Runner:
+def load(path: str | Path, threads: int | None = None, *, signers: str | Path | None = None) -> Loaded:
     """Load the artefact in the folder `path` for execution on this machine.
 
     Args:
@@ -184,4 +200,5 @@ def load(path: str | Path, threads: int | None = None, *, signers: str | Path | 
         BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
         CannotRunHere: This machine is not its board and cannot emulate it.
     """
-    return Artefact.open(path, signers=signers).runner(threads)
+    artefact = Artefact.open(path, signers=signers)
+    return Loaded(artefact.runner(threads), artefact.manifest)

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from edgec import registry
+from edgec.application.record import Application
 from edgec.artefact.files import MANIFEST, FileEntry, check_files, check_manifest, list_files, reason, write_sums
 from edgec.errors import BadArtefact, InternalError, first_problem
 from edgec.model.signature import TensorSpec
@@ -109,6 +110,8 @@ class Manifest(BaseModel):
     passes: tuple[PassEntry, ...]
     refusals: tuple[Refusal, ...]
     compression: Compression | None = None
+    application: Application | None = None
+    """What the outputs mean; None where that is not known."""
     counts: tuple[str, ...] = ()
     """Further results of the compiled network, behind its outputs: sizes that depend on the data, each an int64 [1]."""
     runtime: dict[str, Any]

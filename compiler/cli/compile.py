@@ -57,6 +57,7 @@ def command(
     max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
     metric: options.Metric = None,
     decoder: options.Decoder = None,
+    classes: Annotated[str | None, typer.Option(metavar="FILE|A,B,C", help=_help("classes"))] = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     prune: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("prune"))] = None,
@@ -112,6 +113,7 @@ def command(
         "threads": threads,
         "extra_passes": tuple(extra_pass) or None,
         "measuring": measured or None,
+        "classes": classes,
         "max_loss": max_loss,
         "prune": parse_settings(prune, PruneOptions, "--prune") if prune is not None else None,
         "quantize": made or None,
@@ -161,6 +163,7 @@ def _said(artefact: Artefact, verification: Verification | None, deployed: Board
         "bytes": artefact.size,
         "error": verification.worst if verification else None,
         "compression": asdict(manifest.compression) if manifest.compression else None,
+        "application": manifest.application.model_dump(mode="json") if manifest.application else None,
         "board": deployed.model_dump(mode="json") if deployed else None,
     }
     return {key: value for key, value in said.items() if value is not None or key == "error"}
@@ -179,9 +182,15 @@ def _print_summary(artefact: Artefact, verification: Verification | None) -> Non
         stdout.print(note, highlight=False, markup=False)
     if estimate := manifest.runtime.get("estimate"):
         stdout.print(f"{estimate['ms']} ms ({estimate['remark']})", highlight=False)
+    if manifest.application is not None:
+        for line in manifest.application.assumed:
+            stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     if left := len(manifest.refusals):
         what = "1 thing" if left == 1 else f"{left} things"
         stdout.print(f"{what} left as before; why: edgec inspect {artefact.folder}", highlight=False, markup=False)
+    for refusal in manifest.refusals:
+        if refusal.step == "decoder":
+            stdout.print(f"not decoded: {refusal.reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_compression(compression: Compression) -> None:

@@ -22,6 +22,10 @@ def show_artefact(folder: Path, *, json: bool) -> None:
     for kind, ports in (("input", manifest.inputs), ("output", manifest.outputs)):
         for port in ports:
             stdout.print(f"{kind} {port.spec}", highlight=False, markup=False)
+    if manifest.application is not None:
+        stdout.print(f"decoder {manifest.application.decoder}", highlight=False, markup=False)
+        for line in manifest.application.assumed:
+            stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     for name, value in manifest.runtime.items():
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         stdout.print(Text.assemble((str(name), "dim"), f" {text}"), highlight=False)

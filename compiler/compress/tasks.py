@@ -8,6 +8,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from edgec.application.settle import settle
+from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.read import read_decoder
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext, make_metric
@@ -38,7 +40,11 @@ def open_task(measuring: Measuring, model: ir.Model, path: Path | None, *, limit
     Raises:
         BadOption: There is no data, it does not fit, or metric and decoder do not.
     """
-    samples, context = open_context(measuring, inputs_of(model), measuring.preprocess, path, limit=limit)
+    settled = settle(model, decoder=measuring.decoder, preprocess=measuring.preprocess, path=path)
+    recognized = None if settled.application is None else settled.application.open()
+    samples, context = open_context(
+        measuring, inputs_of(model), settled.preprocess, path, limit=limit, recognized=recognized
+    )
     metric = measuring.metric or UNLABELLED
     if metric != UNLABELLED:
         make_metric(metric, context)  # what does not fit is said before anything is run
@@ -52,15 +58,20 @@ def open_context(
     path: Path | None,
     *,
     limit: int | None = None,
+    recognized: Decoder | None = None,
 ) -> tuple[Samples, MetricContext]:
-    """Return the samples for a network with these inputs, and what metrics need besides; arguments as `open_task`."""
+    """Return the samples for a network with these inputs, and what metrics need besides.
+
+    Arguments are those of `open_task`; `recognized` is the decoder that counts where none is given.
+    """
     if measuring.data is None:
         remedy = "Give --data; without labels the error of the outputs is measured."
         raise BadOption("this needs data: pictures to measure and to calibrate on", remedy=remedy)
     samples = open_samples(measuring.data, inputs, preprocess)
     most = limit if measuring.limit is None else measuring.limit
-    decoder = read_decoder(measuring.decoder, path) if measuring.decoder else None
-    return samples if most is None else spread(samples, most), MetricContext(decoder, samples.classes)
+    decoder = read_decoder(measuring.decoder, path) if measuring.decoder else recognized
+    context = MetricContext(decoder, samples.classes, recognized=measuring.decoder is None)
+    return samples if most is None else spread(samples, most), context
 
 
 @dataclass(frozen=True, eq=False)

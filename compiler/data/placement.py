@@ -29,8 +29,13 @@ class Placement:
 
     def to_original(self, points: Array) -> Array:
         """Map float [..., 2] points x, y of the network's input to the original picture, clipped to it."""
+        mapped: Array = np.clip(self.to_original_plane(points), 0, np.array(self.original, points.dtype))
+        return mapped
+
+    def to_original_plane(self, points: Array) -> Array:
+        """Map float [..., 2] points x, y of the network's input; those beside the original picture stay there."""
         scale, offset = np.array(self.scale, points.dtype), np.array(self.offset, points.dtype)
-        mapped: Array = np.clip((points - offset) / scale, 0, np.array(self.original, points.dtype))
+        mapped: Array = (points - offset) / scale
         return mapped
 
     def boxes_to_original(self, boxes: Array) -> Array:

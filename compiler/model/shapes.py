@@ -11,6 +11,7 @@ from edgec.errors import BadModel, BadOption, UnsupportedModel
 from edgec.limits import check_memory
 from edgec.model.graph import attribute, label
 from edgec.model.infer import infer_shapes, resolve_all
+from edgec.model.metadata import picture_size
 from edgec.model.pinned import check_reshapes
 from edgec.model.signature import described
 from edgec.registry import suggest
@@ -23,7 +24,8 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
     """Return a copy of `model` with static input shapes and all shapes inferred; tensors are shared with `model`.
 
     Control flow that the shapes decide is resolved. An open first dimension (symbolic, zero or negative) is the batch
-    and becomes 1; other open ones must be in `shapes`. A symbolic name has the same size wherever it occurs. Sizes that
+    and becomes 1; height and width of a picture become what the metadata says as `imgsz`; other open ones must be in
+    `shapes`. A symbolic name has the same size wherever it occurs. Sizes that
     the model fixes can be overridden: no shape in the file is believed then.
 
     Args:
@@ -47,6 +49,7 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
         dims[name] = _override(name, dims[name], shape, sizes)
     for open_or_not in dims.values():
         _default_batch(open_or_not, sizes)
+        _default_picture(open_or_not, sizes, picture_size(model.metadata_props))
     for name, value in inputs.items():
         resolved = [dim if isinstance(dim, int) else sizes.get(dim) for dim in dims[name]]
         if None in resolved:
@@ -154,6 +157,14 @@ def _contradicts(shape: ir.Shape | None, given: tuple[int, ...] | None) -> bool:
 def _default_batch(dims: list[int | str], sizes: dict[str, int]) -> None:
     if dims and isinstance(dims[0], str):
         sizes.setdefault(dims[0], 1)
+
+
+def _default_picture(dims: list[int | str], sizes: dict[str, int], picture: tuple[int, int] | None) -> None:
+    """Take the height and width that the exporter noted, where a picture (channels first) leaves both open."""
+    if picture is not None and len(dims) == 4 and dims[1] in (1, 3):
+        for dim, side in zip(dims[2:], picture, strict=True):
+            if isinstance(dim, str):
+                sizes.setdefault(dim, side)
 
 
 def _missing_shape(name: str, dims: list[int | str], resolved: list[int | None]) -> BadOption:

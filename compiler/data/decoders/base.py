@@ -16,15 +16,18 @@ from edgec.registry import suggest
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]
-Kind = Literal["scores", "detections", "text", "mask"]
+Kind = Literal["scores", "detections", "instances", "keypoints", "rotated", "text", "mask", "picture", "embedding"]
+WITH_BOXES: tuple[Kind, ...] = ("detections", "instances", "keypoints", "rotated")
+"""Kinds whose predictions have `boxes`, `scores` and `labels`, as `Detections` has them."""
 
 
 class Decoder(BaseModel, ABC):
     """Reads the outputs of one sample. A plugin registers a class of them in the entry point group edgec.decoders.
 
-    `kind` says what it gives: `scores` float [classes], `detections` a `Detections` in pixels of the original picture,
-    `text` a str, `mask` integers [height, width] of the original picture. `classes` names the network's classes,
-    index = class; empty where they are not known.
+    `kind` says what it gives: `scores` float [classes]; `detections` a `Detections` in pixels of the original picture,
+    `instances`, `keypoints` and `rotated` the same with masks, points or corners; `text` a str; `mask` integers
+    [height, width] of the original picture; `picture` float [height, width, channels] 0..1; `embedding` float [n].
+    `classes` names the network's classes, index = class; empty where they are not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +39,14 @@ class Decoder(BaseModel, ABC):
     def settings_of(cls, model: Path) -> dict[str, Any]:
         """Return the settings that the ONNX file `model` gives, where a user names none."""
         return {}
+
+    def self_contained(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults, fit for JSON, with the contents of files in them."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def class_count(self, outputs: Outputs) -> int | None:
+        """Return how many classes `outputs` are of; None where that does not show."""
+        return None
 
     @abstractmethod
     def __call__(self, outputs: Outputs, sample: Sample) -> Any:

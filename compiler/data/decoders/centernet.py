@@ -31,6 +31,10 @@ class Centernet(DetectionDecoder):
     """The heat map is of logits: a sigmoid follows."""
     max_overlap: float = Field(default=1.0, ge=0, le=1)
 
+    def class_count(self, outputs: Outputs) -> int:
+        """See `Decoder.class_count`."""
+        return int(pick(outputs, self.heatmap).shape[1])
+
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
         """See `DetectionDecoder.candidates`."""
         heat = check_shape(pick(outputs, self.heatmap), "[1, classes, h, w]", "centernet")

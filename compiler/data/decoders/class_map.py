@@ -15,6 +15,8 @@ from edgec.errors import BadOption
 class ClassMap(Decoder):
     """Scores [1, classes, h, w] (the best counts) or classes, integers [1, h, w] or [1, 1, h, w] -> [height, width].
 
+    Of a single class, with `threshold`: 1 where the score [1, 1, h, w] is at least that, else 0.
+
     Each pixel of the original picture takes the class of the cell its centre falls in.
     """
 
@@ -22,6 +24,15 @@ class ClassMap(Decoder):
 
     output: str | None = None
     """Name of the output; default: the first."""
+    threshold: float | None = None
+    """Lowest score of the class of a network that has only one."""
+
+    def class_count(self, outputs: Outputs) -> int | None:
+        """See `Decoder.class_count`; classes as integers do not tell how many there are."""
+        output = pick(outputs, self.output)
+        if output.dtype.kind != "f":
+            return None
+        return 2 if self.threshold is not None else output.shape[1]
 
     def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
         """Return the classes.
@@ -34,9 +45,11 @@ class ClassMap(Decoder):
             output = output[:, 0]
         if output.dtype.kind in "iu" and output.ndim == 3 and len(output) == 1:
             classes = output[0].astype(np.int64)
+        elif self.threshold is not None and output.dtype.kind == "f" and output.ndim == 4 and output.shape[1] == 1:
+            classes = (output[0, 0] >= self.threshold).astype(np.int64)
         elif output.dtype.kind == "f" and output.ndim == 4 and output.shape[:2] == (1, 1):
             problem = f"decoder class-map: the output is {output.dtype}{list(output.shape)}, scores of one class"
-            remedy = "Let the network give a channel for each class, or the classes themselves, as integers."
+            remedy = "Say from which score on it is that class: class-map,threshold=0.5."
             raise BadOption(problem, remedy=remedy)
         elif output.dtype.kind == "f" and output.ndim == 4 and len(output) == 1:
             classes = output[0].argmax(axis=0)

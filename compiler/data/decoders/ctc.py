@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import model_validator
 
 from edgec.data.decoders.base import Decoder, Kind, Outputs, check_shape, pick
 from edgec.data.samples import Sample
@@ -28,8 +29,16 @@ class Ctc(Decoder):
 
     output: str | None = None
     """Name of the output; default: the first."""
-    dictionary: Path
+    dictionary: Path | None = None
     """A UTF-8 file, a character a line, or an ONNX model that has them in its metadata as `character`."""
+    characters: tuple[str, ...] = ()
+    """The characters of classes 1, 2, ... themselves, instead of a file."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Ctc:
+        if self.dictionary is None and not self.characters:
+            raise ValueError("a dictionary is needed: dictionary=FILE, a character a line")
+        return self
 
     @classmethod
     def settings_of(cls, model: Path) -> dict[str, Any]:
@@ -39,23 +48,29 @@ class Ctc(Decoder):
     def __call__(self, outputs: Outputs, sample: Sample) -> str:
         """Return the text."""
         scores = check_shape(pick(outputs, self.output), "[1, steps, classes]", "ctc")
-        extra = scores.shape[1] - 1 - len(self.characters)
+        extra = scores.shape[1] - 1 - len(self.alphabet)
         if extra not in (0, 1):
-            count = len(self.characters)
-            raise BadOption(f"decoder ctc: {scores.shape[1]} classes, but {self.dictionary} has {count} characters")
+            source, count = self.dictionary or "the dictionary", len(self.alphabet)
+            raise BadOption(f"decoder ctc: {scores.shape[1]} classes, but {source} has {count} characters")
         best = scores.argmax(axis=1)
         kept = best[np.flatnonzero(np.diff(best, prepend=BLANK))]  # where the class changes
-        alphabet = (*self.characters, " ")
+        alphabet = (*self.alphabet, " ")
         return "".join(alphabet[k - 1] for k in kept if k != BLANK)
 
+    def self_contained(self) -> dict[str, Any]:
+        """See `Decoder.self_contained`."""
+        settings = super().self_contained() | {"characters": list(self.alphabet)}
+        settings.pop("dictionary", None)
+        return settings
+
     @cached_property
-    def characters(self) -> tuple[str, ...]:
+    def alphabet(self) -> tuple[str, ...]:
         """The characters of classes 1, 2, ...
 
         Raises:
             BadOption: The file is unreadable, or the model has no dictionary.
         """
-        return _characters(self.dictionary)
+        return self.characters if self.dictionary is None else _characters(self.dictionary)
 
 
 def _characters(path: Path) -> tuple[str, ...]:
@@ -70,6 +85,11 @@ def _characters(path: Path) -> tuple[str, ...]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise BadOption(f"dictionary {path}: {error}", remedy="Give a UTF-8 file, a character a line.") from error
+    return characters_of(text)
+
+
+def characters_of(text: str) -> tuple[str, ...]:
+    """Return the characters of a dictionary, one a line."""
     # Only newlines separate: dictionaries hold other characters that count as line ends.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return tuple(lines[:-1] if lines[-1] == "" else lines)

@@ -48,16 +48,22 @@ class DetectionDecoder(Decoder):
     def __call__(self, outputs: Outputs, sample: Sample) -> Detections:
         """Return the detections, best first, in pixels of the original picture."""
         size = network_size(sample, type(self).__name__)
-        boxes, scores, labels = self.candidates(outputs, size)
+        return self.place(self.select(self.candidates(outputs, size), size)[0], sample)
+
+    def select(self, found: Detections, size: tuple[int, int]) -> tuple[Detections, Array]:
+        """Return the best of candidates, best first, in pixels of the input, and their int64 indices in `found`."""
         # Clipped before the overlaps are computed: what lies outside the input says nothing about the picture.
-        boxes = np.clip(boxes, 0, np.array([*size, *size], np.float32)).astype(np.float32)
-        sound = np.isfinite(boxes).all(axis=1)
-        boxes, scores, labels = boxes[sound], scores[sound], labels[sound]
-        kept = suppress(boxes, scores, labels, self.max_overlap, self.max_detections)
-        boxes = boxes[kept]
-        if sample.placement is not None:
-            boxes = sample.placement.boxes_to_original(boxes)
-        return Detections(boxes, scores[kept], labels[kept])
+        boxes = np.clip(found.boxes, 0, np.array([*size, *size], np.float32)).astype(np.float32)
+        sound = np.flatnonzero(np.isfinite(boxes).all(axis=1))
+        chosen = suppress(boxes[sound], found.scores[sound], found.labels[sound], self.max_overlap, self.max_detections)
+        kept = sound[chosen]
+        return Detections(boxes[kept], found.scores[kept], found.labels[kept]), kept
+
+    def place(self, found: Detections, sample: Sample) -> Detections:
+        """Return detections in pixels of the original picture instead of the input."""
+        if sample.placement is None:
+            return found
+        return found._replace(boxes=sample.placement.boxes_to_original(found.boxes))
 
 
 def by_class(boxes: Array, scores: Array, min_score: float) -> Detections:
@@ -68,8 +74,13 @@ def by_class(boxes: Array, scores: Array, min_score: float) -> Detections:
         scores: float32 [n, classes].
         min_score: Lowest score.
     """
-    box, label = np.nonzero(scores >= min_score)
-    return Detections(boxes[box], scores[box, label], label)
+    return rows_by_class(boxes, scores, min_score)[0]
+
+
+def rows_by_class(boxes: Array, scores: Array, min_score: float) -> tuple[Detections, Array]:
+    """Return the same as `by_class`, and the row of each candidate in `boxes`, int64."""
+    row, label = np.nonzero(scores >= min_score)
+    return Detections(boxes[row], scores[row, label], label), row
 
 
 def corners(centred: Array) -> Array:

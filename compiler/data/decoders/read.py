@@ -24,7 +24,12 @@ FORMS = "Give NAME[,key=value...] or a JSON or TOML record with a key `decoder`.
 
 
 def read_decoder(given: str, model: Path | None = None) -> Decoder:
-    """Return the decoder that `given` describes.
+    """Return the decoder that `given` describes; see `named_decoder`."""
+    return named_decoder(given, model)[1]
+
+
+def named_decoder(given: str, model: Path | None = None) -> tuple[str, Decoder]:
+    """Return the decoder that `given` describes, with its name.
 
     Args:
         given: Path of a record (.json, .toml): the decoder's settings and its name as `decoder`; without one, it is
@@ -40,7 +45,6 @@ def read_decoder(given: str, model: Path | None = None) -> Decoder:
         # What the network takes is stated in the same record for its trainers; it is no setting of a decoder.
         settings.pop("input", None)
         name = settings.pop("decoder", "yolov3")
-        made = _decoder(name)
     else:
         name, settings = _parse(given)
         made = _decoder(name)
@@ -48,7 +52,17 @@ def read_decoder(given: str, model: Path | None = None) -> Decoder:
             if key in made.model_fields and get_origin(made.model_fields[key].annotation) is tuple:
                 settings[key] = value.split("/")
     if model is not None:
-        settings = {**made.settings_of(model), **settings}
+        settings = {**_decoder(name).settings_of(model), **settings}
+    return name, make_decoder(name, settings, f"decoder {given}")
+
+
+def make_decoder(name: str, settings: dict[str, Any], source: str) -> Decoder:
+    """Return the decoder `name`, as registered or `module:Class`, with `settings`, for which `source` stands.
+
+    Raises:
+        BadOption: There is no such decoder, or a setting is wrong; it is named.
+    """
+    made = _decoder(name)
     try:
         return made.model_validate(settings)
     except ValidationError as error:
@@ -56,7 +70,8 @@ def read_decoder(given: str, model: Path | None = None) -> Decoder:
         key = ".".join(str(part) for part in first["loc"])
         fields = made.model_fields
         remedy = suggest(key, fields) if first["type"] == "extra_forbidden" else f"Settings: {', '.join(fields)}."
-        raise BadOption(f"decoder {given}: {key}: {first['msg']}", remedy=remedy) from error
+        where = f"{source}: {key}" if key else source
+        raise BadOption(f"{where}: {first['msg'].removeprefix('Value error, ')}", remedy=remedy) from error
 
 
 def _decoder(name: object) -> type[Decoder]:

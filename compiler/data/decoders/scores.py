@@ -18,10 +18,21 @@ class Scores(Decoder):
 
     output: str | None = None
     """Name of the output; default: the first."""
+    logits: bool = False
+    """The scores are logits: a softmax makes them probabilities."""
+
+    def class_count(self, outputs: Outputs) -> int:
+        """See `Decoder.class_count`."""
+        return pick(outputs, self.output).size
 
     def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
         """Return the scores."""
         scores = pick(outputs, self.output)
         if scores.size == 0 or max(scores.shape, default=1) != scores.size:
             raise BadOption(f"decoder scores: the output is {list(scores.shape)}, not [1, classes]")
-        return scores.reshape(-1)
+        scores = scores.reshape(-1)
+        if not self.logits:
+            return scores
+        powers = np.exp(scores.astype(np.float32) - np.float32(scores.max()))
+        result: np.ndarray[Any, Any] = powers / powers.sum()
+        return result

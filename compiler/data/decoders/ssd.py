@@ -29,8 +29,8 @@ class Ssd(DetectionDecoder):
     """Name of the output with the offsets; default: the first."""
     scores: str | None = None
     """Name of the output with the scores; default: the second."""
-    priors: str | None = None
-    """An output [n, 4] or [1, n, 4], or a .npy file with them; default: the third output."""
+    priors: str | tuple[tuple[float, float, float, float], ...] | None = None
+    """An output [n, 4] or [1, n, 4], a .npy file with them, or they themselves; default: the third output."""
     variances: tuple[float, float] = (0.1, 0.2)
     logits: bool = False
     """The scores are logits: a softmax over the classes follows."""
@@ -39,7 +39,8 @@ class Ssd(DetectionDecoder):
         """See `DetectionDecoder.candidates`."""
         offsets = check_shape(pick(outputs, self.boxes), "[1, n, 4]", "ssd")
         scores = check_shape(pick(outputs, self.scores, 1), "[1, n, 1 + classes]", "ssd")
-        priors = self._file_priors if self._from_file else pick(outputs, self.priors, 2)
+        given = self._given_priors
+        priors = given if given is not None else pick(outputs, self._output_of_priors, 2)
         priors = priors.reshape(-1, priors.shape[-1])
         if priors.shape != offsets.shape or len(scores) != len(offsets):
             counts = f"{len(offsets)} offsets, {len(scores)} scores, {len(priors)} priors"
@@ -52,14 +53,28 @@ class Ssd(DetectionDecoder):
         boxes = corners(np.concatenate([centres, priors[:, 2:] * scales], axis=1))
         return by_class(boxes * np.array([*size, *size], np.float32), scores[:, 1:], self.min_score)
 
+    def class_count(self, outputs: Outputs) -> int:
+        """See `Decoder.class_count`."""
+        return int(pick(outputs, self.scores, 1).shape[-1] - 1)
+
+    def self_contained(self) -> dict[str, Any]:
+        """See `Decoder.self_contained`."""
+        given = self._given_priors
+        return super().self_contained() | ({} if given is None else {"priors": given.reshape(-1, 4).tolist()})
+
     @property
-    def _from_file(self) -> bool:
-        return self.priors is not None and self.priors.endswith(".npy")
+    def _output_of_priors(self) -> str | None:
+        return self.priors if isinstance(self.priors, str) else None
 
     @cached_property
-    def _file_priors(self) -> Array:
+    def _given_priors(self) -> Array | None:
+        """The priors that no output gives, float32 [..., 4]."""
+        if self.priors is None or (isinstance(self.priors, str) and not self.priors.endswith(".npy")):
+            return None
+        if not isinstance(self.priors, str):
+            return np.array(self.priors, np.float32).reshape(-1, 4)
         try:
-            with Path(self.priors or "").open("rb") as file:  # numpy.load would take a .npz file of that name too
+            with Path(self.priors).open("rb") as file:  # numpy.load would take a .npz file of that name too
                 priors: Array = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise BadOption(f"decoder ssd: priors {self.priors}: {error}") from error

@@ -35,6 +35,10 @@ class Yolov3(DetectionDecoder):
 
     outputs: tuple[Scale, ...] = Field(min_length=1)
 
+    def class_count(self, outputs: Outputs) -> int:
+        """See `Decoder.class_count`."""
+        return int(pick(outputs, self.outputs[0].name).shape[1] // len(self.outputs[0].anchors) - 5)
+
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
         """See `DetectionDecoder.candidates`."""
         maps = [_boxes_and_scores(pick(outputs, scale.name), scale) for scale in self.outputs]

@@ -16,6 +16,10 @@ class Yolov8(DetectionDecoder):
     output: str | None = None
     """Name of the output; default: the first."""
 
+    def class_count(self, outputs: Outputs) -> int:
+        """See `Decoder.class_count`."""
+        return int(pick(outputs, self.output).shape[1] - 4)
+
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
         """See `DetectionDecoder.candidates`."""
         rows = check_shape(pick(outputs, self.output), "[1, 4 + classes, n]", "yolov8").T

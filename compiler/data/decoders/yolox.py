@@ -25,6 +25,10 @@ class Yolox(DetectionDecoder):
     """Name of the output; default: the first."""
     strides: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(8, 16, 32), min_length=1)
 
+    def class_count(self, outputs: Outputs) -> int:
+        """See `Decoder.class_count`."""
+        return int(pick(outputs, self.output).shape[-1] - 5)
+
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
         """See `DetectionDecoder.candidates`."""
         rows = check_shape(pick(outputs, self.output), "[1, n, 5 + classes]", "yolox")

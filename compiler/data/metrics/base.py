@@ -10,7 +10,7 @@ import numpy as np
 
 from edgec import registry
 from edgec.data.classes import network_classes
-from edgec.data.decoders.base import Decoder, Kind
+from edgec.data.decoders.base import WITH_BOXES, Decoder, Kind
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
 
@@ -39,12 +39,14 @@ class MetricContext:
     Attributes:
         decoder: Reads the network's outputs; None: the metric's own default.
         classes: Names of the data's classes, index = class.
+        recognized: The decoder was recognised, not given: it gives way to a metric's own.
         reference: Gives the outputs of the original model for a sample; only metrics without labels need it.
     """
 
     decoder: Decoder | None = None
     classes: tuple[str, ...] = ()
     reference: Callable[[Sample], Outputs] | None = None
+    recognized: bool = False
 
     def compared_with(self, reference: Callable[[Sample], Outputs]) -> MetricContext:
         """Return it with the original model's outputs."""
@@ -89,9 +91,11 @@ def require_decoder(context: MetricContext, kind: Kind, default: Decoder | None,
         BadOption: There is none, or it gives something else than `kind`.
     """
     decoder = context.decoder or default
+    if context.recognized and default is not None and decoder is not None and decoder.kind != kind:
+        decoder = default
     if decoder is None:
         raise BadOption(f"metric {metric} needs a decoder that gives {kind}", remedy="Give one by --decoder.")
-    if decoder.kind != kind:
+    if decoder.kind != kind and not (kind == "detections" and decoder.kind in WITH_BOXES):
         name = type(decoder).__name__.lower()
         raise BadOption(f"metric {metric} needs {kind}, decoder {name} gives {decoder.kind}", remedy="Change one.")
     return decoder

@@ -79,4 +79,4 @@ def test_the_dictionary_comes_from_the_model() -> None:
     path = REAL_MODELS["ppocr_rec"].require()
     decoder = read_decoder("ctc", path)
     classes = onnx.load(path).graph.output[0].type.tensor_type.shape.dim[2].dim_value
-    assert len(decoder.characters) + 2 == classes  # type: ignore[attr-defined]
+    assert len(decoder.alphabet) + 2 == classes  # type: ignore[attr-defined]

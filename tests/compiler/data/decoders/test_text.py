@@ -157,7 +157,7 @@ def test_a_dictionary_of_another_size_is_refused(dictionary: Path) -> None:
 
 
 def test_a_dictionary_is_needed_and_must_be_there() -> None:
-    with pytest.raises(BadOption, match="dictionary: Field required"):
+    with pytest.raises(BadOption, match="a dictionary is needed: dictionary=FILE"):
         read_decoder("ctc")
     with pytest.raises(BadOption, match=r"no\.txt"):
         read_decoder("ctc,dictionary=no.txt")({"y": scores([1], 8)}, SAMPLE)

@@ -1,0 +1,74 @@
+"""Names of classes: from a list or a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgec.data.sources.text import read_names, read_text
+from edgec.errors import BadOption, MissingDependency
+from edgec.model.metadata import listed
+
+FORMS = "Give a,b,c or a file: a name a line, a JSON list, COCO's .json, or a .yaml with `names`."
+
+
+def read_classes(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names that `--classes` gives: a sequence, `a,b,c`, or a file.
+
+    Args:
+        given: Names, or text: the path of a .txt or .names file (a name a line), of a .json file (a list, an object
+            number -> name, or COCO's with `categories`), of a .yaml file with `names`, or names with commas between.
+
+    Raises:
+        BadOption: The file cannot be read or holds no names, or a name is empty.
+        MissingDependency: A .yaml file is given and PyYAML is not installed.
+    """
+    if not isinstance(given, str):
+        names = tuple(given)
+    elif (path := Path(given)).suffix in (".json", ".yaml", ".yml") or path.is_file():
+        names = _from_file(path)
+    elif path.suffix in (".txt", ".names", ".csv"):
+        raise BadOption(f"--classes {given}: no such file", remedy=FORMS)
+    else:
+        names = tuple(name.strip() for name in given.split(","))
+    if not names or not all(names):
+        raise BadOption(f"--classes {given}: a name is empty", remedy=FORMS)
+    return names
+
+
+def _from_file(path: Path) -> tuple[str, ...]:
+    if path.suffix not in (".json", ".yaml", ".yml"):
+        return read_names(path)
+    text = read_text(path)
+    if path.suffix == ".json":
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            raise BadOption(f"--classes {path}: {error}", remedy=FORMS) from error
+    else:
+        record = _yaml(path, text)
+    if isinstance(record, dict) and isinstance(record.get("categories"), list):
+        rows = record["categories"]
+        try:
+            record = [row["name"] for row in sorted(rows, key=lambda row: int(row["id"]))]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadOption(f"--classes {path}: categories want `id` and `name`", remedy=FORMS) from error
+    elif isinstance(record, dict):
+        record = record.get("names", record.get("classes", record))
+    names = listed(record)
+    if not names:
+        raise BadOption(f"--classes {path}: it holds no names, numbered from 0", remedy=FORMS)
+    return names
+
+
+def _yaml(path: Path, text: str) -> Any:
+    try:
+        import yaml  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependency(f"PyYAML is needed to read {path}", remedy="pip install 'edgec[eval]'") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadOption(f"--classes {path}: {error}", remedy=FORMS) from error

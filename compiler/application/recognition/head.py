@@ -1,0 +1,90 @@
+"""What recognition finds out: a head, or a hint at what is lacking; and the facts that it goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_ir as ir
+
+from edgec.model.graph import shape_of
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that was recognised.
+
+    Attributes:
+        decoder: Name of the decoder that reads it.
+        reason: What it was recognised by, one sentence.
+        settings: Settings of the decoder that the graph gives.
+        preprocess: How networks of this kind want their pictures, where all of them want the same.
+        assumed: What was taken for granted besides, in sentences.
+    """
+
+    decoder: str
+    reason: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Something that is likely but lacks what only the user knows; `text` says what and how to give it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What heads are recognised by.
+
+    Attributes:
+        size: Width and height of the picture that the network takes.
+        outputs: The outputs of the graph, each with its static shape.
+        metadata: The model's metadata.
+        ops: Types of all operators of the graph.
+    """
+
+    size: tuple[int, int]
+    outputs: tuple[tuple[ir.Value, tuple[int, ...]], ...]
+    metadata: Mapping[str, str]
+    ops: frozenset[str]
+
+    def cells(self, *strides: int) -> int:
+        """Return the number of cells of grids of these strides over the picture."""
+        return sum(-(-self.size[0] // stride) * -(-self.size[1] // stride) for stride in strides)
+
+    def strides_of(self, boxes: int, anchors: int = 1) -> tuple[int, ...] | None:
+        """Return the strides of grids that together have so many boxes, None where no usual ones do."""
+        for strides in USUAL_STRIDES:
+            if anchors * self.cells(*strides) == boxes:
+                return strides
+        return None
+
+
+USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 16), (8, 16), (4, 8, 16, 32, 64))
+
+
+def facts_of(model: ir.Model) -> Facts | None:
+    """Return the facts of a model with static shapes; None unless its only input is a picture."""
+    inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
+    shape = shape_of(inputs[0]) if len(inputs) == 1 else None
+    if shape is None or len(shape) != 4 or shape[0] != 1:
+        return None
+    if shape[1] in (1, 3):
+        size = (shape[3], shape[2])
+    elif shape[3] in (1, 3):
+        size = (shape[2], shape[1])
+    else:
+        return None
+    outputs = []
+    for value in model.graph.outputs:
+        known = shape_of(value)
+        if known is None or 0 in known:
+            return None
+        outputs.append((value, known))
+    ops = frozenset(node.op_type for node in model.graph.all_nodes())
+    return Facts(size, tuple(outputs), dict(model.metadata_props), ops)

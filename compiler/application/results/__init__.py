@@ -1,0 +1,1 @@
+"""What `predict` returns: one kind of result a module."""

@@ -1,0 +1,154 @@
+"""`settle`: what a compilation knows of its network's outputs: what the user says, else what the graph shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from edgec.application.class_names import read_classes
+from edgec.application.predictor import check_fit
+from edgec.application.recognition.head import Head, Hint
+from edgec.application.recognition.recognize import recognize
+from edgec.application.record import Application, application_of
+from edgec.data.decoders.base import Decoder
+from edgec.data.decoders.read import make_decoder, named_decoder
+from edgec.errors import BadOption
+from edgec.model.metadata import names_in_metadata
+from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+from edgec.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How the outputs are read and how pictures become the input.
+
+    Attributes:
+        application: None where nothing is known.
+        preprocess: As given, else as assumed.
+        hint: What is lacking to read the outputs, one sentence; empty where nothing is.
+    """
+
+    application: Application | None
+    preprocess: Preprocessing
+    hint: str = ""
+
+
+def settle(
+    model: ir.Model,
+    *,
+    decoder: str | None = None,
+    classes: Any = None,
+    preprocess: Preprocessing = Preprocessing(),
+    path: Path | None = None,
+) -> Settled:
+    """Return how the outputs of `model` are read.
+
+    Args:
+        model: With static shapes.
+        decoder: As for `read_decoder`; None: as it is recognised.
+        classes: Names of the classes, as for `read_classes`; None: the decoder's own, else those in the metadata.
+        preprocess: How pictures become the input; what it leaves open is as networks with such a head want it.
+        path: File of the model, which a decoder may read metadata from.
+
+    Raises:
+        BadOption: The decoder cannot read the outputs, or the names are not as many as the classes.
+    """
+    metadata = dict(model.metadata_props)
+    names = read_classes(classes) if classes is not None else ()
+    if decoder is not None:
+        name, made = named_decoder(decoder, path)
+        how = _completed(preprocess, _of_input(model))
+        return Settled(_named(name, made, names, metadata, model, how, ()), how)
+    head = recognize(model)
+    if not isinstance(head, Head):
+        if names:
+            problem = "--classes: what the outputs mean is not known, so there is nothing to name"
+            raise BadOption(problem, remedy=_remedy(head))
+        return Settled(None, _completed(preprocess, _of_input(model)), head.text if head else "")
+    how = _completed(preprocess, {**_of_input(model), **_wanted(head, metadata)})
+    assumed = (f"recognised {head.decoder}: {head.reason}", *head.assumed)
+    if how != preprocess:
+        assumed += (f"pictures are taken as {_described(how)}",)
+    made = make_decoder(head.decoder, dict(head.settings), f"recognised decoder {head.decoder}")
+    return Settled(_named(head.decoder, made, names, metadata, model, how, assumed), how)
+
+
+def _completed(given: Preprocessing, assumed: Mapping[str, Any]) -> Preprocessing:
+    """Return `given` with what was assumed in the fields that were not set."""
+    return Preprocessing(**{**assumed, **{field: getattr(given, field) for field in given.model_fields_set}})
+
+
+def _remedy(head: Hint | None) -> str:
+    return f"Give --decoder too: {head.text}." if head else "Give --decoder too."
+
+
+def _named(
+    name: str,
+    decoder: Decoder,
+    names: tuple[str, ...],
+    metadata: Mapping[str, str],
+    model: ir.Model,
+    how: Preprocessing,
+    assumed: tuple[str, ...],
+) -> Application:
+    """Return the record of `decoder` with the names of its classes, after a check that it fits the outputs."""
+    inputs, outputs = inputs_of(model), outputs_of(model)
+    if names:
+        decoder = _with_names(decoder, names)
+    check = _takes_pictures(inputs, how)
+    if check:
+        check_fit(decoder, outputs, inputs, how)
+    found = names_in_metadata(metadata)
+    if not decoder.classes and found:
+        with_names = _with_names(decoder, found)
+        try:
+            if check:
+                check_fit(with_names, outputs, inputs, how)
+            decoder = with_names
+            assumed += (f"the names of the {len(found)} classes are those of the model's metadata",) if assumed else ()
+        except BadOption:
+            assumed += (f"the {len(found)} names of classes in the model's metadata are not of this head's classes",)
+    return application_of(name, decoder, assumed)
+
+
+def _with_names(decoder: Decoder, names: tuple[str, ...]) -> Decoder:
+    return decoder.model_copy(update={"classes": names})
+
+
+def _takes_pictures(inputs: tuple[TensorSpec, ...], how: Preprocessing) -> bool:
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
+        return False
+    return inputs[0].shape[1 if how.layout == "NCHW" else 3] == how.channels
+
+
+def _of_input(model: ir.Model) -> dict[str, Any]:
+    """Return the layout and the colours that the shape of the only input shows."""
+    inputs = inputs_of(model)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        return {}
+    _, first, _, last = inputs[0].shape
+    shown: dict[str, Any] = {}
+    if first not in (1, 3) and last in (1, 3):
+        shown["layout"] = "NHWC"
+    if (last if "layout" in shown else first) == 1:
+        shown["colour"] = "grey"
+    if "int" in inputs[0].dtype:
+        shown["scale"] = 1.0
+    return shown
+
+
+def _wanted(head: Head, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return what networks with this head want of their pictures."""
+    wanted = dict(head.preprocess)
+    if head.decoder == "scores" and metadata.get("task") == "classify" and "Ultralytics" in metadata.get("author", ""):
+        wanted |= {"resize": "crop", "crop_fraction": 1.0}
+    return wanted
+
+
+def _described(how: Preprocessing) -> str:
+    low, high = ((level * how.scale - how.mean[0]) / how.std[0] for level in (0, 255))
+    return f"{how.resize}, {how.colour}, {low:.4g}..{high:.4g}, {how.layout} (--preprocess changes it)"

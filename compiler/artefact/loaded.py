@@ -1,0 +1,97 @@
+"""`Loaded`: an artefact that is ready to run, for tensors and for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, overload
+
+import numpy as np
+
+from edgec.application.predictor import Predictor, decoder_for_people
+from edgec.application.results.base import Result
+from edgec.artefact.manifest import Manifest
+from edgec.data.any_picture import AnyPicture
+from edgec.data.decoders.base import Decoder
+from edgec.model.signature import TensorSpec
+from edgec.targets.base import Runner
+
+Array = np.ndarray[Any, Any]
+
+
+class Loaded:
+    """The artefact's runner, see `edgec.targets.base.Runner`, that also takes pictures and gives typed results."""
+
+    def __init__(self, runner: Runner, manifest: Manifest) -> None:
+        self._runner, self._manifest = runner, manifest
+        self._decoders: dict[tuple[str | None, float | None], Decoder] = {}
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs in the model's order."""
+        return self._runner.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Outputs in the model's order."""
+        return self._runner.outputs
+
+    @property
+    def description(self) -> str:
+        """Where the code runs, e.g. `native`, `qemu-aarch64 -cpu cortex-a72`."""
+        return self._runner.description
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one inference: input name -> array of the input's shape and dtype, output name -> array.
+
+        Raises:
+            BadOption: An input is missing, unknown, or has another shape or dtype; nothing is converted.
+        """
+        return self._runner.run(feeds)
+
+    @overload
+    def predict(self, picture: AnyPicture, *, min_score: float | None = ..., decoder: str | None = ...) -> Result: ...
+
+    @overload
+    def predict(
+        self, picture: list[Any] | tuple[Any, ...], *, min_score: float | None = ..., decoder: str | None = ...
+    ) -> list[Result]: ...
+
+    def predict(self, picture: Any, *, min_score: float | None = None, decoder: str | None = None) -> Any:
+        """Return what the network says of a picture: `Detections`, `Classification`, `Text`, `Mask` ...
+
+        Args:
+            picture: A path, an array uint8 [height, width, 3] in RGB, a PIL picture, or a list of these.
+            min_score: Lowest score of an object; default: the decoder's, where one was set, else 0.25.
+            decoder: How the outputs are read, e.g. `yolov8`, instead of what the artefact knows.
+
+        Returns:
+            The result, in pixels of the picture as it is seen, that is turned as its EXIF orientation says; of a list
+            a list of them.
+
+        Raises:
+            BadOption: The picture cannot be read, the network takes none, or there is no decoder that fits.
+        """
+        key = (decoder, min_score)
+        if key not in self._decoders:
+            self._decoders[key] = decoder_for_people(self._manifest.application, decoder, min_score)
+        how = self._manifest.options.preprocess
+        return Predictor(self._runner.run, self._runner.inputs, how, self._decoders[key]).predict(picture)
+
+    def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
+        """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""
+        return self._runner.bench(feeds, warmup=warmup, runs=runs)
+
+    def close(self) -> None:
+        """Free what it holds; it runs nothing any more. The end of a `with` block does it, too."""
+        self._runner.close()
+
+    def __enter__(self) -> Loaded:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        manifest = self._manifest
+        reads = f", read by {manifest.application.decoder}" if manifest.application else ""
+        return f"<Loaded: {manifest.source.name} for {manifest.board.name}, {self.description}{reads}>"

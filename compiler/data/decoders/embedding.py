@@ -1,0 +1,29 @@
+"""Embeddings: a vector whose direction tells what a picture is like."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgec.data.decoders.base import Decoder, Kind, Outputs, pick
+from edgec.data.samples import Sample
+from edgec.errors import BadOption
+
+
+class Embedding(Decoder):
+    """[1, n] (or with axes of 1 more) -> float32 [n] of length 1, so that a dot product is the cosine."""
+
+    kind: ClassVar[Kind] = "embedding"
+
+    output: str | None = None
+    """Name of the output; default: the first."""
+
+    def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
+        """Return the vector."""
+        vector = pick(outputs, self.output)
+        if vector.size < 2 or max(vector.shape) != vector.size:
+            raise BadOption(f"decoder embedding: the output is {list(vector.shape)}, not [1, n]")
+        flat = vector.reshape(-1).astype(np.float32)
+        result: np.ndarray[Any, Any] = flat / max(float(np.linalg.norm(flat)), 1e-12)
+        return result
