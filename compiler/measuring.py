@@ -31,7 +31,8 @@ class Measuring:
         description="Name of a metric: map, top1, ...; default: the relative error of the outputs, without labels.",
     )
     decoder: str | None = Field(
-        default=None, description="How the outputs are read: yolov8, ctc, ..., or a file that says it; default: as it is recognised."
+        default=None,
+        description="How the outputs are read: yolov8, ctc, ..., or a file that says it; default: as it is recognised.",
     )
     preprocess: Preprocessing = Field(
         default_factory=Preprocessing, description="How pictures become the network's input."

@@ -42,7 +42,7 @@ def settle(
     *,
     decoder: str | None = None,
     classes: Any = None,
-    preprocess: Preprocessing = Preprocessing(),
+    preprocess: Preprocessing | None = None,
     path: Path | None = None,
 ) -> Settled:
     """Return how the outputs of `model` are read.
@@ -57,6 +57,7 @@ def settle(
     Raises:
         BadOption: The decoder cannot read the outputs, or the names are not as many as the classes.
     """
+    preprocess = Preprocessing() if preprocess is None else preprocess
     metadata = dict(model.metadata_props)
     names = read_classes(classes) if classes is not None else ()
     if decoder is not None:

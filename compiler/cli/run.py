@@ -1,39 +1,126 @@
-"""`edgec run`: one inference of an artefact on given inputs."""
+"""`edgec run`: an artefact on pictures, with what they show; or on tensors."""
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.console import ArtefactFolder, Json, Threads, pairs, print_json, stdout
+from edgec.cli.console import ArtefactFolder, Json, Threads, pairs, print_json, stderr, stdout
+from edgec.errors import BadOption
+
+if TYPE_CHECKING:
+    from edgec.artefact.artefact import Artefact
+
+TENSORS = (".npy",)
 
 
 def command(
     artefact: ArtefactFolder,
     input: Annotated[
         list[str],
-        typer.Option(metavar="[NAME=]FILE", help=".npy file or picture; the name may be left out for a single input."),
+        typer.Option(
+            metavar="[NAME=]FILE|FOLDER|camera:N",
+            help="Picture, folder of pictures, video, camera:0; or .npy file, for each input NAME.",
+        ),
     ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for OUTPUT.npy files.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for drawn pictures, or for OUTPUT.npy files.")
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="How the outputs are read, instead of what it knows.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Lowest score of an object; default: 0.25.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after that many pictures.")] = None,
+    tensors: Annotated[
+        bool, typer.Option("--tensors", help="Give the outputs as they are, also of a picture.")
+    ] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Run ARTEFACT once and show, or write, its outputs."""
+    """Say what ARTEFACT sees in pictures, or run it on tensors and show, or write, its outputs."""
+    from edgec.application.sources import is_source
+    from edgec.artefact.artefact import Artefact
+
+    opened = Artefact.open(artefact)
+    source = _source(opened, input)
+    readable = decoder is not None or opened.manifest.application is not None
+    if source is not None and is_source(source) and tensors:
+        raise BadOption(f"--tensors: {source} is no single file", remedy="Give one picture, or a .npy file.")
+    if source is not None and not tensors and (readable or is_source(source)):
+        _predict(opened, source, output, decoder, min_score, limit, threads, json=json)
+        return
+    if source is not None and not tensors:
+        text = "it knows no decoder, so these are the network's outputs as they are; --decoder reads them"
+        stderr.print(f"{artefact}: {text}", highlight=False, markup=False, soft_wrap=True)
+    _run(opened, input, output, threads, json=json)
+
+
+def _source(artefact: Artefact, given: list[str]) -> str | None:
+    """Return what pictures are to be taken from; None if tensors are given."""
+    inputs = artefact.manifest.inputs
+    if len(given) != 1 or len(inputs) != 1:
+        return None
+    value = given[0].removeprefix(f"{inputs[0].name}=")
+    return None if Path(value).suffix in TENSORS else value
+
+
+def _predict(
+    artefact: Artefact,
+    given: str,
+    output: Path | None,
+    decoder: str | None,
+    min_score: float | None,
+    limit: int | None,
+    threads: int | None,
+    *,
+    json: bool,
+) -> None:
+    """Print what is seen in each picture, one line each; draw it where an output folder is given."""
+    from itertools import islice
+
+    from edgec.application.drawn import Drawn
+    from edgec.application.predictor import decoder_for_people
+    from edgec.application.sources import open_source
+    from edgec.artefact.loaded import Loaded
+
+    decoder_for_people(
+        artefact.manifest.application, decoder, min_score
+    )  # what is wrong is said before anything is run
+    with open_source(given) as source, Loaded(artefact.runner(threads), artefact.manifest) as loaded:
+        drawn = None if output is None else Drawn(output, moving=source.moving, rate=source.rate)
+        try:
+            for frame in islice(source.frames, limit):
+                found = loaded.predict(frame.picture, min_score=min_score, decoder=decoder)
+                row: dict[str, Any] = {"picture": frame.name, **found.to_dict()}
+                if drawn is not None:
+                    row["drawn"] = str(drawn.write(frame.name, found.draw(frame.picture)))
+                if json:
+                    print(json_module.dumps(row, ensure_ascii=False), flush=True)
+                else:
+                    stdout.print(f"{frame.name}: {found}", highlight=False, markup=False, soft_wrap=True)
+        finally:
+            if drawn is not None:
+                drawn.close()
+
+
+def _run(artefact: Artefact, given: list[str], output: Path | None, threads: int | None, *, json: bool) -> None:
+    """Run once on tensors, or pictures as tensors, and show, or write, the outputs."""
     import numpy as np
 
-    from edgec import Artefact
     from edgec.data.preprocess import read_inputs
     from edgec.whole_file import whole_file
 
-    opened = Artefact.open(artefact)
-    specs = {port.name: port.spec for port in opened.manifest.inputs}
-    if len(specs) == 1 and len(input) == 1 and not input[0].startswith(f"{next(iter(specs))}="):
-        input = [f"{next(iter(specs))}={input[0]}"]
-    files = {name: Path(value) for name, value in pairs(input, "--input").items()}
-    feeds = read_inputs(files, tuple(specs.values()), opened.manifest.options.preprocess)
-    outputs = opened.runner(threads).run(feeds)
+    specs = {port.name: port.spec for port in artefact.manifest.inputs}
+    if len(specs) == 1 and len(given) == 1 and not given[0].startswith(f"{next(iter(specs))}="):
+        given = [f"{next(iter(specs))}={given[0]}"]
+    files = {name: Path(value) for name, value in pairs(given, "--input").items()}
+    feeds = read_inputs(files, tuple(specs.values()), artefact.manifest.options.preprocess)
+    outputs = artefact.runner(threads).run(feeds)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     rows = []

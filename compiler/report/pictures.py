@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from edgec.compress.rounds import Compressed
-from edgec.data.decoders.base import Decoder
+from edgec.data.decoders.base import WITH_BOXES, Decoder
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.scores import Scores
 from edgec.data.labels import Boxes, ClassLabel, Text
@@ -82,14 +82,14 @@ def _reader(done: Compressed) -> Decoder | None:
     """Return what reads the outputs for people: the decoder that was given, or scores where classes are judged."""
     context, metric = done.tasks.decide.context, done.tasks.decide.metric
     if context.decoder is not None:
-        return context.decoder if context.decoder.kind != "mask" else None
+        return context.decoder if context.decoder.kind in (*WITH_BOXES, "scores", "text") else None
     return Scores() if metric in CLASSIFICATION else None
 
 
 def _answer(outputs: Outputs, sample: Sample, decoder: Decoder, classes: tuple[str, ...]) -> Answer:
     """Return what `decoder` reads in the outputs for `sample`."""
     said = decoder(outputs, sample)
-    if decoder.kind == "detections":
+    if decoder.kind in WITH_BOXES:
         return Answer(boxes=tuple(_boxes(said, sample.placement, classes)))
     if decoder.kind == "scores":
         return Answer(text=_name(int(said.argmax()), classes))
@@ -99,7 +99,7 @@ def _answer(outputs: Outputs, sample: Sample, decoder: Decoder, classes: tuple[s
 def _boxes(found: Detections, placement: Placement | None, classes: tuple[str, ...]) -> list[Box]:
     return [
         Box(corners=_to_network(box, placement), label=_name(int(label), classes), score=round(float(score), 3))
-        for box, score, label in zip(*found, strict=True)
+        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
         if score >= MIN_SCORE
     ]
 

@@ -189,7 +189,8 @@ def one_to_one(chosen: int = 5, *, topk: bool = True) -> ir.Model:
       output0 = Concat <axis = 2> (b, s3, labels)
     """
     weights |= {"flat": ints(1, 6, -1), "parts": ints(4, 2), "k": ints(chosen), "last": ints(2),
-                "two": np.array(2, np.int64), "four": ints(1, chosen, 4), "stride": np.array(8, np.float32)}  # fmt: skip
+                "two": np.array(2, np.int64), "four": ints(1, chosen, 4),
+                "stride": np.array(8, np.float32)}  # fmt: skip
     shape = f"float[1, {chosen}, 6] output0"
     return network(f"g (float[1, 3, {SIDE}, {SIDE}] x) => ({shape}) {{ {text} }}", **weights)
 

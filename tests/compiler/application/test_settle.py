@@ -34,7 +34,7 @@ def test_what_is_given_wins() -> None:
     settled = settle(heads.yolov8(metadata=NAMES), decoder="yolov8,min_score=0.4", classes="a,b", preprocess=how)
     assert settled.application is not None
     assert settled.application.settings == {"classes": ["a", "b"], "min_score": 0.4}
-    assert settled.preprocess == how and settled.application.assumed == ()
+    assert settled.preprocess.resize == "stretch" and settled.application.assumed == ()
 
 
 @pytest.mark.parametrize(
