@@ -133,7 +133,7 @@ REFUSALS = {
     "no such decoder": (["--data", "pictures", "--metric", "map", "--decoder", "yolo"], "Did you mean yolo"),
     "wrong head": (
         ["--data", "pictures", "--metric", "top1", "--decoder", "yolov5"],
-        "decoder yolov5 gives detections",
+        "decoder yolov5: the output is [1, 3, 1, 1]",
     ),
     "no reference": (["--data", "pictures", "--metric", "output-error"], "--reference"),
     "labels of another kind": (["--data", "pictures", "--metric", "miou"], "ClassLabel, not Mask"),
