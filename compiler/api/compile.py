@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 
 from edgec.api.opened import open_target, path_of
 from edgec.application.record import Application
-from edgec.application.settle import Settled, settle
+from edgec.application.settle import settle
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.golden import Golden, write_golden
@@ -99,10 +99,7 @@ def compile(
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
         _check_integers(original, settings)
-        settled = _settle(original, settings, path_of(model))
-        settings = settings.preprocessed(settled.preprocess)
-        if settled.hint:
-            record.refuse("decoder", "outputs", settled.hint)
+        settings, application = _settle(original, settings, path_of(model), record)
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
     settings = _in_precision_of(original, settings, profile)
@@ -139,7 +136,6 @@ def compile(
         findings.save(staging)
         tolerance = max(arithmetic.tolerance, lowered.least_tolerance)
         golden = write_golden(staging, canonical, expectation, tolerance, settings.preprocess.layout)
-        application = settled.application
         manifest = _write_manifest(staging, source, board, settings, record, lowered, arithmetic, golden, application)
         verification, unverified = _verified(Artefact(staging, manifest), verify, record)
         if verification is not None and not keep_failed:
@@ -236,10 +232,15 @@ def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
     return place.with_name(f"{place.name}.{digest}.sensitivity.jsonl")
 
 
-def _settle(fixed: ir.Model, settings: CompileOptions, path: Path | None) -> Settled:
-    """Return how the outputs of `fixed` are read, and how pictures become its input."""
+def _settle(
+    fixed: ir.Model, settings: CompileOptions, path: Path | None, record: Record
+) -> tuple[CompileOptions, Application | None]:
+    """Return the settings with how pictures become the input of `fixed`, and how its outputs are read."""
     decoder, how = settings.measuring.decoder, settings.preprocess
-    return settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path)
+    settled = settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path)
+    if settled.hint:
+        record.refuse("decoder", "outputs", settled.hint)
+    return settings.preprocessed(settled.preprocess), settled.application
 
 
 def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> None:
