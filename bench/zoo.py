@@ -125,7 +125,7 @@ class Known:
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def has(self, network: Network, step: str) -> bool:
-        """Whether there is nothing left to do: the step was run, or there is no artefact to compare and time."""
+        """Whether there is nothing left to do: the step was run, or there is not an artefact to compare and time."""
         found = self._found(network, step)
         if found is None and step in OF_THE_ARTEFACT:
             made = self._found(network, "compile")

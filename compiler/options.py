@@ -31,14 +31,18 @@ class CompileOptions(BaseModel):
     target: str = Field(description="Board name (see `edgec targets`) or path of a board file (.toml).")
     shapes: dict[str, tuple[int, ...]] = Field(
         default_factory=dict,
-        description="Shape of an input: where the model leaves it open, or instead of the one it has.",
+        description="Shape of an input, which the model leaves open or which replaces its own.",
     )
     batch: tuple[int, int] | None = Field(
-        default=None, description="Smallest and largest batch, where it may vary; shapes then hold the smallest."
+        default=None,
+        description="Smallest and largest batch size, if it may vary at run time; shapes then contain the smallest.",
     )
     precision: Precision = Field(default="fp32", description="Number format of weights and activations.")
     threads: int | None = Field(
-        default=None, ge=1, le=MOST_THREADS, description="Threads on the board; default: the board record's."
+        default=None,
+        ge=1,
+        le=MOST_THREADS,
+        description="Number of threads on the board; default: as the board's record says.",
     )
     extra_passes: tuple[str, ...] = Field(
         default=(), description="Passes from plugins (entry point or module:Class), run after edgec's own."
@@ -57,35 +61,37 @@ class CompileOptions(BaseModel):
     max_loss: float | None = Field(
         default=None,
         ge=0,
-        description="Accepted loss of the metric: prune, and quantize where the board has int8, as far as it allows.",
+        description="Accepted loss of the metric: as far as it allows, the network is pruned, and quantized if the "
+        "board has int8.",
     )
     prune: PruneOptions | None = Field(
-        default=None, description="Remove channels: the settings of `edgec prune`; without a goal, within max_loss."
+        default=None,
+        description="Remove channels by these settings of `edgec prune`; without a goal of its own, within max_loss.",
     )
     quantize: QuantizeOptions = Field(
         default_factory=QuantizeOptions, description="How int8 is made: the settings of `edgec quantize`."
     )
-    tuned: Path | None = Field(default=None, description="Database of `edgec tune`: what was measured is used.")
+    tuned: Path | None = Field(default=None, description="Database of `edgec tune`, whose measured schedules are used.")
     seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
     cache: bool = Field(
         default=True,
         exclude=True,
-        description="Take what was compiled before from the user's cache, and keep it there.",
+        description="Reuse and store compiled libraries in the user's cache.",
     )
     sign: Path | None = Field(
         default=None,
         exclude=True,
-        description="Sign the artefact with this key of ssh-keygen, public if an agent has it.",
+        description="Sign the artefact with this SSH key; a public key if an SSH agent holds the private one.",
     )
     runtime_wheel: Path | None = Field(
-        default=None, description="TVM wheel for the board's CPU, instead of downloading it (offline use)."
+        default=None, description="TVM wheel for the board's CPU, which is used instead of a download (offline)."
     )
 
     @field_validator("batch")
     @classmethod
     def _a_range(cls, batch: tuple[int, int] | None) -> tuple[int, int] | None:
         if batch is not None and not 1 <= batch[0] < batch[1]:
-            raise ValueError(f"{batch[0]}..{batch[1]} is no range: give the smallest and the largest, e.g. 1 and 8")
+            raise ValueError(f"{batch[0]}..{batch[1]} is not a range: give the smallest and the largest, e.g. 1 and 8")
         return batch
 
     @model_validator(mode="before")

@@ -54,7 +54,7 @@ def batch_normalization_9(node: ir.Node) -> ir.Node:
     if attribute(node, "spatial", 1):
         return substitute(node, node.op_type, node.inputs, keep(node, spatial=None))
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        raise refuse(node, "its statistics are read, so it is in training mode")
+        raise refuse(node, "its statistics are outputs that are used, so it is in training mode")
     x, scale, bias, mean, var = node.inputs
     dtype = x.dtype.numpy() if x is not None and x.dtype is not None else np.dtype(np.float32)
     stem = node.outputs[0].name or "batch_norm"
@@ -70,7 +70,7 @@ def batch_normalization_9(node: ir.Node) -> ir.Node:
 def batch_normalization_14(node: ir.Node) -> ir.Node:
     """Up to version 9 extra outputs mean training mode; later there is an attribute for it."""
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        raise refuse(node, "its statistics are read, so it is in training mode")
+        raise refuse(node, "its statistics are outputs that are used, so it is in training mode")
     return node if len(node.outputs) == 1 else _with_first_output(node, node.op_type, node.inputs, keep(node))
 
 

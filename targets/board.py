@@ -110,7 +110,7 @@ def load_board(target: str) -> Board:
     try:
         data = parse_toml(text)
     except ValueError as error:
-        raise BadOption(f"{source}: {error}", remedy="Mend the TOML; targets/boards/ has examples.") from error
+        raise BadOption(f"{source}: {error}", remedy="Correct the TOML; targets/boards/ has examples.") from error
     if data.get("name") == "host":
         data = _this_machine() | data
     try:

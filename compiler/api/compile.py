@@ -248,17 +248,23 @@ def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> 
     if precision not in profile.precisions:
         reason = profile.refused.get(precision, "its board record does not offer it")
         offered = ", ".join(profile.precisions)
-        raise BadOption(f"precision {precision} on {board.name}: {reason}", remedy=f"It has: {offered}.")
+        raise BadOption(
+            f"precision {precision} is not available on {board.name}: {reason}", remedy=f"It has: {offered}."
+        )
     check_quantization(settings, profile)
     if settings.sign is not None:
         check_key(settings.sign)
     if settings.batch is not None and not profile.dynamic_batch:
-        raise BadOption(f"a batch that varies on {board.name}: it is built for one size", remedy="Give one size.")
+        raise BadOption(
+            f"{board.name} does not support a batch that varies: it is built for one size", remedy="Give one size."
+        )
     if settings.tuned is not None and not profile.tunable:
         remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
-        raise BadOption(f"--tuned {settings.tuned} on {board.name}: only CPU boards are tuned", remedy=remedy)
+        raise BadOption(
+            f"--tuned {settings.tuned} cannot be used on {board.name}: only CPU boards are tuned", remedy=remedy
+        )
     if settings.tuned is not None and not settings.tuned.is_file():
-        raise BadOption(f"--tuned {settings.tuned}: no such file", remedy="Give a database of `edgec tune`.")
+        raise BadOption(f"--tuned {settings.tuned}: the file does not exist", remedy="Give a database of `edgec tune`.")
 
 
 def _check_integers(model: ir.Model, settings: CompileOptions) -> None:

@@ -67,7 +67,10 @@ def prune(
     profile = Profile() if target is None else open_target(target)[2]
     settings = validated(PruneOptions, {"multiple": profile.channel_multiple, **given}, "pruning")
     if plan is not None and settings.goals:
-        raise BadOption(f"a plan and {' and '.join(settings.goals)}", remedy="A plan says what goes: give it alone.")
+        raise BadOption(
+            f"a plan and {' and '.join(settings.goals)} are given together",
+            remedy="A plan says exactly what is removed: give it without a goal.",
+        )
     goal = "plan" if plan is not None else settings.goal[0]
     wanted = plan if isinstance(plan, PrunePlan) or plan is None else PrunePlan.load(Path(plan))
     known = report if isinstance(report, SensitivityReport) or report is None else SensitivityReport.load(Path(report))

@@ -58,7 +58,7 @@ def quantize(
         raise BadOption("table and scales are given", remedy="Give one of them.")
     table = settings.scales if table is None else table
     if settings.scheme is not None and table is not None:
-        problem = f"scheme {settings.scheme}: the calibration table has one of its own"
+        problem = f"scheme {settings.scheme} cannot be applied: the calibration table has one of its own"
         raise BadOption(problem, remedy="Leave the scheme out.")
     known = table if isinstance(table, CalibrationTable) or table is None else CalibrationTable.read(table)
     report = Reporter(progress)

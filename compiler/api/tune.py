@@ -47,7 +47,7 @@ def tune(
         target: Board name, or path of a board file; `host` measures on this machine.
         database: File that takes every measurement; `edgec.compile(..., tuned=database)` uses it.
         tracker: Address HOST:PORT of TVM's tracker, which knows the boards; needed for every target but `host`.
-        key: What the boards are called there; default: the target.
+        key: Name under which the boards are registered at the tracker; default: the target.
         trials: Choices of a layer to look at, at most; default 64.
         seconds: Stop after that; default: 600 where `trials` is not given.
         progress: Called with each stage as it begins.
@@ -63,7 +63,7 @@ def tune(
         problem = f"target {board.name}: only CPU boards are tuned"
         raise BadOption(problem, remedy="TensorRT measures its own choices when it builds on the board.")
     if tracker is None and board.name != "host":
-        problem = f"target {board.name} without --tracker: this machine cannot stand in for it"
+        problem = f"target {board.name} needs --tracker: its kernels cannot be measured on this machine"
         raise BadOption(problem, remedy="Start `edgec tune --serve` here and `edgec board --tracker ...` on the board.")
     board = board.model_copy(update={"threads": settings.threads or board.threads})
     record = Record(progress or (lambda stage: None))

@@ -124,7 +124,7 @@ class Artefact:
         """Run it on its golden inputs and compare, with values inside the network too where the runner shows them.
 
         Args:
-            threads: Worker threads; default: as compiled.
+            threads: Number of worker threads; default: as compiled.
             keep: Whether the outcome is kept in its evidence, where `Report` finds it.
 
         Raises:
@@ -161,7 +161,7 @@ class Artefact:
         """Measure the latency on the golden inputs.
 
         Args:
-            threads: Worker threads; default: as compiled.
+            threads: Number of worker threads; default: as compiled.
             warmup: Number of warm-up runs, which are not measured.
             runs: Number of runs that are measured.
             keep: Whether the times are kept in its evidence, where `Report` finds them.
@@ -193,7 +193,7 @@ def load(path: str | Path, threads: int | None = None, *, signers: str | Path | 
 
     Args:
         path: Folder written by `edgec.compile` or `edgec compile`.
-        threads: Worker threads; default: as compiled.
+        threads: Number of worker threads; default: as compiled.
         signers: File with the names and public keys of which one has to have signed it; default: none has to.
 
     Raises:

@@ -100,9 +100,11 @@ def read_result(path: Path) -> BoardResult:
         raise BadArtefact(f"{path}: {error}", remedy="Give the result.json that ./build.sh wrote.") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         version = data.get("schema") if isinstance(data, dict) else None
-        raise BadArtefact(f"{path}: schema {version!r}, this edgec reads {SCHEMA}", remedy="Give a result.json.")
+        raise BadArtefact(f"{path} has schema {version!r}, but this edgec reads {SCHEMA}", remedy="Give a result.json.")
     if data.get("status") == "failed":
-        raise CannotRunHere(f"on the board: {data.get('message')}", remedy="Mend it there and run ./build.sh again.")
+        raise CannotRunHere(
+            f"on the board: {data.get('message')}", remedy="Correct it there, and run ./build.sh again."
+        )
     try:
         return BoardResult.model_validate(data)
     except ValidationError as error:

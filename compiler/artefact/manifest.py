@@ -168,16 +168,20 @@ def read_manifest(folder: Path) -> Manifest:
         data = parse_json(content)
     except (OSError, ValueError) as error:
         remedy = "Give a folder written by `edgec compile`."
-        raise BadArtefact(f"{folder} is no artefact: {MANIFEST}: {reason(error)}", remedy=remedy) from error
+        raise BadArtefact(f"{folder} is not an artefact: {MANIFEST}: {reason(error)}", remedy=remedy) from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
         remedy = "Compile again with this edgec, or use the edgec that wrote it."
-        raise BadArtefact(f"{path}: schema version {version!r}, this edgec reads {SCHEMA_VERSION}", remedy=remedy)
+        raise BadArtefact(
+            f"{path} has schema version {version!r}, but this edgec reads {SCHEMA_VERSION}", remedy=remedy
+        )
     check_manifest(folder, hashlib.sha256(content).hexdigest())
     try:
         manifest = Manifest.model_validate(data)
         if ":" in manifest.board.backend:
-            problem = f"{path}: back end {manifest.board.backend!r} is none that is installed, but any code"
+            problem = (
+                f"{path}: back end {manifest.board.backend!r} is not one that is installed, but names code to be run"
+            )
             raise BadArtefact(problem, remedy="Do not use it.")
         used = _check_runtime(manifest)
     except ValidationError as error:

@@ -71,7 +71,9 @@ def parse_device(text: str) -> Device:
     if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/") or parts.query:
         raise BadOption(f"--device {text} is not of the form ssh://[user@]host[:port]", remedy=remedy)
     if parts.password:
-        raise BadOption("--device: no password there, it would stay in your shell's history", remedy="Use SSH keys.")
+        raise BadOption(
+            "--device contains a password, which would stay in your shell's history", remedy="Use SSH keys."
+        )
     place = parts.netloc.rpartition("@")[2]  # .hostname is in lower case, aliases of ~/.ssh/config may not be
     host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
     return Device(host, parts.username, port)
@@ -112,7 +114,7 @@ def deploy(artefact: Artefact, device: Device, listener: Listener | None = None,
         artefact: One with a script for the board.
         device: The board; its host key must be known, and a key of the user's be accepted.
         listener: Called with each step, and with each line the board prints.
-        runs: Timed inferences.
+        runs: Number of inferences that are timed.
 
     Raises:
         BadOption: The artefact has no script for the board.
@@ -228,15 +230,15 @@ def _as_errors(device: Device) -> Iterator[None]:
         remedy = f"Log in once by hand ({device.ssh}) and compare the fingerprint; a changed key may be an attack."
         raise CannotRunHere(f"{device}: its host key is not known ({error.reason})", remedy=remedy) from error
     except asyncssh.PermissionDenied as error:
-        remedy = f"Let a key of yours in: {device.ssh.replace('ssh', 'ssh-copy-id', 1)}"
-        raise CannotRunHere(f"{device}: it lets none of your keys in", remedy=remedy) from error
+        remedy = f"Authorize one of your keys: {device.ssh.replace('ssh', 'ssh-copy-id', 1)}"
+        raise CannotRunHere(f"{device}: it accepts none of your SSH keys", remedy=remedy) from error
     except (TimeoutError, asyncio.TimeoutError, socket.gaierror, ConnectionError) as error:
         reason = str(error) or f"no answer in {CONNECT_SECONDS} s"
         remedy = f"Is it on, is sshd running? Try: {device.ssh}. What was copied and built is used again."
         raise CannotRunHere(f"{device} cannot be reached: {reason}", remedy=remedy) from error
     except asyncssh.SFTPError as error:
-        remedy = "Free space there, or mend the rights; what was copied is used again."
+        remedy = "Free some space there, or correct the permissions; what was copied already is used again."
         raise CannotRunHere(f"{device}: copying failed: {error.reason}", remedy=remedy) from error
     except (asyncssh.Error, OSError) as error:
-        remedy = "Run the same again: what was copied and built is used again."
+        remedy = "Run the same command again: what was copied and built is used again."
         raise CannotRunHere(f"{device}: the connection broke: {error}", remedy=remedy) from error

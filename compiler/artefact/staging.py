@@ -65,10 +65,10 @@ def check_destination(destination: Path) -> None:
     """
     if destination.exists() and not _replaceable(destination):
         remedy = "Choose another place with -o, or remove it."
-        raise BadOption(f"output {destination} exists and is no artefact", remedy=remedy)
+        raise BadOption(f"output {destination} exists and is not an artefact", remedy=remedy)
     there = next(each for each in destination.absolute().parents if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise BadOption(f"output {destination}: {there} is closed", remedy="Choose another place with -o.")
+        raise BadOption(f"output {destination}: {there} is not writable", remedy="Choose another place with -o.")
 
 
 def _replace(destination: Path, content: Path, old: Path) -> None:

@@ -1,4 +1,4 @@
-"""`Verification`: what came of running an artefact on its golden inputs."""
+"""`Verification`: the outcome of running an artefact on its golden inputs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ REPORT_IT = (
     "Please report it with the model: it is a bug of edgec. Another precision, or --no-verify, may help until then."
 )
 BY_EVAL = (
-    "On integers a network may make much of a rounding: `edgec eval` says what it is worth. "
-    "If that is bad too, compile with --max-loss, or in another precision."
+    "An integer network may amplify a single rounding: `edgec eval` measures what that costs. "
+    "If the metric is worse too, compile with --max-loss, or in another precision."
 )
 
 
@@ -22,12 +22,12 @@ class Verification:
 
     Attributes:
         where: What ran it.
-        tolerance: Accepted error, relative to the range of an output; more where the reference's own noise is more.
+        tolerance: Accepted error, relative to the range of an output; larger where the reference's own noise is larger.
         comparison: Of the outputs, the worst of all samples.
         precision: Of the artefact.
         inner: Of sketches of values inside the network, where they can be read.
         samples: Number of golden inputs.
-        exact: Whether the reference computes in the precision of the artefact: what differs then is wrong.
+        exact: Whether the reference computes in the precision of the artefact, so that any difference is an error.
         flat: Outputs that are constant on all golden inputs: that they are right says little.
     """
 

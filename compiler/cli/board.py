@@ -11,9 +11,9 @@ from edgec.cli.console import LOOPBACK, stdout
 
 def command(
     tracker: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where `edgec tune --serve` runs.")],
-    key: Annotated[str, typer.Option(help="What boards of this kind are called there, e.g. rpi4.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all.")] = LOOPBACK,
-    threads: Annotated[int | None, typer.Option(min=1, help="Cores to offer; default: all.")] = None,
+    key: Annotated[str, typer.Option(help="Name under which boards of this kind are registered there, e.g. rpi4.")],
+    host: Annotated[str, typer.Option(help="Address on which the board listens; 0.0.0.0 stands for all.")] = LOOPBACK,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of cores that are offered; default: all.")] = None,
 ) -> None:
     """Offer this board to tuning runs until it is stopped. Whoever reaches it can run code here.
 
@@ -26,5 +26,5 @@ def command(
     require_packages()
     address = parse_tracker(tracker, key)
     server = start_board(address, host, threads)
-    stdout.print(f"board {key} offers itself to {tracker}; Ctrl-C ends it", highlight=False)
+    stdout.print(f"This board registers at {tracker} as {key}; press Ctrl-C to stop.", highlight=False)
     until_stopped(server)

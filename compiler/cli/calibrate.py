@@ -36,7 +36,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Find the range of every tensor of MODEL.onnx that becomes integers.
+    """Find the range of every tensor of MODEL.onnx that will be quantized.
 
     Memory does not grow with the number of pictures. An interrupted run goes on where it was.
     """

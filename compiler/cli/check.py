@@ -16,10 +16,15 @@ def command(
     model: options.Model,
     target: options.Target,
     shape: options.Shape = [],  # noqa: B006
-    all: Annotated[bool, typer.Option("--all", help="List the nodes that are just supported, too.")] = False,
+    all: Annotated[
+        bool, typer.Option("--all", help="List all nodes, also those that are supported without a rewrite.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Say of every node whether the board takes it, after which rewrite, or why not. Exit code 1 if one is refused."""
+    """Say of every node whether the board supports it, after which rewrite, or why not.
+
+    The exit code is 1 if a node is refused.
+    """
     from edgec import check
 
     result = check(model, target=target, shapes=parse_shapes(shape))

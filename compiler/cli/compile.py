@@ -43,9 +43,14 @@ def _help(field: str) -> str:
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
     target: Annotated[str | None, typer.Option("--target", "-t", help=_help("target"))] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: MODEL.TARGET here.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder to write; default: MODEL.TARGET in the working directory."),
+    ] = None,
     shape: Annotated[list[str], typer.Option(metavar="NAME=DIMS", help=_help("shapes"))] = [],  # noqa: B006
-    config: Annotated[Path | None, typer.Option(help="Settings file (TOML); flags given here win over it.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML), which flags on the command line override.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help=_help("precision"))] = None,
     threads: Annotated[int | None, typer.Option(help=_help("threads"))] = None,
     extra_pass: Annotated[list[str], typer.Option(metavar="NAME", help=_help("extra_passes"))] = [],  # noqa: B006
@@ -73,18 +78,26 @@ def command(
     cache: Annotated[bool | None, typer.Option(help=_help("cache"), show_default=False)] = None,
     verify_passes: Annotated[bool, typer.Option("--verify-passes", help=_help("verify_passes"))] = False,
     input: Annotated[
-        list[str], typer.Option(metavar="NAME=FILE", help="Golden input: .npy or picture; default: random.")
+        list[str],
+        typer.Option(
+            metavar="NAME=FILE", help="Golden input, a .npy file or a picture; default: inputs generated from --seed."
+        ),
     ] = [],  # noqa: B006
     verify: Annotated[
         bool | None,
-        typer.Option(help="Run the artefact and compare; default: where this machine is the board."),
+        typer.Option(
+            help="Run the artefact and compare its outputs; default: only if this machine has the board's architecture."
+        ),
     ] = None,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Write the artefact where that fails, too; exit code 1.")
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option(metavar="ssh://[USER@]HOST[:PORT]", help="Board to build, verify and measure on, as by `deploy`."),
+        typer.Option(
+            metavar="ssh://[USER@]HOST[:PORT]",
+            help="Board on which the artefact is built, verified and measured, as `edgec deploy` does.",
+        ),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -186,8 +199,9 @@ def _print_summary(artefact: Artefact, verification: Verification | None) -> Non
         for line in manifest.application.assumed:
             stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     if left := len(manifest.refusals):
-        what = "1 thing" if left == 1 else f"{left} things"
-        stdout.print(f"{what} left as before; why: edgec inspect {artefact.folder}", highlight=False, markup=False)
+        what = "1 thing as it was" if left == 1 else f"{left} things as they were"
+        text = f"edgec left {what}; `edgec inspect {artefact.folder}` gives the reasons"
+        stdout.print(text, highlight=False, markup=False)
     for refusal in manifest.refusals:
         if refusal.step == "decoder":
             stdout.print(f"not decoded: {refusal.reason}", highlight=False, markup=False, soft_wrap=True)

@@ -52,11 +52,14 @@ def printable(text: str) -> str:
 stdout = PlainConsole()
 stderr = PlainConsole(stderr=True)
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result, without progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Worker threads; default: as compiled.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Number of worker threads; default: as compiled, or one for each processor.")
+]
 MaxMemory = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Refuse what takes more memory, e.g. 8GiB; default: 4GiB.")
+    str | None,
+    typer.Option(metavar="SIZE", help="Refuse inputs that need more memory than this, e.g. 8GiB; default: 4GiB."),
 ]
 ArtefactFolder = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder written by `edgec compile`.")]
 
@@ -129,9 +132,11 @@ def check_output(path: Path | None) -> None:
     if path.is_dir():
         raise BadOption(f"cannot write {path}: it is a folder", remedy="Give the name of a file.")
     if not path.parent.is_dir():
-        raise BadOption(f"cannot write {path}: there is no folder {path.parent}", remedy="Make it first.")
+        raise BadOption(f"cannot write {path}: there is no folder {path.parent}", remedy="Create it first.")
     if not os.access(path.parent, os.W_OK):
-        raise BadOption(f"cannot write {path}: {path.parent} is closed", remedy="Choose a place that is writable.")
+        raise BadOption(
+            f"cannot write {path}: {path.parent} is not writable", remedy="Choose a place that is writable."
+        )
 
 
 def check_outputs(model: Path, *outputs: Path | None) -> None:
@@ -210,7 +215,9 @@ def parse_batch(items: list[str]) -> tuple[int, int] | None:
         if match := RANGE.match(value):
             low, high = int(match[1]), int(match[2])
             if not 1 <= low < high:
-                raise BadOption(f"--shape {name}={value}: {low}..{high} is no range of a batch", remedy="E.g. 1..8.")
+                raise BadOption(
+                    f"--shape {name}={value}: {low}..{high} is not a range of batch sizes", remedy="E.g. 1..8."
+                )
             ranges[name] = (low, high)
     if len(set(ranges.values())) > 1:
         raise BadOption(f"--shape: inputs {', '.join(ranges)} have different ranges", remedy="Give one for all.")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def command(
     artefact: ArtefactFolder,
-    device: Annotated[str, typer.Argument(metavar="ssh://[USER@]HOST[:PORT]", help="The board.")],
-    runs: Annotated[int, typer.Option(min=1, help="Timed inferences.")] = 100,
+    device: Annotated[str, typer.Argument(metavar="ssh://[USER@]HOST[:PORT]", help="Address of the board.")],
+    runs: Annotated[int, typer.Option(min=1, help="Number of inferences that are timed.")] = 100,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

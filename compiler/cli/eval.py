@@ -21,7 +21,9 @@ SMALL = 1e-3  # an output error below needs its exponent to be read
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL|ARTEFACT", help="ONNX model, or `edgec compile`'s folder.")],
     data: options.NeededData,
-    metric: Annotated[list[str], typer.Option(metavar="NAME", help="map, top1, ...; may be given several times.")],
+    metric: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Name of a metric (map, top1, ...); the option may be repeated.")
+    ],
     decoder: options.Decoder = None,
     preprocess: options.Preprocess = None,
     reference: Annotated[

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def command(
     artefact: ArtefactFolder,
-    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="Written by ./build.sh on the board.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="File that ./build.sh wrote on the board.")],
     json: Json = False,
 ) -> None:
     """Take the RESULT.json of the board into ARTEFACT's evidence, where `edgec report` finds it."""

@@ -17,8 +17,10 @@ from edgec.cli.inspect_artefact import show_artefact
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx|ARTEFACT", help="ONNX model, or artefact.")],
     shape: options.Shape = [],  # noqa: B006
-    target: Annotated[str | None, typer.Option("--target", "-t", help="Board to estimate the times of.")] = None,
-    precision: Annotated[str, typer.Option(help="Precision to estimate them in.")] = "fp32",
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Board for which the time of each layer is estimated.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Precision for which the times are estimated.")] = "fp32",
     json: Json = False,
 ) -> None:
     """Show a model's inputs, outputs and layers (shape, MACs, parameters), or what is in an artefact.

@@ -33,12 +33,10 @@ def command(
         str | None, typer.Option(metavar="NAME|FILE", help="How the outputs are read, instead of what it knows.")
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Lowest score of an object; default: 0.25.")
+        float | None, typer.Option(min=0, max=1, help="Smallest score of an object that is shown; default: 0.25.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after that many pictures.")] = None,
-    tensors: Annotated[
-        bool, typer.Option("--tensors", help="Give the outputs as they are, also of a picture.")
-    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this number of pictures.")] = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Give the raw outputs, for pictures too.")] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:

@@ -123,5 +123,8 @@ def shown(*, silent: bool) -> Iterator[Listener]:
             yield listen
         except KeyboardInterrupt:
             if counted:
-                stderr.print("interrupted; what was measured is kept, and the same command goes on", highlight=False)
+                stderr.print(
+                    "Interrupted: what was measured is kept, and the same command continues from there.",
+                    highlight=False,
+                )
             raise

@@ -11,7 +11,9 @@ from edgec.cli.console import Json, print_json, stdout
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="One board, in full; default: all, a line each.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a board to show in full; default: all boards, one per line.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the boards edgec compiles for."""

@@ -31,26 +31,46 @@ SHOWN = 12
 def command(
     model: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL.onnx | merge DB DB...", help="ONNX model; or databases to merge into -o."),
+        typer.Argument(
+            metavar="MODEL.onnx | merge DB DB...",
+            help="ONNX model to tune; or `merge` and the databases to merge into --output.",
+        ),
     ] = None,
-    target: Annotated[str, typer.Option("--target", "-t", help="CPU board; host: this machine.")] = "host",
-    output: Annotated[Path, typer.Option("-o", "--output", help="Database; what it holds is not measured again.")] = (
-        Path("tune.db")
-    ),
-    tracker: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of `--serve`, for boards.")] = None,
-    key: Annotated[str | None, typer.Option(help="What the boards are called there; default: the target.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Choices of a layer to look at, at most.")] = None,
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="CPU board to tune for; `host` is this machine.")
+    ] = "host",
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Database of measurements; those it already contains are not repeated."),
+    ] = (Path("tune.db")),
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Address of the tracker (`edgec tune --serve`), needed for every board but `host`.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Name under which the boards are registered at the tracker; default: the target.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of candidates that are measured per layer.")
+    ] = None,
     time: Annotated[
-        str | None, typer.Option(metavar="30m", help="When to stop: s, m or h; default: 10m without --trials.")
+        str | None,
+        typer.Option(
+            metavar="30m", help="Time after which tuning stops: 90s, 30m, 2h; default: 10m, or none with --trials."
+        ),
     ] = None,
     shape: options.Shape = [],  # noqa: B006
-    precision: Annotated[str, typer.Option(help="As it will be compiled.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Precision in which the model will be compiled.")] = "fp32",
     threads: Threads = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw what was gained: .svg or .png.")] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Run the tracker that boards report to.")] = False,
-    host: Annotated[str, typer.Option(help="Address the tracker listens on; 0.0.0.0: all.")] = LOOPBACK,
+    plot: Annotated[Path | None, typer.Option(help="Draw the gain of each layer into this .svg or .png file.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Run the tracker at which boards register.")] = False,
+    host: Annotated[str, typer.Option(help="Address on which the tracker listens; 0.0.0.0 stands for all.")] = LOOPBACK,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Its port; default: the first free one from 9190.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the tracker; default: the first free port from 9190 on."),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -77,7 +97,10 @@ def command(
             with _shown(silent=quiet or json) as (listener, watch):
                 done = tune(words[0], database=output, progress=listener, watch=watch, **how)
         except KeyboardInterrupt:
-            stderr.print(f"stopped; {output} keeps what was measured, and the same command goes on", highlight=False)
+            stderr.print(
+                f"Stopped: {output} keeps what was measured, and the same command continues from there.",
+                highlight=False,
+            )
             raise typer.Exit(130) from None
         if json:
             print_json(_said(done))
@@ -98,7 +121,7 @@ def parse_duration(text: str) -> float:
     """
     match = DURATION.fullmatch(text)
     if match is None:
-        raise BadOption(f"--time {text!r} is no duration", remedy="E.g. 90s, 30m, 2h.")
+        raise BadOption(f"--time {text!r} is not a duration", remedy="Give one such as 90s, 30m or 2h.")
     return float(match[1]) * UNITS[match[2]]
 
 
@@ -112,7 +135,7 @@ def _serve(host: str, port: int | None) -> None:
     tracker, found = start_tracker(host, port)
     alone = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
     boards = "On this machine (--host 0.0.0.0 lets in other ones):" if alone else "On each board:"
-    stdout.print(f"tracker on port {found}; Ctrl-C ends it. {boards}", highlight=False)
+    stdout.print(f"The tracker listens on port {found}; press Ctrl-C to stop it. {boards}", highlight=False)
     name, listening = (host, "") if alone else (socket.gethostname(), " --host 0.0.0.0")
     line = f"edgec board --tracker {name}:{found} --key KEY{listening}"
     stdout.print(f"  pip install 'edgec[tvm]' && {line}", highlight=False, soft_wrap=True, markup=False)

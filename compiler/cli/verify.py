@@ -16,12 +16,19 @@ def command(
     artefact: ArtefactFolder,
     threads: Threads = None,
     signers: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One of these has to have signed it: a name and key a line.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File with one name and public key per line; one of them must have signed the artefact.",
+        ),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Run ARTEFACT, emulated if need be, and compare its outputs with the golden ones. Exit code 1 if they differ."""
+    """Run ARTEFACT, emulated if necessary, and compare its outputs with the golden ones.
+
+    The exit code is 1 if they differ.
+    """
     from edgec import Artefact
 
     with progress(silent=quiet or json) as listener:

@@ -67,8 +67,15 @@ def compress(
         aim /= 2
     if options.prune is not None and options.prune.goals:
         lost = after.loss_against(before)
-        raise BadOption(f"what --prune removes loses {lost:.4f} on held-out samples", remedy="Remove less.")
-    record.refuse("compress", "network", f"{ROUNDS} rounds lost more than accepted on the held-out samples")
+        raise BadOption(
+            f"pruning loses {lost:.4f} on the held-out samples",
+            remedy="Remove fewer channels, or accept a larger loss.",
+        )
+    record.refuse(
+        "compress",
+        "network",
+        f"nothing was compressed: {ROUNDS} rounds lost more than the accepted loss on the held-out samples",
+    )
     precision = "fp32" if options.precision == "int8" else options.precision
     done = Compressed(original, original, precision, original, None, None, done.sensitivity, tasks)
     note(done, options, profile, record, Promise(ROUNDS, before, before))

@@ -40,7 +40,9 @@ def note(
     elif options.max_loss is not None and (reason := why_no_integers(profile)):
         record.refuse("quantize", "network", reason)
     if options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
-        record.refuse("compress", "network", "what fp16 loses is not measured here; --precision fp16 asks for it")
+        record.refuse(
+            "compress", "network", "fp16 was not tried, because its loss is not measured; --precision fp16 selects it"
+        )
     record.compression = Compression(
         metric=task.metric,
         higher_is_better=True if promise is None else promise.before.higher_is_better,

@@ -96,7 +96,7 @@ def _within_budget(
     if found is None:
         what = options.goal[0].removeprefix("target_")
         raise BadOption(
-            f"the {what} cannot be brought to {target:.0%}: {candidates.least:.0%} is the least",
+            f"the {what} cannot be reduced to {target:.0%}: {candidates.least:.0%} is the smallest that can be reached",
             remedy=f"Raise --cap (now {options.cap}), or exclude less.",
         )
     return found
@@ -113,12 +113,14 @@ def _check_report(report: SensitivityReport, pruner: Pruner, options: PruneOptio
             )
     missing = [name for name in known if name not in report.groups]
     if len(missing) == len(known):
-        raise BadOption("the sensitivity report is of another model", remedy="Measure it anew.")
+        raise BadOption(
+            "the sensitivity report belongs to another model", remedy="Measure the sensitivity of this model."
+        )
     if missing:
         problem = f"the sensitivity report lacks {len(missing)} of {len(known)} groups, {missing[0]!r} for one"
         raise BadOption(problem, remedy="Give the same --include and --exclude as for it, or measure it anew.")
     if report.criterion != options.criterion:
-        problem = f"the sensitivity report is of criterion {report.criterion}, not {options.criterion}"
+        problem = f"the sensitivity report was measured by criterion {report.criterion}, not {options.criterion}"
         raise BadOption(problem, remedy=f"Give --criterion {report.criterion}, or measure it anew.")
     if report.compensated != pruner.refit:
         measured, wanted = ("with", "without") if report.compensated else ("without", "with")

@@ -49,7 +49,7 @@ def quantize_options(model: ir.Model, settings: QuantizeOptions) -> LayerOptions
     load_codec(settings.codec)(PROBE, settings.weight_bits, False)  # an unknown codec or width is refused at once
     if settings.style == "tensorrt" and settings.weight_bits != 8:
         raise BadOption(
-            f"weights of {settings.weight_bits} bits for TensorRT: its convolutions take 8", remedy="Leave them at 8."
+            f"TensorRT takes weights of 8 bits, not {settings.weight_bits}", remedy="Leave --weight-bits at 8."
         )
     excluded = set()
     for pattern in settings.exclude:

@@ -51,7 +51,9 @@ def check_quantization(options: CompileOptions, profile: Profile) -> None:
         problem = f"--scales {options.quantize.scales}: nothing is quantized"
         raise BadOption(problem, remedy="Give --precision int8 and --data.")
     if options.prune is not None:
-        raise BadOption("--scales is of the network before pruning", remedy="Leave it out: it is calibrated anew.")
+        raise BadOption(
+            "--scales belongs to the network before pruning", remedy="Leave it out: the pruned one is calibrated anew."
+        )
     CalibrationTable.read(options.quantize.scales)
 
 

@@ -23,5 +23,7 @@ def network_classes(data: Sequence[str], network: Sequence[str]) -> np.ndarray[A
         return None
     for name in data:
         if name not in network:
-            raise BadOption(f"the data has the class {name!r}, the network has not", remedy=suggest(name, network))
+            raise BadOption(
+                f"the data has a class {name!r} that the network does not have", remedy=suggest(name, network)
+            )
     return np.array([list(network).index(name) for name in data], np.int64)

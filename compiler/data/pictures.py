@@ -77,7 +77,9 @@ def picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
     """
     if len(inputs) != 1:
         names = ", ".join(spec.name for spec in inputs)
-        raise BadOption(f"pictures feed one input, the model has {len(inputs)}: {names}", remedy="Give a .npz file.")
+        raise BadOption(
+            f"pictures can feed one input only, but the model has {len(inputs)}: {names}", remedy="Give a .npz file."
+        )
     return inputs[0]
 
 

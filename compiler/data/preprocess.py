@@ -36,7 +36,7 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
             it can hold.
     """
     if len(spec.shape) != 4 or spec.shape[0] != 1:
-        raise BadOption(f"input {spec} takes no single picture", remedy="Give a .npy file for it.")
+        raise BadOption(f"input {spec} cannot be filled from a single picture", remedy="Give a .npy file for it.")
     channels, height, width = spec.shape[1:] if how.layout == "NCHW" else (spec.shape[3], *spec.shape[1:3])
     if channels != how.channels:
         remedy = "Set colour and layout by --preprocess, or give a .npy file."

@@ -115,7 +115,7 @@ def _parse(data: bytes, source: str) -> onnx.ModelProto:
     try:
         proto.ParseFromString(data)
     except DecodeError as error:
-        raise BadModel(f"{source} is truncated, or is no ONNX model at all", remedy=EXPORT_AGAIN) from error
+        raise BadModel(f"{source} is truncated, or is not an ONNX model at all", remedy=EXPORT_AGAIN) from error
     if not proto.HasField("graph"):
         raise BadModel(f"{source} is not an ONNX model: it has no graph", remedy=EXPORT_AGAIN)
     return proto

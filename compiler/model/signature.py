@@ -50,12 +50,12 @@ def check_array(array: np.ndarray[Any, Any], spec: TensorSpec, source: str) -> N
     """Refuse an array whose shape or dtype is not that of `spec`.
 
     Raises:
-        BadOption: Names `source`, what it is and what the model wants.
+        BadOption: Names `source`, what it is and what the model expects.
     """
     if array.shape != spec.shape or array.dtype.name != spec.dtype:
         got = f"{array.dtype.name}[{'x'.join(map(str, array.shape))}]"
         remedy = "Convert it: `numpy.transpose` for the order of axes, `astype` for the type, values as preprocessed."
-        raise BadOption(f"{source} is {got}, the model wants {spec}", remedy=remedy)
+        raise BadOption(f"{source} is {got}, but the model expects {spec}", remedy=remedy)
 
 
 def check_feeds(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray[Any, Any]]:

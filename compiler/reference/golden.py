@@ -103,4 +103,6 @@ def _random_array(spec: TensorSpec, seed: int) -> Array:
         # 24 bits fill a float32's mantissa: the conversion is exact and 1.0 cannot occur.
         unit = np.asarray((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
         return unit if dtype == np.float32 else unit.astype(dtype)
-    raise UnsupportedModel(f"input {spec} has a type without random values", remedy="Give golden inputs of your own.")
+    raise UnsupportedModel(
+        f"golden inputs cannot be generated for the type of input {spec}", remedy="Give golden inputs of your own."
+    )

@@ -32,7 +32,7 @@ def render(artefact: Artefact) -> str:
     manifest, measured = artefact.manifest, read_measured(artefact.folder)
     findings = Findings.read(artefact.folder)
     if findings is None:
-        raise BadArtefact(f"{artefact.folder}: no findings to report", remedy="Compile again with this edgec.")
+        raise BadArtefact(f"{artefact.folder} contains no findings to report", remedy="Compile again with this edgec.")
     folder = resources.files("edgec.report")
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         (folder / "page.html.j2").read_text(encoding="utf-8")

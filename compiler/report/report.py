@@ -24,7 +24,7 @@ class Report:
         artefact: The artefact.
 
     Raises:
-        BadArtefact: There is no artefact in that folder, or it is not as it was written.
+        BadArtefact: There is not an artefact in that folder, or it is not as it was written.
     """
 
     def __init__(self, artefact: Artefact | str | os.PathLike[str]) -> None:

@@ -84,7 +84,9 @@ class Canonicalize(Pass):
                 break
         refusals.extend(left)
         if done or more:
-            refusals.append((self.name, f"stopped before the graph was at rest, with: {'; '.join([*done, *more][:5])}"))
+            refusals.append(
+                (self.name, f"stopped before the graph reached a fixed point, at: {'; '.join([*done, *more][:5])}")
+            )
         tidy(model)
         infer_shapes(model)
         nodes_after = Counter(node.op_type for node in model.graph)

@@ -89,7 +89,7 @@ def calibrate(
             unknown, or the checkpoint is another sweep's.
     """
     if len(samples) == 0:
-        raise BadOption("the data holds no samples", remedy="Give at least one picture, better a hundred.")
+        raise BadOption("the data contains no samples", remedy="Give at least one picture, better a hundred.")
     make = registry.load("calibrators", calibrator)
     kind = getattr(make, "kind", None)
     used = scheme if kind is None else scheme.model_copy(update={"kind": kind})
@@ -170,7 +170,7 @@ def calibrate_model(
     scales = {}
     if equalize:
         if len(samples) == 0:
-            raise BadOption("the data holds no samples", remedy="Give at least one picture, better a hundred.")
+            raise BadOption("the data contains no samples", remedy="Give at least one picture, better a hundred.")
         made = registry.load("calibrators", calibrator)
         power_of_two = "power-of-two" in (getattr(made, "kind", None), scheme.kind)
         few = spread(samples, MOMENT_SAMPLES)

@@ -61,7 +61,7 @@ def pick(outputs: Outputs, name: str | None, position: int = 0) -> Array:
     """
     if name is None:
         if position >= len(outputs):
-            raise BadOption(f"the network has {len(outputs)} outputs, the decoder wants {position + 1}")
+            raise BadOption(f"the network has {len(outputs)} outputs, but the decoder needs {position + 1}")
         return list(outputs.values())[position]
     if name not in outputs:
         raise BadOption(f"decoder: no output is called {name!r}", remedy=suggest(name, outputs))

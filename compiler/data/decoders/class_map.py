@@ -48,11 +48,15 @@ class ClassMap(Decoder):
         elif self.threshold is not None and output.dtype.kind == "f" and output.ndim == 4 and output.shape[1] == 1:
             classes = (output[0, 0] >= self.threshold).astype(np.int64)
         elif output.dtype.kind == "f" and output.ndim == 4 and output.shape[:2] == (1, 1):
-            problem = f"decoder class-map: the output is {output.dtype}{list(output.shape)}, scores of one class"
+            problem = (
+                f"decoder class-map: the output is {output.dtype}{list(output.shape)}, the scores of a single class"
+            )
             remedy = "Say from which score on it is that class: class-map,threshold=0.5."
             raise BadOption(problem, remedy=remedy)
         elif output.dtype.kind == "f" and output.ndim == 4 and len(output) == 1:
             classes = output[0].argmax(axis=0)
         else:
-            raise BadOption(f"decoder class-map: the output is {output.dtype}{list(output.shape)}, no map of classes")
+            raise BadOption(
+                f"decoder class-map: the output is {output.dtype}{list(output.shape)}, which is not a map of classes"
+            )
         return classes if sample.placement is None else sample.placement.map_to_original(classes, outside=IGNORED)

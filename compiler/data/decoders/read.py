@@ -80,7 +80,7 @@ def _decoder(name: object) -> type[Decoder]:
         raise BadOption(f"unknown decoder {name!r}", remedy=f"{suggest(str(name), known)} {FORMS}")
     made = registry.load("decoders", name)
     if not (isinstance(made, type) and issubclass(made, Decoder)):
-        raise BadOption(f"decoder {name!r} is no class of decoders", remedy="Derive it from Decoder.")
+        raise BadOption(f"decoder {name!r} is not a class of decoders", remedy="Derive it from Decoder.")
     return made
 
 

@@ -46,7 +46,9 @@ class ObjectSamples(Samples):
         given = _load(name)
         items = given() if callable(given) else given
         if not isinstance(items, Iterable) and not hasattr(items, "__getitem__"):
-            raise BadOption(f"{name} gives {type(items).__name__}, no sequence of samples", remedy=ITEM_FORMS)
+            raise BadOption(
+                f"{name} gives {type(items).__name__}, which is not a sequence of samples", remedy=ITEM_FORMS
+            )
         self._items = items if hasattr(items, "__len__") and hasattr(items, "__getitem__") else list(items)
         self.classes = tuple(getattr(items, "classes", ()))
         if len(self._items) == 0:
@@ -87,7 +89,7 @@ def _picture(value: Any, where: str) -> Image.Image:
         got = f"{value.dtype} array {value.shape}"
     elif isinstance(value, Image.Image):
         got = f"PIL image of 32-bit pixels (mode {value.mode})"
-    raise BadOption(f"{where}: a {got} is no picture", remedy=ITEM_FORMS)
+    raise BadOption(f"{where}: a {got} is not a picture", remedy=ITEM_FORMS)
 
 
 def _label(parts: tuple[Any, ...], where: str) -> Label | None:
@@ -109,7 +111,7 @@ def _label(parts: tuple[Any, ...], where: str) -> Label | None:
         return Text(value)
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "iu":
         return Mask(value.astype(np.int64))
-    raise BadOption(f"{where}: a {type(value).__name__} is no label", remedy=ITEM_FORMS)
+    raise BadOption(f"{where}: a {type(value).__name__} is not a label", remedy=ITEM_FORMS)
 
 
 def _load(name: str) -> Any:

@@ -135,5 +135,5 @@ def _names(names: Any, path: Path) -> tuple[str, ...]:
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list):
-        raise BadOption(f"{path}: `names` is no list of class names", remedy="E.g. names: [cat, dog].")
+        raise BadOption(f"{path}: `names` is not a list of class names", remedy="E.g. names: [cat, dog].")
     return tuple(str(name) for name in names)

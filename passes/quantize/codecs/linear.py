@@ -15,5 +15,5 @@ Array = np.ndarray[Any, Any]
 def linear(weights: Array, bits: int, power_of_two: bool) -> Grid:
     """Return the integers of that width, whatever the weights are."""
     if bits < 2:
-        raise BadOption("weights of 1 bit have a codec of their own", remedy="Give --codec binary.")
+        raise BadOption("the codec linear cannot store weights of 1 bit", remedy="Give --codec binary.")
     return Grid(bits, power_of_two)

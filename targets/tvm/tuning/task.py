@@ -109,7 +109,7 @@ def make_tasks(
         calls: How often each is computed in it.
         whole: Seconds of the network.
         peak: Multiply-accumulates a second that the board can do.
-        trials: Choices of a layer to look at, at most.
+        trials: Maximum number of candidates that are measured per layer.
     """
     tasks = []
     for workload, choices in workloads.items():

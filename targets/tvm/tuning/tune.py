@@ -45,7 +45,7 @@ class TuneSettings:
 
     Attributes:
         precision: As the network will be compiled.
-        trials: Choices of a layer to look at, at most.
+        trials: Maximum number of candidates that are measured per layer.
         seconds: When to stop; None: when all were looked at.
         tracker: Where boards are; None: this machine.
     """

@@ -263,7 +263,7 @@ def test_a_link_to_an_artefact_stays_a_link(artefact: edgec.Artefact, tmp_path: 
 def test_a_place_that_is_taken_or_closed_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     stages: list[str] = []
-    for place, message in ((tmp_path / "mine", "is no artefact"), (tmp_path / "mine" / "out", "is closed")):
+    for place, message in ((tmp_path / "mine", "is not an artefact"), (tmp_path / "mine" / "out", "is closed")):
         with pytest.raises(BadOption, match=message):
             edgec.compile(MODEL, target=BOARD, output=place, progress=stages.append)
     assert set(stages) == {"load"}

@@ -117,8 +117,8 @@ def test_widths_suit_the_target(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "one goal, none given"),
-        (("--ratio", "0.5", "--max-loss", "1"), "one goal, max_loss and ratio given"),
+        ((), "exactly one goal, but none was given"),
+        (("--ratio", "0.5", "--max-loss", "1"), "exactly one goal, but max_loss and ratio was given"),
         (("--ratio", "1.5"), "--ratio"),
         (("--max-loss", "inf"), "--max-loss"),
         (("--ratio", "0.5"), "needs data"),
@@ -133,13 +133,13 @@ def test_widths_suit_the_target(folder: Path) -> None:
         (("--ratio", "0.5", "--criterion", "l3", "--no-repair"), "unknown criterion 'l3'"),
         (
             ("--max-loss", "1", "--data", "data.npy", "--sensitivity", "sens.json", "--criterion", "l1"),
-            "of criterion obs, not l1",
+            "by criterion obs, not l1",
         ),
         (
             ("--max-loss", "1", "--data", "data.npy", "--sensitivity", "sens.json", "--no-repair"),
             "was measured with repair",
         ),
-        (("--target-macs", "0.01", "--data", "data.npy", "--sensitivity", "sens.json"), "cannot be brought to 1%"),
+        (("--target-macs", "0.01", "--data", "data.npy", "--sensitivity", "sens.json"), "cannot be reduced to 1%"),
     ],
 )
 def test_refusals(folder: Path, args: tuple[str, ...], message: str) -> None:
@@ -224,7 +224,7 @@ def test_ctrl_c_ends_without_a_traceback_also_while_workers_start(folder: Path, 
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert "Traceback" not in said
-    assert lines < 4 or "interrupted; what was measured is kept" in said
+    assert lines < 4 or "Interrupted: what was measured is kept" in said
     assert process.returncode == 130
     assert journal.exists()
 

@@ -77,11 +77,11 @@ def test_masks_that_count_nothing_are_refused() -> None:
 
 def test_scores_of_a_single_class_are_refused() -> None:
     """The best of one is always class 0, whatever the network says."""
-    with pytest.raises(BadOption, match=r"float64\[1, 1, 2, 2\], scores of one class"):
+    with pytest.raises(BadOption, match=r"float64\[1, 1, 2, 2\], the scores of a single class"):
         measure(np.zeros((1, 2, 2), int), np.full((1, 1, 2, 2), 0.7))
     assert measure(np.ones((1, 2, 2), int), np.ones((1, 1, 2, 2), int)).value == 1.0  # classes, not scores
 
 
 def test_outputs_that_are_no_map_are_refused() -> None:
-    with pytest.raises(BadOption, match="no map of classes"):
+    with pytest.raises(BadOption, match="which is not a map of classes"):
         measure(np.zeros((1, 2, 2), int), np.zeros((1, 7)))
