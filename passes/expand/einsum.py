@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.edit import graph_of, insert_before, substitute
-from edgec.model.graph import add_constant, attribute
+from edgec.model.edit import Builder, substitute
+from edgec.model.graph import attribute
 
 ELLIPSIS_LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Letters for the axes of an ellipsis, from the last backwards; equations with capitals of their own are left alone."""
@@ -32,17 +32,17 @@ def expand_einsum(node: ir.Node) -> bool:
     if any(shape is None or not shape.is_static() for shape in shapes) or any(map(str.isupper, equation)):
         return False
     terms, output = _parsed(equation, [tuple(map(int, shape.numpy())) for shape in shapes if shape is not None])
-    rewriter = _Rewriter(node)
+    steps = _Steps(node)
     operands = [
-        rewriter.diagonal(Term(value, labels, tuple(map(int, shape.numpy()))))
+        steps.diagonal(Term(value, labels, tuple(map(int, shape.numpy()))))
         for value, labels, shape in zip(node.inputs, terms, shapes, strict=True)
         if value is not None and shape is not None
     ]
     current = operands[0]
     for index, other in enumerate(operands[1:], 1):
         later = set(output).union(*(term.labels for term in operands[index + 1 :]))
-        current = rewriter.product(current, other, later)
-    current = rewriter.summed(current, set(output))
+        current = steps.product(current, other, later)
+    current = steps.summed(current, set(output))
     order = [current.labels.index(label) for label in output]
     substitute(node, *(("Transpose", [current.value], {"perm": order}) if order else ("Identity", [current.value])))
     return True
@@ -64,11 +64,11 @@ def _parsed(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str]
     return terms, hidden_labels + "".join(once)
 
 
-class _Rewriter:
-    """Inserts the steps in front of the node."""
+class _Steps:
+    """Builds the steps in front of the node."""
 
     def __init__(self, node: ir.Node) -> None:
-        self.node, self.graph, self.name = node, graph_of(node), node.name or "einsum"
+        self._build = Builder(node)
 
     def diagonal(self, term: Term) -> Term:
         """Return `term` with each label once: of two axes with the same one, the elements of equal index."""
@@ -78,13 +78,10 @@ class _Rewriter:
                 continue
             shape = [size if axis in (first, second) else 1 for axis, size in enumerate(term.shape)]
             assert term.value.dtype is not None
-            mask = add_constant(
-                self.graph, f"{self.name}_diagonal", np.eye(term.shape[first], dtype=bool).reshape(shape)
-            )
-            zero = add_constant(self.graph, f"{self.name}_zero", np.zeros((), term.value.dtype.numpy()))
-            chosen = self._step("Where", [mask, term.value, zero], {}, term.labels, term.shape)
-            chosen.value.type = term.value.type
-            axes = add_constant(self.graph, f"{self.name}_axes", np.array([second]))
+            mask = self._build.constant(np.eye(term.shape[first], dtype=bool).reshape(shape))
+            zero = self._build.constant(0, term.value.dtype.numpy())
+            chosen = self._step("Where", [mask, term.value, zero], {}, term.labels, term.shape, term.value.dtype)
+            axes = self._build.constant([second], np.int64)
             labels = term.labels[:second] + term.labels[second + 1 :]
             kept = term.shape[:second] + term.shape[second + 1 :]
             return self.diagonal(self._step("ReduceSum", [chosen.value, axes], {"keepdims": 0}, labels, kept))
@@ -97,7 +94,7 @@ class _Rewriter:
             return term
         labels = "".join(label for label in term.labels if label in kept)
         shape = tuple(size for axis, size in enumerate(term.shape) if axis not in gone)
-        axes = add_constant(self.graph, f"{self.name}_axes", np.array(gone, np.int64))
+        axes = self._build.constant(gone, np.int64)
         return self._step("ReduceSum", [term.value, axes], {"keepdims": 0}, labels, shape)
 
     def product(self, a: Term, b: Term, later: set[str]) -> Term:
@@ -129,14 +126,14 @@ class _Rewriter:
         whole = tuple(sizes[label] for label in labels)
         inner = [label for label in (*rows, *columns) if label not in batch]
         if any(size != sizes[label] for label, size in zip(labels, shape, strict=True) if label in inner):
-            target = add_constant(self.graph, f"{self.name}_whole", np.array(whole, np.int64))
+            target = self._build.constant(whole, np.int64)
             moved = self._step("Expand", [moved.value, target], {}, labels, whole)
             shape = whole
         kept = tuple(shape[at] for at in range(len(batch)))
         return self._reshaped(moved.value, labels, (*kept, _size(rows, sizes), _size(columns, sizes))).value
 
     def _reshaped(self, value: ir.Value, labels: str, shape: tuple[int, ...]) -> Term:
-        target = add_constant(self.graph, f"{self.name}_shape", np.array(shape, np.int64))
+        target = self._build.constant(shape, np.int64)
         return self._step("Reshape", [value, target], {}, labels, shape)
 
     def _step(
@@ -146,9 +143,9 @@ class _Rewriter:
         attributes: dict[str, int | Sequence[int]],
         labels: str,
         shape: tuple[int, ...],
+        dtype: ir.DataType | None = None,
     ) -> Term:
-        stem = f"{self.name}_{op_type}"
-        value = insert_before(self.node, op_type, inputs, attributes, stem=stem, shape=shape)
+        value = self._build.op(op_type, inputs, attributes, dtype=dtype or inputs[0].dtype, shape=shape)
         return Term(value, labels, shape)
 
 
