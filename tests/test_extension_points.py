@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +23,17 @@ from edgec.passes.channels.plan import PrunePlan
 from edgec.passes.channels.slice import SliceChannels
 from edgec.passes.prune.rank import rank
 from edgec.quantizing import QuantizeOptions
+from edgec.targets.board import load_board
 from tests.passes.quantize_support import pictures, small
 from tests.support.models import model, random_weights
+from tests.support.real_models import ROOT
 
 MODULE = '''
 import numpy as np
 from edgec.data.decoders.base import Decoder
 from edgec.data.metrics.base import MetricResult
+from edgec.model.edit import substitute
+from edgec.passes.canonicalize.rule import rule
 from edgec.passes.channels.operator import ChannelOperator
 from edgec.passes.quantize.calibrators.base import HistogramCalibrator
 from edgec.passes.quantize.codecs.base import Levels
@@ -72,6 +79,15 @@ class Count:
 
     def result(self):
         return MetricResult(self.count, True)
+
+
+@rule("Elu")
+def relu_of_elu(node):
+    """An Elu without a negative side is a Relu."""
+    if node.attributes.get_float("alpha", 1.0) != 0:
+        return None
+    substitute(node, "Relu", node.inputs)
+    return "an Elu became a Relu"
 
 
 def follow(found, node):
@@ -141,6 +157,53 @@ def test_a_decoder_and_a_metric() -> None:
     metric = make_metric("count", MetricContext())
     metric.update({}, Sample("a", {}))
     assert metric.result().value == 1
+
+
+def test_a_rule_of_canonicalization(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file, and a line in the list of rules."""
+    from acme_parts import relu_of_elu
+
+    module = importlib.import_module("edgec.passes.canonicalize.canonicalize")
+    monkeypatch.setattr(module, "RULES", (*module.RULES, relu_of_elu))
+    network = model("g (float[4] x) => (float[4] y) { y = Elu <alpha = 0.0> (x) }", opset=18)
+    assert [node.op_type for node in module.Canonicalize()(network).model.graph] == ["Relu"]
+
+
+def test_a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file, and a line in the list of workloads."""
+    pytest.importorskip("tvm")
+    from tvm import relax
+
+    from edgec.targets.tvm.schedules import matmul, rules
+    from tests.support.lowered import check
+
+    def lower(region, target):
+        return replace(matmul.lower(region, target), rule="acme_matmul")
+
+    mine = rules.Rule("acme_matmul", lambda node, _: matmul.match(node), lower)
+    monkeypatch.setattr(rules, "RULES", (mine, *rules.RULES))
+
+    def build(x, rng):
+        return relax.op.matmul(x, relax.const(rng.standard_normal((24, 16)).astype("float32")))
+
+    assert check(build, [(7, 24)]).counts() == {"acme_matmul": 1}
+
+
+def test_a_board(tmp_path: Path) -> None:
+    """A file of data, by its path or among those of edgec."""
+    board = ROOT / "targets" / "boards" / "rpi4.toml"
+    (tmp_path / "mine.toml").write_text(board.read_text().replace('name = "rpi4"', 'name = "mine"'))
+    assert load_board(str(tmp_path / "mine.toml")).name == "mine"
+
+
+def test_the_table_in_contributing_names_files_that_are_there() -> None:
+    """Every place that it names is a folder, a file, or a pattern in a folder that is there."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("## Rules")[0]
+    places = re.findall(r"`((?:compiler|passes|targets|tests|docs)/[^`]*)`", table)
+    assert len(places) > 20
+    for place in places:
+        assert (ROOT / place.split("<")[0].rpartition("/")[0]).is_dir(), place
+        assert "<" in place or (ROOT / place).exists(), place
 
 
 def test_an_operator_whose_channels_are_followed() -> None:

@@ -76,7 +76,7 @@ class Canonicalize(Pass):
         while True:
             done, left = resolve_all(model)
             fold_constants(model)
-            more, refusals = apply_rules(model.graph)
+            more, refusals = apply_rules(model.graph, RULES)
             remove_duplicates(model)
             changes.extend([*done, *more])
             size, last = measure(model), size
