@@ -8,18 +8,8 @@ from typing import Annotated
 import typer
 
 from edgec.cli import options
-from edgec.cli.console import (
-    Json,
-    Quiet,
-    Threads,
-    check_outputs,
-    check_scheme,
-    parse_shapes,
-    print_json,
-    progress,
-    stderr,
-    stdout,
-)
+from edgec.cli.arguments import check_scheme, parse_shapes
+from edgec.cli.console import Json, Quiet, Threads, check_outputs, print_json, progress, stderr, stdout
 
 
 def command(

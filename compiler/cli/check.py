@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from edgec.cli import options
-from edgec.cli.console import Json, parse_shapes, print_json, stdout
+from edgec.cli.arguments import parse_shapes
+from edgec.cli.console import Json, print_json, stdout
 
 
 def command(

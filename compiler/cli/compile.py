@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgec.cli import options
-from edgec.cli.console import (
-    Json,
-    Quiet,
-    mebibytes,
-    pairs,
-    parse_batch,
-    parse_shapes,
-    print_json,
-    progress,
-    stderr,
-    stdout,
-)
+from edgec.cli.arguments import pairs, parse_batch, parse_shapes
+from edgec.cli.console import Json, Quiet, mebibytes, print_json, progress, stderr, stdout
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
 from edgec.measuring import Measuring

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgec.cli import options
-from edgec.cli.console import Json, Quiet, Threads, parse_shapes, print_json, progress, stderr, stdout
+from edgec.cli.arguments import parse_shapes
+from edgec.cli.console import Json, Quiet, Threads, print_json, progress, stderr, stdout
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgec.cli import options
-from edgec.cli.console import Json, Quiet, check_outputs, option_names, parse_shapes, print_json, stdout
+from edgec.cli.arguments import option_names, parse_shapes
+from edgec.cli.console import Json, Quiet, check_outputs, print_json, stdout
 from edgec.cli.sensitivity import shown
 from edgec.pruning import PruneOptions
 

@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgec.cli import options
-from edgec.cli.console import (
-    Json,
-    Quiet,
-    Threads,
-    check_outputs,
-    check_scheme,
-    mebibytes,
-    option_names,
-    parse_shapes,
-    print_json,
-    progress,
-    stderr,
-    stdout,
-)
+from edgec.cli.arguments import check_scheme, option_names, parse_shapes
+from edgec.cli.console import Json, Quiet, Threads, check_outputs, mebibytes, print_json, progress, stderr, stdout
 from edgec.quantizing import QuantizeOptions
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli.console import ArtefactFolder, Json, Threads, pairs, print_json, stderr, stdout
+from edgec.cli.arguments import pairs
+from edgec.cli.console import ArtefactFolder, Json, Threads, print_json, stderr, stdout
 from edgec.errors import BadOption
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgec.cli import options
+from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import (
     Json,
     PlainConsole,
     Quiet,
     check_drawing,
     check_outputs,
-    parse_shapes,
     print_json,
     progress,
     stderr,

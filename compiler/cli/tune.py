@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgec.cli import options
-from edgec.cli.console import LOOPBACK, Json, Quiet, Threads, check_drawing, parse_shapes, print_json, stderr, stdout
+from edgec.cli.arguments import parse_shapes
+from edgec.cli.console import LOOPBACK, Json, Quiet, Threads, check_drawing, print_json, stderr, stdout
 from edgec.errors import BadOption
 from edgec.progress import Listener
 

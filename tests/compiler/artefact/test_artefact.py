@@ -79,7 +79,7 @@ def test_older_artefact_is_replaced_other_folders_are_not(artefact: edgec.Artefa
     assert edgec.Artefact.open(artefact.folder).manifest.options.seed == 1
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("precious")
-    with pytest.raises(BadOption, match="no artefact"):
+    with pytest.raises(BadOption, match="not an artefact"):
         edgec.compile(MODEL, target=BOARD, output=tmp_path / "mine")
 
 
@@ -263,7 +263,7 @@ def test_a_link_to_an_artefact_stays_a_link(artefact: edgec.Artefact, tmp_path: 
 def test_a_place_that_is_taken_or_closed_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     stages: list[str] = []
-    for place, message in ((tmp_path / "mine", "is not an artefact"), (tmp_path / "mine" / "out", "is closed")):
+    for place, message in ((tmp_path / "mine", "is not an artefact"), (tmp_path / "mine" / "out", "is not writable")):
         with pytest.raises(BadOption, match=message):
             edgec.compile(MODEL, target=BOARD, output=place, progress=stages.append)
     assert set(stages) == {"load"}
@@ -272,7 +272,7 @@ def test_a_place_that_is_taken_or_closed_is_refused_before_the_work(tmp_path: Pa
 def test_a_back_end_that_would_run_any_code_is_refused(artefact: edgec.Artefact) -> None:
     board = json.loads((artefact.folder / MANIFEST).read_text())["board"]
     edit(artefact, {"board": board | {"backend": "antigravity:fly"}})
-    with pytest.raises(BadArtefact, match="'antigravity:fly' is none that is installed"):
+    with pytest.raises(BadArtefact, match="'antigravity:fly' is not one that is installed"):
         edgec.Artefact.open(artefact.folder)
 
 

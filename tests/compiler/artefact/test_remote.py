@@ -146,7 +146,7 @@ def test_an_unknown_host_is_refused_before_anything_is_sent(
 
 def test_a_key_that_is_not_let_in_is_told(homes: tuple[Path, Path], board: SshBoard, artefact: Artefact) -> None:
     (homes[1] / ".ssh/id_ed25519").unlink()
-    with pytest.raises(CannotRunHere, match="none of your keys") as caught:
+    with pytest.raises(CannotRunHere, match="none of your SSH keys") as caught:
         deploy(artefact, parse_device(board.url))
     assert f"ssh-copy-id -p {board.port} " in str(caught.value.remedy)
 

@@ -202,7 +202,7 @@ BAD = {
     "unknown pass": (["compile", "small.onnx", "--target", BOARD, "--extra-pass", "clamp-weight"], "clamp-weights"),
     "no artefact": (["verify", "."], "manifest.json"),
     "unwritable output": (["compile", "small.onnx", "--target", BOARD, "-o", "/proc/x/y"], "/proc/x"),
-    "output taken": (["compile", "small.onnx", "--target", BOARD, "-o", "taken"], "no artefact"),
+    "output taken": (["compile", "small.onnx", "--target", BOARD, "-o", "taken"], "not an artefact"),
     "no such option": (["compile", "--colour"], "colour"),
 }
 

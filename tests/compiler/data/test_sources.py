@@ -481,8 +481,8 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "Python: no attribute": (lambda p: f"{write(p / 'my_data.py', CODE)}:no", "has no 'no'"),
     "Python: no samples": (lambda p: f"{write(p / 'my_data.py', CODE)}:nothing", "gives no samples"),
     "Python: no sequence": (lambda p: f"{write(p / 'my_data.py', CODE)}:number", "gives int"),
-    "Python: no picture": (lambda p: f"{write(p / 'my_data.py', CODE)}:strange", "a object is no picture"),
-    "Python: picture of 32 bits": (lambda p: f"{write(p / 'my_data.py', CODE)}:deep", "mode I.* is no picture"),
+    "Python: no picture": (lambda p: f"{write(p / 'my_data.py', CODE)}:strange", "a object is not a picture"),
+    "Python: picture of 32 bits": (lambda p: f"{write(p / 'my_data.py', CODE)}:deep", "mode I.* is not a picture"),
     "Python: boxes and classes differ": (lambda p: f"{write(p / 'my_data.py', CODE)}:half", "1 boxes, 2 classes"),
 }
 

@@ -116,7 +116,7 @@ def test_a_folder(tmp_path: Path) -> None:
         (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
         (VALID[:-40], "is truncated"),
         (VALID[: len(VALID) // 2], "is truncated"),
-        (b"\xff" * 64, "is truncated, or is no ONNX"),
+        (b"\xff" * 64, "is truncated, or is not an ONNX"),
         (b"\x08\x08", "it has no graph"),
     ],
 )

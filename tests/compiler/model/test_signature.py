@@ -64,7 +64,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("given", OTHERS.values(), ids=OTHERS.keys())
 def test_another_shape_or_type_is_refused(given: Any) -> None:
-    with pytest.raises(BadOption, match=r"input 'image' is .*, the model expects image: float32\[1x3x4x5\]"):
+    with pytest.raises(BadOption, match=r"input 'image' is .*, but the model expects image: float32\[1x3x4x5\]"):
         check_feeds({"image": given}, [IMAGE])
 
 

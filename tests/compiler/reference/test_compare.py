@@ -97,7 +97,7 @@ def test_half_precision_is_compared_in_double() -> None:
 
 def test_integers_that_make_much_of_a_rounding_are_no_bug() -> None:
     wrong = compare({"y": f32(0, 1)}, {"y": f32(0, 0.5)})
-    for precision, remedy in (("fp32", "a bug of edgec"), ("int8", "`edgec eval` says")):
+    for precision, remedy in (("fp32", "a bug of edgec"), ("int8", "`edgec eval` measures")):
         with pytest.raises(VerificationFailed) as caught:
             Verification("here", 0.1, wrong, precision).check()
         assert remedy in (caught.value.remedy or "")

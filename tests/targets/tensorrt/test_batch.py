@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import edgec
 from edgec.cli import app
-from edgec.cli.console import parse_batch, parse_shapes
+from edgec.cli.arguments import parse_batch, parse_shapes
 from edgec.errors import BadOption, UnsupportedModel
 from edgec.model.serialize import save
 from edgec.model.signature import inputs_of
