@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 MODULE, FUNCTION = 250, 60
 """Lines at most; of a function without its docstring."""
 LONG = {
+    "compiler/api/compile.py": "the whole flow, and its steps in their order",
     "compiler/api/compile.py compile": "the whole flow on one screen, a stage after the other",
     "compiler/cli/compile.py command": "one parameter for each option",
     "compiler/cli/prune.py command": "one parameter for each option",

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from typing_extensions import Unpack
 
+from edgec.api.contradictions import check_integers, check_options
 from edgec.api.opened import open_target, path_of
 from edgec.application.record import Application
 from edgec.application.settle import settle
@@ -21,16 +22,16 @@ from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.golden import Golden, write_golden
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Source, write_manifest
-from edgec.artefact.signature import check_key, sign
+from edgec.artefact.signature import sign
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.artefact.verification import Verification
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
-from edgec.compress.settings import check_quantization, implied_options
+from edgec.compress.settings import implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
-from edgec.errors import BadOption, CannotRunHere
+from edgec.errors import CannotRunHere
 from edgec.model.graph import is_quantized
 from edgec.model.load import LoadedModel, load
 from edgec.model.load import Source as ModelSource
@@ -92,13 +93,13 @@ def compile(
     settings = compile_options({"target": target, **options})
     board, back_end, profile = open_target(settings.target)
     settings = implied_options(settings, profile)
-    _check_options(settings, board, profile)
+    check_options(settings, board, profile)
     record = Record(progress or (lambda stage: None))
 
     with record.stage("load"):
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
-        _check_integers(original, settings)
+        check_integers(original, settings)
         settings, application = _settle(original, settings, path_of(model), record)
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
@@ -241,36 +242,6 @@ def _settle(
     if settled.hint:
         record.refuse("decoder", "outputs", settled.hint)
     return settings.preprocessed(settled.preprocess), settled.application
-
-
-def _check_options(settings: CompileOptions, board: Board, profile: Profile) -> None:
-    precision = settings.precision
-    if precision not in profile.precisions:
-        reason = profile.refused.get(precision, "its board record does not offer it")
-        offered = ", ".join(profile.precisions)
-        raise BadOption(
-            f"precision {precision} is not available on {board.name}: {reason}", remedy=f"It has: {offered}."
-        )
-    check_quantization(settings, profile)
-    if settings.sign is not None:
-        check_key(settings.sign)
-    if settings.batch is not None and not profile.dynamic_batch:
-        raise BadOption(
-            f"{board.name} does not support a batch that varies: it is built for one size", remedy="Give one size."
-        )
-    if settings.tuned is not None and not profile.tunable:
-        remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
-        raise BadOption(
-            f"--tuned {settings.tuned} cannot be used on {board.name}: only CPU boards are tuned", remedy=remedy
-        )
-    if settings.tuned is not None and not settings.tuned.is_file():
-        raise BadOption(f"--tuned {settings.tuned}: the file does not exist", remedy="Give a database of `edgec tune`.")
-
-
-def _check_integers(model: ir.Model, settings: CompileOptions) -> None:
-    if settings.precision == "int8" and settings.measuring.data is None and not is_quantized(model):
-        problem = "precision int8: the model is in float, and there are no pictures to quantize it by"
-        raise BadOption(problem, remedy="Give --data, or a model with QuantizeLinear nodes.")
 
 
 def _in_precision_of(model: ir.Model, settings: CompileOptions, profile: Profile) -> CompileOptions:

@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_sweep_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_samples() -> None:
-    with pytest.raises(BadOption, match="holds no samples"):
+    with pytest.raises(BadOption, match="contains no samples"):
         calibrate(NETWORK, Arrays([]), TENSORS)
 
 
