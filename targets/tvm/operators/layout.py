@@ -127,7 +127,7 @@ def _remainder(index: Any, period: int, first: int, count: int) -> Any:
     lowest, highest = first // period, (first + count - 1) // period
     result = index - lowest * period
     for turn in range(lowest + 1, highest + 1):
-        result = result - tirx.if_then_else(index >= turn * period, period, 0)
+        result = tirx.Select(index >= turn * period, index - turn * period, result)
     return result
 
 

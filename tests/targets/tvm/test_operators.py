@@ -46,6 +46,18 @@ CASES = {
     "resize to sizes": picture('<int64[4] s = {1, 4, 13, 7}> { y = Resize <mode = "linear"> (x, , , s) }'),
     "pad reflect": picture('<int64[8] p = {0, 0, 1, 2, 0, 0, 2, 1}> { y = Pad <mode = "reflect"> (x, p) }'),
     "pad edge": picture('<int64[8] p = {0, 0, 1, 2, 0, 0, 2, 1}> { y = Pad <mode = "edge"> (x, p) }'),
+    # Rows that end with a part of a vector.
+    **{
+        f"pad {mode} and reshape": picture(
+            "<int64[8] p = {0, 0, 7, 8, 0, 0, 5, 8}, int64[3] s = {4, 21, 25}>"
+            f' {{ q = Pad <mode = "{mode}"> (x, p) y = Reshape (q, s) }}',
+            "float[4, 21, 25]",
+        )
+        for mode in ("reflect", "edge", "constant")
+    },
+    "pad reflect of one row and reshape": """g (float[1, 1, 137] x) => (float[1, 1, 1, 163] y)
+        <int64[6] p = {0, 0, 13, 0, 0, 13}, int64[4] s = {1, 1, 1, 163}>
+        { q = Pad <mode = "reflect"> (x, p) y = Reshape (q, s) }""",
     "pad with a value": picture("<int64[8] p = {0, 0, 1, 2, 0, 0, 2, 1}, float v = {3}> { y = Pad (x, p, v) }"),
     "max pool with ceil": picture("{ y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1> (x) }"),
     "max pool dilated": picture("{ y = MaxPool <kernel_shape = [3, 3], dilations = [2, 2]> (x) }"),
