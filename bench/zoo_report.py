@@ -6,7 +6,7 @@ import platform
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ pages, scenes, faces and sound like speech.
 * rpi4: compiled for it, run under qemu and compared; `-`: left out, too large for emulation.
 * int8, pruned: error of the worst output, as a share of its length, after `edgec quantize` and after
   `edgec prune --ratio 0.1`, with eight inputs for calibration.
+* An empty cell: not run.
 
 """
 COLUMNS = ("network", "task", "host", "error", "ms", "/ ONNX Runtime", "/ OpenVINO", "jetson", "rpi4", "int8", "pruned")
@@ -34,7 +35,7 @@ COLUMNS = ("network", "task", "host", "error", "ms", "/ ONNX Runtime", "/ OpenVI
 def report(results: Results, networks: Iterable[Any], output: Path | None = None) -> None:
     """Print the table, what it comes to, and every message; write the table to `output` if it is given."""
     rows = [row(network, results) for network in networks if any(name == network.name for name, _ in results)]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("edgec", "apache-tvm", "onnxruntime", "openvino"))
+    versions = ", ".join(_installed(("edgec", "apache-tvm", "onnxruntime", "openvino")))
     text = HEADER.format(machine=f"{platform.machine()}, Python {platform.python_version()}", versions=versions)
     text += summary(results) + "\n"
     text += f"| {' | '.join(COLUMNS)} |\n{'| --- ' * len(COLUMNS)}|\n"
@@ -45,6 +46,14 @@ def report(results: Results, networks: Iterable[Any], output: Path | None = None
             print(f"{name} {step}: {record['verdict']}: {record['message']}"[:400])
     if output:
         output.write_text(text, encoding="utf-8")
+
+
+def _installed(packages: Iterable[str]) -> Iterable[str]:
+    for name in packages:
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:  # a peer that nothing is compared with
+            continue
 
 
 def row(network: Any, results: Results) -> list[str]:
@@ -113,10 +122,13 @@ def summary(results: Results) -> str:
 
 
 def _counts(kinds: Iterable[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind in kinds if kind).most_common()) or "-"
+    return (
+        ", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind in kinds if kind).most_common())
+        or "not run"
+    )
 
 
 def _ratios(ratios: Sequence[float]) -> str:
     if not ratios:
-        return "-"
+        return "not run"
     return f"geometric mean {statistics.geometric_mean(ratios):.3f}, worst {max(ratios):.2f}, {len(ratios)} networks"
