@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from edgec.api.calibrate import calibrate
     from edgec.api.check import Legality, check
     from edgec.api.compile import compile
@@ -105,10 +106,13 @@ logging.getLogger("edgec").addHandler(logging.NullHandler())
 
 def __getattr__(name: str) -> Any:
     # Resolved on first use: `import edgec` and `edgec --help` stay fast, and work with nothing optional installed.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("edgec")  # pyproject.toml is the one place that has it
     if name not in _HOMES:
         raise AttributeError(f"module 'edgec' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    dunders = {name for name in globals() if name.startswith("__")}
+    return sorted({"__version__", *dunders, *__all__})

@@ -60,12 +60,15 @@ class Lowered:
     this network, where that is known: no tighter one is asked of the artefact. `later` are files and folders that
     appear in the artefact where it is built or run.
     `inner` holds values inside the network, with their shapes, that a runner may show: see `Inspectable`.
+    `commands` says what can be done with the artefact on its board: a purpose, such as `Check it`, and the command
+    line that serves it in the artefact's folder, in the order in which a newcomer should try them.
     """
 
     runtime: Mapping[str, Any] = field(default_factory=dict)
     least_tolerance: float = 0.0
     later: tuple[str, ...] = ()
     inner: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from typing_extensions import Unpack
 
+from edgec import __version__
 from edgec.api.contradictions import check_integers, check_options
 from edgec.api.opened import open_target, path_of
 from edgec.application.record import Application
@@ -22,6 +22,7 @@ from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.golden import Golden, write_golden
 from edgec.artefact.manifest import SCHEMA_VERSION, Manifest, Source, write_manifest
+from edgec.artefact.readme import write_readme
 from edgec.artefact.signature import sign
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.artefact.verification import Verification
@@ -164,7 +165,7 @@ def _write_manifest(
     """Write the manifest of the artefact in `staging`, sign it if that is asked for, and return it."""
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
-        edgec=version("edgec"),
+        edgec=__version__,
         source=Source(name=source.name, sha256=source.sha256),
         options=settings,
         board=board,
@@ -177,8 +178,10 @@ def _write_manifest(
         refusals=tuple(record.refusals),
         compression=record.compression,
         runtime=dict(lowered.runtime),
+        commands=dict(lowered.commands),
         later=lowered.later,
     )
+    write_readme(manifest, staging)
     manifest = write_manifest(manifest, staging)
     if settings.sign is not None:
         sign(staging, settings.sign)

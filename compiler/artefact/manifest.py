@@ -116,6 +116,8 @@ class Manifest(BaseModel):
     """Further results of the compiled network, behind its outputs: sizes that depend on the data, each an int64 [1]."""
     runtime: dict[str, Any]
     """What the back end's own loader needs."""
+    commands: dict[str, str] = {}
+    """What can be done with it on its board: purpose -> command line in its folder, the first thing to do first."""
     files: tuple[FileEntry, ...] = ()
     later: tuple[str, ...] = ()
     """Files and folders that appear where it is built or run; others that are not in `files` are refused."""

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -35,8 +36,7 @@ from edgec.cli.console import limited, stderr
 from edgec.errors import EdgecError
 
 app = typer.Typer(
-    help="Deployment compiler for vision networks on edge boards.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -62,6 +62,38 @@ for module in (
 ):
     app.command()(limited(module.command))
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2].replace("_", "-")
+
+
+START = """\
+edgec compiles a trained ONNX model for an edge board, and compares what it made with ONNX Runtime.
+
+Do these three things first:
+
+  edgec doctor                              See what is installed, and how to get what is missing.
+  edgec check MODEL.onnx --target rpi4      See whether a board can run your model; `edgec targets` lists the boards.
+  edgec compile MODEL.onnx --target host    Make an artefact for this machine, run it, and compare it.
+
+`edgec --help` lists all commands, `edgec COMMAND --help` explains one."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import edgec
+
+        print(f"edgec {edgec.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Deployment compiler for vision networks on edge boards."""
+    if context.invoked_subcommand is None:
+        print(START)
 
 
 compile_app = typer.Typer(pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})

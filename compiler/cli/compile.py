@@ -96,6 +96,7 @@ def command(
     from edgec import compile as edgec_compile
     from edgec.artefact.board_result import verification as verification_there
     from edgec.artefact.remote import check_deployable, parse_device, require_client
+    from edgec.cli.next_step import next_steps
 
     measured = options.measuring_fields(
         data=data,
@@ -151,6 +152,9 @@ def command(
         print_json(_said(artefact, verification, deployed))
     elif deployed:
         show(artefact, deployed, json=False)
+    elif not quiet:
+        for line in next_steps(artefact):
+            stdout.print(line, highlight=False, soft_wrap=True)
     if verification:
         verification.check()
     if deployed:

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -77,11 +78,40 @@ def limited(command: Callable[..., None]) -> Callable[..., None]:
     return with_limit
 
 
+class PlainLines:
+    """A listener that writes lines for a log: each stage as it begins, and what is counted every few seconds.
+
+    Args:
+        write: Takes a line.
+        clock: Returns the time in seconds.
+    """
+
+    SECONDS = 10.0
+    """How long nothing more is said of a stage that is counted."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._clock = write, clock
+        self._stage, self._told = "", 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Write a line, or nothing if the last one is fresh."""
+        now = self._clock()
+        if progress.stage != self._stage or now - self._told >= self.SECONDS:
+            self._stage, self._told = progress.stage, now
+            self._write(progress)
+
+
 @contextmanager
 def progress(*, silent: bool) -> Iterator[Listener]:
-    """Yield a listener that shows the running stage with its time; finished stages stay as a line each."""
+    """Yield a listener that shows the running stage with its time; finished stages stay as a line each.
+
+    Where standard error is no terminal, each stage is a line when it begins.
+    """
     if silent:
         yield lambda progress: None
+        return
+    if not stderr.is_terminal:
+        yield PlainLines(lambda line: stderr.print(line, highlight=False, soft_wrap=True))
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓"),

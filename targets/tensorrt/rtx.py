@@ -105,6 +105,7 @@ class RtxTarget:
             },
             ready.half.expected_error,
             ("result.json", f"{ON_BOARD}/__pycache__"),
+            commands={"Compare the engine's outputs with those of ONNX Runtime, and measure it": f"./{PROGRAM}"},
         )
 
     def open(self, context: RunContext) -> Runner:

@@ -108,6 +108,7 @@ class TensorRTTarget:
             },
             ready.half.expected_error,
             (ENGINE, f"{ENGINE}.part", *LATER, f"{CPP}/build", f"{ON_BOARD}/__pycache__"),
+            commands={"Build the engine, compare its outputs with those of ONNX Runtime, and measure it": "./build.sh"},
         )
 
     def open(self, context: RunContext) -> Runner:

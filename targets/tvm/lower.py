@@ -5,8 +5,11 @@ TVM itself is imported only where the cache does not hold the library.
 
 from __future__ import annotations
 
+import shlex
+
 import onnx_ir as ir
 
+from edgec.model.signature import inputs_of
 from edgec.targets.base import Lowered, LoweringContext
 from edgec.targets.tvm.batch import check_batch
 from edgec.targets.tvm.cache import Cache
@@ -65,4 +68,17 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         },
         later=("cpp/build",),
         inner={tap["value"]: tuple(tap["shape"]) for tap in facts["taps"]},
+        commands=_commands(model),
     )
+
+
+def _commands(model: ir.Model) -> dict[str, str]:
+    names = [spec.name for spec in inputs_of(model)]
+    files = ["input.npy"] if len(names) == 1 else [f"input-{number}.npy" for number in range(len(names))]
+    pairs = [shlex.quote(f"{name}={file}") for name, file in zip(names, files, strict=True)]
+    inputs = "".join(f" --input {pair}" for pair in pairs)
+    return {
+        "Compare its outputs with those of ONNX Runtime": f"./{RUNNER} --self-test",
+        "Run it on arrays of your own": f"mkdir -p results && ./{RUNNER}{inputs} --output-dir results",
+        "Measure how long an inference takes": f"./{RUNNER} --warmup 10 --runs 100",
+    }

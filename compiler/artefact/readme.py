@@ -1,0 +1,74 @@
+"""README.txt: what an artefact is, how it is run and where it came from, for whoever finds the folder on a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgec.artefact.files import EVIDENCE, MANIFEST, SUMS
+
+if TYPE_CHECKING:
+    from edgec.artefact.manifest import Manifest, Port
+
+README = "README.txt"
+
+
+def write_readme(manifest: Manifest, folder: Path) -> None:
+    """Write the README of the artefact in `folder`; it holds nothing that differs between two compilations."""
+    (folder / README).write_text(_text(manifest), encoding="utf-8")
+
+
+def _text(manifest: Manifest) -> str:
+    board, options = manifest.board, manifest.options
+    title = f"{manifest.source.name} for {board.title} ({board.name}), {options.precision}"
+    return (
+        "\n\n".join(
+            [
+                f"{title}\n{'=' * len(title)}",
+                "This folder holds a neural network that edgec has compiled for the board above. It is complete:\n"
+                "copy it as a whole, and keep its executable files executable (scp -r or rsync -a).",
+                _section("What you can do with it on the board, in this folder", _commands(manifest)),
+                _section("What goes in", _ports(manifest.inputs)),
+                _section("What comes out", _ports(manifest.outputs)),
+                _section("Where it came from", _origin(manifest)),
+                _section(
+                    "What is in it",
+                    [
+                        f"{MANIFEST} says what was done to the network, and lists all files.",
+                        f"{EVIDENCE}, if it is there, says what was measured.",
+                        f"{SUMS} has the hashes of all files; `sha256sum -c --quiet {SUMS}` checks them.",
+                        "golden/ has inputs, and the outputs of ONNX Runtime for them.",
+                    ],
+                ),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _section(title: str, lines: list[str]) -> str:
+    return "\n".join([f"{title}:", "", *(f"  {line}" for line in lines)])
+
+
+def _commands(manifest: Manifest) -> list[str]:
+    known = manifest.commands or {"Run it where edgec is installed": "edgec run ."}
+    return [line for purpose, command in known.items() for line in (f"{purpose}:", f"    {command}")]
+
+
+def _ports(ports: tuple[Port, ...]) -> list[str]:
+    lines = []
+    for port in ports:
+        layout = f", {port.layout}" if port.layout else ""
+        open_axes = ", some sizes depend on the data" if any(size >= 0 for size in port.sizes) else ""
+        lines.append(f"{port.name}: {port.dtype} {list(port.shape)}{layout}{open_axes}")
+    return lines or ["Nothing."]
+
+
+def _origin(manifest: Manifest) -> list[str]:
+    source = manifest.source
+    return [
+        f"Model:        {source.name}, SHA-256 {source.sha256}",
+        f"Compiler:     edgec {manifest.edgec}, back end {manifest.board.backend}",
+        f"Precision:    {manifest.options.precision}",
+        f"Comparison:   outputs may differ from ONNX Runtime's by {manifest.tolerance:g} of their range",
+    ]
