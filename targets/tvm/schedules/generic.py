@@ -116,12 +116,29 @@ def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
     sizes = [int(extent) for extent in extents]
     leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
     if leading == len(loops) and isinstance(sch.get(block).body, tirx.BufferStore):
-        _schedule_nest(sch, loops, sizes, accesses_of(sch.get(block)), lanes)
+        _schedule_nest(sch, loops, sizes, accesses_of(sch.get(block)), lanes, parted=not _is_wide(sch.get(block)))
     elif leading and math.prod(sizes) >= PARALLEL_THRESHOLD:
         sch.parallel(sch.fuse(*loops[:leading]) if leading > 1 else loops[0])
 
 
-def _schedule_nest(sch: Schedule, loops: list[Any], sizes: list[int], accesses: list[Access], lanes: int) -> None:
+def _is_wide(block: Any) -> bool:
+    """Return whether `block` has numbers of 64 bits among its data or calls: its loops may then count in 64 bits too.
+
+    TVM narrows the others to 32 bits, and its loop partitioning writes the bounds of what is left in 32 bits always.
+    """
+    wide = any("int64" in str(each.source.dtype) for each in (*block.reads, *block.writes))
+
+    def visit(call: tvm.ir.Call) -> None:
+        nonlocal wide
+        wide = wide or "int64" in str(call.ty)
+
+    tvm_ffi.structural_walk(block.body, (tvm.ir.Call, visit))
+    return wide
+
+
+def _schedule_nest(
+    sch: Schedule, loops: list[Any], sizes: list[int], accesses: list[Access], lanes: int, *, parted: bool
+) -> None:
     """Schedule loops without a reduction: vectors along the last axis, in tiles where a tensor lies along another."""
     crossed = crossed_axis(accesses)
     if crossed is not None and min(sizes[crossed], sizes[-1]) >= lanes:
@@ -141,7 +158,8 @@ def _schedule_nest(sch: Schedule, loops: list[Any], sizes: list[int], accesses: 
         vectors, lane = sch.split(fused[-1], [None, lanes])
         sch.vectorize(lane)
         # Where the row does not end with a vector, and where a choice depends on the column, loops without conditions.
-        sch.annotate(vectors, "pragma_loop_partition_hint", 1)
+        if parted:
+            sch.annotate(vectors, "pragma_loop_partition_hint", 1)
         fused[-1] = vectors
     _parallel(sch, fused[:-1] or fused, math.prod(sizes))
 

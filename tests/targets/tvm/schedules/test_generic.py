@@ -8,8 +8,10 @@ pytest.importorskip("tvm")
 import tvm
 from tvm import relax, te, tirx
 
+from edgec.targets.tvm.build import compile_kernels
+from edgec.targets.tvm.cpu import llvm_target
 from edgec.targets.tvm.schedules.generic import VECTOR_OPERATORS, schedule_function
-from tests.support.lowered import MODEL, check
+from tests.support.lowered import HOST, MODEL, check
 
 OPS = relax.op
 
@@ -48,6 +50,16 @@ def test_what_has_no_vector_form_stays_scalar():
     function, rule = scheduled(lambda x, i, j: tirx.cosh(x[i % 4, j]))
     assert rule == "injective"
     assert "T.vectorized" not in function.script()
+
+
+def test_rows_of_64_bits_that_end_within_a_vector_are_compiled(tmp_path):
+    many, one = tirx.const(300, "int64"), tirx.const(1, "int64")
+    x, count = te.placeholder((many,), "int64", name="x"), te.placeholder((one,), "int64", name="count")
+    zero = tirx.const(0, "int64")
+    out = te.compute((many,), lambda i: tirx.Select(zero < tirx.Cast("int64", i < count[0]), x[i], zero), name="out")
+    function, rule = schedule_function(te.create_prim_func([x, count, out]), MODEL)
+    assert rule == "injective"
+    compile_kernels({"kept": function.with_attr("global_symbol", "kept")}, llvm_target(HOST), tmp_path / "kept.o")
 
 
 def test_every_vector_operator_is_one_of_tvm():
