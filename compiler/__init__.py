@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     __version__: str
     from edgec.api.calibrate import calibrate
     from edgec.api.check import Legality, check
+    from edgec.api.compare import Changes, compare
     from edgec.api.compile import compile
     from edgec.api.evaluate import Evaluation, evaluate
     from edgec.api.inspect import Inspection, inspect
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artefact": "edgec.artefact.artefact",
     "CalibrationTable": "edgec.quantization",
+    "Changes": "edgec.api.compare",
     "CompileOptions": "edgec.options",
     "EdgecError": "edgec.errors",
     "Evaluation": "edgec.api.evaluate",
@@ -60,6 +62,7 @@ _HOMES = {
     "SensitivityReport": "edgec.compress.sensitivity_report",
     "calibrate": "edgec.api.calibrate",
     "check": "edgec.api.check",
+    "compare": "edgec.api.compare",
     "compile": "edgec.api.compile",
     "evaluate": "edgec.api.evaluate",
     "inspect": "edgec.api.inspect",
@@ -73,6 +76,7 @@ _HOMES = {
 __all__ = [
     "Artefact",
     "CalibrationTable",
+    "Changes",
     "CompileOptions",
     "EdgecError",
     "Evaluation",
@@ -91,6 +95,7 @@ __all__ = [
     "SensitivityReport",
     "calibrate",
     "check",
+    "compare",
     "compile",
     "evaluate",
     "inspect",

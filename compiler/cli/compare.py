@@ -1,0 +1,63 @@
+"""`edgec compare`: what changed between two artefacts, models or results, as a gate for a pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgec.cli import options
+from edgec.cli.arguments import parse_shapes
+from edgec.cli.console import Json, print_json, stdout
+from edgec.errors import BadOption
+
+SIDE = "artefact, ONNX model, or a .json file that `edgec bench --json` or `edgec eval --json` printed"
+
+
+def command(
+    old: Annotated[str, typer.Argument(metavar="OLD", help=f"What was: {SIDE}.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What is now, of the same kind.")],
+    max_loss: Annotated[
+        float | None, typer.Option(help="How much each metric may get worse, in its own units.")
+    ] = None,
+    max_slowdown: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="By how much the time may grow, e.g. 3% or 0.03.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="Board whose refusals of nodes of the models are compared.")
+    ] = None,
+    shape: options.Shape = [],  # noqa: B006
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table for a pull request.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what changed from OLD to NEW in size, error, metrics and time, and in the nodes that a board refuses.
+
+    The exit code is 1 if a limit is broken, NEW fails its verification, or the board refuses more than before.
+    """
+    from rich.table import Table
+
+    from edgec import compare
+    from edgec.api.compare import change, shown
+
+    share = _share(max_slowdown) if max_slowdown is not None else None
+    shapes = parse_shapes(shape)
+    changes = compare(old, new, max_loss=max_loss, max_slowdown=share, target=target, shapes=shapes)
+    if json:
+        print_json(changes.as_json())
+    elif markdown:
+        print(changes.markdown())
+    else:
+        table = Table("figure", "old", "new", "change", "beyond", box=None, pad_edge=False)
+        for row in changes.rows:
+            table.add_row(row.name, shown(row.old, row.unit), shown(row.new, row.unit), change(row), row.beyond)
+        stdout.print(table, markup=False)
+        for note in changes.notes:
+            stdout.print(note, highlight=False, soft_wrap=True)
+    raise typer.Exit(0 if changes.ok else 1)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise BadOption(f"--max-slowdown {text} is no share", remedy="Write 3% or 0.03.") from None
