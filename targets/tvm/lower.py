@@ -16,7 +16,7 @@ from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.compile_cache import key_of
 from edgec.targets.tvm.estimate import why_unsure
 from edgec.targets.tvm.half_range import check_range
-from edgec.targets.tvm.runner_build import install_example, install_runner
+from edgec.targets.tvm.runner_build import DETECT, install_example, install_runner
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_libraries
 from edgec.targets.tvm.runtime_record import LIBRARY, RUNNER
 from edgec.targets.tvm.tuning.tuned import read_tuned
@@ -27,7 +27,7 @@ STEP = "schedule"
 
 
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
-    """Write `model.so`, `lib/`, `edgec-run` and `cpp/` into the artefact; see `edgec.targets.base.Target.lower`."""
+    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, and `cpp/` into the artefact; see `edgec.targets.base.Target.lower`."""
     options, record, library = context.options, context.record, context.folder / LIBRARY
     # Tasks are shared out among as many threads as will run them.
     board = context.board.model_copy(update={"threads": options.threads or context.board.threads})
@@ -48,6 +48,8 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
                 cache.keep(key, library, facts)
         install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
         install_runner(board, runtime, record, context.folder / RUNNER)
+        if _takes_picture(model):
+            install_runner(board, runtime, record, context.folder / DETECT)
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)
@@ -77,8 +79,16 @@ def _commands(model: ir.Model) -> dict[str, str]:
     files = ["input.npy"] if len(names) == 1 else [f"input-{number}.npy" for number in range(len(names))]
     pairs = [shlex.quote(f"{name}={file}") for name, file in zip(names, files, strict=True)]
     inputs = "".join(f" --input {pair}" for pair in pairs)
-    return {
+    see = {"Say what is in pictures": f"./{DETECT} --json pictures"} if _takes_picture(model) else {}
+    return see | {
         "Compare its outputs with those of ONNX Runtime": f"./{RUNNER} --self-test",
         "Run it on arrays of your own": f"mkdir -p results && ./{RUNNER}{inputs} --output-dir results",
         "Measure how long an inference takes": f"./{RUNNER} --warmup 10 --runs 100",
     }
+
+
+def _takes_picture(model: ir.Model) -> bool:
+    """Whether the only input may be a picture: four dimensions, one or three channels."""
+    inputs = inputs_of(model)
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    return len(shape) == 4 and shape[0] == 1 and (shape[1] in (1, 3) or shape[3] in (1, 3))

@@ -14,45 +14,84 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple, zig_version
 
-RUNNER_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "npy.hpp", "mark.h", "edgec_run.cc")
+MODEL = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp")
+RUN, DETECT = "edgec-run", "edgec-detect"
+SOURCES = {
+    RUN: ("edgec_run.cc",),
+    DETECT: (
+        "main.cc",
+        "settings.cc",
+        "node.cc",
+        "source.cc",
+        "image_stb.cc",
+        "orientation.cc",
+        "resize.cc",
+        "preprocess.cc",
+        "detections.cc",
+        "draw.cc",
+        "engine_cpu.cc",
+    ),
+}
+"""What the programs are compiled from."""
+INCLUDED = {
+    RUN: (*MODEL, "npy.hpp", "mark.h"),
+    DETECT: (
+        *MODEL,
+        "node.hpp",
+        "settings.hpp",
+        "source.hpp",
+        "image.hpp",
+        "image_file.hpp",
+        "orientation.hpp",
+        "preprocess.hpp",
+        "detections.hpp",
+        "draw.hpp",
+        "engine.hpp",
+        "stb_image.h",
+        "stb_image_write.h",
+    ),
+}
+"""What these include."""
 EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "example.cc", "CMakeLists.txt")
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All that edgec.hpp includes of tvm_ffi; Apache-2.0 both, see the licences beside the libraries."""
 
 
 def install_runner(board: Board, libraries: Path, record: Record, destination: Path) -> None:
-    """Write `edgec-run` for `board` to the file `destination`, compiled now or taken from the cache.
+    """Write a program for `board` to the file `destination`, compiled now or taken from the cache.
 
     Args:
         board: Its architecture decides.
         libraries: Folder of the runtime libraries to link with.
         record: Told when it is compiled.
-        destination: An executable, then.
+        destination: An executable, then; its name, `edgec-run` or `edgec-detect`, says which program it is.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
     """
-    cache, key = Cache("runner", record.tell), _key(board, libraries)
+    program = destination.name
+    cache, key = Cache("runner", record.tell), _key(program, board, libraries)
     if cache.take(key, destination) is None:
-        stage = record.stage("build edgec-run (some minutes the first time)")
+        stage = record.stage(f"build {program} (some minutes the first time)")
         with stage, temporary_folder() as folder:
-            for name, content in _sources().items():
+            for name, content in _files(program).items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
-            _compile(board, libraries, folder)
-            shutil.copyfile(folder / "edgec-run", destination)
+            _compile(program, board, libraries, folder)
+            shutil.copyfile(folder / program, destination)
         cache.keep(key, destination, {})
     destination.chmod(0o755)
 
 
-def _sources() -> dict[str, bytes]:
-    """Return what `edgec-run` is compiled from, by path."""
-    return {name: _source(name) for name in RUNNER_SOURCES} | {f"include/{name}": header(name) for name in HEADERS}
+def _files(program: str) -> dict[str, bytes]:
+    """Return what a program is compiled from, by path."""
+    files = {name: _source(name) for name in (*SOURCES[program], *INCLUDED[program])}
+    return files | {f"include/{name}": header(name) for name in HEADERS}
 
 
-def _key(board: Board, libraries: Path) -> str:
+def _key(program: str, board: Board, libraries: Path) -> str:
     key = hashlib.sha256(f"{zig_triple(board)} {zig_version()}".encode())
-    for name, content in _sources().items():
+    for name, content in _files(program).items():
         key.update(f"{name} {len(content)} ".encode() + content)
     for path in sorted(libraries.glob("libtvm_*.so")):
         key.update(path.read_bytes())
@@ -69,11 +108,12 @@ def install_example(destination: Path) -> None:
         (destination / "include" / name).write_bytes(header(name))
 
 
-def _compile(board: Board, libraries: Path, folder: Path) -> None:
+def _compile(program: str, board: Board, libraries: Path, folder: Path) -> None:
     # Linked against the libraries by name: the runtime registers what models call when it is loaded.
     runtime = ["-Wl,--no-as-needed", f"-L{libraries}", "-ltvm_runtime", "-ltvm_ffi", "-Wl,--as-needed", "-ldl"]
-    language = ["-std=c++17", "-O2", "-Iinclude", "-DNDEBUG"]
-    arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, "edgec_run.cc", "-o", "edgec-run"]
+    # Products and sums are rounded one by one, so that every board gives the boxes that the host gives.
+    language = ["-std=c++17", "-O2", "-Iinclude", "-I.", "-DNDEBUG", "-ffp-contract=off"]
+    arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, *SOURCES[program], "-o", program]
     zig("c++", [*arguments, *runtime, "-Wl,-rpath,$ORIGIN/lib"], folder)
 
 

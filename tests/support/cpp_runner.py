@@ -76,7 +76,7 @@ def _build() -> tuple[TemporaryDirectory[str], str]:
     library = place / "10/lib"
     _run(
         "g++", "-std=c++17", "-Wall", "-Wextra", *flags, "-DSTUB_TENSORRT=10", f"-I{STUB}", sources / "engine.cc",
-        *objects, f"-L{library}", f"-Wl,-rpath,{library}", "-lnvinfer", "-lnvinfer_plugin", "-lcudart", "-lyaml-cpp",
+        *objects, f"-L{library}", f"-Wl,-rpath,{library}", "-lnvinfer", "-lnvinfer_plugin", "-lcudart",
         "-ljpeg", "-lpng", "-o", place / "edgec-detect-10",
     )  # fmt: skip
     return folder, ""

@@ -48,7 +48,7 @@ void check_built_here(const Settings& settings) {
                 std::to_string(10 * sm_major + sm_minor) + ": run ./build.sh again");
 }
 
-size_t count_of(const Port& port) {
+size_t count_of(const Binding& port) {
   size_t count = 1;
   for (const int64_t size : port.shape) count *= size_t(size);
   return count;
@@ -82,7 +82,7 @@ void to_floats(const void* from, size_t count, std::vector<float>& to) {
 
 struct Engine::State {
   Logger logger;
-  std::vector<Port> inputs, outputs;
+  std::vector<Binding> inputs, outputs;
   std::unique_ptr<nvinfer1::IRuntime> runtime;
   std::unique_ptr<nvinfer1::ICudaEngine> engine;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
@@ -95,7 +95,7 @@ struct Engine::State {
     if (stream) cudaStreamDestroy(stream);
   }
 
-  void bind(const Port& port, bool is_input) {
+  void bind(const Binding& port, bool is_input) {
     const char* name = port.bound.c_str();
 #if EDGEC_BY_NAME
     const nvinfer1::DataType type = engine->getTensorDataType(name);
@@ -120,7 +120,7 @@ struct Engine::State {
 #endif
   }
 
-  void set_shape(const Port& port) {
+  void set_shape(const Binding& port) {
     nvinfer1::Dims dims{};
     dims.nbDims = int32_t(port.shape.size());
     std::copy(port.shape.begin(), port.shape.end(), dims.d);
@@ -170,8 +170,8 @@ Engine::Engine(const Settings& settings) : state_(new State) {
 #if !EDGEC_BY_NAME
   s.bindings.resize(size_t(s.engine->getNbBindings()));
 #endif
-  for (const Port& port : s.inputs) s.bind(port, true);
-  for (const Port& port : s.outputs) s.bind(port, false);
+  for (const Binding& port : s.inputs) s.bind(port, true);
+  for (const Binding& port : s.outputs) s.bind(port, false);
 }
 
 Engine::~Engine() = default;
@@ -190,7 +190,7 @@ std::vector<Tensor> Engine::run(const std::vector<float>& input) {
   check(cudaStreamSynchronize(s.stream), "inference");
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < s.outputs.size(); ++i) {
-    const Port& port = s.outputs[i];
+    const Binding& port = s.outputs[i];
     Tensor tensor{port.name, port.shape, {}};
     const void* host = s.buffers[i + 1]->host;
     const size_t bytes = State::width_of(s.types[i]);

@@ -37,12 +37,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_manifest(folder: Path, how: Preprocessing, outputs: dict[str, tuple[int, ...]], **options: Any) -> TensorSpec:
+def write_manifest(
+    folder: Path, how: Preprocessing, outputs: dict[str, tuple[int, ...]], application: Any = None
+) -> TensorSpec:
     channels = 1 if how.colour == "grey" else 3
     shape = (1, channels, *SIZE[::-1]) if how.layout == "NCHW" else (1, *SIZE[::-1], channels)
     port = {"name": "im age", "dtype": "float32", "shape": shape}
     manifest = {
-        "options": {"preprocess": how.model_dump(mode="json"), "decoder": None, **options},
+        "options": {"measuring": {"preprocess": how.model_dump(mode="json")}},
+        "application": application,
         "inputs": [port],
         "outputs": [{"name": name, "dtype": "float32", "shape": size} for name, size in outputs.items()],
         "runtime": {"names": {"im age": "im_age"} | {name: f"{name}_bound" for name in outputs}},
@@ -99,6 +102,7 @@ def random_outputs(kind: str, rng: np.random.Generator) -> dict[str, np.ndarray[
             rng.uniform(1, 6, (1, 2, 8, 12)),
             rng.uniform(0, 1, (1, 2, 8, 12)),
         ],
+        "detr": lambda: [rng.normal(0, 2, (1, 60, 3)), rng.uniform(0.1, 0.9, (1, 60, 4))],
         "ssd": lambda: [rng.normal(0, 1, (1, 60, 4)), rng.normal(0, 2, (1, 60, 4)), rng.uniform(0.1, 0.9, (1, 60, 4))],
         "yolov3": lambda: [rng.normal(0, 1, (1, 16, 2, 3)), rng.normal(0, 1, (1, 8, 4, 6))],
         "yolov5": lambda: [np.concatenate([centred, object_and_class], axis=1)[None]],
@@ -111,6 +115,7 @@ def random_outputs(kind: str, rng: np.random.Generator) -> dict[str, np.ndarray[
 SETTINGS: dict[str, dict[str, Any]] = {
     "boxes": {},
     "centernet": {"logits": True, "classes": ["ring", "cross", "star"]},
+    "detr": {"activation": "softmax"},
     "ssd": {"logits": True, "max_overlap": 0.3},
     "yolov3": {
         "outputs": [
@@ -233,7 +238,10 @@ def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_
     """The later win: the artefact's decoder, then the YAML file's, then flags."""
     outputs = random_outputs("yolov8", np.random.default_rng(1))
     write_manifest(
-        tmp_path, Preprocessing(), {"out0": outputs["out0"].shape}, decoder="yolov8,max_overlap=1,min_score=0.5"
+        tmp_path,
+        Preprocessing(),
+        {"out0": outputs["out0"].shape},
+        {"decoder": "yolov8", "settings": {"max_overlap": 1.0, "min_score": 0.5, "output": "out0"}},
     )
     outputs["out0"].tofile(tmp_path / "small.0.f32")
     (tmp_path / "run.yaml").write_text(
@@ -257,6 +265,7 @@ def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_
         ("", ("--nonsense", "1"), "unknown option --nonsense"),
         ("", ("--output",), "--output needs a value"),
         ("", ("--decoder", "yolov99", "--outputs_from", "."), "missing or too short"),
+        ("outputs:\n  - name: x", (), "nested values as in JSON"),
         ("source: nowhere.png", (), "nowhere.png: no such picture or folder"),
         ("source: camera:0", (), "no camera"),
         ("artefact: nowhere", (), "cannot read nowhere/SHA256SUMS"),
@@ -365,9 +374,12 @@ def test_other_formats_pipes_and_giants_are_refused(tmp_path: Path) -> None:
         (lambda data: data["inputs"][0].update(shape=[1, 3, 0, 48]), "is no picture"),
         (lambda data: data["inputs"][0].update(shape=[1, 3, 1 << 40, 1 << 40]), "impossible shape"),
         (lambda data: data["inputs"][0].update(shape=[1, 3, -1, 48]), "impossible shape"),
-        (lambda data: data["options"]["preprocess"].update(crop_fraction=0, resize="crop"), "a value is impossible"),
-        (lambda data: data["options"]["preprocess"].update(mean=[]), "mean and std want one value"),
-        (lambda data: data["options"]["preprocess"].update(scale=".nan"), "a value is impossible"),
+        (
+            lambda data: data["options"]["measuring"]["preprocess"].update(crop_fraction=0, resize="crop"),
+            "a value is impossible",
+        ),
+        (lambda data: data["options"]["measuring"]["preprocess"].update(mean=[]), "mean and std want one value"),
+        (lambda data: data["options"]["measuring"]["preprocess"].update(scale="nan"), "a value is impossible"),
         (lambda data: data.update(inputs=[]), "several inputs"),
         (lambda data: data.update(options=[[]]), "is damaged"),
     ],
@@ -409,4 +421,4 @@ def test_names_do_not_reach_the_terminal_as_commands(pictures: Path, tmp_path: P
     write_manifest(tmp_path, Preprocessing(), {hostile: (1, 1)})
     np.zeros(1, np.float32).tofile(tmp_path / "small.0.f32")
     done = detect(pictures / "small.png", "--artefact", tmp_path, "--outputs_from", tmp_path)
-    assert done.stdout == "small: a?]0;title???31mb  min 0  max 0\n"
+    assert done.stdout == "small.png: a?]0;title???31mb  min 0  max 0\n"

@@ -169,9 +169,9 @@ def test_concurrent_writers_leave_whole_entries(folder: Path, tmp_path: Path) ->
 def test_a_damaged_runner_is_built_anew(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Path] = []
 
-    def build(board: object, libraries: Path, scratch: Path) -> None:
+    def build(program: str, board: object, libraries: Path, scratch: Path) -> None:
         built.append(scratch)
-        (scratch / "edgec-run").write_text("a program")
+        (scratch / program).write_text("a program")
 
     monkeypatch.setattr(runner_build, "_compile", build)
     for _ in range(2):

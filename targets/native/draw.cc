@@ -21,11 +21,14 @@ void fill(Image& image, int x0, int y0, int x1, int y1, const uint8_t* colour) {
 
 }  // namespace
 
+std::string name_of(int label, const std::vector<std::string>& classes) {
+  return label >= 0 && label < int(classes.size()) ? classes[size_t(label)] : std::to_string(label);
+}
+
 std::string label_of(const Box& box, const std::vector<std::string>& classes) {
-  const bool named = box.label >= 0 && box.label < int(classes.size());
   char score[16];
   std::snprintf(score, sizeof score, " %.2f", double(box.score));
-  return (named ? classes[box.label] : std::to_string(box.label)) + score;
+  return name_of(box.label, classes) + score;
 }
 
 void draw(Image& image, const std::vector<Box>& boxes, const std::vector<std::string>& classes) {

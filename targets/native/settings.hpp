@@ -10,7 +10,7 @@
 namespace edgec {
 
 // One input or output: `name` in the network, `bound` in the engine.
-struct Port {
+struct Binding {
   std::string name, bound, dtype;
   std::vector<int64_t> shape;
 };
@@ -22,15 +22,18 @@ struct Settings {
   std::string inputs_to;        // folder for preprocessed inputs; nothing is run then
   std::string outputs_from;     // folder with outputs to decode; nothing is run then
   bool show = false;            // in a window
+  bool json = false;            // a line of JSON a picture
+  int threads = 0;              // of a CPU board; 0: as compiled
   Decoder decoder;
   // Of the manifest:
   Preprocessing preprocessing;
-  std::vector<Port> inputs, outputs;
+  std::vector<Binding> inputs, outputs;
   std::string tensorrt;  // version the engine was built with, of engine.json; empty where there is no engine
   int sm = 0;            // compute capability it was built for
 };
 
 // Reads flags, the YAML file they name and the artefact; prints the usage and ends the program for --help.
-Settings read_settings(int count, char** values);
+// `home` is the artefact where none is given.
+Settings read_settings(int count, char** values, const std::string& home);
 
 }  // namespace edgec

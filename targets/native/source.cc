@@ -25,17 +25,12 @@ std::string suffix_of(const std::string& path) {
   return suffix;
 }
 
-std::string stem_of(const std::string& path) {
-  const std::string name = path.substr(path.rfind('/') + 1);
-  return name.substr(0, name.rfind('.'));
-}
-
 class Files : public Source {
  public:
   explicit Files(std::vector<std::string> paths) : paths_(std::move(paths)) {}
   bool next(Image& image, std::string& name) override {
     if (done_ == paths_.size()) return false;
-    name = stem_of(paths_[done_]);
+    name = paths_[done_].substr(paths_[done_].rfind('/') + 1);
     image = read_image(paths_[done_++]);
     return true;
   }

@@ -156,6 +156,39 @@ Boxes centernet(const std::vector<Tensor>& outputs, const Decoder& decoder, cons
   return boxes;
 }
 
+// Boxes [1, n, 4], centre and size as shares, and scores [1, n, classes] of queries; or both as [1, n, 4 + classes].
+Boxes detr(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
+  const bool joined = outputs.size() == 1;
+  size_t at = 0;
+  if (!joined && decoder.names.empty())
+    for (size_t i = outputs.size(); i-- > 0;)
+      if (outputs[i].shape.size() == 3 && outputs[i].shape[2] == 4) at = i;
+  const Tensor &places = pick(outputs, at, 3, decoder), &scores = joined ? places : pick(outputs, at == 0 ? 1 : 0, 3, decoder);
+  const int skipped = joined ? 4 : 0;
+  const bool softmax = decoder.activation == "softmax", sigmoids = decoder.activation == "sigmoid";
+  const bool background = decoder.background < 0 ? softmax : decoder.background > 0;
+  const int64_t count = places.shape[1], stride = places.shape[2], width = scores.shape[2];
+  const int classes = int(width) - skipped - int(background);
+  if ((!joined && stride != 4) || scores.shape[1] != count || classes < 1)
+    throw Error("decoder detr: boxes " + text(places.shape) + " and scores " + text(scores.shape) + " do not belong together");
+  const float w = float(placement.network[0]), h = float(placement.network[1]);
+  Boxes boxes;
+  for (int64_t i = 0; i < count; ++i) {
+    const float *box = &places.values[i * stride], *row = &scores.values[i * width + skipped];
+    const int all = classes + int(background);
+    const float most = *std::max_element(row, row + all);
+    float sum = 0;
+    for (int k = 0; softmax && k < all; ++k) sum += std::exp(row[k] - most);
+    const float half_w = box[2] / 2, half_h = box[3] / 2;
+    for (int k = 0; k < classes; ++k) {
+      const float score = softmax ? std::exp(row[k] - most) / sum : sigmoids ? sigmoid(row[k]) : row[k];
+      if (score >= decoder.min_score)
+        boxes.push_back({(box[0] - half_w) * w, (box[1] - half_h) * h, (box[0] + half_w) * w, (box[1] + half_h) * h, score, k});
+    }
+  }
+  return boxes;
+}
+
 // [n, 6] or [1, n, 6]: corners, score, class; the network suppressed overlaps itself.
 Boxes plain(const std::vector<Tensor>& outputs, const Decoder& decoder) {
   if (outputs.empty() || outputs[0].shape.empty() || outputs[0].shape.back() != 6 || outputs[0].values.size() % 6)
@@ -193,16 +226,30 @@ Boxes suppress(Boxes boxes, float max_overlap, int limit) {
   return kept;
 }
 
-Boxes decode(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
+// The outputs of these names first, in their order.
+std::vector<Tensor> in_order(const std::vector<Tensor>& outputs, const std::vector<std::string>& names) {
+  std::vector<Tensor> ordered;
+  for (const std::string& name : names) {
+    const auto found = std::find_if(outputs.begin(), outputs.end(), [&](const Tensor& t) { return t.name == name; });
+    if (found == outputs.end()) throw Error("decoder: no output is called " + name);
+    ordered.push_back(*found);
+  }
+  return ordered;
+}
+
+Boxes decode(const std::vector<Tensor>& all, const Decoder& decoder, const Placement& placement) {
+  const std::vector<Tensor> chosen = in_order(all, decoder.names);
+  const std::vector<Tensor>& outputs = decoder.names.empty() ? all : chosen;
   Boxes boxes;
   if (decoder.kind == "boxes") boxes = plain(outputs, decoder);
   else if (decoder.kind == "centernet") boxes = centernet(outputs, decoder, placement);
+  else if (decoder.kind == "detr") boxes = detr(outputs, decoder, placement);
   else if (decoder.kind == "ssd") boxes = ssd(outputs, decoder, placement);
   else if (decoder.kind == "yolov3") boxes = yolov3(outputs, decoder);
   else if (decoder.kind == "yolov5") boxes = yolov5(outputs, decoder);
   else if (decoder.kind == "yolov8") boxes = yolov8(outputs, decoder);
   else if (decoder.kind == "yolox") boxes = yolox(outputs, decoder, placement);
-  else throw Error("decoder " + decoder.kind + " is not one of boxes centernet ssd yolov3 yolov5 yolov8 yolox");
+  else throw Error("decoder " + decoder.kind + " is not one of boxes centernet detr ssd yolov3 yolov5 yolov8 yolox");
 
   const float width = float(placement.network[0]), height = float(placement.network[1]);
   Boxes sound;
@@ -212,7 +259,7 @@ Boxes decode(const std::vector<Tensor>& outputs, const Decoder& decoder, const P
     sound.push_back({clipped(box.x0, width), clipped(box.y0, height), clipped(box.x1, width), clipped(box.y1, height),
                      box.score, box.label});
   }
-  const bool alone = decoder.kind == "boxes" || decoder.kind == "centernet";
+  const bool alone = decoder.kind == "boxes" || decoder.kind == "centernet" || decoder.kind == "detr";
   sound = suppress(std::move(sound), decoder.max_overlap < 0 ? (alone ? 1.f : 0.5f) : decoder.max_overlap,
                    decoder.max_detections);
   for (Box& box : sound)

@@ -11,7 +11,7 @@ namespace edgec {
 class Source {
  public:
   virtual ~Source() = default;
-  // The next picture and its name, without folder and suffix; false at the end.
+  // The next picture and the name of its file; false at the end.
   virtual bool next(Image& image, std::string& name) = 0;
 };
 

@@ -6,6 +6,9 @@
 namespace edgec {
 
 // "class 0.87", with the class' number where its name is not known.
+// The name of a class, or its number.
+std::string name_of(int label, const std::vector<std::string>& classes);
+
 std::string label_of(const Box& box, const std::vector<std::string>& classes);
 
 // Draws the frames; with OpenCV the labels too.

@@ -1,4 +1,4 @@
-// A TensorRT engine: floats in, floats out. The only file pair that knows TensorRT and CUDA.
+// The compiled network: floats in, floats out. What implements it is all that knows the back end.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace edgec {
 
 class Engine {
  public:
-  // Loads model.engine of the artefact, after a check that it was built for this TensorRT and this GPU.
+  // Loads the network of the artefact, after a check that it was made for this machine.
   explicit Engine(const Settings& settings);
   ~Engine();
 

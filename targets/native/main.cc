@@ -1,5 +1,6 @@
-// edgec-detect: an artefact's engine on pictures or a camera; prints, draws, shows and writes what it detects.
+// edgec-detect: an artefact on pictures or a camera; prints, draws, shows and writes what it detects.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -27,7 +28,7 @@ void write_floats(const std::string& path, const std::vector<float>& values) {
 }
 
 // The outputs FOLDER/NAME.0.f32 ... of one picture.
-std::vector<Tensor> read_outputs(const std::string& folder, const std::string& name, const std::vector<Port>& ports) {
+std::vector<Tensor> read_outputs(const std::string& folder, const std::string& name, const std::vector<Binding>& ports) {
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < ports.size(); ++i) {
     Tensor tensor{ports[i].name, ports[i].shape, {}};
@@ -48,6 +49,42 @@ void print(const std::string& name, const std::vector<Box>& boxes, const std::ve
     std::printf("%s: %s  %.3f %.3f %.3f %.3f\n", detail::printable(name).c_str(),
                 detail::printable(label_of(box, classes)).c_str(), double(box.x0), double(box.y0), double(box.x1),
                 double(box.y1));
+}
+
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    char code[8];
+    std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    if (c == '"' || c == '\\') result += '\\';
+    result += static_cast<unsigned char>(c) < 0x20 ? code : std::string(1, c);
+  }
+  return result + "\"";
+}
+
+// The line that `edgec run --json` prints.
+void print_json(const std::string& name, const std::vector<Box>& boxes, const std::vector<std::string>& classes,
+                const Placement& placement) {
+  std::printf("{\"picture\": %s, \"kind\": \"detections\", \"width\": %d, \"height\": %d, \"detections\": [",
+              quoted(name).c_str(), placement.original[0], placement.original[1]);
+  for (size_t i = 0; i < boxes.size(); ++i) {
+    const Box& box = boxes[i];
+    std::printf("%s{\"box\": [%.2f, %.2f, %.2f, %.2f], \"score\": %.6g, \"class\": %d, \"name\": %s}", i ? ", " : "",
+                double(box.x0), double(box.y0), double(box.x1), double(box.y1), double(box.score), box.label,
+                quoted(name_of(box.label, classes)).c_str());
+  }
+  std::printf("]}\n");
+  std::fflush(stdout);
+}
+
+std::string stem_of(const std::string& name) { return name.substr(0, name.rfind('.')); }
+
+// The folder of this program where it is an artefact's, else the working folder.
+std::string home() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  const std::string whole(path, length > 0 ? static_cast<size_t>(length) : 0), folder = whole.substr(0, whole.rfind('/'));
+  return !folder.empty() && std::ifstream(folder + "/manifest.json").good() ? folder : ".";
 }
 
 void print(const std::string& name, const std::vector<Tensor>& outputs) {
@@ -75,11 +112,11 @@ int run(const Settings& settings) {
     Placement placement;
     const std::vector<float> input = preprocess(image, settings.inputs[0].shape, settings.preprocessing, placement);
     if (!settings.inputs_to.empty()) {
-      write_floats(settings.inputs_to + "/" + name + ".f32", input);
+      write_floats(settings.inputs_to + "/" + stem_of(name) + ".f32", input);
       continue;
     }
     const std::vector<Tensor> outputs =
-        engine ? engine->run(input) : read_outputs(settings.outputs_from, name, settings.outputs);
+        engine ? engine->run(input) : read_outputs(settings.outputs_from, stem_of(name), settings.outputs);
     if (settings.decoder.kind.empty()) {
       print(name, outputs);
       continue;
@@ -87,10 +124,11 @@ int run(const Settings& settings) {
     const std::vector<Box> boxes = decode(outputs, settings.decoder, placement);
     seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     ++pictures;
-    print(name, boxes, settings.decoder.classes);
+    if (settings.json) print_json(name, boxes, settings.decoder.classes, placement);
+    else print(name, boxes, settings.decoder.classes);
     if (settings.output.empty() && !settings.show) continue;
     draw(image, boxes, settings.decoder.classes);
-    if (!settings.output.empty()) write_image(settings.output + "/" + name + ".png", image);
+    if (!settings.output.empty()) write_image(settings.output + "/" + stem_of(name) + ".png", image);
     if (settings.show && !show(image, settings.source.compare(0, 7, "camera:") != 0)) break;
   }
   if (engine && pictures) std::fprintf(stderr, "%d pictures, %.1f ms each\n", pictures, 1e3 * seconds / pictures);
@@ -98,11 +136,12 @@ int run(const Settings& settings) {
 }
 
 }  // namespace
+
 }  // namespace edgec
 
 int main(int count, char** values) {
   try {
-    return edgec::run(edgec::read_settings(count, values));
+    return edgec::run(edgec::read_settings(count, values, edgec::home()));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "edgec-detect: %s\n", edgec::detail::printable(error.what()).c_str());
     return 2;

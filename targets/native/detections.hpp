@@ -29,15 +29,18 @@ struct Scale {
 };
 
 struct Decoder {
-  std::string kind;  // boxes, centernet, ssd, yolov3, yolov5, yolov8, yolox; empty: outputs are not decoded
+  std::string kind;  // boxes, centernet, detr, ssd, yolov3, yolov5, yolov8, yolox; empty: outputs are not decoded
   float min_score = 0.25f;
   float max_overlap = -1;  // IoU; -1: the kind's own
   int max_detections = 100;
+  std::vector<std::string> names;  // of the outputs, in the order in which the kind reads them; empty: as they are
   std::vector<std::string> classes;
   std::vector<int> strides = {8, 16, 32};    // yolox
   std::vector<Scale> scales;                 // yolov3
   std::vector<float> variances = {0.1f, 0.2f};  // ssd
   bool logits = false;                       // ssd, centernet
+  std::string activation = "sigmoid";        // detr: none, sigmoid or softmax
+  int background = -1;                       // detr: the last class is no object; -1: with a softmax
 };
 
 // Returns the detections, best first, in pixels of the original picture.

@@ -2,6 +2,9 @@
 // read, whatever a file is called: decoders of many formats have many holes.
 #include "image.hpp"
 
+#include "image_file.hpp"
+#include "orientation.hpp"
+
 #include <cstdio>
 #include <cstring>
 
@@ -21,23 +24,6 @@
 namespace edgec {
 namespace {
 
-constexpr int64_t kLargestFile = int64_t{1} << 28;
-constexpr int64_t kMostPixels = int64_t{1} << 27;  // more are a mistake, or meant to fill the memory
-
-std::string read_picture_file(const std::string& path) {
-  const int64_t size = detail::plain_size(path);
-  if (size > kLargestFile) throw Error(path + " is too large for a picture");
-  std::ifstream file(path, std::ios::binary);
-  std::string content(static_cast<size_t>(size), '\0');
-  file.read(&content[0], static_cast<std::streamsize>(size));
-  if (!file) throw Error("cannot read " + path);
-  return content;
-}
-
-bool begins(const std::string& content, const char* magic, size_t size) { return content.compare(0, size, magic, size) == 0; }
-bool is_jpeg(const std::string& content) { return begins(content, "\xff\xd8\xff", 3); }
-bool is_png(const std::string& content) { return begins(content, "\x89PNG\r\n\x1a\n", 8); }
-
 #ifndef EDGEC_OPENCV
 
 // Why a picture cannot be decoded; the libraries jump back to `back` with it.
@@ -45,8 +31,6 @@ struct Failure {
   jmp_buf back;
   char message[JMSG_LENGTH_MAX] = "";
 };
-
-bool fits(int64_t width, int64_t height) { return width > 0 && height > 0 && width <= kMostPixels / height; }
 
 struct JpegErrors {
   jpeg_error_mgr base;  // first: libjpeg knows this part
@@ -152,7 +136,7 @@ Image read_image(const std::string& path) {
   Image image(bgr.cols, bgr.rows, 3);
   cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, image.pixels.data());
   cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-  return image;
+  return upright(std::move(image), is_jpeg(content) ? jpeg_orientation(content) : 1);
 }
 
 void write_image(const std::string& path, const Image& image) {
@@ -172,7 +156,7 @@ Image read_image(const std::string& path) {
   else if (is_png(content)) good = decode_png(content, image, errors.failure);
   else throw Error(path + " is neither a JPEG nor a PNG picture");
   if (!good) throw Error(path + ": " + errors.failure.message);
-  return image;
+  return upright(std::move(image), is_jpeg(content) ? jpeg_orientation(content) : 1);
 }
 
 void write_image(const std::string& path, const Image& image) {

@@ -1,0 +1,30 @@
+// The content of a picture's file, and what kind it is.
+#pragma once
+
+#include <string>
+
+#include "edgec_files.hpp"
+
+namespace edgec {
+
+constexpr int64_t kLargestPictureFile = int64_t{1} << 28;
+constexpr int64_t kMostPixels = int64_t{1} << 27;  // more are a mistake, or meant to fill the memory
+
+inline std::string read_picture_file(const std::string& path) {
+  const int64_t size = detail::plain_size(path);
+  if (size > kLargestPictureFile) throw Error(path + " is too large for a picture");
+  std::ifstream file(path, std::ios::binary);
+  std::string content(static_cast<size_t>(size), '\0');
+  file.read(&content[0], static_cast<std::streamsize>(size));
+  if (!file) throw Error("cannot read " + path);
+  return content;
+}
+
+inline bool begins(const std::string& content, const char* magic, size_t size) {
+  return content.compare(0, size, magic, size) == 0;
+}
+inline bool is_jpeg(const std::string& content) { return begins(content, "\xff\xd8\xff", 3); }
+inline bool is_png(const std::string& content) { return begins(content, "\x89PNG\r\n\x1a\n", 8); }
+inline bool fits(int64_t width, int64_t height) { return width > 0 && height > 0 && width <= kMostPixels / height; }
+
+}  // namespace edgec

@@ -1,0 +1,42 @@
+// Files of pictures by stb_image, for programs that find no library on their board. JPEG and PNG only.
+#include "image.hpp"
+#include "image_file.hpp"
+#include "orientation.hpp"
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include "stb_image.h"
+#include "stb_image_write.h"
+#pragma GCC diagnostic pop
+
+namespace edgec {
+
+Image read_image(const std::string& path) {
+  const std::string content = read_picture_file(path);
+  if (!is_jpeg(content) && !is_png(content)) throw Error(path + " is neither a JPEG nor a PNG picture");
+  const auto* bytes = reinterpret_cast<const stbi_uc*>(content.data());
+  const int size = static_cast<int>(content.size());
+  int width = 0, height = 0, channels = 0;
+  if (!stbi_info_from_memory(bytes, size, &width, &height, &channels)) throw Error(path + ": " + stbi_failure_reason());
+  if (!fits(width, height)) throw Error(path + ": too many pixels");
+  stbi_uc* pixels = stbi_load_from_memory(bytes, size, &width, &height, &channels, 3);
+  if (!pixels) throw Error(path + ": " + stbi_failure_reason());
+  Image image(width, height, 3);
+  image.pixels.assign(pixels, pixels + image.pixels.size());
+  stbi_image_free(pixels);
+  return upright(std::move(image), is_jpeg(content) ? jpeg_orientation(content) : 1);
+}
+
+void write_image(const std::string& path, const Image& image) {
+  if (!stbi_write_png(path.c_str(), image.width, image.height, image.channels, image.pixels.data(), 0))
+    throw Error("cannot write " + path);
+}
+
+}  // namespace edgec

@@ -1,0 +1,223 @@
+#include "settings.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "node.hpp"
+
+namespace edgec {
+namespace {
+
+const char kUsage[] =
+    "usage: edgec-detect [options] [SOURCE]\n"
+    "  SOURCE               a picture, a folder of pictures, or camera:0\n"
+    "  --settings FILE      YAML file; keys are the flags below without dashes, and those of the decoder:\n"
+    "                       classes, strides, outputs, variances, logits, max_detections\n"
+    "  --artefact DIR       the artefact (default: of a CPU board where the program is, else here)\n"
+    "  --threads N          worker threads, of CPU boards (default: as compiled)\n"
+    "  --decoder NAME       boxes, centernet, detr, ssd, yolov3, yolov5, yolov8 or yolox\n"
+    "  --min_score X        lowest score of a box (default 0.25)\n"
+    "  --max_overlap X      largest overlap (IoU) of two boxes of a class (default 0.5)\n"
+    "  --output DIR         write each picture with its boxes there\n"
+    "  --show               show each picture in a window (with OpenCV)\n"
+    "  --json               print a line of JSON for each picture\n"
+    "  --inputs_to DIR      write the preprocessed inputs there as raw floats; run nothing\n"
+    "  --outputs_from DIR   decode the raw outputs there; run nothing\n"
+    "exit code: 0 done, 2 bad input or no engine\n";
+
+constexpr int kLongestSide = 1 << 16;                 // of a network's input, in pixels
+constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
+
+const std::set<std::string> kKeys = {"source",  "json",  "artefact", "decoder", "min_score", "max_overlap", "output",    "show",
+                                     "classes", "strides",  "outputs", "variances", "logits",      "inputs_to", "outputs_from",
+                                     "max_detections", "input", "threads", "activation", "background"};  // the last: for trainers, in a decoder's record
+
+Node load(const std::string& path) { return parse(detail::read_text(path), path); }
+
+void merge(Node& all, const Node& more, const std::string& source) {
+  if (more.kind() != Node::Kind::map) throw Error(source + ": not a list of key: value");
+  for (const auto& entry : more.entries()) {
+    if (!kKeys.count(entry.first)) throw Error(source + ": " + entry.first + " is no setting; see --help");
+    all.set(entry.first, entry.second);
+  }
+}
+
+// The form of `edgec compile --decoder`: yolox,strides=8/16/32,min_score=0.1
+Node decoder_of(const std::string& given) {
+  Node node(Node::Kind::map);
+  size_t start = 0;
+  while (start <= given.size()) {
+    const size_t comma = std::min(given.find(',', start), given.size());
+    const std::string item = given.substr(start, comma - start);
+    const size_t equals = item.find('=');
+    if (start == 0) node.set("decoder", Node(item));
+    else if (equals == std::string::npos) throw Error("decoder " + given + ": " + item + " is not key=value");
+    else {
+      std::string value = item.substr(equals + 1);
+      if (value.find('/') != std::string::npos) {
+        for (char& c : value) c = c == '/' ? ',' : c;
+        value = "[" + value + "]";
+      }
+      node.set(item.substr(0, equals), parse_value(value, "decoder " + given));
+    }
+    start = comma + 1;
+  }
+  return node;
+}
+
+Node flags(int count, char** values) {
+  Node given(Node::Kind::map);
+  for (int i = 1; i < count; ++i) {
+    const std::string flag = values[i];
+    if (flag == "--help" || flag == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
+    if (flag.compare(0, 2, "--") != 0) {
+      given.set("source", Node(flag));
+    } else if (flag == "--show" || flag == "--json") {
+      given.set(flag.substr(2), Node("true"));
+    } else {
+      const std::string key = flag.substr(2);
+      if (key != "settings" && !kKeys.count(key)) throw Error("unknown option " + flag + "; see --help");
+      if (++i == count) throw Error(flag + " needs a value; see --help");
+      given.set(key, key == "classes" || key == "strides" || key == "variances" ? parse_value(values[i], flag) : Node(values[i]));
+    }
+  }
+  return given;
+}
+
+void check_stride(int stride) {
+  if (stride < 1 || stride > kLongestSide) throw Error("strides are at least 1, one is " + std::to_string(stride));
+}
+
+Decoder decoder(const Node& node) {
+  Decoder result;
+  result.kind = node.get<std::string>("decoder", node["outputs"] ? "yolov3" : "");  // as edgec reads a record
+  result.min_score = node.get<float>("min_score", result.min_score);
+  result.max_overlap = node.get<float>("max_overlap", result.max_overlap);
+  result.max_detections = node.get<int>("max_detections", result.kind == "detr" ? 300 : result.max_detections);
+  result.classes = node.get<std::vector<std::string>>("classes", result.classes);
+  result.strides = node.get<std::vector<int>>("strides", result.strides);
+  result.variances = node.get<std::vector<float>>("variances", result.variances);
+  result.logits = node.get<bool>("logits", false);
+  result.activation = node.get<std::string>("activation", result.activation);
+  if (node["background"]) result.background = node["background"].as<bool>();
+  const std::set<std::string> activations = {"none", "sigmoid", "softmax"};
+  if (!activations.count(result.activation)) throw Error("activation: " + result.activation + " is none of none, sigmoid, softmax");
+  for (const Node& map : node["outputs"].items()) {
+    Scale scale{map["name"].as<std::string>(), map["stride"].as<int>(), {}};
+    for (const Node& anchor : map["anchors"].items()) {
+      const std::vector<float> sides = anchor.as<std::vector<float>>();
+      if (sides.size() != 2) throw Error("outputs: an anchor has a width and a height");
+      scale.anchors.push_back({sides[0], sides[1]});
+    }
+    result.scales.push_back(scale);
+  }
+  for (const Scale& scale : result.scales) check_stride(scale.stride);
+  for (const int stride : result.strides) check_stride(stride);
+  if (result.variances.size() != 2) throw Error("variances: two are wanted, one of the centre and one of the size");
+  if (std::isnan(result.min_score) || std::isnan(result.max_overlap)) throw Error("a threshold is no number");
+  return result;
+}
+
+std::vector<Binding> bindings(const Node& list, const Node& names) {
+  std::vector<Binding> result;
+  for (const Node& entry : list.items()) {
+    const std::string name = entry["name"].as<std::string>();
+    result.push_back({name, names.get<std::string>(name, name), entry["dtype"].as<std::string>(),
+                      entry["shape"].as<std::vector<int64_t>>()});
+    int64_t elements = 1;
+    for (const int64_t size : result.back().shape) {
+      if (size < 0 || (size > 0 && elements > kMostElements / size)) throw Error(name + " has an impossible shape");
+      elements *= size;
+    }
+  }
+  return result;
+}
+
+void check(const Preprocessing& how) {
+  std::vector<float> numbers = {how.scale};
+  numbers.insert(numbers.end(), how.mean.begin(), how.mean.end());
+  numbers.insert(numbers.end(), how.std.begin(), how.std.end());
+  const bool finite = std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
+  if (!finite || !(how.crop_fraction > 0 && how.crop_fraction <= 1)) throw Error("preprocess: a value is impossible");
+}
+
+void read_artefact(const Node& manifest, Settings& settings) {
+  const Node& how = manifest["options"]["measuring"]["preprocess"];
+  if (how.kind() != Node::Kind::map) throw Error("it does not say how pictures are prepared");
+  Preprocessing& pre = settings.preprocessing;
+  pre.resize = how.get<std::string>("resize", pre.resize);
+  pre.crop_fraction = how.get<double>("crop_fraction", pre.crop_fraction);
+  pre.colour = how.get<std::string>("colour", pre.colour);
+  pre.scale = float(how.get<double>("scale", 1.0 / 255));
+  pre.mean = how.get<std::vector<float>>("mean", pre.mean);
+  pre.std = how.get<std::vector<float>>("std", pre.std);
+  pre.layout = how.get<std::string>("layout", pre.layout);
+  check(pre);
+  settings.inputs = bindings(manifest["inputs"], manifest["runtime"]["names"]);
+  settings.outputs = bindings(manifest["outputs"], manifest["runtime"]["names"]);
+  if (settings.inputs.size() != 1) throw Error("the network has several inputs, pictures feed one");
+  const std::string facts = settings.artefact + "/engine.json";
+  if (std::ifstream(facts).good()) {
+    settings.tensorrt = load(facts)["tensorrt"].as<std::string>();
+    settings.sm = load(facts)["sm"].as<int>();
+  }
+}
+
+}  // namespace
+
+Settings read_settings(int count, char** values, const std::string& home) {
+  Settings settings;
+  const Node given = flags(count, values);
+  Node all(Node::Kind::map), file(Node::Kind::map);
+  const std::string path = given.get<std::string>("settings", "");
+  if (!path.empty()) file = load(path);
+  settings.artefact = given.get<std::string>("artefact", file.get<std::string>("artefact", home));
+  const std::string manifest_path = settings.artefact + "/manifest.json";
+  detail::check_file(detail::sums(settings.artefact), settings.artefact, "manifest.json");
+  const Node manifest = load(manifest_path);
+  std::string known;
+  std::vector<std::string> names;
+  try {
+    const Node& application = manifest["application"];  // null where it is not known what the outputs mean
+    if (application) {
+      for (const auto& entry : application["settings"].entries())
+        if (kKeys.count(entry.first) && entry.first != "output") all.set(entry.first, entry.second);
+      all.set("decoder", application["decoder"]);
+      known = application["decoder"].as<std::string>();
+      for (const char* key : {"output", "boxes", "heatmap", "scores", "sizes", "priors", "offsets"})
+        if (application["settings"][key].kind() == Node::Kind::scalar) names.push_back(application["settings"][key].as<std::string>());
+    }
+    read_artefact(manifest, settings);
+  } catch (const Error& error) {
+    throw Error(manifest_path + " is damaged: " + error.what());
+  }
+  try {
+    if (!path.empty()) merge(all, file, path);
+    for (const auto& entry : given.entries())
+      if (entry.first != "settings") all.set(entry.first, entry.second);
+    if (given["decoder"]) merge(all, decoder_of(given["decoder"].as<std::string>()), "--decoder");
+    settings.source = all.get<std::string>("source", "");
+    settings.output = all.get<std::string>("output", "");
+    settings.inputs_to = all.get<std::string>("inputs_to", "");
+    settings.outputs_from = all.get<std::string>("outputs_from", "");
+    settings.show = all.get<bool>("show", false);
+    settings.json = all.get<bool>("json", false);
+    settings.threads = all.get<int>("threads", 0);
+    settings.decoder = decoder(all);
+    if (settings.decoder.kind == known) settings.decoder.names = names;
+  } catch (const Error& error) {
+    throw Error((path.empty() ? "options" : path) + ": " + error.what());
+  }
+  if (settings.source.empty()) throw Error("no SOURCE was given: a picture, a folder or camera:0; see --help");
+  return settings;
+}
+
+}  // namespace edgec
