@@ -27,7 +27,10 @@ STEP = "schedule"
 
 
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
-    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, and `cpp/` into the artefact; see `edgec.targets.base.Target.lower`."""
+    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, and `cpp/` into the artefact.
+
+    See `edgec.targets.base.Target.lower`.
+    """
     options, record, library = context.options, context.record, context.folder / LIBRARY
     # Tasks are shared out among as many threads as will run them.
     board = context.board.model_copy(update={"threads": options.threads or context.board.threads})
