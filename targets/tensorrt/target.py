@@ -171,5 +171,5 @@ def write_runner(folder: Path) -> None:
     (folder / CPP).mkdir()
     for package in ("edgec.targets.native", "edgec.targets.tensorrt.cpp"):
         for entry in resources.files(package).iterdir():
-            if entry.name.endswith((".cc", ".hpp", ".txt")):
+            if entry.name.endswith((".cc", ".hpp", ".txt")) and entry.name != "image_stb.cc":
                 (folder / CPP / entry.name).write_bytes(entry.read_bytes())
