@@ -22,16 +22,18 @@ def isolated(work: Callable[[T], R], items: Iterable[T], patience_s: float) -> I
     """
     context = multiprocessing.get_context("spawn")
     pool = None
-    for item in items:
-        pool = pool or ProcessPoolExecutor(1, mp_context=context)
-        try:
-            yield item, pool.submit(work, item).result(patience_s)
-        except (BrokenProcessPool, TimeoutError) as error:
-            for process in pool._processes.values():
-                process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
-            pool = None
-            died = isinstance(error, BrokenProcessPool)
-            yield item, "the process died" if died else f"still running after {patience_s:.0f} s"
-    if pool:
-        pool.shutdown()
+    try:
+        for item in items:
+            pool = pool or ProcessPoolExecutor(1, mp_context=context)
+            try:
+                yield item, pool.submit(work, item).result(patience_s)
+            except (BrokenProcessPool, TimeoutError) as error:
+                for process in pool._processes.values():
+                    process.kill()
+                pool.shutdown(wait=False, cancel_futures=True)
+                pool = None
+                died = isinstance(error, BrokenProcessPool)
+                yield item, "the process died" if died else f"still running after {patience_s:.0f} s"
+    finally:  # also where the caller has had enough
+        if pool:
+            pool.shutdown()
