@@ -90,7 +90,8 @@ def _transposed(node: ir.Node, x: Sizes, strides: Sizes, reach: Sizes) -> tuple[
     whole = [s * (size - 1) + more + r for size, s, more, r in zip(x, strides, extra, reach, strict=True)]
     wanted = attribute(node, "output_shape")
     if wanted is None and auto_pad.startswith("SAME"):
-        wanted = tuple(size * step for size, step in zip(x, strides, strict=True))
+        # As ONNX Runtime and ONNX's inference have it: SAME takes away, and adds nothing beyond the kernel's reach.
+        wanted = tuple(min(size * step, most) for size, step, most in zip(x, strides, whole, strict=True))
     if wanted is None:
         before, after = _written_pads(node, len(x))
         sizes = tuple(size - first - last for size, first, last in zip(whole, before, after, strict=True))

@@ -69,3 +69,11 @@ def test_the_output_shape_of_a_transposed_convolution_is_its_output() -> None:
     { c = ConvTranspose <output_shape = [10, 9], strides = [2, 2]> (x, w)  y = Relu (c) }"""
     network = model(text, random_weights(w=(4, 2, 3, 3)))
     assert outputs_of(network)[0].shape == (1, 2, 10, 9)
+
+
+def test_same_of_a_transposed_convolution_adds_nothing_beyond_the_reach_of_the_kernel() -> None:
+    text = """g (float[1, 1, 4, 2] x) => (float[1, 1, H, W] y)
+    { y = ConvTranspose <auto_pad = "SAME_UPPER", strides = [3, 2]> (x, w) }"""
+    network = model(text, random_weights(w=(1, 1, 3, 1)))
+    assert outputs_of(network)[0].shape == (1, 1, 12, 3)
+    assert Reference(network).run({"x": np.ones((1, 1, 4, 2), np.float32)})["y"].shape == (1, 1, 12, 3)
