@@ -53,6 +53,7 @@ OPERATOR_RULES: dict[str, tuple[Rule, ...]] = {
     "RMSNormalization": (normalizations.rms_normalization,),
     "ReduceMax": (reductions.integer_reduction,),
     "ReduceMin": (reductions.integer_reduction,),
+    "ReduceProd": (reductions.integer_reduction,),
     "ReduceSum": (reductions.integer_reduction,),
     "ScatterElements": (scatter.scatter_elements,),
     "ScatterND": (scatter.scatter_nd,),

@@ -20,20 +20,24 @@ MOST_ELEMENTS = 1 << 20
 
 
 def integer_reduction(node: ir.Node, limits: Limits) -> str | None:
-    """ReduceSum, ReduceMax and ReduceMin of INT32: of parts with few digits, whose sums FP32 holds exactly."""
+    """Reductions of INT32: sums and extrema by parts with few digits, which FP32 holds exactly; products by Mul."""
     dtype, shape = dtype_of(node.inputs[0]), shape_of(node.inputs[0])
     if dtype not in (np.int32, np.int64) or "INT32" in limits.operators.get(node.op_type, ()) or shape is None:
         return None
     axes = _axes(node, len(shape))
-    if not axes or math.prod(shape[axis] for axis in axes) > MOST_ELEMENTS:
+    if not axes or not 0 < math.prod(shape[axis] for axis in axes) <= MOST_ELEMENTS:
         return None
     make = Builder(node)
-    value = _sum(make, axes, shape, dtype) if node.op_type == "ReduceSum" else _extremum(make, axes, dtype)
+    if node.op_type == "ReduceProd":
+        value = _product(make, axes, shape)
+    else:
+        value = _sum(make, axes, shape, dtype) if node.op_type == "ReduceSum" else _extremum(make, axes, dtype)
     if not attribute(node, "keepdims", 1):
         kept = [size for axis, size in enumerate(shape) if axis not in axes]
         value = make.op("Reshape", [value, make.constant(np.array(kept), np.int64)])
     make.finish(value)
-    return f"{node.op_type} of integers written with parts that FP32 holds exactly"
+    how = "Mul" if node.op_type == "ReduceProd" else "parts that FP32 holds exactly"
+    return f"{node.op_type} of integers written with {how}"
 
 
 def _axes(node: ir.Node, rank: int) -> list[int]:
@@ -62,6 +66,27 @@ def _sum(make: Builder, axes: list[int], shape: tuple[int, ...], dtype: np.dtype
         rest = higher
     assert total is not None
     return total
+
+
+def _product(make: Builder, axes: list[int], shape: tuple[int, ...]) -> ir.Value:
+    """Return the product: along each axis one half times the other, until one element is left."""
+    value = make.node.inputs[0]
+    assert value is not None
+    for axis in axes:
+        size = shape[axis]
+        while size > 1:
+            half = size // 2
+            first, second = (_slice(make, value, axis, start, start + half) for start in (0, half))
+            product = make.op("Mul", [first, second])
+            if size % 2:
+                product = make.op("Concat", [product, _slice(make, value, axis, size - 1, size)], {"axis": axis})
+            value, size = product, half + size % 2
+    return value
+
+
+def _slice(make: Builder, value: ir.Value, axis: int, start: int, end: int) -> ir.Value:
+    ends = (make.constant([place], np.int64) for place in (start, end, axis))
+    return make.op("Slice", [value, *ends])
 
 
 def _extremum(make: Builder, axes: list[int], dtype: np.dtype[np.generic]) -> ir.Value:

@@ -66,7 +66,7 @@ def test_different_constant_indices_need_no_comparison() -> None:
     assert ops(legal(network)) == ["GatherND", "Add", "ScatterND"]
 
 
-@pytest.mark.parametrize("operator", ["ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("operator", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd"])
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 @examples
 @given(shape=SHAPES, seed=SEEDS, keep=st.booleans())
@@ -77,7 +77,10 @@ def test_integer_reductions_are_exact(operator: str, dtype: str, shape: tuple[in
     body = f"y = {operator} <keepdims = {int(keep)}> (x, a)"
     open_shape = f"[{', '.join(f'd{at}' for at in range(rank))}]" if rank else ""
     network = model(f"g ({dtype}[{dims(shape)}] x) => ({dtype}{open_shape} y) {{ {body} }}", {"a": axes}, opset=18)
-    legal(network, {"x": rng.integers(-(1 << 22), 1 << 22, shape).astype(dtype)}, tolerance=0)
+    x = rng.integers(-(1 << 22), 1 << 22, shape)
+    if operator == "ReduceProd":  # ONNX Runtime multiplies integers in floats: theirs are exact while they are small
+        x = np.where(np.arange(x.size).reshape(shape) < 5, x % 9 - 4, np.sign(x) | 1)
+    legal(network, {"x": x.astype(dtype)}, tolerance=0)
 
 
 def test_large_numbers_do_not_lose_digits() -> None:
