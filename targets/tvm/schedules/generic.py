@@ -158,7 +158,8 @@ def _schedule_nest(
         vectors, lane = sch.split(fused[-1], [None, lanes])
         sch.vectorize(lane)
         # Where the row does not end with a vector, and where a choice depends on the column, loops without conditions.
-        if parted:
+        # TVM fails on places that are computed: it compares integers of two types there.
+        if parted and all(None not in access.steps for access in accesses):
             sch.annotate(vectors, "pragma_loop_partition_hint", 1)
         fused[-1] = vectors
     _parallel(sch, fused[:-1] or fused, math.prod(sizes))
