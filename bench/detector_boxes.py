@@ -88,8 +88,8 @@ def paired(expected: Arrays, given: Arrays) -> Pairs:
         for row, other in pairs:
             apart = _apart(wanted[name], wanted[name][row], got[name][other : other + 1])
             distance[row, other] = max(distance[row, other], float(apart[0]))
-    found = [distance[pair] for pair in pairs if np.isfinite(distance[pair])]
-    equal = sum(each <= TOLERANCE for each in found)
+    found = [float(distance[pair]) for pair in pairs if np.isfinite(distance[pair])]
+    equal = sum(bool(each <= TOLERANCE) for each in found)
     return Pairs(rows, equal, max(found, default=0.0), rows - len(found), others - len(found))
 
 
