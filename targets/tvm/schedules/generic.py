@@ -122,17 +122,18 @@ def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
 
 
 def _is_wide(block: Any) -> bool:
-    """Return whether `block` has numbers of 64 bits among its data or calls: its loops may then count in 64 bits too.
+    """Return whether `block` computes in 64 bits, by its data, calls or casts: its loops may then count in them too.
 
     TVM narrows the others to 32 bits, and its loop partitioning writes the bounds of what is left in 32 bits always.
     """
     wide = any("int64" in str(each.source.dtype) for each in (*block.reads, *block.writes))
 
-    def visit(call: tvm.ir.Call) -> None:
+    def visit(value: Any) -> None:
         nonlocal wide
-        wide = wide or "int64" in str(call.ty)
+        rounded = not isinstance(value, tirx.Cast) or "float" in str(value.value.ty)
+        wide = wide or ("int64" in str(value.ty) and rounded)
 
-    tvm_ffi.structural_walk(block.body, (tvm.ir.Call, visit))
+    tvm_ffi.structural_walk(block.body, ((tvm.ir.Call, visit), (tirx.Cast, visit)))
     return wide
 
 

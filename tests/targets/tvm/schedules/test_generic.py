@@ -62,6 +62,18 @@ def test_rows_of_64_bits_that_end_within_a_vector_are_compiled(tmp_path):
     compile_kernels({"kept": function.with_attr("global_symbol", "kept")}, llvm_target(HOST), tmp_path / "kept.o")
 
 
+def test_rows_read_at_rounded_places_that_end_within_a_vector_are_compiled(tmp_path):
+    many, most = tirx.const(300, "int64"), tirx.const(299, "int64")
+    x = te.placeholder((many,), name="x")
+
+    def place(i):
+        return tirx.min(tirx.Cast("int64", tirx.floor(tirx.Cast("float32", i) * tirx.const(0.5, "float32"))), most)
+
+    out = te.compute((many,), lambda i: x[place(i)], name="out")
+    function, _ = schedule_function(te.create_prim_func([x, out]), MODEL)
+    compile_kernels({"kept": function.with_attr("global_symbol", "kept")}, llvm_target(HOST), tmp_path / "kept.o")
+
+
 def test_every_vector_operator_is_one_of_tvm():
     known = set(tvm.ir.Op.list_op_names())
     assert {name for name in VECTOR_OPERATORS if not {f"tirx.{name}", f"prim.{name}"} & known} == set()
