@@ -34,10 +34,11 @@ COLUMNS = ("network", "task", "host", "error", "ms", "/ ONNX Runtime", "/ OpenVI
 
 def report(results: Results, networks: Iterable[Any], output: Path | None = None) -> None:
     """Print the table, what it comes to, and every message; write the table to `output` if it is given."""
-    rows = [row(network, results) for network in networks if any(name == network.name for name, _ in results)]
+    listed = list(networks)
+    rows = [row(network, results) for network in listed if any(name == network.name for name, _ in results)]
     versions = ", ".join(_installed(("edgec", "apache-tvm", "onnxruntime", "openvino")))
     text = HEADER.format(machine=f"{platform.machine()}, Python {platform.python_version()}", versions=versions)
-    text += summary(results) + "\n"
+    text += f"Of {len(listed)} networks in bench/zoo.toml {len(rows)} were run.\n\n{summary(results)}\n"
     text += f"| {' | '.join(COLUMNS)} |\n{'| --- ' * len(COLUMNS)}|\n"
     text += "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     print(text)
