@@ -190,14 +190,19 @@ Boxes detr(const std::vector<Tensor>& outputs, const Decoder& decoder, const Pla
 }
 
 // [n, 6] or [1, n, 6]: corners, score, class; the network suppressed overlaps itself.
-Boxes plain(const std::vector<Tensor>& outputs, const Decoder& decoder) {
+Boxes plain(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
   if (outputs.empty() || outputs[0].shape.empty() || outputs[0].shape.back() != 6 || outputs[0].values.size() % 6)
     throw Error("decoder boxes: the output is not [n, 6] or [1, n, 6]");
   Boxes boxes;
   for (size_t i = 0; i < outputs[0].values.size(); i += 6) {
     const float* row = &outputs[0].values[i];
-    if (row[4] >= decoder.min_score && std::isfinite(row[5]))
-      boxes.push_back({row[0], row[1], row[2], row[3], row[4], int(row[5])});
+    if (!(row[4] >= decoder.min_score) || !std::isfinite(row[5])) continue;
+    const float w = decoder.shares ? float(placement.network[0]) : 1, h = decoder.shares ? float(placement.network[1]) : 1;
+    const float half_w = row[2] / 2, half_h = row[3] / 2;
+    if (decoder.centred)
+      boxes.push_back({(row[0] - half_w) * w, (row[1] - half_h) * h, (row[0] + half_w) * w, (row[1] + half_h) * h, row[4], int(row[5])});
+    else
+      boxes.push_back({row[0] * w, row[1] * h, row[2] * w, row[3] * h, row[4], int(row[5])});
   }
   return boxes;
 }
@@ -241,7 +246,7 @@ Boxes decode(const std::vector<Tensor>& all, const Decoder& decoder, const Place
   const std::vector<Tensor> chosen = in_order(all, decoder.names);
   const std::vector<Tensor>& outputs = decoder.names.empty() ? all : chosen;
   Boxes boxes;
-  if (decoder.kind == "boxes") boxes = plain(outputs, decoder);
+  if (decoder.kind == "boxes") boxes = plain(outputs, decoder, placement);
   else if (decoder.kind == "centernet") boxes = centernet(outputs, decoder, placement);
   else if (decoder.kind == "detr") boxes = detr(outputs, decoder, placement);
   else if (decoder.kind == "ssd") boxes = ssd(outputs, decoder, placement);

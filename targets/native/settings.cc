@@ -35,7 +35,7 @@ constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
 
 const std::set<std::string> kKeys = {"source",  "json",  "artefact", "decoder", "min_score", "max_overlap", "output",    "show",
                                      "classes", "strides",  "outputs", "variances", "logits",      "inputs_to", "outputs_from",
-                                     "max_detections", "input", "threads", "activation", "background"};  // the last: for trainers, in a decoder's record
+                                     "max_detections", "input", "threads", "activation", "background", "centred", "shares"};  // the last: for trainers, in a decoder's record
 
 Node load(const std::string& path) { return parse(detail::read_text(path), path); }
 
@@ -106,6 +106,8 @@ Decoder decoder(const Node& node) {
   result.strides = node.get<std::vector<int>>("strides", result.strides);
   result.variances = node.get<std::vector<float>>("variances", result.variances);
   result.logits = node.get<bool>("logits", false);
+  result.centred = node.get<bool>("centred", false);
+  result.shares = node.get<bool>("shares", false);
   result.activation = node.get<std::string>("activation", result.activation);
   if (node["background"]) result.background = node["background"].as<bool>();
   const std::set<std::string> activations = {"none", "sigmoid", "softmax"};

@@ -170,14 +170,15 @@ def yolox(classes: int = 2, *, sigmoid: bool = True) -> ir.Model:
     )
 
 
-def one_to_one(chosen: int = 5, *, topk: bool = True) -> ir.Model:
-    """YOLOv10 and YOLO26: the best of a grid, chosen by TopK; corners, score, class."""
+def one_to_one(chosen: int = 5, *, topk: bool = True, shares: bool = False) -> ir.Model:
+    """YOLOv10 and YOLO26: the best of a grid, chosen by TopK; corners, score, class; or RT-DETR's queries so."""
     text, weights = _levels(6)
     text += """
       r0 = Reshape (p0, flat)  r1 = Reshape (p1, flat)  r2 = Reshape (p2, flat)  all = Concat <axis = 2> (r0, r1, r2)
       rows = Transpose <perm = [0, 2, 1]> (all)  raw, cls = Split <axis = 2> (rows, parts)
-      boxes = Mul (raw, stride)  scores = Sigmoid (cls)  best = ReduceMax <axes = [2], keepdims = 0> (scores)
+      boxes = BOXES  scores = Sigmoid (cls)  best = ReduceMax <axes = [2], keepdims = 0> (scores)
     """
+    text = text.replace("BOXES", "Sigmoid (raw)" if shares else "Mul (raw, stride)")
     if topk:
         text += "s, i = TopK <axis = 1> (best, k)\n"
     else:

@@ -119,13 +119,27 @@ def one_to_one(facts: Facts) -> Head | None:
         return None
     parts = fields(output, len(shape) - 1)
     sizes = [part.size for part in parts]
+    if sizes == [6] and "NonMaxSuppression" in facts.ops and _suppressed_by_ultralytics(facts):
+        reason = "[n, 6]: corners, score and class, suppressed in the graph, as the metadata says"
+        return Head("boxes", reason, preprocess=LETTERBOX)
     if sizes != [4, 1, 1]:
         return None
     label = parts[2].value.dtype  # behind the Cast that made it fit the boxes
     if label is None or label.is_floating_point():
         return None
+    if "Sigmoid" in ends(parts[0].value):
+        reason = "[n, 6]: centre and size by a sigmoid, score and class of queries chosen by TopK (RT-DETR)"
+        shares = {"centred": True, "shares": True}
+        return Head("boxes", reason, shares) if ends(parts[0].value) == {"Sigmoid"} else None
     chosen = "TopK" if "TopK" in facts.ops else "NonMaxSuppression"
     return Head("boxes", f"[n, 6]: corners, score and class, chosen by {chosen} in the graph", preprocess=LETTERBOX)
+
+
+def _suppressed_by_ultralytics(facts: Facts) -> bool:
+    """Whether the model was exported with `nms=True`; its boxes are put together by ScatterND then."""
+    arguments = parsed(facts.metadata.get("args", ""))
+    exported = isinstance(arguments, dict) and arguments.get("nms") is True
+    return exported and facts.metadata.get("task") == "detect"
 
 
 def yolov3(facts: Facts) -> Head | Hint | None:

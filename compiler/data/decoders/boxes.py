@@ -6,15 +6,22 @@ import numpy as np
 from pydantic import Field
 
 from edgec.data.decoders.base import Outputs, pick
-from edgec.data.decoders.detections import DetectionDecoder, Detections
+from edgec.data.decoders.detections import DetectionDecoder, Detections, corners
 from edgec.errors import BadOption
 
 
 class PlainBoxes(DetectionDecoder):
-    """[n, 6] or [1, n, 6]: x0, y0, x1, y1 in pixels of the input, score, class."""
+    """[n, 6] or [1, n, 6]: x0, y0, x1, y1 in pixels of the input, score, class.
+
+    Ultralytics' export of RT-DETR gives centre and size, as shares of the input: `centred=true,shares=true`.
+    """
 
     output: str | None = None
     """Name of the output; default: the first."""
+    centred: bool = False
+    """Centre x, centre y, width and height instead of corners."""
+    shares: bool = False
+    """Shares of the input's width and height instead of pixels."""
     max_overlap: float = Field(default=1.0, ge=0, le=1)
 
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
@@ -24,4 +31,7 @@ class PlainBoxes(DetectionDecoder):
             raise BadOption(f"decoder boxes: the output is {list(rows.shape)}, not [n, 6] or [1, n, 6]")
         rows = rows.reshape(-1, 6).astype(np.float32)
         rows = rows[(rows[:, 4] >= self.min_score) & np.isfinite(rows[:, 5])]
-        return Detections(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64))
+        boxes = corners(rows[:, :4]) if self.centred else rows[:, :4]
+        if self.shares:
+            boxes = boxes * np.array([*size, *size], np.float32)
+        return Detections(boxes, rows[:, 4], rows[:, 5].astype(np.int64))

@@ -92,6 +92,12 @@ def test_maps_of_centernet_are_told_apart_by_their_names() -> None:
     assert (found.settings["sizes"], found.settings["offsets"]) == ("wh", "reg")
 
 
+def test_boxes_by_a_sigmoid_are_shares_of_the_picture() -> None:
+    found = recognize(heads.one_to_one(shares=True))
+    assert isinstance(found, Head)
+    assert dict(found.settings) == {"centred": True, "shares": True}
+
+
 def test_the_number_of_key_points_comes_from_the_metadata() -> None:
     found = recognize(heads.yolov8(classes=1, further=12, metadata={"kpt_shape": "[6, 2]"}))
     assert isinstance(found, Head)

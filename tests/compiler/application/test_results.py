@@ -64,6 +64,12 @@ def test_detections_are_in_pixels_of_the_picture() -> None:
     assert len(predictor("boxes", rows, min_score=0.1).predict(PICTURE)) == 2
 
 
+def test_boxes_of_queries_are_shares_of_the_input() -> None:
+    rows = boxes((0.375, 0.5, 0.25, 0.25, 0.9, 1))
+    found = predictor("boxes", rows, centred=True, shares=True).predict(PICTURE)
+    np.testing.assert_allclose(found.boxes, [[50, 25, 100, 75]])
+
+
 def test_nothing_found_is_a_result() -> None:
     found = predictor("boxes", {"y": np.zeros((1, 0, 6), np.float32)}).predict(PICTURE)
     assert len(found) == 0 and "none" in repr(found) and found.to_dict()["detections"] == []

@@ -44,7 +44,7 @@ def test_what_is_given_wins() -> None:
         (None, "a", "1 class names"),
         ("yolox", None, "strides"),
         ("ssd", None, "not \\[1, n, 4\\]"),
-        ("class-map", None, "no map of classes"),
+        ("class-map", None, "class-map: the output is"),
         ("yolov8,output=out", None, "no output is called 'out'"),
     ],
 )

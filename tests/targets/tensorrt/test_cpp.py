@@ -135,11 +135,20 @@ def test_every_decoder_of_boxes_is_there() -> None:
     assert set(SETTINGS) == {name for name, decoder in decoders.items() if decoder.kind == "detections"} - {"dbnet"}
 
 
+def test_boxes_as_shares_of_the_input_are_the_same(pictures: Path, tmp_path: Path) -> None:
+    outputs = random_outputs("boxes", np.random.default_rng(7))
+    outputs["out0"][:, :4] /= 64
+    compare_boxes(pictures, tmp_path, outputs, {"decoder": "boxes", "min_score": 0.3, "centred": True, "shares": True})
+
+
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_boxes_are_the_same(pictures: Path, tmp_path: Path, kind: str) -> None:
     outputs = random_outputs(kind, np.random.default_rng(7))
+    compare_boxes(pictures, tmp_path, outputs, {"decoder": kind, "min_score": 0.3, **SETTINGS[kind]})
+
+
+def compare_boxes(pictures: Path, tmp_path: Path, outputs: dict[str, Any], record: dict[str, Any]) -> None:
     spec = write_manifest(tmp_path, Preprocessing(resize="letterbox"), {name: a.shape for name, a in outputs.items()})
-    record = {"decoder": kind, "min_score": 0.3, **SETTINGS[kind]}
     (tmp_path / "decoder.json").write_text(json.dumps(record))
     for index, array in enumerate(outputs.values()):
         array.tofile(tmp_path / f"large.{index}.f32")
