@@ -38,7 +38,9 @@ def report(results: Results, networks: Iterable[Any], output: Path | None = None
     rows = [row(network, results) for network in listed if any(name == network.name for name, _ in results)]
     versions = ", ".join(_installed(("edgec", "apache-tvm", "onnxruntime", "openvino")))
     text = HEADER.format(machine=f"{platform.machine()}, Python {platform.python_version()}", versions=versions)
-    text += f"Of {len(listed)} networks in bench/zoo.toml {len(rows)} were run.\n\n{summary(results)}\n"
+    states = {result["state"] for result in results.values()}
+    of_states = "" if len(states) == 1 else f" The results are of {len(states)} states of the code, the newest of each."
+    text += f"Of {len(listed)} networks in bench/zoo.toml {len(rows)} were run.{of_states}\n\n{summary(results)}\n"
     text += f"| {' | '.join(COLUMNS)} |\n{'| --- ' * len(COLUMNS)}|\n"
     text += "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     print(text)
