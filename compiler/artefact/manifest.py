@@ -154,7 +154,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> Manifest:
     text = json.dumps(complete.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     write_sums(folder, complete.files)
-    return complete
+    return Manifest.model_validate_json(text)  # as it will be read: lists are not tuples there
 
 
 def read_manifest(folder: Path) -> Manifest:
