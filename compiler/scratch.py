@@ -84,12 +84,15 @@ def staging_prefix(destination: Path) -> str:
 def _locked_folder(place: Path, prefix: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=SUFFIX, dir=place))
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:  # another process took it for abandoned
+            continue
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if folder.exists():
             return folder, handle
-        os.close(handle)  # another process took it for abandoned before it was locked
+        os.close(handle)  # likewise, before it was locked
 
 
 def _remove_abandoned(place: Path, prefix: str, rescue: Callable[[Path], None]) -> None:

@@ -76,6 +76,23 @@ def test_where_there_are_no_locks_nothing_is_removed(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_another_process_removes_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def mkdtemp(**options: object) -> str:
+        made.append(original(**options))
+        if len(made) == 1:
+            Path(made[0]).rmdir()
+        return made[-1]
+
+    original = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    with scratch_folder(tmp_path, "some.") as folder:
+        assert (len(made), folder.is_dir()) == (2, True)
+
+
 def test_a_link_in_the_place_of_an_abandoned_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "a-abcdefgh.tmp").symlink_to(tmp_path / "precious")
