@@ -232,7 +232,7 @@ def test_an_asymmetric_table_is_not_for_tensorrt() -> None:
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 7])
 def test_tensorrt_takes_weights_of_8_bits(bits: int) -> None:
-    with pytest.raises(BadOption, match=f"weights of {bits} bits for TensorRT"):
+    with pytest.raises(BadOption, match=f"TensorRT takes weights of 8 bits, not {bits}"):
         quantize_model(NETWORK, SAMPLES, QuantizeOptions(style="tensorrt", weight_bits=bits))
 
 

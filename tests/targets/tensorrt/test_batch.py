@@ -41,7 +41,7 @@ def test_wrong_ranges_are_refused(items: list[str]) -> None:
 
 @pytest.mark.parametrize("batch", [(8, 1), (0, 2), (4, 4)])
 def test_wrong_ranges_are_refused_in_a_settings_file_too(batch: tuple[int, int]) -> None:
-    with pytest.raises(BadOption, match=r"edgec\.toml: batch: .* is no range: give the smallest and the largest"):
+    with pytest.raises(BadOption, match=r"edgec\.toml: batch: .* is not a range: give the smallest and the largest"):
         compile_options({"target": "rtx", "batch": batch}, source="edgec.toml")
 
 

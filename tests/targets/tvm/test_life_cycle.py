@@ -90,14 +90,10 @@ def test_more_threads_than_cpus_are_as_many_as_there_are(artefact: Artefact) -> 
         artefact.runner(0)
 
 
-def in_child(runner: Runner, feeds: dict[str, np.ndarray], folder: Path) -> None:
+def in_child(runner: Runner, artefact: Path, feeds: dict[str, np.ndarray], folder: Path) -> None:
     np.save(folder / "child.npy", runner.run(feeds)["y"])
-    with edgec.load(runner_folder(runner), threads=1) as own:  # one of its own, too
+    with edgec.load(artefact, threads=1) as own:  # one of its own, too
         np.save(folder / "own.npy", own.run(feeds)["y"])
-
-
-def runner_folder(runner: Runner) -> Path:
-    return runner._library.parent  # type: ignore[attr-defined,no-any-return]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -105,7 +101,8 @@ def test_a_forked_child_may_use_it_as_its_parent_does(artefact: Artefact, tmp_pa
     golden = artefact.golden_inputs()
     with edgec.load(artefact.folder, threads=2) as runner:
         expected = runner.run(golden)["y"]
-        process = multiprocessing.get_context("fork").Process(target=in_child, args=(runner, golden, tmp_path))
+        given = (runner, artefact.folder, golden, tmp_path)
+        process = multiprocessing.get_context("fork").Process(target=in_child, args=given)
         process.start()
         process.join(60)
         assert process.exitcode == 0

@@ -139,8 +139,8 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tune", "m.onnx", "--time", "soon"], "--time 'soon' is no duration"),
-        (["tune", "m.onnx", "-t", "rpi4"], "target rpi4 without --tracker"),
+        (["tune", "m.onnx", "--time", "soon"], "--time 'soon' is not a duration"),
+        (["tune", "m.onnx", "-t", "rpi4"], "target rpi4 needs --tracker"),
         (["tune", "m.onnx", "-t", "jetson-tx2"], "only CPU boards are tuned"),
         (["tune", "merge"], "merge: no database is given"),
         (["tune", "m.onnx", "--plot", "gain.pdf"], "drawings are written as .svg or .png"),
