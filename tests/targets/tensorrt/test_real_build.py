@@ -180,6 +180,9 @@ def test_the_scripts_parser_errors_are_the_parsers(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "a/manifest.json").read_text())
     manifest["runtime"]["model_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (tmp_path / "a/manifest.json").write_text(json.dumps(manifest))
+    names = [line.split("  ", 1)[1] for line in (tmp_path / "a/SHA256SUMS").read_text().splitlines()]
+    sums = [f"{hashlib.sha256((tmp_path / 'a' / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (tmp_path / "a/SHA256SUMS").write_text("".join(sums))
     outcome = run_script(tmp_path / "a")
     assert outcome.returncode == 2
     assert "Frobnicate" in outcome.stderr
