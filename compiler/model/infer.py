@@ -49,7 +49,7 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
     for node in model.graph.all_nodes():  # large ones are left out of what ONNX infers from
         tensor = ir.convenience.get_const_tensor(node.outputs[0]) if node.op_type == "Constant" else None
         if tensor is not None:
-            node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tensor.shape), tensor.dtype
+            node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tensor.numpy().shape), tensor.dtype
 
 
 def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -> None:
