@@ -46,10 +46,6 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
     _infer_anew(model, sizes or {}, remedy)
     while write_odd_windows(model):
         _infer_anew(model, sizes or {}, remedy)
-    for node in model.graph.all_nodes():  # large ones are left out of what ONNX infers from
-        tensor = ir.convenience.get_const_tensor(node.outputs[0]) if node.op_type == "Constant" else None
-        if tensor is not None:
-            node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tensor.numpy().shape), tensor.dtype
 
 
 def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -> None:
@@ -71,6 +67,15 @@ def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -
     if kept:
         _infer_all(bare, kept, remedy)
     _copy_shapes(bare.graph, model.graph)
+    _shape_constants(model)
+
+
+def _shape_constants(model: ir.Model) -> None:
+    """Give Constant nodes the shape of their tensor: a bare copy has no nodes for large ones."""
+    for node in model.graph.all_nodes():
+        tensor = ir.convenience.get_const_tensor(node.outputs[0]) if node.op_type == "Constant" else None
+        if tensor is not None:
+            node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
 
 
 def resolve_all(model: ir.Model) -> tuple[list[str], list[tuple[str, str]]]:

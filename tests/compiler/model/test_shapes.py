@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgec.errors import BadModel, BadOption, UnsupportedModel
+from edgec.model.cost import layer_costs, total_cost
 from edgec.model.graph import is_static
 from edgec.model.infer import infer_shapes
 from edgec.model.load import load
@@ -31,6 +33,16 @@ def test_open_batch_is_one() -> None:
     model = fixed(CONV_BN_RELU)
     assert shape_of(model, "image") == (1, 3, 8, 8)
     assert shape_of(model, "c") == shape_of(model, "y") == (1, 4, 8, 8)
+
+
+def test_weights_in_constant_nodes_have_their_shape() -> None:
+    body = "{ w = Constant <value: tensor = float[1] {0}> ()  y = Conv (x, w) }"
+    weights = proto(f"g (float[1, 8, 6, 6] x) => (float[1, 16, 4, 4] y) {body}")
+    large = onnx.numpy_helper.from_array(np.ones((16, 8, 3, 3), np.float32))
+    weights.graph.node[0].attribute[0].t.CopyFrom(large)
+    model = fix_shapes(load(weights).model, {})
+    assert shape_of(model, "w") == (16, 8, 3, 3)
+    assert total_cost(layer_costs(model)).macs == 16 * 8 * 9 * 16
 
 
 @pytest.mark.parametrize("size", [0, -1])
