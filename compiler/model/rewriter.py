@@ -8,7 +8,7 @@ from typing import Any
 import onnx_ir as ir
 
 from edgec.model.edit import graph_of
-from edgec.model.graph import Array, free_name, names_in, opset, subgraphs
+from edgec.model.graph import Array, FreshNames, opset, subgraphs
 from edgec.model.shape_values import evaluate, known_value, shape_values
 
 
@@ -24,7 +24,7 @@ class Rewriter:
         self.opset, self.room = opset(model), room
         self._imports = model.graph.opset_imports
         self._known = shape_values(model)
-        self._taken = names_in(model.graph)
+        self._fresh = FreshNames(model.graph)
 
     def value(self, value: ir.Value | None) -> Array | None:
         """Return what `value` always holds, or None if it depends on the data."""
@@ -130,9 +130,7 @@ class Rewriter:
         return value
 
     def _free(self, stem: str | None) -> str:
-        name = free_name(stem or "node", self._taken)
-        self._taken.add(name)
-        return name
+        return self._fresh(stem or "node")
 
 
 def is_read(value: ir.Value) -> bool:
