@@ -16,7 +16,7 @@ from edgec.passes.bound_sizes.size import Size, known
 Array = np.ndarray[Any, Any]
 Evaluate = Callable[[Site], "list[Elements] | None"]
 
-MOVERS = frozenset(
+REARRANGERS = frozenset(
     [
         "Concat",
         "Expand",
@@ -26,8 +26,6 @@ MOVERS = frozenset(
         "GatherND",
         "Identity",
         "Reshape",
-        "ScatterElements",
-        "ScatterND",
         "Slice",
         "Split",
         "Squeeze",
@@ -36,9 +34,11 @@ MOVERS = frozenset(
         "Unsqueeze",
     ]
 )
-"""Operators that put elements in other places and leave them as they are."""
+"""Operators whose results are elements of their first operand, of a Concat of all."""
 UPDATES = {"ScatterElements": 2, "ScatterND": 2}
-"""Further inputs with elements that end up in the result; of a Concat all do."""
+"""Operators that put elements of a further input among those of the first operand: which input."""
+MOVERS = REARRANGERS | UPDATES.keys()
+"""Operators that put elements in other places and leave them as they are."""
 
 
 def elements_of(site: Site) -> list[Elements] | None:

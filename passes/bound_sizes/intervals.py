@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from edgec.passes.bound_sizes.elements import REARRANGERS
 from edgec.passes.bound_sizes.facts import Interval, bounds_of
 from edgec.passes.bound_sizes.site import Site
 
@@ -15,28 +16,7 @@ ANY = Interval()
 ROUNDING = 1e-6
 """Results of float32 arithmetic are that much larger, relative to their magnitude, than exact ones at most."""
 
-KEPT = frozenset(
-    [
-        "Concat",
-        "Dropout",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Identity",
-        "MaxPool",
-        "Reshape",
-        "ReduceMax",
-        "ReduceMin",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-    ]
-)
+KEPT = REARRANGERS | {"Dropout", "MaxPool", "ReduceMax", "ReduceMin"}
 """Operators whose results are elements of their first operand, of a Concat of all."""
 ROUNDED = frozenset({"Add", "Sub", "Mul", "Div", "Sqrt", "ReduceSum"})
 """Operators whose results are rounded."""

@@ -2,83 +2,12 @@
 
 from __future__ import annotations
 
+from edgec.model.traits import ELEMENTWISE, UNARY
 from edgec.passes.bound_sizes.broadcast import broadcast
 from edgec.passes.bound_sizes.facts import Fact
 from edgec.passes.bound_sizes.rule import Rule
 from edgec.passes.bound_sizes.site import Site, dtype_of
 
-UNARY = [
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "BitwiseNot",
-    "Cast",
-    "Ceil",
-    "Celu",
-    "Cos",
-    "Cosh",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "IsInf",
-    "IsNaN",
-    "LeakyRelu",
-    "Log",
-    "Mish",
-    "Neg",
-    "Not",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tan",
-    "Tanh",
-    "ThresholdedRelu",
-]
-BROADCAST = [
-    "Add",
-    "And",
-    "BitShift",
-    "BitwiseAnd",
-    "BitwiseOr",
-    "BitwiseXor",
-    "Div",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Max",
-    "Mean",
-    "Min",
-    "Mod",
-    "Mul",
-    "Or",
-    "PRelu",
-    "Pow",
-    "Sub",
-    "Sum",
-    "Where",
-    "Xor",
-]
 FIRST_ONLY = ["CastLike", "Clip", "Dropout", "DequantizeLinear", "QuantizeLinear"]
 """Their other inputs are single numbers or, of the last two, lie along an axis that is not padded."""
 DIVISIONS = ("Div", "Mod")
@@ -106,4 +35,7 @@ def binary(site: Site) -> None:
     site.keep((aligned.bounds, Fact(aligned.sizes)))
 
 
-RULES: dict[str, Rule] = {**dict.fromkeys([*UNARY, *FIRST_ONLY], unary), **dict.fromkeys(BROADCAST, binary)}
+RULES: dict[str, Rule] = {
+    **dict.fromkeys([*UNARY, "Swish", *FIRST_ONLY], unary),
+    **dict.fromkeys([*ELEMENTWISE, "BitShift"], binary),
+}
