@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,7 +32,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 from onnx.backend.test.case.node import collect_testcases
-from workers import isolated
+from workers import isolated, resumed
 
 ATOL = 1e-5
 """Absolute tolerance; `onnx` states 1e-7, below the rounding of a float32 sum. The relative one is the test's own."""
@@ -211,21 +209,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="JSON lines; results there are kept")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="stop after so many seconds")
     options = parser.parse_args()
-    known: dict[str, dict[str, str]] = {}
-    if options.results and options.results.exists():
-        for line in options.results.read_text(encoding="utf-8").splitlines():
-            name, verdict = json.loads(line)
-            known[name] = verdict
     chosen = [name for name in cases() if not options.parts or any(part in name for part in options.parts)]
-    start = time.monotonic()
-    for name, verdict in verdicts([name for name in chosen if name not in known]):
-        known[name] = verdict
-        if options.results:
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([name, verdict]) + "\n")
-        if time.monotonic() - start > options.limit_s:
-            break
-    report({name: known[name] for name in chosen if name in known}, len(chosen))
+    report(resumed(chosen, verdicts, options.results, options.limit_s), len(chosen))
 
 
 def report(known: dict[str, dict[str, str]], chosen: int) -> None:

@@ -16,17 +16,15 @@ What ONNX Runtime itself does not run has no reference, and is left out.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
-import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from operator_conformance import compile_ours
-from workers import isolated
+from workers import isolated, resumed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from edgec.errors import EdgecError
@@ -57,6 +55,13 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0][:200]
 
 
+def verdicts(items: list[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], dict[str, str]]]:
+    """Yield each use with its verdict; one that dies or hangs crashed."""
+    for item, result in isolated(judge, items, PATIENCE_S):
+        dead = {"verdict": "crashed", "use": str(use_of(*item)), "reason": str(result)}
+        yield item, result if isinstance(result, dict) else dead
+
+
 def main() -> None:
     """Run the uses; print what is wrong or crashed, refusals by reason, and counts by operator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,24 +70,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="JSON lines; results there are kept")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="stop after so many seconds")
     options = parser.parse_args()
-    known: dict[tuple[str, int], dict[str, str]] = {}
-    if options.results and options.results.exists():
-        for line in options.results.read_text(encoding="utf-8").splitlines():
-            (name, seed), verdict = json.loads(line)
-            known[name, seed] = verdict
     chosen = [(name, seed) for seed in range(*options.seeds) for name in options.operators or sorted(GENERATORS)]
-    start = time.monotonic()
-    for item, result in isolated(judge, [item for item in chosen if item not in known], PATIENCE_S):
-        verdict = (
-            {"verdict": "crashed", "use": str(use_of(*item)), "reason": result} if isinstance(result, str) else result
-        )
-        known[item] = verdict
-        if options.results:
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([item, verdict]) + "\n")
-        if time.monotonic() - start > options.limit_s:
-            break
-    report({item: known[item] for item in chosen if item in known})
+    report(resumed(chosen, verdicts, options.results, options.limit_s))
 
 
 def report(known: dict[tuple[str, int], dict[str, str]]) -> None:

@@ -11,19 +11,19 @@ another FILE for another state of the code. `--show` prints the smallest part of
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnx
-from workers import isolated
+from workers import isolated, resumed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.random_graphs.graph import by_seed
@@ -39,6 +39,13 @@ def run_seed(seed: int, stages: tuple[str, ...]) -> list[dict[str, str]]:
     """Return the verdicts on the graph of `seed`."""
     warnings.filterwarnings("ignore")
     return [asdict(verdict) for verdict in judge(random_graph(by_seed(seed)), stages)]
+
+
+def verdicts(seeds: list[int], stages: tuple[str, ...]) -> Iterator[tuple[int, list[dict[str, str]]]]:
+    """Yield each seed with its verdicts; one that dies or hangs crashed."""
+    for seed, found in isolated(partial(run_seed, stages=stages), seeds, PATIENCE_S):
+        dead = [{"stage": "any", "kind": "crashed", "message": str(found)}]
+        yield seed, found if isinstance(found, list) else dead
 
 
 def show(seed: int, stage: str) -> None:
@@ -81,21 +88,9 @@ def main() -> None:
         for stage in stages:
             show(options.show, stage)
         return
-    known: dict[int, list[dict[str, Any]]] = {}
-    for line in options.results.read_text(encoding="utf-8").splitlines() if options.results.exists() else ():
-        seed, verdicts = json.loads(line)
-        known[seed] = verdicts
-    first, last = map(int, options.seeds.split(":"))
+    seeds = range(*map(int, options.seeds.split(":")))
     begun = time.monotonic()
-    missing = [seed for seed in range(first, last) if seed not in known]
-    for seed, found in isolated(partial(run_seed, stages=stages), missing, PATIENCE_S):
-        dead = [{"stage": "any", "kind": "crashed", "message": found}] if isinstance(found, str) else found
-        known[seed] = dead
-        with options.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([seed, dead]) + "\n")
-        if time.monotonic() - begun > options.limit_s:
-            break
-    report({seed: known[seed] for seed in range(first, last) if seed in known}, time.monotonic() - begun)
+    report(resumed(seeds, partial(verdicts, stages=stages), options.results, options.limit_s), time.monotonic() - begun)
 
 
 def report(known: dict[int, list[dict[str, Any]]], seconds: float) -> None:

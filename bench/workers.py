@@ -1,12 +1,15 @@
-"""Work in a process of its own, which is replaced when it dies or hangs."""
+"""Work in a process of its own, which is replaced when it dies or hangs; results kept, so that a run can go on."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,3 +40,29 @@ def isolated(work: Callable[[T], R], items: Iterable[T], patience_s: float) -> I
     finally:  # also where the caller has had enough
         if pool:
             pool.shutdown()
+
+
+def resumed(
+    items: Sequence[T], judged: Callable[[list[T]], Iterable[tuple[T, Any]]], results: Path | None, limit_s: float
+) -> dict[T, Any]:
+    """Return the verdict on each item, as far as there is one: those in `results` are not made again.
+
+    Args:
+        items: Strings, numbers, or tuples of these.
+        judged: Given items, yields each with its verdict, which is JSON.
+        results: File of JSON lines that takes each verdict as soon as it is there; None: nothing is kept.
+        limit_s: Seconds after which no further item is begun.
+    """
+    known: dict[Any, Any] = {}
+    for line in results.read_text(encoding="utf-8").splitlines() if results and results.exists() else ():
+        item, verdict = json.loads(line)
+        known[tuple(item) if isinstance(item, list) else item] = verdict
+    begun = time.monotonic()
+    for item, verdict in judged([item for item in items if item not in known]):
+        known[item] = verdict
+        if results:
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([item, verdict]) + "\n")
+        if time.monotonic() - begun > limit_s:
+            break
+    return {item: known[item] for item in items if item in known}

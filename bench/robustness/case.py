@@ -18,6 +18,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
+NETWORK = "g (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) { c = Conv (x, w)  y = Relu (c) }"
+"""A small one, with weights w of [4, 3, 1, 1]."""
 PATIENCE_S = 60.0
 MOST_BYTES = 4 << 30
 ODD = ("traceback", "dead or hanging", "over 4 GiB")

@@ -12,7 +12,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from case import Outcome, command, leftovers, tell
+from case import NETWORK, Outcome, command, leftovers, tell
 from workers import isolated
 
 import edgec
@@ -21,7 +21,6 @@ from edgec.targets.tvm.cache import cache_folder
 from tests.support.hostile.faults import faults
 from tests.support.models import model, random_weights, saved
 
-NETWORK = "g (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) { c = Conv (x, w)  y = Relu (c) }"
 PATIENCE_S = 600.0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from case import Outcome, tell
+from case import NETWORK, Outcome, tell
 from PIL import Image
 
 import edgec
@@ -22,7 +22,6 @@ from tests.support.hostile.mutate import mutated_bytes, mutated_json
 from tests.support.models import model, random_weights
 from tests.support.sanitized import lean_copy, program
 
-NETWORK = "g (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) { c = Conv (x, w)  y = Relu (c) }"
 PATIENCE_S = 60
 
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from case import Outcome, tell
+from case import NETWORK, Outcome, tell
 
 import edgec
 from edgec.artefact.files import EVIDENCE, MANIFEST, FileEntry, write_sums
@@ -23,8 +23,6 @@ from edgec.errors import EdgecError
 from edgec.report.page import render
 from tests.support.hostile.mutate import mutated_bytes, mutated_json
 from tests.support.models import model, random_weights
-
-NETWORK = "g (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) { c = Conv (x, w)  y = Relu (c) }"
 
 
 def outcome_of(work: Callable[[], object]) -> Outcome:
