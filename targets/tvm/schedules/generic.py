@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tvm
@@ -116,15 +116,17 @@ def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
     sizes = [int(extent) for extent in extents]
     leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
     if leading == len(loops) and isinstance(sch.get(block).body, tirx.BufferStore):
-        _schedule_nest(sch, loops, sizes, accesses_of(sch.get(block)), lanes, parted=not _is_wide(sch.get(block)))
+        accesses = accesses_of(sch.get(block))
+        _schedule_nest(sch, loops, sizes, accesses, lanes, parted=_can_be_parted(sch.get(block), accesses))
     elif leading and math.prod(sizes) >= PARALLEL_THRESHOLD:
         sch.parallel(sch.fuse(*loops[:leading]) if leading > 1 else loops[0])
 
 
-def _is_wide(block: Any) -> bool:
-    """Return whether `block` computes in 64 bits, by its data, calls or casts: its loops may then count in them too.
+def _can_be_parted(block: Any, accesses: Sequence[Access]) -> bool:
+    """Return whether TVM's loop partitioning takes the loops of `block`.
 
-    TVM narrows the others to 32 bits, and its loop partitioning writes the bounds of what is left in 32 bits always.
+    It writes bounds in 32 bits always, and fails where they are compared with 64: where `block` computes in 64 bits, by
+    its data, calls or casts, so that its loops are not narrowed to 32, and where the place of an element is computed.
     """
     wide = any("int64" in str(each.source.dtype) for each in (*block.reads, *block.writes))
 
@@ -134,7 +136,7 @@ def _is_wide(block: Any) -> bool:
         wide = wide or ("int64" in str(value.ty) and rounded)
 
     tvm_ffi.structural_walk(block.body, ((tvm.ir.Call, visit), (tirx.Cast, visit)))
-    return wide
+    return not wide and all(None not in access.steps for access in accesses)
 
 
 def _schedule_nest(
@@ -159,8 +161,7 @@ def _schedule_nest(
         vectors, lane = sch.split(fused[-1], [None, lanes])
         sch.vectorize(lane)
         # Where the row does not end with a vector, and where a choice depends on the column, loops without conditions.
-        # TVM fails on places that are computed: it compares integers of two types there.
-        if parted and all(None not in access.steps for access in accesses):
+        if parted:
             sch.annotate(vectors, "pragma_loop_partition_hint", 1)
         fused[-1] = vectors
     _parallel(sch, fused[:-1] or fused, math.prod(sizes))
