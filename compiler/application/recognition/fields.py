@@ -8,7 +8,7 @@ from math import prod
 
 import onnx_ir as ir
 
-from edgec.model.graph import attribute, constant, scalar, shape_of
+from edgec.model.graph import attribute, constant, shape_of
 
 MOVING = frozenset(
     [
@@ -175,15 +175,3 @@ def _through_transpose(node: ir.Node) -> int | None:
         return None
     perm = attribute(node, "perm") or tuple(reversed(range(len(shape))))
     return list(perm).index(inner)
-
-
-def scaled_by(value: ir.Value) -> float | None:
-    """Return the constant number that a Mul or Div at the end multiplies `value` by, None if there is none."""
-    node = value.producer()
-    while node is not None and node.op_type in MOVING and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    if node is None or node.op_type not in ("Mul", "Div"):
-        return None
-    factors = [scalar(each) for each in node.inputs]
-    known = next((factor for factor in factors if factor is not None), None)
-    return known if known is None or node.op_type == "Mul" else 1 / known
