@@ -35,8 +35,12 @@ LOOP_SECONDS = 60
 """The longest run of a network with loops: nothing else in a graph can run on without end."""
 LOOPS = frozenset({"Loop", "Scan"})
 
-EXACT_INTEGERS = ("session.x64quantprecision", "1")
-"""Makes an optimization compute integer layers exactly: else their sums saturate on x86 CPUs that have no VNNI."""
+EXACT_INTEGERS = {"session.x64quantprecision": "1", "session.disable_quant_qdq": "1"}
+"""Makes ONNX Runtime compute integer layers exactly: else their sums saturate on x86 CPUs that have no VNNI.
+
+Layers between QuantizeLinear and DequantizeLinear stay in float, as written. With the first option alone, ONNX Runtime
+gives a DequantizeLinear without a zero point one of a single value, and then refuses it where scales are per channel.
+"""
 
 
 class Reference:
@@ -63,7 +67,8 @@ class Reference:
         optimize: bool = False,
     ) -> None:
         options = session_options()
-        options.add_session_config_entry(*EXACT_INTEGERS)
+        for key, value in EXACT_INTEGERS.items():
+            options.add_session_config_entry(key, value)
         options.intra_op_num_threads = threads or 0
         levels = ort.GraphOptimizationLevel
         plain = levels.ORT_ENABLE_EXTENDED if _has_integer_layers(model) else levels.ORT_DISABLE_ALL

@@ -201,3 +201,15 @@ def test_sums_of_products_of_integers_do_not_saturate() -> None:
     network = model(f"g (float[1, 64] x) => (float[1, 1] y) {weights} {body}", {"w": np.full((64, 1), 127, np.int8)})
     (y,) = Reference(network).run({"x": np.full((1, 64), 255, np.float32)}).values()
     assert y.item() == round(255 * 127 * 64 / 8192) * 8192  # two products of 255 and 127 do not fit 16 bits
+
+
+def test_weights_with_a_scale_per_channel_are_run_optimized() -> None:
+    weights = "<float s = {1}, uint8 z = {0}, float[2] t = {0.5, 1}, int8[2, 1, 1, 1] w = {127, -3}>"
+    body = (
+        "{ q = QuantizeLinear (x, s, z)  d = DequantizeLinear (q, s, z)  k = DequantizeLinear <axis = 0> (w, t)"
+        "  c = Conv (d, k)  y = Relu (c) }"
+    )
+    network = model(f"g (float[1, 1, 2, 2] x) => (float[1, 2, 2, 2] y) {weights} {body}")
+    feeds = {"x": np.full((1, 1, 2, 2), 255, np.float32)}
+    (y,) = Reference(network, optimize=True).run(feeds).values()
+    np.testing.assert_array_equal(y[0, :, 0, 0], [255 * 63.5, 0])

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgec.reference.onnx_runtime import ort
+from edgec.reference.session import EXACT_INTEGERS
 
 Array = np.ndarray[Any, Any]
 Pick = Callable[[int, int], int]
@@ -230,7 +231,8 @@ def value_info(name: str, array: Array) -> onnx.ValueInfoProto:
 def run_model(model: onnx.ModelProto, feeds: dict[str, Array], *, optimize: bool = False) -> list[Array]:
     """Return the outputs of ONNX Runtime, one thread."""
     options = ort.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")  # or sums saturate on CPUs without VNNI
+    for key, value in EXACT_INTEGERS.items():
+        options.add_session_config_entry(key, value)
     options.log_severity_level, options.intra_op_num_threads, options.inter_op_num_threads = QUIET, 1, 1
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
