@@ -1,4 +1,4 @@
-"""Instructions a multiply-add on an ARM CPU, ours and ncnn's: prints the table of docs/performance.md.
+"""Instructions a multiply-add on an ARM CPU, ours and ncnn's: prints the table of docs/results/arm.md.
 
 `python bench/arm_instructions.py [MODEL ...] [--layers]`
 

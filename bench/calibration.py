@@ -1,4 +1,4 @@
-"""Time and peak memory of calibration, ours against onnxruntime.quantization: prints the table of docs/quantization.md.
+"""Time and peak memory of calibration, ours and onnxruntime.quantization's: a table of docs/results/quantization.md.
 
 `python bench/calibration.py [--samples 64] [--size 640]`: entropy calibration of PP-OCRv4 det, each in a process.
 """

@@ -1,4 +1,4 @@
-"""CPU seconds of compiling, stage by stage, and wall time of doing it again. Prints the table in docs/performance.md.
+"""CPU seconds of compiling, stage by stage, and wall time of doing it again: docs/results/compile-time.md.
 
 `python bench/compile_time.py [NETWORK ...] [--target host]`
 

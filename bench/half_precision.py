@@ -1,4 +1,4 @@
-"""Half precision on ARM boards beside fp32, under emulation. Prints the table in docs/performance.md.
+"""Half precision on ARM boards beside fp32, under emulation. Prints the table in docs/results/arm.md.
 
 `python bench/half_precision.py [NETWORK ...] [--boards rpi5 rpi4]`
 

@@ -1,4 +1,4 @@
-"""Integer execution on this machine, and its ARM instructions under emulation: tables of docs/quantization.md.
+"""Integer execution on this machine, and its ARM instructions under emulation: tables of docs/results/int8.md.
 
     pip install openvino; python bench/int8.py [TASK ...] [--arm rpi5 ... | --board x86-64-v3]
 

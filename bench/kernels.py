@@ -1,4 +1,4 @@
-"""Convolutions inside whole networks, as shares of the multiply-add peak: "Kernels" in docs/performance.md.
+"""Convolutions inside whole networks, as shares of the multiply-add peak: "Kernels" in docs/results/cpu.md.
 
     python bench/kernels.py [--board x86-64-v3] [NETWORK ...]
 

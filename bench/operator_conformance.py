@@ -1,4 +1,4 @@
-"""The operator tests that come with `onnx`, through edgec on this machine: "Operators" in docs/performance.md.
+"""The operator tests that come with `onnx`, through edgec on this machine: docs/results/operators.md.
 
     python bench/operator_conformance.py [--results FILE] [--limit-s N] [name part ...]
 

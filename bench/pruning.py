@@ -1,4 +1,4 @@
-"""What pruning keeps, without labels or training: prints the tables of docs/pruning.md.
+"""What pruning keeps, without labels or training: prints the tables of docs/results/pruning.md.
 
     python bench/pruning.py orientation --results FOLDER [--macs 0.4 0.6] [--ways naive l1 fpgm obs sensitivity]
     python bench/pruning.py orientation --results FOLDER --artefacts "sensitivity 40%" ...

@@ -1,4 +1,4 @@
-"""The demo detector with only its head pruned: prints the table of docs/pruning.md.
+"""The demo detector with only its head pruned: prints the table of docs/results/pruning.md.
 
     python bench/pruning_detector.py --results FOLDER [--torch PYTHON] [--epochs 4] [--model FILE]
 

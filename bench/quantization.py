@@ -1,4 +1,4 @@
-"""Accuracy of quantized networks, ours and others', on the same pictures: prints the tables of docs/quantization.md.
+"""Accuracy of quantized networks, ours and others', on the same pictures: the tables of docs/results/quantization.md.
 
 `python bench/quantization.py [TASK ...] [--peers PYTHON] [--only ROW ...] [--calibration 128] [--test 500]`
 PYTHON is an interpreter that has nncf, onnxruntime and aimet-onnx. Rows are appended to a file of results as they are

@@ -1,4 +1,4 @@
-"""Speed-up of two threads over one. Prints the table in docs/performance.md.
+"""Speed-up of two threads over one. Prints the table in docs/results/cpu.md.
 
 `python bench/threads.py [NETWORK ...] [--threads 2] [--plan]`
 

@@ -1,4 +1,4 @@
-"""What tuning gains here: latency by rule, tuned, of ONNX Runtime and of OpenVINO, by turns; "Tuning" in docs.
+"""What tuning gains here: latency by rule, tuned, of ONNX Runtime and of OpenVINO, by turns; docs/results/tuning.md.
 
     pip install openvino; python bench/tuning.py [--minutes 10] [--folder FOLDER] [NETWORK ...]
 

