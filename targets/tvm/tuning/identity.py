@@ -5,17 +5,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from edgec.options import Precision
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu_flags import machine_identity
 
-SOURCES = ("edgec.targets.tvm.schedules", "edgec.targets.tvm.regions")
-"""Packages that make kernels."""
+ROOM = "edgec.targets.tvm"
+SOURCES = ("schedules", "regions", "intrinsics.py")
+"""Folders and files of `ROOM` that make kernels."""
 COMPILERS = ("apache-tvm", "apache-tvm-ffi")
 RELEVANT = {"triple", "cpu", "features", "cache"}
 """Fields of a board's record that decide which code is made for it."""
@@ -24,13 +27,19 @@ DIGITS = 12
 
 @cache
 def schedule_version() -> str:
-    """Return a hash of the code that makes kernels: other comments, docstrings and line breaks leave it as it is."""
+    """Return a hash of the code that makes kernels.
+
+    Other comments, docstrings and line breaks leave it as it is, and so does moving a file, or giving it another name.
+    """
+    return hash_of(Path(str(resources.files(ROOM))) / name for name in SOURCES)
+
+
+def hash_of(sources: Iterable[Path]) -> str:
+    """Return a hash of the Python code in `sources`, files and folders with all that is below them."""
     digest = hashlib.sha256(json.dumps([version(name) for name in COMPILERS]).encode())
-    for package in SOURCES:
-        root = resources.files(package)
-        for path in sorted(root.iterdir(), key=lambda entry: entry.name):
-            if path.name.endswith(".py"):
-                digest.update(f"{path.name} {_code(path.read_text(encoding='utf-8'))}".encode())
+    files = (path for source in sources for path in (source.rglob("*.py") if source.is_dir() else [source]))
+    for code in sorted({_code(path.read_text(encoding="utf-8")) for path in files} - {_code("")}):
+        digest.update(code.encode())
     return digest.hexdigest()[:DIGITS]
 
 
@@ -53,8 +62,10 @@ def _dump(part: Any) -> str:
         return f"[{', '.join(_dump(entry) for entry in part if not _documents(entry))}]"
     if not isinstance(part, ast.AST):
         return ascii(part)
-    fields = (f"{name}={_dump(value)}" for name, value in ast.iter_fields(part) if value is not None and value != [])
-    return f"{type(part).__name__}({', '.join(fields)})"
+    if isinstance(part, ast.ImportFrom):
+        part = ast.Import(part.names)  # which file a name comes from is no part of what the code does
+    fields = ((name, _dump(value)) for name, value in ast.iter_fields(part) if value is not None)
+    return f"{type(part).__name__}({', '.join(f'{name}={text}' for name, text in fields if text != '[]')})"
 
 
 def _documents(part: Any) -> bool:

@@ -146,6 +146,26 @@ def test_the_version_of_the_schedules_is_their_code_not_their_comments() -> None
     assert len({identity._code(text) for text in [same[0], *others]}) == 5
 
 
+def test_the_version_of_the_schedules_is_that_of_a_tree_whose_files_may_move(tmp_path: Path) -> None:
+    def tree(name: str, files: dict[str, str]) -> str:
+        for file, text in files.items():
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return identity.hash_of([tmp_path / name])
+
+    tiles = "B = 2"
+    flat = tree("flat", {"conv.py": "from room.tiles import cost\nA = 1", "tiles.py": tiles})
+    moved = {
+        "float/__init__.py": '"""Floats."""',
+        "float/conv.py": "from room.common.tiles import cost\nA = 1",
+        "common/tiles.py": tiles,
+    }
+    assert tree("moved", moved) == flat
+    assert tree("other", moved | {"common/tiles.py": "B = 3"}) != flat
+    assert tree("renamed", moved | {"float/conv.py": "from room.common.tiles import waste\nA = 1"}) != flat
+
+
 def test_the_version_of_the_schedules_is_the_same_in_every_python() -> None:
     # 3.12 has new fields, and from 3.13 on `ast.dump` leaves out those that are empty.
     body = "[Return(value=Name(id='x', ctx=Load()))]"
