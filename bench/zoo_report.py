@@ -22,13 +22,14 @@ Inputs are rendered pages, scenes, faces and sound like speech.
 * host: compiled for this machine and right, that is within 1e-4 of the range of each output of ONNX Runtime on several
   inputs, or no farther from it than a few times what ONNX Runtime differs from itself; else the reason. Ratios of CPU
   time, one thread, by turns: below 1 ours is faster.
-* jetson: legal for jetson-orin-nano / jetson-tx2.
+* jetson: an artefact for jetson-orin-nano / jetson-tx2, or legal as `edgec check` says where none was made.
 * rpi4: compiled for it, run under qemu and compared; `-`: left out, too large for emulation.
 * int8, pruned: error of the worst output, as a share of its length, after `edgec quantize` and after
   `edgec prune --ratio 0.1`, with eight inputs for calibration.
 * An empty cell: not run.
 
 """
+JETSONS = ("jetson-orin-nano", "jetson-tx2")
 COLUMNS = ("network", "task", "host", "error", "ms", "/ ONNX Runtime", "/ OpenVINO", "jetson", "rpi4", "int8", "pruned")
 
 
@@ -63,8 +64,7 @@ def row(network: Any, results: Results) -> list[str]:
     """Return the cells of one network."""
     found = {step: record for (name, step), record in results.items() if name == network.name}
     times = found.get("time", {}).get("ms", {})
-    boards = found.get("jetson", {}).get("boards", {})
-    legal = [_kind(boards.get(board)) for board in ("jetson-orin-nano", "jetson-tx2")]
+    legal = [legality(found, board) for board in JETSONS]
     error = found.get("compare", {}).get("error")
     return [
         network.name,
@@ -73,7 +73,7 @@ def row(network: Any, results: Results) -> list[str]:
         "" if error is None else f"{error:.1e}",
         f"{times['ours']:.2f}" if times else "",
         *(f"{times['ours'] / times[peer]:.2f}" if peer in times else "" for peer in ("onnxruntime", "openvino")),
-        " / ".join(legal) if boards else "",
+        " / ".join(legal) if any(legal) else "",
         _kind(found.get("rpi4")),
         *(_loss(found.get(step)) for step in ("quantize", "prune")),
     ]
@@ -89,6 +89,16 @@ def host_verdict(found: Mapping[str, Mapping[str, Any]]) -> str:
     if made["verdict"] != "done" or compared is None:
         return "compiled" if made["verdict"] == "done" else str(made["verdict"])
     return str(compared["verdict"])
+
+
+def legality(found: Mapping[str, Mapping[str, Any]], board: str) -> str:
+    """Return whether the network can run on `board`: what became of a compilation, or what `edgec check` says."""
+    made = found.get("jetson", {}).get("boards", {}).get(board)
+    checked = found.get("check")
+    if made is not None or checked is None:
+        return _kind(made)
+    said = checked["boards"].get(board)
+    return "refused" if said is None or said["counts"][2] else "legal"
 
 
 def _kind(record: Mapping[str, Any] | None) -> str:
@@ -112,9 +122,7 @@ def summary(results: Results) -> str:
     lines = [f"* host, {len(names)} networks: {_counts(host_verdict(found) for found in each)}"]
     for step in ("rpi4", "quantize", "prune"):
         lines.append(f"* {step}: {_counts(found[step]['verdict'] for found in each if step in found)}")
-    for board in ("jetson-orin-nano", "jetson-tx2"):
-        kinds = [found["jetson"]["boards"][board]["verdict"] for found in each if "jetson" in found]
-        lines.append(f"* {board}: {_counts(kinds)}")
+    lines += [f"* {board}: {_counts(legality(found, board) for found in each)}" for board in JETSONS]
     times = [found["time"]["ms"] for found in each if "ms" in found.get("time", {})]
     for peer in ("onnxruntime", "openvino"):
         for slow in (True, False):

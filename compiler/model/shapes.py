@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgec.errors import BadModel, BadOption, UnsupportedModel
 from edgec.limits import check_memory
 from edgec.model.graph import attribute, label
+from edgec.model.impossible_branches import take_possible_branches
 from edgec.model.infer import infer_shapes, resolve_all
 from edgec.model.metadata import picture_size
 from edgec.model.pinned import check_reshapes
@@ -23,10 +24,10 @@ ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
 def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
     """Return a copy of `model` with static input shapes and all shapes inferred; tensors are shared with `model`.
 
-    Control flow that the shapes decide is resolved. An open first dimension (symbolic, zero or negative) is the batch
-    and becomes 1; height and width of a picture become what the metadata says as `imgsz`; other open ones must be in
-    `shapes`. A symbolic name has the same size wherever it occurs. Sizes that
-    the model fixes can be overridden: no shape in the file is believed then.
+    Control flow that the shapes decide is resolved; a branch of an If that cannot run at them counts as never taken.
+    An open first dimension (symbolic, zero or negative) is the batch and becomes 1; height and width of a picture
+    become what the metadata says as `imgsz`; other open ones must be in `shapes`. A symbolic name has the same size
+    wherever it occurs. Sizes that the model fixes can be overridden: no shape in the file is believed then.
 
     Args:
         model: As `edgec.model.load.load` returns it.
@@ -57,6 +58,7 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
         value.shape = ir.Shape(resolved)
     infer_shapes(fixed, sizes=sizes, remedy="Check --shape, or export the model for this shape." if shapes else None)
     resolve_all(fixed)
+    take_possible_branches(fixed)
     check_reshapes(fixed.graph)
     _check_sizes(fixed.graph)
     _check_groups(fixed.graph)
