@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgec.plain_file import parse
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "architecture.svg"
@@ -55,7 +51,7 @@ def _row(rooms: list[str], left: float, y: float, *, inner: bool) -> list[str]:
 
 def main() -> None:
     """Write the picture."""
-    PICTURE.write_text(drawing(tomllib.loads((ROOT / "pyproject.toml").read_text())), encoding="utf-8")
+    PICTURE.write_text(drawing(parse("toml", (ROOT / "pyproject.toml").read_text())), encoding="utf-8")
 
 
 if __name__ == "__main__":

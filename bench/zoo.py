@@ -34,10 +34,7 @@ from typing import Any
 import psutil
 from zoo_report import report
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgec.plain_file import parse
 
 HERE = Path(__file__).parent
 STEPS = ("check", "compile", "compare", "time", "jetson", "rpi4", "quantize", "prune")
@@ -73,8 +70,7 @@ class Network:
 
 def networks() -> list[Network]:
     """Return the networks of zoo.toml."""
-    with (HERE / "zoo.toml").open("rb") as file:
-        return [Network(**entry) for entry in tomllib.load(file)["network"]]
+    return [Network(**entry) for entry in parse("toml", (HERE / "zoo.toml").read_text(encoding="utf-8"))["network"]]
 
 
 def small_first(every: list[Network], cache: Path) -> list[Network]:

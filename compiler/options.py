@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from edgec.errors import BadOption
 from edgec.measuring import Measuring, MeasuringFields
-from edgec.plain_file import parse_toml
+from edgec.plain_file import parse
 from edgec.preprocessing import Preprocessing
 from edgec.pruning import PruneFields, PruneOptions
 from edgec.quantizing import QuantizeFields, QuantizeOptions
@@ -180,7 +180,7 @@ def read_config(path: Path) -> dict[str, Any]:
         BadOption: The file is unreadable or not TOML, or a key is no setting (and might become another argument).
     """
     try:
-        settings = parse_toml(path.read_text(encoding="utf-8"))
+        settings = parse("toml", path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadOption(
             f"settings file {path}: {error}", remedy="Give a TOML file, see docs/configuration.md."

@@ -6,10 +6,17 @@ import hashlib
 import json
 import os
 import stat
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-import tomllib
+from edgec.errors import MissingDependency
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CHUNK_BYTES = 1 << 20
 LONGEST_JSON = 64 << 20
@@ -63,28 +70,38 @@ def read_json(path: Path, limit: int = LONGEST_JSON) -> Any:
         OSError: It is no plain file, or cannot be read.
         ValueError: It is no JSON in UTF-8, has more than `limit` bytes, or is nested too deeply.
     """
-    return parse_json(read_plain(path, limit))
+    return parse("json", read_plain(path, limit).decode())
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return what JSON in UTF-8 says.
+def parse(form: Literal["json", "toml", "yaml"], text: str) -> Any:
+    """Return what `text` says.
 
     Raises:
-        ValueError: It is none, or nested too deeply.
+        ValueError: It is not of that form, is nested too deeply, or is YAML with aliases.
+        MissingDependency: YAML is to be read and PyYAML is missing.
     """
+    parsers: dict[str, Callable[[str], Any]] = {"json": json.loads, "toml": tomllib.loads, "yaml": _yaml}
     try:
-        return json.loads(text)
+        return parsers[form](text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """Return what TOML says.
-
-    Raises:
-        ValueError: It is none, or nested too deeply.
-    """
+def _yaml(text: str) -> Any:
     try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        import yaml  # noqa: PLC0415  # an optional dependency
+    except ImportError as error:
+        raise MissingDependency("PyYAML is needed to read YAML", remedy="pip install 'edgec[eval]'") from error
+
+    class Loader(yaml.SafeLoader):
+        """Without aliases: a few lines of them stand for more than any memory holds."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases (*name) are not read")
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(text, Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

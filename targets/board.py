@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgec.errors import BadOption, first_problem
 from edgec.options import MOST_THREADS, Precision
-from edgec.plain_file import parse_toml
+from edgec.plain_file import parse
 from edgec.registry import suggest
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
 
 FORBID = ConfigDict(frozen=True, extra="forbid")
 
@@ -108,7 +102,7 @@ def load_board(target: str) -> Board:
     else:
         raise BadOption(f"unknown target {target!r}", remedy=suggest(target, known) + " `edgec targets` lists them.")
     try:
-        data = parse_toml(text)
+        data = parse("toml", text)
     except ValueError as error:
         raise BadOption(f"{source}: {error}", remedy="Correct the TOML; targets/boards/ has examples.") from error
     if data.get("name") == "host":

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgec.plain_file import parse
 
 ROOT = Path(__file__).parent.parent
 ROOTS = {"edgec": "compiler", "edgec.passes": "passes", "edgec.targets": "targets"}
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = parse("toml", (ROOT / "pyproject.toml").read_text())
 
 
 def packages_on_disk() -> set[str]:

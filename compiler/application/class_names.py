@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from edgec.data.sources.text import read_names, read_text
-from edgec.errors import BadOption, MissingDependency
+from edgec.errors import BadOption
 from edgec.model.metadata import listed
+from edgec.plain_file import parse
 
 FORMS = "Give a,b,c or a file: a name a line, a JSON list, COCO's .json, or a .yaml with `names`."
 
@@ -41,14 +40,10 @@ def read_classes(given: str | Sequence[str]) -> tuple[str, ...]:
 def _from_file(path: Path) -> tuple[str, ...]:
     if path.suffix not in (".json", ".yaml", ".yml"):
         return read_names(path)
-    text = read_text(path)
-    if path.suffix == ".json":
-        try:
-            record = json.loads(text)
-        except ValueError as error:
-            raise BadOption(f"--classes {path}: {error}", remedy=FORMS) from error
-    else:
-        record = _yaml(path, text)
+    try:
+        record = parse("json" if path.suffix == ".json" else "yaml", read_text(path))
+    except ValueError as error:
+        raise BadOption(f"--classes {path}: {error}", remedy=FORMS) from error
     if isinstance(record, dict) and isinstance(record.get("categories"), list):
         rows = record["categories"]
         try:
@@ -61,14 +56,3 @@ def _from_file(path: Path) -> tuple[str, ...]:
     if not names:
         raise BadOption(f"--classes {path}: it holds no names, numbered from 0", remedy=FORMS)
     return names
-
-
-def _yaml(path: Path, text: str) -> Any:
-    try:
-        import yaml  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependency(f"PyYAML is needed to read {path}", remedy="pip install 'edgec[eval]'") from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadOption(f"--classes {path}: {error}", remedy=FORMS) from error

@@ -17,7 +17,7 @@ from edgec.errors import BadArtefact, InternalError, first_problem
 from edgec.model.signature import TensorSpec
 from edgec.model.true_sizes import TrueSizes
 from edgec.options import MOST_THREADS, CompileOptions
-from edgec.plain_file import LONGEST_JSON, parse_json, read_plain
+from edgec.plain_file import LONGEST_JSON, parse, read_plain
 from edgec.record import Compression, PassEntry, Refusal
 from edgec.reference.compare import Noise
 from edgec.reference.rows import Rows
@@ -167,7 +167,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = read_plain(path, LONGEST_JSON)
-        data = parse_json(content)
+        data = parse("json", content.decode())
     except (OSError, ValueError) as error:
         remedy = "Give a folder written by `edgec compile`."
         raise BadArtefact(f"{folder} is not an artefact: {MANIFEST}: {reason(error)}", remedy=remedy) from error

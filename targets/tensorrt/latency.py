@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,12 +9,8 @@ from importlib import resources
 from typing import Any
 
 from edgec.model.cost import LayerCost
+from edgec.plain_file import parse
 from edgec.targets.board import Board, Gpu
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 """Of an element, whose layer runs in that precision."""
@@ -125,4 +120,4 @@ def _peaks(gpu: Gpu) -> dict[str, float]:
 @cache
 def _data() -> dict[str, Any]:
     text = resources.files("edgec.targets.tensorrt").joinpath("latency.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return dict(parse("toml", text))

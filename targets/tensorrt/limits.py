@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +11,9 @@ from typing import Any
 import onnx
 
 from edgec.errors import BadOption
+from edgec.plain_file import parse
 from edgec.targets.tensorrt.board.facts import version_of
 from edgec.targets.tensorrt.board.failure import Failure
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -109,4 +104,4 @@ def schema(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
 @cache
 def _tables() -> dict[str, dict[str, Any]]:
     text = resources.files("edgec.targets.tensorrt").joinpath("operators.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return dict(parse("toml", text))

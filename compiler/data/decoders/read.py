@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -12,13 +11,8 @@ from edgec import registry
 from edgec.data.decoders.base import Decoder
 from edgec.data.sources.text import read_text
 from edgec.errors import BadOption
-from edgec.plain_file import parse_json, parse_toml
+from edgec.plain_file import parse
 from edgec.registry import suggest
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
 
 FORMS = "Give NAME[,key=value...] or a JSON or TOML record with a key `decoder`."
 
@@ -87,7 +81,7 @@ def _decoder(name: object) -> type[Decoder]:
 def _read_record(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
-        record = parse_json(text) if path.suffix == ".json" else parse_toml(text)
+        record = parse("json" if path.suffix == ".json" else "toml", text)
     except ValueError as error:  # both
         raise BadOption(f"decoder {path}: {error}", remedy=FORMS) from error
     if not isinstance(record, dict):

@@ -10,7 +10,7 @@ from edgec.data.labels import Boxes
 from edgec.data.pictures import Entry, Listing
 from edgec.data.sources.text import read_text
 from edgec.errors import BadOption
-from edgec.plain_file import parse_json
+from edgec.plain_file import parse
 
 
 def read_coco(path: Path) -> Listing:
@@ -37,7 +37,7 @@ def read_coco(path: Path) -> Listing:
 
 def _document(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        document = parse_json(read_text(path))
+        document = parse("json", read_text(path))
     except ValueError as error:
         raise BadOption(f"{path}: not JSON: {error}", remedy="Give a COCO annotation file.") from error
     needed = {"images": ("id", "file_name"), "annotations": ("id", "image_id", "category_id"), "categories": ("id",)}

@@ -11,6 +11,7 @@ from edgec.data.pictures import Entry, Listing, find_pictures
 from edgec.data.sources.folder import CLASSES_FILE
 from edgec.data.sources.text import numbered_lines, read_names, read_text
 from edgec.errors import BadOption, MissingDependency
+from edgec.plain_file import parse
 
 DATA_FILE = "data.yaml"
 
@@ -89,24 +90,11 @@ def _classes_near(folder: Path) -> tuple[str, ...]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        import yaml  # noqa: PLC0415
-    except ImportError as error:
-        remedy = "pip install 'edgec[eval]', or put the names into classes.txt, one a line."
+        settings = parse("yaml", read_text(path))
+    except MissingDependency as error:
+        remedy = f"{error.remedy}, or put the names into classes.txt, one a line."
         raise MissingDependency(f"PyYAML is needed to read {path}", remedy=remedy) from error
-
-    class Loader(yaml.SafeLoader):
-        """Without aliases: a few lines of them stand for more than any memory holds."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise yaml.YAMLError("aliases (*name) are not read")
-            return super().compose_node(parent, index)
-
-    try:
-        settings = yaml.load(read_text(path), Loader)  # a SafeLoader
-    except RecursionError:
-        raise BadOption(f"{path}: nested too deeply", remedy="Give a YOLO data.yaml.") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
+    except ValueError as error:
         raise BadOption(f"{path}: {error}", remedy="Give a YOLO data.yaml.") from error
     if not isinstance(settings, dict):
         raise BadOption(f"{path} is not a YOLO data.yaml", remedy="It needs `names` and `val`.")

@@ -96,6 +96,21 @@ def test_names_are_read_from_text_or_a_list() -> None:
     assert read_classes("a, b") == read_classes(["a", "b"]) == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.json", "[" * 100_000, "nested too deeply"),
+        ("c.yaml", "[" * 10_000, "nested too deeply"),
+        ("c.yaml", "names: [&a [x, x], *a]", "aliases"),
+        ("c.yaml", "date: 2024-13-45", "month"),
+    ],
+)
+def test_files_of_names_that_could_be_bombs_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadOption, match=rf"{name}: .*{message}"):
+        read_classes(str(tmp_path / name))
+
+
 @pytest.mark.parametrize("given", ["missing.txt", "a,,b", "", "missing.json"])
 def test_names_that_cannot_be_read_are_refused(given: str) -> None:
     with pytest.raises(BadOption, match=r"missing|empty"):
