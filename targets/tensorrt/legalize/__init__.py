@@ -31,7 +31,7 @@ Rule = Callable[[ir.Node, Limits], str | None]
 
 OPERATOR_RULES: dict[str, tuple[Rule, ...]] = {
     "CastLike": (indexing.cast_like,),
-    "Clip": (activations.half_clip,),
+    "Clip": (activations.clip,),
     "DequantizeLinear": (
         quantize.bias,
         quantize.stored_middle_to_zero,

@@ -61,9 +61,11 @@ def gelu(node: ir.Node, limits: Limits) -> str | None:
     return "Gelu written with Erf or Tanh"
 
 
-def half_clip(node: ir.Node, limits: Limits) -> str | None:
-    """Write Clip of FP16 as Min and Max: 8.2 reads its constant bounds as FP32 bits, and says nothing."""
-    if limits.version != "8.2" or dtype_of(node.inputs[0]) != np.float16:
+def clip(node: ir.Node, limits: Limits) -> str | None:
+    """Write Clip as Max and Min, of integers, which it does not take, and where 8.2 reads FP16 bounds as FP32 bits."""
+    dtype = dtype_of(node.inputs[0])
+    misread = limits.version == "8.2" and dtype == np.float16
+    if not misread and (dtype not in (np.int32, np.int64) or "INT32" in limits.operators.get("Clip", ())):
         return None
     make, value = Builder(node), _input(node)
     for op_type, bound in zip(("Max", "Min"), node.inputs[1:], strict=False):
@@ -72,7 +74,7 @@ def half_clip(node: ir.Node, limits: Limits) -> str | None:
     if value is node.inputs[0]:
         value = make.op("Identity", [value])
     make.finish(value)
-    return "Clip of FP16 written with Max and Min"
+    return f"Clip of {dtype} written with Max and Min"
 
 
 def shrink(node: ir.Node, limits: Limits) -> str | None:

@@ -67,6 +67,17 @@ def test_clip_of_half_floats(bounds: str, shape: tuple[int, ...], seed: int) -> 
     assert ops(legal(network, feeds, version="8.5.2")) == ["Clip"]
 
 
+@pytest.mark.parametrize("version", ["8.2.1", "10.3.0"])
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+@pytest.mark.parametrize("bounds", ["(x, l, h)", "(x, l)", "(x, , h)"])
+def test_clip_of_integers(bounds: str, kind: str, version: str) -> None:
+    limits = {"l": np.array(-1, kind), "h": np.array(2, kind)}
+    used = {name: value for name, value in limits.items() if name in bounds}
+    network = model(f"net ({kind}[6] x) => ({kind}[6] y) {{ y = Clip {bounds} }}", used, opset=13)
+    feeds = {"x": np.array([-7, -1, 0, 2, 3, 16_777_217], kind)}
+    assert "Clip" not in ops(legal(network, feeds, version=version))
+
+
 # Normalizations
 
 
