@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.model.graph import add_constant, label, opset, replace_uses, unique_name
+from edgec.model.graph import FreshNames, label, opset, register_constant, replace_uses, unique_name
 
 
 def substitute(
@@ -57,7 +57,7 @@ def insert_before(
         shape: Shape of the output, if known.
     """
     first = next((value for value in inputs if value is not None), None)
-    output = _inserted(node, op_type, inputs, attributes, stem)
+    output = _inserted(node, op_type, inputs, attributes, unique_name(graph_of(node), stem))
     output.type = first.type if first is not None else None
     output.shape = None if shape is None else ir.Shape(shape)
     return output
@@ -66,7 +66,7 @@ def insert_before(
 class Builder:
     """Builds what takes the place of `node`, in front of it and named after it.
 
-    Nothing changes for readers before `finish`.
+    Nothing changes for readers before `finish`. Nobody else may add names to the graph until then.
 
     Args:
         node: A node in a graph.
@@ -76,10 +76,11 @@ class Builder:
         self.node = node
         self.graph = graph_of(node)
         self.stem = label(node)
+        self._fresh = FreshNames(self.graph)
 
     def constant(self, array: Any, dtype: Any = None) -> ir.Value:
         """Add an initializer; without `dtype` the array's own."""
-        return add_constant(self.graph, f"{self.stem}_constant", np.asarray(array, dtype=dtype))
+        return register_constant(self.graph, self._fresh(f"{self.stem}_constant"), np.asarray(array, dtype=dtype))
 
     def op(
         self,
@@ -99,7 +100,7 @@ class Builder:
             dtype: Of the output, if it is to be noted; else inference finds it.
             shape: Likewise.
         """
-        output = _inserted(self.node, op_type, inputs, attributes, f"{self.stem}_{op_type}")
+        output = _inserted(self.node, op_type, inputs, attributes, self._fresh(f"{self.stem}_{op_type}"))
         output.type = None if dtype is None else ir.TensorType(dtype)
         output.shape = None if shape is None else ir.Shape(shape)
         return output
@@ -189,12 +190,10 @@ def _inserted(
     op_type: str,
     inputs: Sequence[ir.Value | None],
     attributes: Mapping[str, Any] | None,
-    stem: str,
+    name: str,
 ) -> ir.Value:
-    graph = graph_of(node)
-    name = unique_name(graph, stem)
     given = {key: value for key, value in (attributes or {}).items() if value is not None}
     new = ir.node(op_type, inputs, given, name=name)
     new.outputs[0].name = name
-    graph.insert_before(node, new)
+    graph_of(node).insert_before(node, new)
     return new.outputs[0]

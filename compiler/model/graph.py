@@ -81,12 +81,12 @@ def unique_name(graph: ir.Graph, stem: str) -> str:
 def names_in(graph: ir.Graph) -> set[str | None]:
     """Return the names of all values and nodes of `graph` and its subgraphs."""
     taken = {value.name for value in graph.inputs} | set(graph.initializers)
-    for node in graph.all_nodes():
+    for node in graph:
         taken.add(node.name)
-        taken.update(output.name for output in node.outputs)
+        for output in node.outputs:
+            taken.add(output.name)
         for inner in subgraphs(node):
-            taken.update(value.name for value in inner.inputs)
-            taken.update(inner.initializers)
+            taken |= names_in(inner)
     return taken
 
 
@@ -114,7 +114,6 @@ class FreshNames:
 
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """Return the graphs that `node` holds as attributes: branches and bodies."""
-    # One look a node instead of a second walk over the graph: names are asked for often.
     found = []
     for attr in node.attributes.values():
         if attr.type == ir.AttributeType.GRAPH:
@@ -126,7 +125,11 @@ def subgraphs(node: ir.Node) -> list[ir.Graph]:
 
 def add_constant(graph: ir.Graph, stem: str, array: Array) -> ir.Value:
     """Add `array` to `graph` as an initializer named `unique_name(graph, stem)` and return its value."""
-    name = unique_name(graph, stem)
+    return register_constant(graph, unique_name(graph, stem), array)
+
+
+def register_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    """Add `array` to `graph` as an initializer of a name that is free, and return its value."""
     value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name))
     graph.register_initializer(value)
     return value

@@ -85,11 +85,12 @@ def with_devices(findings: tuple[Finding, ...], model: ir.Model, board: Board, l
 
     A node that was rewritten is on the DLA if all nodes in its place are: they are named after it.
     """
+    if board.gpu is None or not board.gpu.dla_cores:
+        return findings
     legal = model.clone()
     legalize(legal, limits)
     report = dla_report(legal, board)
-    if report is None:
-        return findings
+    assert report is not None
     told = []
     for finding in findings:
         parts = [
