@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx_ir as ir
 
 from edgec.model.graph import attribute, constant
 from edgec.reference.rows import Rows
 
-Marks = dict[int, str]
-"""Axis of a value -> the node whose ranking orders what lies along it."""
+
+class Mark(NamedTuple):
+    """Rows lie along an axis: the node whose ranking orders them, and how many elements of the axis are one row."""
+
+    ranking: str
+    run: int = 1
+
+
+Marks = dict[int, Mark]
+"""By axis of a value."""
 
 REDUCING = frozenset({"ArgMax", "ArgMin"})
 
@@ -32,19 +40,20 @@ def ranked_outputs(model: ir.Model) -> dict[str, Rows]:
                 marks[output] = {axis: source for axis, source in found.items() if 0 <= axis < rank}
     result: dict[str, Rows] = {}
     for value in model.graph.outputs:
-        for axis, ranking in sorted(marks.get(value, {}).items()):
-            result.setdefault(value.name or "", Rows(ranking, axis))
+        for axis, mark in sorted(marks.get(value, {}).items()):
+            if mark.run == 1:
+                result.setdefault(value.name or "", Rows(mark.ranking, axis))
     return result
 
 
 def _marks(node: ir.Node, index: int, marks: Mapping[ir.Value, Marks]) -> Marks:
     given = [marks.get(value, {}) if value is not None else {} for value in node.inputs]
-    name = node.name or node.outputs[0].name or ""
+    mark = Mark(node.name or node.outputs[0].name or "")
     if node.op_type == "NonMaxSuppression":
-        return {0: name}
+        return {0: mark}
     if node.op_type == "TopK":
         axis = attribute(node, "axis", -1) % max(1, _rank(node.inputs[0]))
-        return {**given[0], axis: name}
+        return {**given[0], axis: mark}
     if not any(given):
         return {}
     rule = RULES.get(node.op_type)
@@ -100,21 +109,31 @@ def _transpose(node: ir.Node, given: Sequence[Marks]) -> Marks:
 
 
 def _reshape(node: ir.Node, given: Sequence[Marks]) -> Marks:
-    """An axis stays one if as many elements lie before it as did, and it is as long."""
+    """An axis stays one if as many elements lie before it as did, and a row takes whole elements of it, or all."""
     before, after = _sizes(node.inputs[0]), _sizes(node.outputs[0])
     found: Marks = {}
-    for axis, source in given[0].items():
-        wanted = _place(before, axis)
-        places = [at for at in range(len(after)) if wanted is not None and _place(after, at) == wanted]
-        if places:
-            found[places[0]] = source
+    for axis, mark in given[0].items():
+        for at in range(len(after)):
+            run = _run(before, axis, mark.run, after, at)
+            if run:
+                found[at] = mark._replace(run=run)
+                break
     return found
 
 
-def _place(sizes: Sequence[Any], axis: int) -> tuple[int, str] | None:
-    """Return the elements before an axis and its size, which may be a name; None where the former are open."""
-    known = all(isinstance(size, int) for size in sizes[:axis])
-    return (math.prod(sizes[:axis]), str(sizes[axis])) if known else None
+def _run(before: Sequence[Any], axis: int, run: int, after: Sequence[Any], at: int) -> int | None:
+    """Return how many elements of axis `at` are what `run` elements of `axis` were before; None: it is another axis."""
+    leading = _count(before[:axis])
+    if leading is None or _count(after[:at]) != leading:
+        return None
+    row, rest = _count(before[axis + 1 :]), _count(after[at + 1 :])
+    if row is None or not rest:
+        return run if str(before[axis]) == str(after[at]) else None
+    return None if row * run % rest else row * run // rest
+
+
+def _count(sizes: Sequence[Any]) -> int | None:
+    return math.prod(sizes) if all(isinstance(size, int) for size in sizes) else None
 
 
 def _concat(node: ir.Node, given: Sequence[Marks]) -> Marks:
@@ -124,6 +143,15 @@ def _concat(node: ir.Node, given: Sequence[Marks]) -> Marks:
 
 def _first(node: ir.Node, given: Sequence[Marks]) -> Marks:
     return dict(given[0])
+
+
+def _scatter_nd(node: ir.Node, given: Sequence[Marks]) -> Marks:
+    """Rows within what is written to places that are constant."""
+    if constant(node.inputs[1]) is None:
+        return {}
+    chosen = _sizes(node.inputs[1])[-1]
+    shift = chosen - (_rank(node.inputs[1]) - 1)
+    return {axis + shift: mark for axis, mark in given[2].items() if axis + shift >= chosen}
 
 
 def _matmul(node: ir.Node, given: Sequence[Marks]) -> Marks:
@@ -169,10 +197,11 @@ RULES: dict[str, Rule] = {
     "Transpose": _transpose,
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze", "Flatten"), _reshape),
     "Concat": _concat,
-    **dict.fromkeys(("Slice", "Split", "QuantizeLinear", "DequantizeLinear"), _first),
+    **dict.fromkeys(("Slice", "Split", "Pad", "QuantizeLinear", "DequantizeLinear"), _first),
     "MatMul": _matmul,
     "Gemm": _gemm,
     "RoiAlign": _of_rois,
     **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize"), _batch),
-    **dict.fromkeys(("ScatterElements", "ScatterND", "Shape", "Size", "NonZero", "CumSum"), lambda node, given: {}),
+    "ScatterND": _scatter_nd,
+    **dict.fromkeys(("ScatterElements", "Shape", "Size", "NonZero", "CumSum"), lambda node, given: {}),
 }

@@ -59,6 +59,18 @@ GRAPHS = {
         " c = RoiAlign <output_height = 2, output_width = 2> (x, g, batch)  y = Conv (c, u) }",
         {"y": 0},
     ),
+    "a table of fixed length": (
+        "g (float[1, 9, 4] b, float[1, 2, 9] s) => (float[1, 20, 4] y)"
+        " <int64 few = {5}, float half = {0.5}, int64[1] box = {2}, int64[1] end = {3}, int64[1] axis = {1},"
+        " int64[1] flat = {-1}, int64[2] table = {20, 4}, int64[3] batched = {1, 20, 4}, int64[1, 1] place = {0},"
+        " int64[1] begin = {0}, int64[1] eighty = {80}> {"
+        " n = NonMaxSuppression (b, s, few, half)  c = Slice (n, box, end, axis)  i = Squeeze (c, axis)"
+        " p = Squeeze (b, zero)  r = Gather <axis = 0> (p, i)  l = Reshape (r, flat)  size = Shape (l)"
+        " lack = Sub (eighty, size)  pads = Concat <axis = 0> (begin, lack)  q = Pad (l, pads)"
+        " t = Reshape (q, table)  rows = Reshape (t, batched)  empty = ConstantOfShape (batched)"
+        " y = ScatterND (empty, place, rows) }",
+        {"y": 1},
+    ),
     "rows scattered back": (
         "g (float[30] s, float[30, 4] b) => (float[30, 4] y) <int64[1] k = {5}, int64[1] last = {1}> {"
         " v, i = TopK (s, k)  g = Gather <axis = 0> (b, i)  j = Unsqueeze (i, last)  y = ScatterND (b, j, g) }",
