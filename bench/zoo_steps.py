@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from scenes import network_input
+from zoo_report import JETSONS
 
 from edgec.reference.onnx_runtime import ort
 
@@ -68,35 +69,21 @@ def session(path: str | Path | bytes, *, optimized: bool) -> Callable[[Arrays], 
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Return, by board, how many nodes are supported, rewritten and refused, and the first refusals."""
-    from edgec import registry  # noqa: PLC0415
-    from edgec.errors import EdgecError, UnsupportedModel  # noqa: PLC0415
-    from edgec.model.load import load  # noqa: PLC0415
-    from edgec.model.shapes import fix_shapes  # noqa: PLC0415
-    from edgec.options import compile_options  # noqa: PLC0415
-    from edgec.passes import pipeline  # noqa: PLC0415
-    from edgec.profile import Profile  # noqa: PLC0415
-    from edgec.record import Record  # noqa: PLC0415
-    from edgec.targets.board import board_names, load_board  # noqa: PLC0415
+    """Return what `edgec check` says for Jetson boards: nodes supported, rewritten and refused, and first reasons."""
+    import edgec  # noqa: PLC0415
+    from edgec.errors import EdgecError  # noqa: PLC0415
 
     shapes = {name: tuple(dims) for name, dims in request["network"]["shapes"].items()}
-    options = compile_options({"target": "host", "shapes": shapes})
-    try:
-        fixed = fix_shapes(load(request["path"]).model, options.shapes)
-        canonical = pipeline.run(fixed, profile=Profile(), options=options, record=Record())
-    except EdgecError as error:
-        return {"verdict": "refused", "message": f"{error.problem} {error.remedy or ''}", "boards": {}}
     boards = {}
-    for name in board_names():
-        board = load_board(name)
+    for name in JETSONS:
         try:
-            found = registry.load("targets", board.backend)().check(canonical, board)
-        except UnsupportedModel as error:
-            boards[name] = {"counts": [0, 0, 1], "refused": [error.problem]}
-            continue
-        kinds = [each.verdict for each in found]
-        counts = [kinds.count(kind) for kind in ("supported", "rewritten", "refused")]
-        refused = [f"{each.op_type} {each.where}: {each.reason}" for each in found if each.verdict == "refused"]
+            found = edgec.check(request["path"], target=name, shapes=shapes)
+        except EdgecError as error:
+            return {"verdict": "refused", "message": f"{error.problem} {error.remedy or ''}", "boards": {}}
+        refused = [
+            f"{each.op_type} {each.where}: {each.reason}" for each in found.findings if each.verdict == "refused"
+        ]
+        counts = [found.counts[verdict] for verdict in ("supported", "rewritten", "refused")]
         boards[name] = {"counts": counts, "refused": refused[:3]}
     legal = sum(not each["counts"][2] for each in boards.values())
     return {"verdict": "done", "message": f"legal for {legal} of {len(boards)} boards", "boards": boards}
