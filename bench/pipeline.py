@@ -19,7 +19,7 @@ from quantization_tasks import TASKS
 
 from edgec import registry
 from edgec.compress.compress import compress
-from edgec.compress.settings import implied_options
+from edgec.compress.settings import competing, implied_options
 from edgec.evaluation.run_metrics import run_metrics
 from edgec.options import compile_options
 from edgec.record import Record
@@ -63,7 +63,8 @@ def main() -> None:
         record, start = Record(), time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "journal"
-            done = compress(model, implied_options(settings, profile), profile, record, path=task.path, journal=journal)
+            formats, settings = competing(settings, profile), implied_options(settings, profile)
+            done = compress(model, settings, profile, record, formats=formats, path=task.path, journal=journal)
         seconds = time.process_time() - start
         after = run_metrics(Reference(done.model).run, unseen, {"map": task.make()})["map"]
         found = record.compression

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edgec.model.cost import LayerCost
+
+Feeds = Mapping[str, np.ndarray[Any, Any]]
 
 
 class Estimate(Protocol):
@@ -44,6 +48,19 @@ class Arithmetic:
     exact: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Emulation:
+    """A network in a lower precision, written so that ONNX Runtime computes about what the board does.
+
+    Attributes:
+        model: Rounds values and weights where the board does; in float.
+        in_float: Names of the layers that stay in single precision.
+    """
+
+    model: ir.Model
+    in_float: frozenset[str]
+
+
 ARITHMETIC = {"fp32": Arithmetic(1e-4), "fp16": Arithmetic(2e-2), "int8": Arithmetic(1e-1)}
 
 
@@ -74,5 +91,7 @@ class Profile:
     """Whether schedules that `edgec tune` chose are taken."""
     estimate: Estimate | None = None
     """Time of each layer; None: nothing is known, multiply-accumulates are counted instead."""
+    in_half: Callable[[ir.Model, Iterable[Feeds]], Emulation] | None = None
+    """Emulates a network in fp16 as the board is to run it, for inputs like the samples; None: nothing emulates it."""
     arithmetic: Mapping[str, Arithmetic] = field(default_factory=lambda: ARITHMETIC)
     """By precision; results of fp16 and int8 are those of fp32, more or less, unless it says otherwise."""

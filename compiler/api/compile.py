@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 
 from edgec import __version__
 from edgec.api.contradictions import check_integers, check_options
+from edgec.api.faster_precision import note_faster_precision
 from edgec.api.opened import open_target, path_of
 from edgec.application.record import Application
 from edgec.application.settle import settle
@@ -28,7 +29,7 @@ from edgec.artefact.staging import check_destination, staged_folder
 from edgec.artefact.verification import Verification
 from edgec.compress.compress import compress
 from edgec.compress.rounds import Compressed
-from edgec.compress.settings import implied_options
+from edgec.compress.settings import competing, implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
@@ -93,7 +94,7 @@ def compile(
     """
     settings = compile_options({"target": target, **options})
     board, back_end, profile = open_target(settings.target)
-    settings = implied_options(settings, profile)
+    given, settings = settings, implied_options(settings, profile)
     check_options(settings, board, profile)
     record = Record(progress or (lambda stage: None))
 
@@ -109,11 +110,20 @@ def compile(
         samples = _samples(original, inputs, settings)
         expected = _outputs(open_shapes(source.model), samples)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=samples[0])
+    note_faster_precision(canonical, given, profile, record)
     journal = _journal(folder, settings, source.sha256)
     compressed = None
     if _compresses(settings, original):
         with record.stage("compress"):
-            compressed = compress(canonical, settings, profile, record, path=path_of(model), journal=journal)
+            compressed = compress(
+                canonical,
+                settings,
+                profile,
+                record,
+                formats=competing(given, profile),
+                path=path_of(model),
+                journal=journal,
+            )
         canonical = compressed.model
         settings = settings.model_copy(update={"precision": compressed.precision})
     # What compression and passes of the user's change is what is wanted.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def next_steps(artefact: Artefact) -> list[str]:
-    """Return lines that say what is still open: accuracy that was not measured, and the next command."""
+    """Return lines that say what is open: accuracy that was not measured, a faster precision, the next command."""
     manifest = artefact.manifest
     folder = shlex.quote(str(artefact.folder))
     lines = []
@@ -22,6 +22,7 @@ def next_steps(artefact: Artefact) -> list[str]:
     changed = compression is not None or manifest.options.precision == "int8"
     if changed and (compression is None or compression.metric in ("", UNLABELLED)):
         lines.append(f"accuracy was not measured: edgec eval {folder} --data LABELLED --metric NAME")
+    lines += [refusal.reason for refusal in manifest.refusals if refusal.step == "precision"]
     return [*lines, f"next: {_command(artefact, folder)}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -29,6 +30,7 @@ def compress(
     profile: Profile,
     record: Record,
     *,
+    formats: Sequence[str],
     path: Path | None,
     journal: Path,
 ) -> Compressed:
@@ -42,6 +44,7 @@ def compress(
         options: As `implied_options` returns them.
         profile: Of the board.
         record: Takes what was done, what was not and why, and what each step cost.
+        formats: Precisions to choose from, as `competing` returns them.
         path: File of the model, which a decoder may read metadata from.
         journal: Where the sensitivities are kept as they come, so that an interrupted run goes on.
 
@@ -50,7 +53,7 @@ def compress(
     """
     original = prepare(model)
     tasks = open_tasks(original, options, path)
-    rounds = Rounds(original, options, profile, tasks, record, journal)
+    rounds = Rounds(original, options, profile, tasks, record, journal, formats)
     if options.max_loss is None or tasks.held_out is None:
         done = rounds.within(None)
         note(done, options, profile, record)
@@ -60,7 +63,7 @@ def compress(
     for number in range(1, ROUNDS + 1):
         done = rounds.within(aim)
         with record.stage("check on held-out samples"):
-            after = check.evaluate(done.model)
+            after = check.evaluate(done.emulated)
         if after.loss_against(before) <= options.max_loss:
             note(done, options, profile, record, Promise(number, before, after))
             return done
@@ -76,7 +79,13 @@ def compress(
         "network",
         f"nothing was compressed: {ROUNDS} rounds lost more than the accepted loss on the held-out samples",
     )
-    precision = "fp32" if options.precision == "int8" else options.precision
-    done = Compressed(original, original, precision, original, None, None, done.sensitivity, tasks)
-    note(done, options, profile, record, Promise(ROUNDS, before, before))
+    done = rounds.untouched(done.sensitivity)
+    after = before if done.halves is None else check.evaluate(done.emulated)
+    if after.loss_against(before) > options.max_loss:
+        lost = after.loss_against(before)
+        raise BadOption(
+            f"--precision {done.precision} alone loses {lost:.4f} on the held-out samples",
+            remedy="Leave --precision out, or accept a larger loss.",
+        )
+    note(done, options, profile, record, Promise(ROUNDS, before, after))
     return done

@@ -39,10 +39,14 @@ def note(
         _note_quantization(done.quantized, record, len(task.samples))
     elif options.max_loss is not None and (reason := why_no_integers(profile)):
         record.refuse("quantize", "network", reason)
-    if options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
-        record.refuse(
-            "compress", "network", "fp16 was not tried, because its loss is not measured; --precision fp16 selects it"
-        )
+    if done.halves is not None:
+        pinned = len(done.in_float)
+        change = f"fp16, its measured loss emulated here is {done.halves.loss:.5f}"
+        record.ran("fp16", modified=True, changes=(change + (f", {pinned} layers in fp32" if pinned else ""),))
+    elif options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
+        lossy = "fp16 loses more than is accepted"
+        reason = lossy if profile.in_half else "fp16 was not tried, because edgec does not estimate its time here"
+        record.refuse("compress", "network", f"{reason}; --precision fp16 selects it all the same")
     record.compression = Compression(
         metric=task.metric,
         higher_is_better=True if promise is None else promise.before.higher_is_better,
@@ -61,7 +65,7 @@ def _steps(done: Compressed, profile: Profile) -> Sequence[Step]:
         layers = layer_costs(network)
         seconds = None
         if profile.estimate is not None:
-            seconds = sum(profile.estimate(layers, precision, done.in_float if precision == "int8" else ()))
+            seconds = sum(profile.estimate(layers, precision, done.in_float if precision == done.precision else ()))
         return Step(name, loss, sum(layer.macs for layer in layers), weight_bytes(model), seconds)
 
     steps = [step("original", 0.0, done.original, done.original, "fp32")]
@@ -74,6 +78,8 @@ def _steps(done: Compressed, profile: Profile) -> Sequence[Step]:
         steps.append(
             step("quantize", None if lost is None or more is None else lost + more, done.model, done.network, "int8")
         )
+    if done.halves is not None:
+        steps.append(step("fp16", done.halves.loss, done.network, done.network, "fp16"))
     return steps
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from edgec.compress.quantization import Quantization, Quantizer
 from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.compress.tasks import Tasks
+from edgec.data.samples import spread
 from edgec.errors import BadOption
 from edgec.evaluation.evaluator import Evaluator
 from edgec.jobs.workers import Workers, why_not_sent
 from edgec.model.cost import layer_costs
 from edgec.model.infer import infer_shapes
 from edgec.options import CompileOptions
+from edgec.passes.channels.groups import find_groups
 from edgec.passes.prune.ranked_channels import RankedChannels
-from edgec.profile import Profile
+from edgec.profile import Emulation, Profile
 from edgec.pruning import PruneOptions
 from edgec.quantization import CalibrationTable
 from edgec.quantizing import QuantizeOptions
@@ -29,8 +32,18 @@ from edgec.record import Record
 
 PRUNING = 0.5
 """Share of the accepted loss for pruning, where quantization follows; quantization has all that pruning leaves."""
+HALF_SAMPLES = 8
+"""Samples on which layers are looked for that fp16 is not enough for."""
 WORTH_PROCESSES = 10_000
 """Runs of the network below which starting processes takes longer than they save."""
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """The network in fp16, emulated, and its loss against the original on the samples decided on."""
+
+    emulation: Emulation
+    loss: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +59,7 @@ class Compressed:
         quantized: What quantization did.
         sensitivity: What pruning was decided by.
         tasks: Data and metric.
+        halves: The network in fp16, where that is its precision and something emulates it.
     """
 
     model: ir.Model
@@ -56,12 +70,20 @@ class Compressed:
     quantized: Quantization | None
     sensitivity: SensitivityReport | None
     tasks: Tasks
+    halves: Halves | None = None
+
+    @property
+    def emulated(self) -> ir.Model:
+        """The network whose results in ONNX Runtime are about those of the board."""
+        return self.model if self.halves is None else self.halves.emulation.model
 
     @property
     def in_float(self) -> frozenset[str]:
-        """Names of the layers that do not run on integers."""
-        names = (layer.name for layer in layer_costs(self.network))
-        return frozenset(names) - frozenset(self.quantized.quantized.placement.layers if self.quantized else ())
+        """Names of the layers that do not run in the lower precision."""
+        if self.halves is not None:
+            return self.halves.emulation.in_float
+        names = frozenset(layer.name for layer in layer_costs(self.network))
+        return names - frozenset(self.quantized.quantized.placement.layers) if self.quantized else frozenset()
 
 
 class Rounds:
@@ -77,6 +99,7 @@ class Rounds:
         tasks: Data and metric.
         record: Told what is being done.
         journal: Where sensitivities are kept as they come.
+        formats: Precisions to choose from, as `competing` returns them.
     """
 
     def __init__(
@@ -87,6 +110,7 @@ class Rounds:
         tasks: Tasks,
         record: Record,
         journal: Path,
+        formats: Sequence[str],
     ) -> None:
         self._original = original
         self._options = options
@@ -94,6 +118,7 @@ class Rounds:
         self._tasks = tasks
         self._record = record
         self._journal = journal
+        self._formats = formats
         self._evaluator = Evaluator(original, tasks.decide)
         self._candidates = 0
         self._quantizers: dict[str, Quantizer] = {}
@@ -104,23 +129,86 @@ class Rounds:
         Raises:
             BadOption: `aim` is None and pruning has no goal of its own, a goal cannot be reached, or the data is wrong.
         """
-        integers = self._options.precision == "int8"
         network, spent, pruned = self._original, 0.0, None
-        if self._options.prune is not None:
-            share = None if aim is None else aim * (PRUNING if integers else 1)
-            pruned = self._prune(share)
+        if self._prunes:
+            pruned = self._prune(None if aim is None else self._share_of_pruning(aim))
             network, spent = pruned.model, max(pruned.loss or 0.0, 0.0)
-        result, model, precision = None, network, self._options.precision
-        if integers:
-            given = self._options.quantize
-            accepted = given.max_loss if aim is None else max(aim - spent, 0.0)
-            measured = self._options.measuring.metric is not None or accepted is not None or given.refine
-            result = self._quantizer(network, pruned, measured=measured).within(accepted)
-            infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
-            placed = bool(result.quantized.placement.layers)
-            model, precision = (result.quantized.model, "int8") if placed else (network, "fp32")
-        sensitivity = None if self._options.prune is None else self.sensitivity
-        return Compressed(model, self._original, precision, network, pruned, result, sensitivity, self._tasks)
+        sensitivity = self.sensitivity if self._prunes else None
+        plain = Compressed(network, self._original, "fp32", network, pruned, None, sensitivity, self._tasks)
+        found = []
+        if "int8" in self._formats:
+            found.append(self._in_integers(plain, aim, spent))
+        if "fp16" in self._formats:
+            halves = self._in_halves(plain)
+            if self._is_given("fp16") or (halves.halves is not None and aim is not None and halves.halves.loss <= aim):
+                found.append(halves)
+        return min(found, key=self._seconds, default=plain)
+
+    def untouched(self, sensitivity: SensitivityReport | None) -> Compressed:
+        """Return the original network as what came out: in fp16 if nothing else was allowed, or else in fp32."""
+        same = self._original
+        plain = Compressed(same, same, "fp32", same, None, None, sensitivity, self._tasks)
+        return self._in_halves(plain) if self._is_given("fp16") else plain
+
+    def _is_given(self, precision: str) -> bool:
+        """Whether the user asked for this precision: then it stays, whatever it loses."""
+        return self._options.precision == precision and len(self._formats) == 1
+
+    def _in_integers(self, plain: Compressed, aim: float | None, spent: float) -> Compressed:
+        """Return the network quantized; as it is where no layer can be."""
+        given = self._options.quantize
+        accepted = given.max_loss if aim is None else max(aim - spent, 0.0)
+        measured = self._options.measuring.metric is not None or accepted is not None or given.refine
+        result = self._quantizer(plain.network, plain.pruned, measured=measured).within(accepted)
+        infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
+        if not result.quantized.placement.layers:
+            return replace(plain, quantized=result)
+        return replace(plain, model=result.quantized.model, precision="int8", quantized=result)
+
+    def _in_halves(self, plain: Compressed) -> Compressed:
+        """Return the network in fp16."""
+        return replace(plain, precision="fp16", halves=self._halves_of(plain.network))
+
+    def _halves_of(self, network: ir.Model) -> Halves | None:
+        """Emulate `network` in fp16 and measure that; None where no loss is accepted, or nothing emulates it."""
+        if self._profile.in_half is None or self._options.max_loss is None:
+            return None
+        with self._record.stage("emulate fp16"):
+            samples = spread(self._tasks.decide.samples, HALF_SAMPLES)
+            emulation = self._profile.in_half(network, [sample.inputs for sample in samples])
+        return Halves(emulation, self._evaluator.loss(self._evaluator.evaluate(emulation.model)))
+
+    def _share_of_pruning(self, aim: float) -> float:
+        """Return what pruning may lose: the precision that follows is to have some."""
+        if "int8" in self._formats:
+            return aim * PRUNING
+        halves = self._original_halves if "fp16" in self._formats else None
+        lost = 0.0 if halves is None else max(halves.loss, 0.0)
+        return aim - lost if lost <= aim * PRUNING else aim
+
+    @cached_property
+    def _original_halves(self) -> Halves | None:
+        return self._halves_of(self._original)
+
+    def _seconds(self, found: Compressed) -> float:
+        """Return the estimated time of one inference; 0 where the board has no estimate: then the first one counts."""
+        if self._profile.estimate is None:
+            return 0.0
+        return sum(self._profile.estimate(layer_costs(found.network), found.precision, found.in_float))
+
+    @cached_property
+    def _prunes(self) -> bool:
+        """Whether pruning is asked for, and there is something that can be pruned, or whose lack the user is told."""
+        given = self._options.prune
+        if given is None:
+            return False
+        if given.goals or given.include or given.exclude:
+            return True
+        channels = find_groups(self._original)
+        if not channels.groups:
+            for blocked in channels.blocked:
+                self._record.refuse("prune", blocked.layer, blocked.reason)
+        return bool(channels.groups)
 
     @cached_property
     def sensitivity(self) -> SensitivityReport | None:

@@ -30,6 +30,21 @@ def implied_options(options: CompileOptions, profile: Profile) -> CompileOptions
     return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
 
 
+def competing(options: CompileOptions, profile: Profile) -> tuple[str, ...]:
+    """Return the precisions among which the fastest that keeps the accepted loss is chosen, besides fp32.
+
+    Without an accepted loss, or with a precision that the user gave, there is nothing to choose: it is that one.
+
+    Args:
+        options: As the user gave them.
+        profile: Of the board.
+    """
+    if options.max_loss is None or "precision" in options.model_fields_set:
+        return (options.precision,)
+    measured = {"int8": why_no_integers(profile) is None, "fp16": profile.in_half is not None}
+    return tuple(name for name, is_measured in measured.items() if is_measured and name in profile.precisions)
+
+
 def check_quantization(options: CompileOptions, profile: Profile) -> None:
     """Refuse, before long work, a style that the board does not take and a calibration table that could not be used.
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from edgec.model.graph import constant
 from edgec.model.traits import QUANTIZERS
+from edgec.profile import Emulation, Feeds
 from edgec.reference.compare import compare
 from edgec.reference.session import Reference
 
 Array = np.ndarray[Any, Any]
-Feeds = Mapping[str, Array]
 
 LARGEST = 65504.0
 """The largest finite FP16."""
@@ -88,6 +89,18 @@ def plan_half(model: ir.Model, samples: Iterable[Feeds], tolerance: float = LOSS
     few, loss = _few_to_blame(model, nodes, pins, measured, feeds, tolerance)
     pins |= few
     return HalfPlan(tuple(pins[name] for name in nodes if name in pins), loss, everywhere.loss)
+
+
+def in_half(model: ir.Model, samples: Iterable[Feeds]) -> Emulation:
+    """Return `model` in FP16 as `plan_half` emulates it, with the layers in FP32 that it finds on `samples`.
+
+    Args:
+        model: As for `plan_half`.
+        samples: Feeds, one inference each.
+    """
+    plan = plan_half(model, samples)
+    kept = frozenset(pin.where for pin in plan.pins)
+    return Emulation(_Emulated(model, kept).halves(), kept)
 
 
 def _few_to_blame(
@@ -199,6 +212,20 @@ class _Emulated:
         }
         self.peaks = self._output(self._op("Concat", *peaks, axis=0))
         self.errors = self._output(self._op("Concat", *errors, axis=0))
+
+    def halves(self) -> ir.Model:
+        """Return the second copy alone, with the outputs' names of the first."""
+        names = {name: place for place, name in enumerate(self.half)}
+        values = {value.name: value for value in self.graph.outputs}
+        halves = [values[twin] for twin in self.half.values()]
+        for value in list(self.graph.outputs):
+            if value.name in names:
+                value.name = f"{value.name}_single"
+        self.graph.outputs[:] = halves
+        for name, place in names.items():
+            self.graph.outputs[place].name = name
+        RemoveUnusedNodesPass()(self.model)
+        return self.model
 
     def _op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
         self._serial += 1

@@ -13,6 +13,7 @@ from edgec.data.samples import spread
 from edgec.data.source import open_samples
 from edgec.errors import InternalError, UnsupportedModel
 from edgec.model.signature import inputs_of, outputs_of
+from edgec.profile import Feeds
 from edgec.record import Record
 from edgec.reference.compare import compare
 from edgec.reference.expectation import rounding_noise
@@ -21,7 +22,7 @@ from edgec.targets.base import Finding, LoweringContext
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.calibration import strip_pairs
 from edgec.targets.tensorrt.check import FP64_REMEDY, refusals
-from edgec.targets.tensorrt.half import Feeds, HalfPlan, plan_half
+from edgec.targets.tensorrt.half import HalfPlan, plan_half
 from edgec.targets.tensorrt.legalize import Rewrite, fp64, legalize
 from edgec.targets.tensorrt.legalize.int64 import narrowed
 from edgec.targets.tensorrt.legalize.names import plain_names

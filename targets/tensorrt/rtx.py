@@ -22,6 +22,7 @@ from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Ru
 from edgec.targets.board import Board
 from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.check import check
+from edgec.targets.tensorrt.half import in_half
 from edgec.targets.tensorrt.limits import limits_for
 from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspace_mib
 from edgec.targets.tensorrt.prepare import check_whole, prepare
@@ -53,6 +54,7 @@ class RtxTarget:
             channel_multiple=8,
             quantization_style="tensorrt",
             dynamic_batch=True,
+            in_half=in_half,
         )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:

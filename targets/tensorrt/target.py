@@ -22,6 +22,7 @@ from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.calibration import cache_text
 from edgec.targets.tensorrt.check import check
 from edgec.targets.tensorrt.dla import with_devices
+from edgec.targets.tensorrt.half import in_half
 from edgec.targets.tensorrt.latency import estimate_for, summary
 from edgec.targets.tensorrt.limits import limits_for
 from edgec.targets.tensorrt.memory import needed_mib, refuse_too_large, workspace_mib
@@ -57,6 +58,7 @@ class TensorRTTarget:
             channel_multiple=8 if tensor_cores else 2,
             quantization_style="tensorrt",
             dynamic_batch=True,
+            in_half=in_half,
             built_on_board=True,
             estimate=estimate_for(board),
         )

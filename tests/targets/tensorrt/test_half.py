@@ -14,11 +14,13 @@ from PIL import Image
 
 import edgec
 from edgec.model.signature import inputs_of
+from edgec.reference.compare import compare
 from edgec.reference.golden import SAMPLES, random_inputs
-from edgec.targets.tensorrt.half import HalfPlan, plan_half
+from edgec.reference.session import Reference
+from edgec.targets.tensorrt.half import HalfPlan, in_half, plan_half
 from edgec.targets.tensorrt.legalize.names import plain_names
 from edgec.targets.tensorrt.prepare import PICTURES
-from tests.support.models import model, random_weights
+from tests.support.models import model, random_weights, saved
 from tests.support.tensorrt_board import write_artefact
 
 WEIGHTS = random_weights(w=(4, 3, 3, 3), b=(4,))
@@ -135,3 +137,29 @@ def test_many_small_errors_pin_nothing() -> None:
     found = plan(network(f"a0 = Relu (c)  {chain}  y = Relu (a40)", **{f"w{i}": 0.1 for i in range(40)}), 1e-6)
     assert found.pins == ()
     assert found.loss == found.loss_unpinned > 0
+
+
+def test_the_emulated_network_loses_what_the_plan_says() -> None:
+    made = network("big = Mul (c, k)  root = Div (big, k)  y = Relu (root)", k=5e4)
+    feeds = random_inputs(inputs_of(made), 0)
+    emulation = in_half(made, [feeds])
+    expected, rounded = (Reference(each).run(feeds) for each in (made, emulation.model))
+    assert compare(expected, rounded).relative == pytest.approx(plan_half(made, [feeds]).loss)
+    assert emulation.in_float == {pin.where for pin in plan_half(made, [feeds]).pins}
+
+
+def test_an_accepted_loss_is_spent_on_fp16_where_the_board_has_no_int8(tmp_path: Path) -> None:
+    path, data = saved(network("y = Relu (c)"), tmp_path / "model.onnx"), tmp_path / "data.npy"
+    np.save(data, np.random.default_rng(0).random((10, 3, 8, 8), dtype=np.float32))
+    settings: dict[str, Any] = {"target": "jetson-tx2", "data": str(data)}
+    artefact = edgec.compile(path, output=tmp_path / "out", max_loss=0.01, **settings)
+    assert artefact.manifest.options.precision == "fp16"
+    assert artefact.manifest.compression is not None
+    first, last = artefact.manifest.compression.steps[0], artefact.manifest.compression.steps[-1]
+    assert last.name == "fp16"
+    assert last.loss is not None
+    assert 0 < last.loss < 1e-2
+    assert (last.seconds or 0) < (first.seconds or 0)
+    exact = edgec.compile(path, output=tmp_path / "exact", max_loss=1e-6, **settings)
+    assert exact.manifest.options.precision == "fp32"
+    assert any("fp16 loses more than is accepted" in refusal.reason for refusal in exact.manifest.refusals)
