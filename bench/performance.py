@@ -19,6 +19,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 SECTIONS = {
     "Host fp32 against ONNX Runtime and OpenVINO": ("compare_peers.py",),
+    "Calls from Python": ("call_overhead.py",),
     "Threads": ("threads.py",),
     "Kernels": ("kernels.py",),
     "Kernels, AVX2": ("kernels.py", "--board", "x86-64-v3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def check_array(array: np.ndarray[Any, Any], spec: TensorSpec, source: str) -> N
     Raises:
         BadOption: Names `source`, what it is and what the model expects.
     """
-    if array.shape != spec.shape or array.dtype.name != spec.dtype:
+    if array.shape != spec.shape or _name(array.dtype) != spec.dtype:
         got = f"{array.dtype.name}[{'x'.join(map(str, array.shape))}]"
         remedy = "Convert it: `numpy.transpose` for the order of axes, `astype` for the type, values as preprocessed."
         raise BadOption(f"{source} is {got}, but the model expects {spec}", remedy=remedy)
@@ -68,19 +69,35 @@ def check_feeds(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[
     Raises:
         BadOption: Names the input at fault.
     """
-    known = {spec.name for spec in inputs}
-    for name in feeds:
-        if name not in known:
-            raise BadOption(f"no input is called {name!r}", remedy=suggest(name, known))
-    for spec in inputs:
-        if spec.name not in feeds:
-            raise BadOption(f"input {spec} was not given", remedy="Give an array for every input.")
+    check_names(feeds, inputs)
     fitting = {}
     for spec in inputs:
         array = np.asarray(feeds[spec.name])
         check_array(array, spec, f"input {spec.name!r}")
         fitting[spec.name] = np.asarray(array, array.dtype.newbyteorder("="), order="C")
     return fitting
+
+
+def check_names(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> None:
+    """Refuse feeds that have not exactly the names of `inputs`.
+
+    Raises:
+        BadOption: Names the input at fault.
+    """
+    if len(feeds) == len(inputs) and all(spec.name in feeds for spec in inputs):
+        return
+    known = {spec.name for spec in inputs}
+    for name in feeds:
+        if name not in known:
+            raise BadOption(f"no input is called {name!r}", remedy=suggest(name, known))
+    missing = next(spec for spec in inputs if spec.name not in feeds)
+    raise BadOption(f"input {missing} was not given", remedy="Give an array for every input.")
+
+
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    """Return the name of `dtype`, which numpy puts together anew each time."""
+    return dtype.name
 
 
 def described(value: ir.Value) -> str:

@@ -25,6 +25,8 @@ class TrueSizes(BaseModel):
 
     def trim(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
         """Return `outputs` without the counts, each cut to its true size."""
+        if not self.counts:
+            return dict(outputs)
         trimmed = {}
         for name, array in outputs.items():
             if name not in self.counts:

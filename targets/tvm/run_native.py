@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tvm
 import tvm_ffi
 from tvm import relax
 
-from edgec.model.signature import TensorSpec, check_feeds
+from edgec.model.signature import TensorSpec
 from edgec.targets.base import Closing, RunContext, closed
+from edgec.targets.tvm.arguments import Arguments, Array, arrays
 from edgec.targets.tvm.taps import Tap, Watch
-from edgec.targets.tvm.worker import Result, Worker
-
-Array = np.ndarray[Any, Any]
+from edgec.targets.tvm.worker import Caller, Result, caller
 
 
 class NativeRunner(Closing):
@@ -49,59 +47,59 @@ class NativeRunner(Closing):
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference."""
-        arguments = self._arguments(feeds)
-        results = self._on_thread(lambda network: _arrays(network(*arguments)))
+        given = self._arguments.check(feeds)
+        results = self._call(lambda network: arrays(network(*self._arguments.of(given))))
         return self._sizes.trim(dict(zip(self._results, results, strict=True)))
 
     def inspect(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference and return values inside the network; loads it once more, and drops that again."""
-        arguments = self._arguments(feeds)
+        given = self._arguments.check(feeds)
 
         def watched(_network: Any) -> dict[str, Array]:
             watch, machine = Watch(self._taps), _machine(self._library)
             machine.set_instrument(watch)
-            machine["main"](*arguments)
+            machine["main"](*self._arguments.of(given))
             return watch.values
 
-        return self._on_thread(watched)
+        return self._call(watched)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the seconds of each of `runs` inferences; conversion from and to numpy does not count."""
-        arguments = self._arguments(feeds)
+        given = self._arguments.check(feeds)
 
         def measure(network: Any) -> list[float]:
-            times = []
+            times, arguments = [], self._arguments.of(given)
             for _ in range(warmup + runs):
                 begin = time.perf_counter()
                 network(*arguments)
                 times.append(time.perf_counter() - begin)
             return times[warmup:]
 
-        return self._on_thread(measure)
+        return self._call(measure)
 
     def close(self) -> None:
         """Free the network after the calls that are under way."""
         self._release()
-        if self._worker.is_here:
-            self._worker.submit(lambda: None).result()
+        if self._caller.is_here:
+            self._caller.do(lambda: None)
 
     def _open(self) -> None:
-        self._worker, self._network = Worker.take(self._threads), list[Any]()
-        network, library = self._network, self._library
-        self._release = weakref.finalize(self, self._worker.give_back, network.clear)
+        self._arguments = Arguments(self._inputs)
+        self._caller: Caller = caller(self._threads)
+        self._network = network = list[Any]()
+        self._release = weakref.finalize(self, self._caller.give_back, network.clear)
         self._release.atexit = False
-        self._worker.submit(lambda: network.append(_load(library))).result()
+        library = self._library
+        self._caller.do(lambda: network.append(_machine(library)["main"]))
 
-    def _arguments(self, feeds: Mapping[str, Array]) -> list[tvm.runtime.Tensor]:
-        return [tvm.runtime.tensor(array) for array in check_feeds(feeds, self._inputs).values()]
-
-    def _on_thread(self, task: Callable[[Any], Result]) -> Result:
+    def _call(self, task: Callable[[Any], Result]) -> Result:
+        """Return the result of `task` for the network: one at a time, where its threads are."""
         if not self._release.alive:
             raise closed(self._library.parent)
-        if not self._worker.is_here:
+        if not self._caller.is_here:
             self._release.detach()
             self._open()
-        return self._worker.submit(lambda: task(self._loaded())).result()
+        return self._caller.do(lambda: task(self._loaded()))
 
     def _loaded(self) -> Any:
         if not self._network:  # closed by another thread while this call queued
@@ -109,16 +107,6 @@ class NativeRunner(Closing):
         return self._network[0]
 
 
-def _load(library: Path) -> Any:
-    """Return the network in `library`, to be called from this thread."""
-    return _machine(library)["main"]
-
-
 def _machine(library: Path) -> relax.VirtualMachine:
     # TVM's own `load_module` keeps every library, weights included, until the process ends.
     return relax.VirtualMachine(tvm_ffi.load_module(library, keep_module_alive=False), tvm.cpu())
-
-
-def _arrays(result: Any) -> list[Array]:
-    tensors = [result] if hasattr(result, "numpy") else list(result)
-    return [tensor.numpy() for tensor in tensors]

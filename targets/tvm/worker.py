@@ -1,4 +1,4 @@
-"""Threads that call compiled networks: TVM's pool of workers belongs to the thread that calls, and never ends."""
+"""Threads that call compiled networks: TVM's pool of workers belongs to the thread that calls."""
 
 from __future__ import annotations
 
@@ -6,16 +6,60 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import tvm
 
 Result = TypeVar("Result")
+Reply = SimpleQueue[tuple[Any, BaseException | None]]
+"""Takes the result of a task, or what it raised."""
 ONE_CORE_PER_THREAD = -2
 """Affinity mode of TVM's pool. Unbound workers may settle on the core where the caller waits for them."""
+
+
+class Caller(Protocol):
+    """Where a network is called: one task at a time."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be used in this process: a forked child has none of its parent's threads and locks."""
+
+    def do(self, task: Callable[[], Result]) -> Result:
+        """Return what `task` returns, or raise what it raises, after the tasks that were given before."""
+
+    def give_back(self, clear: Callable[[], None]) -> None:
+        """Let others use it, `clear` called after all that it was asked to do. Takes no lock: for finalizers."""
+
+
+def caller(threads: int) -> Caller:
+    """Return what calls networks on `threads` threads."""
+    return CallingThread() if threads == 1 else Worker.take(threads)
+
+
+class CallingThread:
+    """The thread that asks for it: a network on one thread needs no pool, and no change of threads."""
+
+    def __init__(self) -> None:
+        self._process, self._lock = os.getpid(), threading.Lock()
+
+    @property
+    def is_here(self) -> bool:
+        """See `Caller`."""
+        return self._process == os.getpid()
+
+    def do(self, task: Callable[[], Result]) -> Result:
+        """See `Caller`."""
+        with self._lock:
+            if not hasattr(_this_thread, "alone"):
+                use_threads(1)
+                _this_thread.alone = True
+            return task()
+
+    def give_back(self, clear: Callable[[], None]) -> None:
+        """See `Caller`. A task that is under way holds what it needs."""
+        clear()
 
 
 class Worker:
@@ -25,10 +69,10 @@ class Worker:
     """
 
     def __init__(self, threads: int) -> None:
-        self.threads, self.process = threads, os.getpid()
-        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self.threads, self._process = threads, os.getpid()
+        self._tasks: SimpleQueue[tuple[Callable[[], Any], Reply]] = SimpleQueue()
         threading.Thread(target=_serve, args=(self._tasks,), name="edgec-run", daemon=True).start()
-        self.submit(lambda: use_threads(threads)).result()
+        self.do(lambda: use_threads(threads))
 
     @classmethod
     def take(cls, threads: int) -> Worker:
@@ -40,38 +84,46 @@ class Worker:
 
     @property
     def is_here(self) -> bool:
-        """Whether its thread is one of this process: a forked child has none of its parent's."""
-        return self.process == os.getpid()
+        """See `Caller`."""
+        return self._process == os.getpid()
+
+    def do(self, task: Callable[[], Result]) -> Result:
+        """See `Caller`."""
+        result, error = self._submit(task).get()
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]  # of another type for each task
 
     def give_back(self, clear: Callable[[], None]) -> None:
-        """Let others use it, `clear` called after all that it was asked to do. Takes no lock: for finalizers."""
+        """See `Caller`."""
         if self.is_here:
-            self.submit(clear)
+            self._submit(clear)
             _idle[self.threads].append(self)
 
-    def submit(self, task: Callable[[], Result]) -> Future[Result]:
-        """Let the thread do `task` after all that it was asked to do before."""
-        future: Future[Result] = Future()
-        self._tasks.put((future, task))
-        return future
+    def _submit(self, task: Callable[[], Any]) -> Reply:
+        reply: Reply = SimpleQueue()
+        self._tasks.put((task, reply))
+        return reply
 
 
-def _serve(tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]]]) -> None:
+def _serve(tasks: SimpleQueue[tuple[Callable[[], Any], Reply]]) -> None:
     while True:
-        future, task = tasks.get()
+        task, reply = tasks.get()
         try:
-            future.set_result(task())
+            reply.put((task(), None))
         except BaseException as error:
-            future.set_exception(error)
-        del future, task  # what they hold is not held while there is nothing to do
+            reply.put((None, error))
+        del task, reply  # what they hold is not held while there is nothing to do
 
 
 _idle: defaultdict[int, list[Worker]] = defaultdict(list)
 os.register_at_fork(after_in_child=_idle.clear)
+_this_thread = threading.local()
+"""Has `alone` where TVM knows that the thread works without others."""
 
 
 def use_threads(threads: int) -> None:
-    """Give the calling thread, which must be new to TVM, its `threads` workers, one a core."""
+    """Give the calling thread, which must be new to TVM unless it works alone, its `threads` workers, one a core."""
     before = os.sched_getaffinity(0)
     cpus = _cpus_by_speed()
     names = [str(cpus[index % len(cpus)]) for index in range(threads)]
