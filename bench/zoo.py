@@ -73,6 +73,13 @@ def networks() -> list[Network]:
     return [Network(**entry) for entry in parse("toml", (HERE / "zoo.toml").read_text(encoding="utf-8"))["network"]]
 
 
+def chosen(names: list[str]) -> list[Network]:
+    """Return the networks of these names, or else with these parts of names; all where none are given."""
+    every = networks()
+    parts = [name for name in names if all(name != each.name for each in every)]
+    return [each for each in every if not names or each.name in names or any(part in each.name for part in parts)]
+
+
 def small_first(every: list[Network], cache: Path) -> list[Network]:
     """Return the networks by the size of their file; those that are not in the cache yet come last."""
     sizes = {each.name: path.stat().st_size for each in every if (path := each.path(cache)).exists()}
@@ -310,9 +317,7 @@ def main() -> None:
     wanted = [step for step in options.steps.split(",") if step in STEPS]
     known = Known(options.results, state_of_code(), any_state=options.any_state)
     begun = time.monotonic()
-    for network in small_first(networks(), options.cache):
-        if options.networks and not any(part in network.name for part in options.networks):
-            continue
+    for network in small_first(chosen(options.networks), options.cache):
         missing = {step for step in wanted if not known.has(network, step)}
         if missing and time.monotonic() - begun < options.limit_s:
             fetch(network, options.cache)
