@@ -14,6 +14,9 @@ Style = Literal["runtime", "tensorrt"]
 """runtime: integers in the file, biases as int32 (ONNX Runtime, OpenVINO, TVM). tensorrt: float weights in front of a
 pair, float biases, as TensorRT 8 reads them."""
 
+Refinement = Literal["outputs", "metric"]
+"""Searches that move ranges after calibration; see `edgec.compress.refine_ranges`."""
+
 
 class QuantizeOptions(BaseModel):
     """Settings of a quantization: flags of `edgec quantize`, and the table `[quantize]` of edgec.toml."""
@@ -48,7 +51,11 @@ class QuantizeOptions(BaseModel):
     exclude: tuple[str, ...] = Field(
         default=(), description="Patterns (*, ?) of names of layers that stay in floating point."
     )
-    refine: bool = Field(default=False, description="Move ranges one by one as long as the metric improves.")
+    refine: Refinement | None = Field(
+        default=None,
+        description="Move ranges one by one: `outputs` follows the error of the outputs while the metric does not get "
+        "worse, `metric` follows the metric alone.",
+    )
     max_loss: float | None = Field(
         default=None, ge=0, description="Leave layers in floating point until the measured loss is at most this."
     )
@@ -67,5 +74,5 @@ class QuantizeFields(TypedDict, total=False):
     repair: bool
     style: Style
     exclude: tuple[str, ...]
-    refine: bool
+    refine: Refinement | None
     max_loss: float | None

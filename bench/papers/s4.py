@@ -3,7 +3,7 @@
 PP-OCRv4 rec on rendered text lines, every scale a power of two; the metric: 0.5 * exact match + 0.5 * edit similarity.
 Weights are refitted to float activations before the search, so that they do not speak for the ranges it starts from;
 the last column of the metric has them refitted once more, to the ranges found. Runs: of the whole network over all
-samples searched on, by MACs; both searches run only what lies behind the tensor. Rows are appended to a file of
+samples searched on, by MACs; all searches run only what lies behind the tensor. Rows are appended to a file of
 results as they are measured; what it holds already is not measured again.
 """
 
@@ -23,7 +23,7 @@ import onnx_ir as ir
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from quantization_tasks import TASKS
 
-from edgec.compress.refine_ranges import refine_ranges
+from edgec.compress.refine_ranges import SEARCHES, refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import Samples
@@ -41,7 +41,15 @@ Group = dict[str, ir.Node]
 """Values that share a scale, with the node that quantizes each."""
 POWER_OF_TWO = Scheme(kind="power-of-two")
 RESULTS = Path(__file__).parents[2] / "build" / "s4.jsonl"
-WAYS = (("adaptive-kl", "refine"), ("kl", "refine"), ("adaptive-kl", "exhaustive"), ("adaptive-kl", ""), ("kl", ""))
+WAYS = (
+    ("adaptive-kl", "metric"),
+    ("adaptive-kl", "outputs"),
+    ("adaptive-kl", "exhaustive"),
+    ("adaptive-kl", ""),
+    ("kl", "metric"),
+    ("kl", "outputs"),
+    ("kl", ""),
+)
 POSITIONS = (-4, -3, -2, -1, 1, 2, 3)
 """All other fraction lengths of 8 bits, from the middle."""
 PUBLISHED = """
@@ -102,8 +110,8 @@ def run(calibrator: str, search: str, samples: int, test: int, results: Path) ->
     table, changed = begin.table, begin.network.clone()
     insert_pairs(changed, begin.placement, table)
     seconds, evaluations, runs = time.perf_counter(), 0, 0.0
-    if search == "refine":
-        refined = refine_ranges(changed, begin.placement, table, begin.evaluator, threads=1)
+    if search in SEARCHES:
+        refined = refine_ranges(changed, begin.placement, table, begin.evaluator, SEARCHES[search], threads=1)
         table, evaluations, runs = refined.table, refined.evaluations, refined.work
     seconds = time.perf_counter() - seconds
     if search == "exhaustive":

@@ -35,7 +35,7 @@ def command(
     repair: Annotated[bool, typer.Option(help=_help("repair"))] = True,
     style: Annotated[str, typer.Option(metavar="NAME", help=_help("style"))] = "runtime",
     exclude: Annotated[list[str], typer.Option(metavar="PATTERN", help=_help("exclude"))] = [],  # noqa: B006
-    refine: Annotated[bool, typer.Option("--refine", help=_help("refine"))] = False,
+    refine: Annotated[str | None, typer.Option("--refine", metavar="outputs|metric", help=_help("refine"))] = None,
     max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
     metric: options.Metric = None,
     decoder: options.Decoder = None,

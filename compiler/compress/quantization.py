@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from edgec.compress.mixed_precision import FloatLayer, MixedPrecision
 from edgec.compress.quantize_options import check_symmetric, quantize_options, used_scheme
-from edgec.compress.refine_ranges import Refined, refine_ranges
+from edgec.compress.refine_ranges import SEARCHES, Refined, refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import AnySamples, spread
@@ -93,7 +93,7 @@ def quantize_model(
         BadOption: A setting, the table or the data is wrong.
     """
     evaluator = None
-    if settings.refine or settings.max_loss is not None or metric is not None:
+    if settings.refine is not None or settings.max_loss is not None or metric is not None:
         samples = KeptSamples(samples)  # they are gone through many times
         evaluator = Evaluator(model, Task(samples, metric or UNLABELLED, context or MetricContext()), threads=threads)
     quantizer = Quantizer(
@@ -208,14 +208,15 @@ class Quantizer:
     @cached_property
     def _refined(self) -> Refined | None:
         table, evaluator = self._calibrated, self._evaluator
-        if not self._settings.refine or table is None or evaluator is None:
+        if self._settings.refine is None or table is None or evaluator is None:
             return None
         self._stage("refine")
         # Weights refitted to float activations: refitted to the present ranges they would speak for these.
         options = replace(self._options, activations=False)
         first = quantize(self._equalized, table, self._feeds, options, threads=self._threads)
         insert_pairs(first.simulated, first.placement, table)
-        return refine_ranges(first.simulated, first.placement, table, evaluator, threads=self._threads)
+        search = SEARCHES[self._settings.refine]
+        return refine_ranges(first.simulated, first.placement, table, evaluator, search, threads=self._threads)
 
     @property
     def _table(self) -> CalibrationTable | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,10 @@ FINE_STEP = 2**0.25
 """Factor between two positions of a range whose scale need not be a power of two."""
 MOST_POSITIONS = 7
 """Moves in one direction: for 8 bits, all fraction lengths are reached from the middle."""
+OPENS = 1e-3
+"""Gain of the metric above which the search by the metric goes on in a direction, as published."""
+LAST = {-1: 4, 1: 3}
+"""Last position of the search by the metric in each direction: the eight fraction lengths of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +57,21 @@ def refine_ranges(
     placement: Placement,
     table: CalibrationTable,
     evaluator: Evaluator,
+    search: Search,
     *,
     threads: int | None = None,
 ) -> Refined:
     """Move ranges one tensor after the other, in the order of the graph.
 
-    Each is halved and doubled (its fraction length moved by one; by a fourth of that where scales are no powers of
-    two), on very few samples; the better of the two is tried on a few more. Where it does not lower the error of the
-    outputs against the float network's, the tensor is left alone. Else the metric decides over all samples, and the
-    search goes on in that direction as long as the error falls and the metric does not get worse. Only what lies behind
-    the tensor is run again.
+    One position is a factor of two of the range (its fraction length moves by one), or the fourth root of two where
+    scales need not be powers of two. Only what lies behind the tensor is run again.
 
     Args:
         quantized: With pairs on its activations, as `quantize` made it from `table`; its scales are altered in place.
         placement: That it was made with.
         table: Its ranges.
         evaluator: Metric and samples.
+        search: How far the range of one tensor is moved, one of `SEARCHES`.
         threads: As for `Reference`.
     """
     pairs = {node.name: node for node in quantized.graph if node.op_type == "QuantizeLinear"}
@@ -85,9 +88,11 @@ def refine_ranges(
         ranges = [table.tensors[name] for name in members]
         constants = [value for node in nodes for value in node.inputs[1:3] if value is not None]
         suffix.cut(from_node(quantized, min(nodes, key=order.__getitem__)), constants)
-        factor, state = _search(suffix, evaluator, nodes, _Range.of(ranges), table, state)
-        if factor == 1:
+        moves = _Moves(suffix, nodes, _Range.of(ranges), table)
+        position, state = search(moves, evaluator, state)
+        if position == 0:
             continue
+        factor = moves.step**position
         table = table.with_ranges({name: _scaled(table.tensors[name], factor) for name in members})
         params = table.scheme.params(min(e.low for e in ranges) * factor, max(e.high for e in ranges) * factor)
         for name, array in _constants(nodes, params).items():
@@ -113,36 +118,53 @@ class _State:
     errors: tuple[float, ...]
 
 
-def _search(
-    suffix: Suffix,
-    evaluator: Evaluator,
-    nodes: list[ir.Node],
-    whole: _Range,
-    table: CalibrationTable,
-    state: _State,
-) -> tuple[float, _State]:
-    """Return the best factor of the range and the state with it; 1 if nothing is better."""
-    step = 2.0 if table.scheme.kind == "power-of-two" else FINE_STEP
+class _Moves:
+    """The network with the range of one group of tensors at other positions."""
 
-    def constants(position: int) -> Mapping[str, Array]:
-        return _constants(nodes, table.scheme.params(whole.low * step**position, whole.high * step**position))
+    def __init__(self, suffix: Suffix, nodes: list[ir.Node], whole: _Range, table: CalibrationTable) -> None:
+        self._suffix, self._nodes, self._whole, self._scheme = suffix, nodes, whole, table.scheme
+        self.step = 2.0 if table.scheme.kind == "power-of-two" else FINE_STEP
+
+    def outputs(self, position: int, start: int, stop: int) -> list[Outputs]:
+        """Return the outputs for samples [start, stop)."""
+        return self._suffix.outputs(self._constants(position), start, stop)
+
+    def metric(self, position: int) -> MetricResult:
+        """Return the metric over all samples."""
+        return self._suffix.evaluate(self._constants(position))
+
+    def _constants(self, position: int) -> Mapping[str, Array]:
+        factor = self.step**position
+        return _constants(self._nodes, self._scheme.params(self._whole.low * factor, self._whole.high * factor))
+
+
+Search = Callable[[_Moves, Evaluator, _State], tuple[int, _State]]
+"""Returns the best position, 0 if none is better, and the state there."""
+
+
+def by_outputs(moves: _Moves, evaluator: Evaluator, state: _State) -> tuple[int, _State]:
+    """Follow the error of the outputs against the float network's, as long as the metric does not get worse.
+
+    Both neighbours are tried on very few samples, the better one on a few more. Where that does not lower the error,
+    the tensor is left alone. Else the metric over all samples decides, and the search goes on in that direction.
+    """
 
     def screened(position: int, outputs: list[Outputs]) -> tuple[float, ...] | None:
         """Return the errors over the first samples, None if they gain too little; outputs of some may be known."""
         errors: list[float] = []
         for count, before in zip(SCREENS, state.errors, strict=True):
-            outputs = [*outputs, *suffix.outputs(constants(position), len(outputs), count)]
+            outputs = [*outputs, *moves.outputs(position, len(outputs), count)]
             errors.append(evaluator.error(outputs))
             if errors[-1] >= (1 - PAYS) * before:
                 return None
         return tuple(errors)
 
-    tried = {position: suffix.outputs(constants(position), 0, SCREENS[0]) for position in (-1, 1)}
+    tried = {position: moves.outputs(position, 0, SCREENS[0]) for position in (-1, 1)}
     direction = min(tried, key=lambda position: evaluator.error(tried[position]))
     position, kept = direction, 0
     errors = screened(position, tried[direction])
     while errors is not None:
-        metric = suffix.evaluate(constants(position))
+        metric = moves.metric(position)
         if metric.loss_against(state.metric) > 0:
             break
         kept, state = position, _State(metric, errors)
@@ -150,7 +172,26 @@ def _search(
             break
         position += direction
         errors = screened(position, [])
-    return step**kept, state
+    return kept, state
+
+
+def by_metric(moves: _Moves, evaluator: Evaluator, state: _State) -> tuple[int, _State]:
+    """Follow the metric alone, as published for adaptive KL: see docs/results/papers.md, S4.
+
+    Both neighbours are tried over all samples. A gain of more than `OPENS` opens a direction; of two open ones the one
+    with the larger gain is taken. Every position in that direction is tried up to its end, and the best one is kept.
+    """
+    tried = {position: moves.metric(position) for position in (-1, 1)}
+    direction = min(tried, key=lambda position: tried[position].loss_against(state.metric))
+    if not tried[direction].loss_against(state.metric) < -OPENS:
+        return 0, state
+    found = {direction: tried[direction]}
+    found |= {direction * count: moves.metric(direction * count) for count in range(2, LAST[direction] + 1)}
+    best = min(found, key=lambda position: found[position].loss_against(state.metric))
+    return best, _State(found[best], state.errors)
+
+
+SEARCHES: Mapping[str, Search] = {"outputs": by_outputs, "metric": by_metric}
 
 
 def _constants(nodes: list[ir.Node], params: QuantParams) -> Mapping[str, Array]:

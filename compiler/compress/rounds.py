@@ -158,7 +158,7 @@ class Rounds:
         """Return the network quantized; as it is where no layer can be."""
         given = self._options.quantize
         accepted = given.max_loss if aim is None else max(aim - spent, 0.0)
-        measured = self._options.measuring.metric is not None or accepted is not None or given.refine
+        measured = self._options.measuring.metric is not None or accepted is not None or given.refine is not None
         result = self._quantizer(plain.network, plain.pruned, measured=measured).within(accepted)
         infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
         if not result.quantized.placement.layers:
