@@ -16,6 +16,7 @@ from edgec.passes.base import Pass, PassReport
 from edgec.passes.bound_sizes import BoundSizes
 from edgec.passes.canonicalize import Canonicalize
 from edgec.passes.contract import Equivalence, Interface, check_valid
+from edgec.passes.decode_weights import DecodeWeights
 from edgec.passes.expand import ExpandOperators
 from edgec.passes.fold_batchnorm import FoldBatchNorm
 from edgec.passes.raise_opset import RaiseOpset
@@ -48,6 +49,7 @@ def canonical_passes(profile: Profile | None = None) -> list[ir.passes.PassBase]
         RaiseOpset,  # first: all others know one form of each operator
         ExpandOperators,  # definitions come with constants to be folded
         Canonicalize,  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
+        DecodeWeights,  # constants are known now, and batch norms fold into decoded weights
         FoldBatchNorm,
         Canonicalize,  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them
     )

@@ -82,7 +82,7 @@ def command(
         return
     for note in result.table.notes if result.table is not None else ():
         stderr.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
-    _print(result, model, output)
+    _print(result, model, output, weight_bits)
 
 
 def _summary(result: Quantization, before: Path, after: Path) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _summary(result: Quantization, before: Path, after: Path) -> dict[str, Any]:
     }
 
 
-def _print(result: Quantization, before: Path, after: Path) -> None:
+def _print(result: Quantization, before: Path, after: Path, bits: int) -> None:
     def say(text: str) -> None:
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -115,4 +115,7 @@ def _print(result: Quantization, before: Path, after: Path) -> None:
         )
     size = f"{mebibytes(after.stat().st_size)}, before {mebibytes(before.stat().st_size)}"
     loss = "" if result.loss is None else f", loss {result.loss:.4f}"
-    say(f"{after}: {len(result.quantized.placement.layers)} layers on integers, {size}{loss}")
+    layers = len(result.quantized.placement.layers)
+    what = "on integers" if result.table is not None else "computed in float"
+    what += "" if bits == 8 and result.table is not None else f", their weights stored in {bits} bits"
+    say(f"{after}: {layers} layers {what}, {size}{loss}")

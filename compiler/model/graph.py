@@ -38,8 +38,22 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
 
 
 def is_quantized(model: ir.Model) -> bool:
-    """Return whether `model` computes on integers already: in Q/DQ or in QOperator form."""
-    return any(node.op_type in QUANTIZERS | INTEGER_LAYERS for node in model.graph.all_nodes())
+    """Return whether `model` computes on integers already: in Q/DQ or in QOperator form.
+
+    With integers as constants alone it does not: those are weights of layers that compute in float.
+    """
+    return any(
+        node.op_type in INTEGER_LAYERS or (node.op_type in QUANTIZERS and not is_fixed(node.inputs[0]))
+        for node in model.graph.all_nodes()
+    )
+
+
+def is_fixed(value: ir.Value | None) -> bool:
+    """Return whether `value` is a constant, quantized and dequantized perhaps."""
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type in QUANTIZERS:
+        return is_fixed(node.inputs[0])
+    return constant(value) is not None
 
 
 def is_static(value: ir.Value) -> bool:

@@ -37,6 +37,18 @@ def fold_constants(model: ir.Model) -> bool:
     return bool(lifted or any(folded))
 
 
+def fold_node(node: ir.Node, model: ir.Model) -> bool:
+    """Replace what `node` makes of its constants by constants, and return whether ONNX Runtime can compute them."""
+    read = [value for value in node.outputs if value.uses() or value.is_graph_output()]
+    tensors = _computed(node, read, model)
+    if tensors is None:
+        return False
+    for value in read:
+        _write(node, value, tensors[value])
+    graph_of(node).remove(node, safe=True)
+    return True
+
+
 def _fold(node: ir.Node, shapes: dict[ir.Value, Array], model: ir.Model) -> bool:
     read = [value for value in node.outputs if value.uses() or value.is_graph_output()]
     if node.domain != "" or not read or (node.op_type == "Identity" and read[0].is_graph_output()):
