@@ -28,7 +28,7 @@ from edgec.artefact.signature import sign
 from edgec.artefact.staging import check_destination, staged_folder
 from edgec.artefact.verification import Verification
 from edgec.compress.compress import compress
-from edgec.compress.rounds import Compressed
+from edgec.compress.compressed import Compressed
 from edgec.compress.settings import competing, implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.data.samples import spread

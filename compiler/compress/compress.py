@@ -7,8 +7,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from edgec.compress.compressed import Compressed
 from edgec.compress.notes import Promise, note
-from edgec.compress.rounds import Compressed, Rounds
+from edgec.compress.rounds import Rounds
 from edgec.compress.tasks import open_tasks
 from edgec.errors import BadOption
 from edgec.evaluation.evaluator import Evaluator

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from edgec.compress.compressed import Compressed
 from edgec.compress.pruner import Pruned
 from edgec.compress.quantization import Quantization
-from edgec.compress.rounds import Compressed
 from edgec.compress.settings import why_no_integers
 from edgec.data.metrics.base import MetricResult
 from edgec.model.cost import layer_costs

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import onnx_ir as ir
 
+from edgec.compress.compressed import Compressed, Halves
 from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
-from edgec.compress.quantization import Quantization, Quantizer
+from edgec.compress.quantization import Quantizer
 from edgec.compress.sensitivity import RATIOS, measure_sensitivity
 from edgec.compress.sensitivity_report import SensitivityReport
 from edgec.compress.tasks import Tasks
@@ -24,7 +25,7 @@ from edgec.model.infer import infer_shapes
 from edgec.options import CompileOptions
 from edgec.passes.channels.groups import find_groups
 from edgec.passes.prune.ranked_channels import RankedChannels
-from edgec.profile import Emulation, Profile
+from edgec.profile import Profile
 from edgec.pruning import PruneOptions
 from edgec.quantization import CalibrationTable
 from edgec.quantizing import QuantizeOptions
@@ -36,54 +37,6 @@ HALF_SAMPLES = 8
 """Samples on which layers are looked for that fp16 is not enough for."""
 WORTH_PROCESSES = 10_000
 """Runs of the network below which starting processes takes longer than they save."""
-
-
-@dataclass(frozen=True, eq=False)
-class Halves:
-    """The network in fp16, emulated, and its loss against the original on the samples decided on."""
-
-    emulation: Emulation
-    loss: float
-
-
-@dataclass(frozen=True, eq=False)
-class Compressed:
-    """The network, and how it came about.
-
-    Attributes:
-        model: What is compiled.
-        original: As it was, in the same form, before.
-        precision: What it runs in.
-        network: The pruned network in floats, before its quantization.
-        pruned: What pruning did.
-        quantized: What quantization did.
-        sensitivity: What pruning was decided by.
-        tasks: Data and metric.
-        halves: The network in fp16, where that is its precision and something emulates it.
-    """
-
-    model: ir.Model
-    original: ir.Model
-    precision: str
-    network: ir.Model
-    pruned: Pruned | None
-    quantized: Quantization | None
-    sensitivity: SensitivityReport | None
-    tasks: Tasks
-    halves: Halves | None = None
-
-    @property
-    def emulated(self) -> ir.Model:
-        """The network whose results in ONNX Runtime are about those of the board."""
-        return self.model if self.halves is None else self.halves.emulation.model
-
-    @property
-    def in_float(self) -> frozenset[str]:
-        """Names of the layers that do not run in the lower precision."""
-        if self.halves is not None:
-            return self.halves.emulation.in_float
-        names = frozenset(layer.name for layer in layer_costs(self.network))
-        return names - frozenset(self.quantized.quantized.placement.layers) if self.quantized else frozenset()
 
 
 class Rounds:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.compressed import Compressed
 from edgec.compress.quantization import Quantization
-from edgec.compress.rounds import Compressed
 from edgec.data.samples import Samples, spread
 from edgec.model.cost import LayerCost, layer_costs, total_cost
 from edgec.model.serialize import weight_bytes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edgec.compress.rounds import Compressed
+from edgec.compress.compressed import Compressed
 from edgec.data.decoders.base import WITH_BOXES, Decoder
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.scores import Scores

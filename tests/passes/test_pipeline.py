@@ -84,10 +84,11 @@ def test_record_tells_what_each_pass_did(before: ir.Model) -> None:
         ("raise_opset", True),
         ("expand_operators", False),
         ("canonicalize", True),
+        ("decode_weights", False),
         ("fold_batchnorm", True),
         ("canonicalize", True),  # the statistics are gone
     ]
-    assert record.passes[3].changes == ("Conv_c: batch norm folded",)
+    assert record.passes[4].changes == ("Conv_c: batch norm folded",)
 
 
 FOREIGN = """<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
@@ -113,7 +114,7 @@ def test_stages_are_announced(before: ir.Model) -> None:
     stages: list[str] = []
     options = CompileOptions(target="host")
     pipeline.run(before, profile=Profile(), options=options, record=Record(stages.append))
-    order = ("raise_opset", "expand_operators", "canonicalize", "fold_batchnorm", "canonicalize")
+    order = ("raise_opset", "expand_operators", "canonicalize", "decode_weights", "fold_batchnorm", "canonicalize")
     assert stages == [f"pass {name}" for name in order]
 
 
