@@ -174,7 +174,8 @@ def test_a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tvm")
     from tvm import relax
 
-    from edgec.targets.tvm.schedules import matmul, rules
+    from edgec.targets.tvm.schedules import rules
+    from edgec.targets.tvm.schedules.plain import matmul
     from tests.support.lowered import check
 
     def lower(region, target):

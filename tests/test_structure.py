@@ -28,10 +28,10 @@ LONG = {
     "targets/tvm/kernels/roi_align.py roi_align": "its loop nest is inside",
     "targets/tvm/memory.py": "one algorithm, and the records that it works on",
     "targets/tvm/regions/quantized.py": "one pattern of quantized networks after the other",
-    "targets/tvm/schedules/conv.py": "one template, and the steps of its schedule",
-    "targets/tvm/schedules/conv_int8.py": "one template, and the steps of its schedule",
-    "targets/tvm/schedules/recurrent_kernel.py": "one kernel, and its loops",
-    "targets/tvm/schedules/widening_product.py products": "one loop nest in TVMScript, which takes no helpers",
+    "targets/tvm/schedules/float/conv.py": "one template, and the steps of its schedule",
+    "targets/tvm/schedules/int8/conv.py": "one template, and the steps of its schedule",
+    "targets/tvm/schedules/plain/recurrent_kernel.py": "one kernel, and its loops",
+    "targets/tvm/schedules/int8/widening_product.py products": "one loop nest in TVMScript, which takes no helpers",
     "targets/tvm/tuning/search.py": "the search, and the record of where it is",
 }
 

@@ -20,7 +20,7 @@ from edgec.targets.tvm.cpu import llvm_target
 from edgec.targets.tvm.executable import memory_planned
 from edgec.targets.tvm.memory import allocated
 from edgec.targets.tvm.offsets import PIPELINE
-from edgec.targets.tvm.schedules.kernel import SIMPLIFIED
+from edgec.targets.tvm.schedules.common.kernel import SIMPLIFIED
 
 PARTS = 8
 """Object files the kernels are spread over: a constant, so that every machine makes the same ones."""

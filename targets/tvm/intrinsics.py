@@ -18,7 +18,7 @@ import tvm_ffi
 from tvm import ir, tirx
 from tvm.ir import _ffi_api as ir_functions  # Python has no other way to make an operator
 
-from edgec.targets.tvm.schedules.llvm_source import with_source
+from edgec.targets.tvm.llvm_source import with_source
 
 PREFIX = "edgec."
 PURE = 1

@@ -13,7 +13,7 @@ from tvm import relax, tirx
 from edgec.options import Precision
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target, resolve
-from edgec.targets.tvm.regions.emit import Emitter
+from edgec.targets.tvm.emit import Emitter
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
 from edgec.targets.tvm.regions.grow import Region, grow_regions
@@ -21,10 +21,10 @@ from edgec.targets.tvm.regions.normalize import normalize
 from edgec.targets.tvm.regions.quantized import place_integers, read_quantization
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules.choices import Choice, Workload, choices_of, workload_of
+from edgec.targets.tvm.schedules.common.kernel import Kernel
+from edgec.targets.tvm.schedules.float.winograd import weigh
 from edgec.targets.tvm.schedules.generic import schedule_function
-from edgec.targets.tvm.schedules.kernel import Kernel
 from edgec.targets.tvm.schedules.rules import fits_plain, lower_region, rule_of
-from edgec.targets.tvm.schedules.winograd import weigh
 from edgec.targets.tvm.target_model import TargetModel, model_of_target, target_model
 
 

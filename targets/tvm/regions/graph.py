@@ -29,7 +29,7 @@ class Node:
     `shape` is None unless every dimension is known, `dtype` is empty for what is no tensor. `facts` holds what rewrites
     know beyond the call's attributes. `name` is that of the value in the network that was imported, empty where it is
     none of its values. `packed` says that the value lives in blocks of channels, see
-    `schedules.tiles.block_of`.
+    `schedules.common.tiles.block_of`.
     """
 
     op: str

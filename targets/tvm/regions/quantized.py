@@ -16,7 +16,7 @@ from edgec.quantization import SMALLEST_SCALE
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
 from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
-from edgec.targets.tvm.schedules.tiles import block_of, ceil_div
+from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div
 from edgec.targets.tvm.target_model import TargetModel
 
 QUANTIZE, DEQUANTIZE = "edgec.quantize", "edgec.dequantize"

@@ -13,9 +13,8 @@ from typing import Any
 
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules import conv_plan, matmul, window, winograd, winograd_plan
-from edgec.targets.tvm.schedules.conv_plan import ConvPlan, ConvShape, conv_shape
-from edgec.targets.tvm.schedules.tiles import (
+from edgec.targets.tvm.schedules.common import window
+from edgec.targets.tvm.schedules.common.tiles import (
     MAX_ACCUMULATORS,
     MAX_VECTORS,
     ConvTile,
@@ -26,8 +25,11 @@ from edgec.targets.tvm.schedules.tiles import (
     tile_cost,
     unevenness,
 )
-from edgec.targets.tvm.schedules.window import WindowPlan
-from edgec.targets.tvm.schedules.winograd_plan import WinogradPlan
+from edgec.targets.tvm.schedules.common.window import WindowPlan
+from edgec.targets.tvm.schedules.float import conv_plan, winograd, winograd_plan
+from edgec.targets.tvm.schedules.float.conv_plan import ConvPlan, ConvShape, conv_shape
+from edgec.targets.tvm.schedules.float.winograd_plan import WinogradPlan
+from edgec.targets.tvm.schedules.plain import matmul
 from edgec.targets.tvm.target_model import TargetModel
 
 TUNABLE = ("conv", "winograd", "depthwise", "matmul")

@@ -15,7 +15,7 @@ from tvm.s_tir.schedule import ScheduleError
 from edgec.targets.tvm.intrinsics import PREFIX, with_functions
 from edgec.targets.tvm.report import FALLBACK
 from edgec.targets.tvm.schedules.accesses import Access, accesses_of, crossed_axis, runs
-from edgec.targets.tvm.schedules.kernel import PARALLEL_THRESHOLD
+from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD
 from edgec.targets.tvm.target_model import TargetModel
 
 SPATIAL = 0

@@ -8,30 +8,20 @@ from typing import Any
 
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.plain import is_plain_elementwise, matrix_of
-from edgec.targets.tvm.schedules import (
-    bytes_plain,
-    channels,
-    columns,
-    conv,
-    conv_int8,
-    conv_widening,
-    dense_int8,
-    depthwise_int8,
-    depthwise_widening,
-    global_pool,
-    injective,
-    matmul,
-    plain,
-    recurrent,
-    resize,
-    rows,
-    window,
-    winograd,
-    winograd_int8,
-)
 from edgec.targets.tvm.schedules.choices import Choice
-from edgec.targets.tvm.schedules.kernel import Kernel
+from edgec.targets.tvm.schedules.common import window
+from edgec.targets.tvm.schedules.common.kernel import Kernel
+from edgec.targets.tvm.schedules.common.plain_expression import is_plain_elementwise, matrix_of
+from edgec.targets.tvm.schedules.float import conv, winograd
+from edgec.targets.tvm.schedules.int8 import conv as conv_int8
+from edgec.targets.tvm.schedules.int8 import conv_widening, depthwise_widening
+from edgec.targets.tvm.schedules.int8 import dense as dense_int8
+from edgec.targets.tvm.schedules.int8 import depthwise as depthwise_int8
+from edgec.targets.tvm.schedules.int8 import winograd as winograd_int8
+from edgec.targets.tvm.schedules.packed import channels, global_pool, injective, resize
+from edgec.targets.tvm.schedules.plain import bytes as bytes_plain
+from edgec.targets.tvm.schedules.plain import columns, matmul, recurrent, rows
+from edgec.targets.tvm.schedules.plain import elementwise as plain
 from edgec.targets.tvm.target_model import TargetModel
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from edgec.targets.tvm.schedules.choices import Choice, Workload
-from edgec.targets.tvm.schedules.winograd_plan import OUT, PATCH
+from edgec.targets.tvm.schedules.float.winograd_plan import OUT, PATCH
 from edgec.targets.tvm.tuning.database import LEAST_GAIN, Stage, typical
 
 LOOKS, FINALISTS = 6, 2

@@ -14,7 +14,7 @@ from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
-from edgec.targets.tvm.schedules.kernel import SIMPLIFIED
+from edgec.targets.tvm.schedules.common.kernel import SIMPLIFIED
 from tests.support.lowered import HOST, MODEL, build_module
 
 

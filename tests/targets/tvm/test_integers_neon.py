@@ -12,7 +12,7 @@ pytest.importorskip("tvm")
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
-from edgec.targets.tvm.schedules.depthwise_widening import pack_weights
+from edgec.targets.tvm.schedules.int8.depthwise_widening import pack_weights
 from edgec.targets.tvm.target_model import target_model
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
 from tests.support.tvm_artefact import compiled, require_emulator

@@ -15,7 +15,7 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm import intrinsics
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.offsets import PIPELINE
-from edgec.targets.tvm.schedules.kernel import finish
+from edgec.targets.tvm.schedules.common.kernel import finish
 from tests.support.lowered import HOST
 
 EXACT = {

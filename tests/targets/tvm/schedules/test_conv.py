@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("tvm")
 from tvm import relax
 
-from edgec.targets.tvm.schedules import winograd_plan
-from edgec.targets.tvm.schedules.conv_plan import ConvShape, group_span, pack_weights, window_weights
+from edgec.targets.tvm.schedules.float import winograd_plan
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, group_span, pack_weights, window_weights
 from tests.support.lowered import SMALL_MODELS, check
 
 

@@ -7,19 +7,19 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from edgec.targets.tvm.schedules.byte_products import fit_pairs
-from edgec.targets.tvm.schedules.conv_int8_plan import (
+from edgec.targets.tvm.schedules.common.tiles import ConvTile
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
+from edgec.targets.tvm.schedules.int8.byte_products import fit_pairs
+from edgec.targets.tvm.schedules.int8.conv_plan import (
     dot_tile,
     fits_registers,
     pack_dot_weights,
     plan,
     reduction_step,
 )
-from edgec.targets.tvm.schedules.conv_plan import ConvShape
-from edgec.targets.tvm.schedules.conv_widening import pack_weights
-from edgec.targets.tvm.schedules.conv_widening import plan as widening_plan
-from edgec.targets.tvm.schedules.depthwise_int8 import pack_taps
-from edgec.targets.tvm.schedules.tiles import ConvTile
+from edgec.targets.tvm.schedules.int8.conv_widening import pack_weights
+from edgec.targets.tvm.schedules.int8.conv_widening import plan as widening_plan
+from edgec.targets.tvm.schedules.int8.depthwise import pack_taps
 from edgec.targets.tvm.target_model import TargetModel
 
 VNNI = TargetModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=1, dot_product="vnni")

@@ -8,8 +8,7 @@ import pytest
 
 pytest.importorskip("tvm")
 from edgec.targets.board import load_board
-from edgec.targets.tvm.schedules.conv_plan import ConvShape, plan, weight_bytes
-from edgec.targets.tvm.schedules.tiles import (
+from edgec.targets.tvm.schedules.common.tiles import (
     ConvTile,
     block_of,
     conv_tile,
@@ -21,8 +20,9 @@ from edgec.targets.tvm.schedules.tiles import (
     task_rows,
     unevenness,
 )
-from edgec.targets.tvm.schedules.winograd_plan import Network, direct_cycles, pays, winograd_cycles
-from edgec.targets.tvm.schedules.winograd_plan import plan as winograd_plan
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, plan, weight_bytes
+from edgec.targets.tvm.schedules.float.winograd_plan import Network, direct_cycles, pays, winograd_cycles
+from edgec.targets.tvm.schedules.float.winograd_plan import plan as winograd_plan
 from edgec.targets.tvm.target_model import TargetModel, model_of, target_model
 
 AVX512 = TargetModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=2)

@@ -11,8 +11,8 @@ pytest.importorskip("tvm")
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
-from edgec.targets.tvm.schedules.winograd_int8 import INTEGERS, INVERSE_OF_NINE, SCALE, G
-from edgec.targets.tvm.schedules.winograd_stages import transform_weights
+from edgec.targets.tvm.schedules.float.winograd_stages import transform_weights
+from edgec.targets.tvm.schedules.int8.winograd import INTEGERS, INVERSE_OF_NINE, SCALE, G
 from edgec.targets.tvm.target_model import target_model
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
 from tests.support.tvm_artefact import compiled, require_emulator

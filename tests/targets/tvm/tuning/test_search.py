@@ -16,7 +16,7 @@ import pytest
 
 from edgec.errors import CannotRunHere
 from edgec.targets.tvm.schedules.choices import Choice, Workload
-from edgec.targets.tvm.schedules.tiles import ConvTile
+from edgec.targets.tvm.schedules.common.tiles import ConvTile
 from edgec.targets.tvm.tuning.database import Database, confirmed
 from edgec.targets.tvm.tuning.search import Lost, Result, Search, Tuning, compare
 from edgec.targets.tvm.tuning.task import Task, make_tasks

@@ -1,0 +1,268 @@
+"""Convolution: any kernel, stride, dilation, padding and group count, by one register-tiled template.
+
+Tile rows of pixels x vectors of output channels stay in registers over the whole reduction. The reduction is scheduled
+first and the epilogue pulled in behind it (`reverse_compute_at`): where the tile does not divide the row, the store
+gets the predicate and the multiply-adds none. Pulling the reduction into a split epilogue instead clips its region to a
+variable extent, which ends unrolling and register use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.schedules.common.kernel import (
+    F32,
+    Kernel,
+    Operand,
+    copy_rows,
+    find_block,
+    finish,
+    floordiv,
+    floormod,
+    padded_stage,
+    widened,
+)
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
+from edgec.targets.tvm.schedules.common.rewrite import MERGE, START
+from edgec.targets.tvm.schedules.common.tiles import (
+    block_of,
+    ceil_div,
+    flat_chunks,
+    loads_fit,
+    reduction_step,
+)
+from edgec.targets.tvm.schedules.float.conv_plan import (
+    ConvPlan,
+    ConvShape,
+    conv_shape,
+    first_group,
+    group_span,
+    pack_bias,
+    pack_weights,
+    plan,
+    window_weights,
+)
+from edgec.targets.tvm.schedules.float.grouped import skip_foreign_groups
+from edgec.targets.tvm.schedules.float.padding import skip_padding
+from edgec.targets.tvm.target_model import TargetModel
+
+CACHED_SOURCE = "source_global"
+"""TVM's name of the block that `cache_read` makes of the stage `source`."""
+
+
+def match(node: Node) -> bool:
+    """Whether `node` is a convolution with constant weights that is not depthwise."""
+    return "weights" in node.facts
+
+
+def lower(region: Region, model: TargetModel, choice: ConvPlan | None = None) -> Kernel:
+    """Return the kernel of a convolution region, tiled by `choice` or else by rule."""
+    node = region.anchor
+    shape = conv_shape(node)
+    choice = choice or plan(shape, model)
+    block = block_of(shape.out, model)
+    weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
+    step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
+    packed = pack_weights(weights, step, block, choice.tile.vectors).astype(model.storage)
+    bias = pack_bias(node.facts["bias"], block, choice.tile.vectors)
+
+    source = _source_tensor(shape, choice, model)
+    weight_tensor = te.placeholder(packed.shape, model.storage, name="weights")
+    bias_tensor = te.placeholder(bias.shape, name="bias")
+    conv = _reduction(source, weight_tensor, shape, choice, step, model)
+    expression = PackedExpression(region.members, model, flat=choice.flat)
+    out = te.compute(
+        packed_shape(expression.shape, block, flat=choice.flat),
+        lambda *i: expression.at(i, widened(conv(*i))),
+        name="out",
+    )
+    function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
+    by_vectors, channels = shape.packed_input and step % model.lanes == 0, choice.tile.vectors * block
+    span = group_span(shape, channels)
+    sch = schedule(Schedule(function), choice, model, vector_loads=by_vectors, span=span, ahead=shape.sparse)
+    if choice.flat:
+        reader = "conv_update" if find_block(sch, CACHED_SOURCE) is None else CACHED_SOURCE
+        unflatten(sch, shape.out_width, ["source"], reader)
+        unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
+    operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
+    detail = f"{shape}: {choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    function = skip_foreign_groups(finish(sch), shape, choice.tile.vectors, channels)
+    function = skip_padding(function, shape, choice.tile.pixels) if shape.sparse else function
+    return Kernel(function, operands, expression.shape, packed=True, rule="conv", detail=detail)
+
+
+def _source_tensor(shape: ConvShape, choice: ConvPlan, model: TargetModel) -> te.Tensor:
+    plain = (shape.batch, shape.cin, shape.height, shape.width)
+    if not shape.packed_input:
+        return te.placeholder(plain, name="source")
+    extents = packed_shape(plain, block_of(shape.cin, model), flat=choice.flat)
+    return te.placeholder(extents, model.storage, name="source")
+
+
+def _reduction(
+    source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, step: int, model: TargetModel
+) -> te.Tensor:
+    """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
+    (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
+    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
+    vectors = choice.tile.vectors
+    tiles = ceil_div(shape.out, vectors * block)
+    span = group_span(shape, vectors * block)
+    group_cin = shape.cin // shape.groups
+    if not choice.flat:
+        # Where padding is asked for tap by tap, there are no rows of it.
+        height = shape.height if shape.sparse else (shape.out_height - 1) * sh + (rows - 1) * dh + 1
+        width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
+        padded = shape.padding[1::2] if shape.sparse else shape.padding
+        grows = any(p > 0 for p in padded) or width > shape.width or height > shape.height
+        if grows or str(source.dtype) != model.arithmetic:
+            source = _pad(source, shape, max(height, 1), width, model)
+
+    def row(h: Any, r: Any) -> Any:
+        at = h * sh + r * dh
+        return tirx.max(tirx.min(at - shape.padding[0], shape.height - 1), 0) if shape.sparse else at
+
+    rc, rb = te.reduce_axis((0, span * group_cin // step), "rc"), te.reduce_axis((0, step), "rb")
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+
+    def read(n: Any, k: Any, h: Any, w: Any) -> Any:
+        channel = rc * step + rb
+        if shape.groups > 1:
+            channel = first_group(floordiv(k, vectors), vectors * block, span, shape) * group_cin + channel
+        if not shape.packed_input:
+            return source[n, channel, h, w]
+        if shape.groups == 1 and step == in_block:
+            return source[n, rc, h, w, rb]
+        return source[n, floordiv(channel, in_block), h, w, floormod(channel, in_block)]
+
+    return te.compute(
+        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
+        lambda n, k, h, w, b: te.sum(
+            read(n, k, row(h, r), w * sw + s * dw)
+            * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b].astype(model.arithmetic),
+            axis=[rc, r, s, rb],
+        ),
+        name="conv",
+    )
+
+
+def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, model: TargetModel) -> te.Tensor:
+    """Return `source` padded to `height` x `width`, in the type it is multiplied in."""
+    top, left = 0 if shape.sparse else shape.padding[0], shape.padding[1]
+    lead, lanes = source.shape[:2], source.shape[4:]
+    extents, before = (*lead, height, width, *lanes), (0, 0, top, left, *(0 for _ in lanes))
+
+    def read(*index: Any) -> Any:
+        return source(*index).astype(model.arithmetic)
+
+    return padded_stage(source, [int(extent) for extent in extents], before, 0.0, read, source.shape)
+
+
+def schedule(
+    sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool, span: int, ahead: bool = False
+) -> Schedule:
+    """Apply the template to the stages dp (optional), conv and out.
+
+    Args:
+        sch: The schedule.
+        choice: Tiles.
+        model: The CPU.
+        vector_loads: Whether the input tile may be copied by vectors.
+        span: Groups in a tile's window.
+        ahead: Whether dp is made before, all of it, rather than by each task for itself.
+    """
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
+    reduction = [*(sch.split(rc, [span, None]) if span > 1 else [rc]), r, s, rb]
+    ko, ki = sch.split(k, [None, choice.tile.vectors])
+    wo, wi = sch.split(w, [None, choice.tile.pixels])
+    if choice.flat and choice.rows is not None:
+        wc, wo = sch.split(wo, [None, choice.rows])
+        sch.reorder(n, wc, ko, h, wo, *reduction, wi, ki, b)
+        task = sch.fuse(n, wc)
+    elif choice.flat:
+        chunks = chunks_of(sch, n, ko, wo, model)
+        wc, wo = sch.split(wo, [chunks, None])
+        sch.reorder(n, ko, wc, h, wo, *reduction, wi, ki, b)
+        task = sch.fuse(n, ko, wc)
+    elif choice.rows is not None:
+        ho, hi = sch.split(h, [None, choice.rows])
+        sch.reorder(n, ho, ko, hi, wo, *reduction, wi, ki, b)
+        task = sch.fuse(n, ho)
+    else:
+        # The weights of one tile of channels stay hot over the rows.
+        sch.reorder(n, ko, h, wo, *reduction, wi, ki, b)
+        task = sch.fuse(n, ko, h)
+    sch.parallel(task)
+    sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
+    *inner, lane = sch.get_loops(out)[-5:]
+    sch.vectorize(lane)
+    for loop in (*inner, wi, ki):
+        sch.unroll(loop)
+    # Pixels outer, vectors inner: each broadcast feeds its vectors at once; the other order keeps all broadcasts live
+    # and spills (55 % of peak instead of 103 %).
+    sch.vectorize(b)
+    if pad is not None:
+        schedule_pad(sch, pad, None if ahead or choice.rows is None else task)
+    if model.multiplies_by_lane and vector_loads:
+        # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
+        merged = choice.flat and model.storage == F32 and loads_fit(choice.tile, model)
+        load_vectors(sch, conv, s, rb, merged=merged)
+    sch.annotate(sch.decompose_reduction(conv, reduction[0]), START, "bias")
+    return sch
+
+
+def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
+    """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
+    return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), model)
+
+
+def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
+    """Schedule the stage `dp`: a row at a time inside the loop `task`, or all of it ahead where there is none."""
+    if task is not None:
+        sch.compute_at(pad, task, preserve_unit_loops=True)
+    loops = sch.get_loops(pad)
+    copy_rows(sch, pad)
+    if task is None:
+        lead = loops[: len(loops) - 2]
+        sch.parallel(sch.fuse(*lead))
+
+
+def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any, *, merged: bool = False) -> None:
+    """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
+
+    The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
+
+    Args:
+        sch: The schedule.
+        block: The reduction; its first operand is copied.
+        at: Loop in which to copy.
+        lane: Loop over the reduced lanes.
+        merged: Whether one instruction loads several vectors, of the second operand too; both must be contiguous.
+    """
+    for operand in range(2 if merged else 1):
+        cached = sch.cache_read(block, operand, "global")
+        sch.compute_at(cached, at, preserve_unit_loops=True)
+        rank = len(sch.get(cached).iter_vars)
+        *inner, vector = sch.get_loops(cached)[-rank:]
+        sch.vectorize(vector)
+        for loop in inner:
+            sch.unroll(loop)
+        if merged:
+            sch.annotate(cached, MERGE, 1)
+    sch.unroll(lane)
+
+
+def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> None:
+    """Give the buffers `names`, seen by the kernel as [N, C, 1, H*W, block], their shape [N, C, H, W, block] back.
+
+    The address does not change: (p // W) * W + p % W simplifies to p.
+    """
+    block = sch.get_sblock(block_name)
+    for name in dict.fromkeys(names):
+        sch.transform_layout(block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b))

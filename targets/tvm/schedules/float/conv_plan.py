@@ -1,0 +1,219 @@
+"""What a convolution depends on, its tiles, and its weights in the order the kernel reads them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.schedules.common.tiles import (
+    MAX_VECTORS,
+    ConvTile,
+    block_of,
+    ceil_div,
+    conv_tile,
+    task_rows,
+    tile_cost,
+)
+from edgec.targets.tvm.target_model import TargetModel
+
+FLOAT_BYTES = 4
+MOST_INSIDE = 0.7
+"""Share of products with pixels inside below which those with padding are left out."""
+MOST_OF_L2, LARGE_TILE_COST = 0.625, 1.25
+"""Tiles whose weights take a larger share of L2 are read from beyond it for every row: what that costs more."""
+COPY_COST = 1.2
+"""A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """Everything the template depends on."""
+
+    batch: int
+    cin: int
+    height: int
+    width: int
+    out: int
+    out_height: int
+    out_width: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    groups: int
+    packed_input: bool
+
+    def __str__(self) -> str:
+        size, kernel = f"{self.out}x{self.out_height}x{self.out_width}", "x".join(map(str, self.kernel))
+        marks = "".join(f" {name}{'x'.join(map(str, pair))}" for name, pair in self._uncommon())
+        return f"{self.cin}x{self.height}x{self.width} > {size}, {kernel}{marks}"
+
+    def _uncommon(self) -> list[tuple[str, tuple[int, ...]]]:
+        marks = [
+            ("/", self.strides),
+            ("dilated ", self.dilation),
+            ("groups ", (self.groups,)),
+            ("batch ", (self.batch,)),
+        ]
+        return [(name, values) for name, values in marks if any(value != 1 for value in values)]
+
+    @property
+    def sparse(self) -> bool:
+        """Whether so many taps, of large dilations, meet padding that it pays to ask of each before it is computed."""
+        inside = [
+            sum(0 <= at * stride + tap * dilation - before < size for at in range(resized) for tap in range(taps))
+            / (resized * taps)
+            for size, resized, taps, stride, dilation, before in (
+                (self.height, self.out_height, self.kernel[0], self.strides[0], self.dilation[0], self.padding[0]),
+                (self.width, self.out_width, self.kernel[1], self.strides[1], self.dilation[1], self.padding[1]),
+            )
+        ]
+        return self.packed_input and math.prod(inside) < MOST_INSIDE
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel reads the one input pixel at its own place."""
+        same = (self.height, self.width) == (self.out_height, self.out_width)
+        return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.padding) and same and self.packed_input
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """Decisions: register tile, whether rows are fused into one, `rows` of a task that makes all its channels.
+
+    Of a fused row, `rows` counts register tiles. None: a task makes one tile of channels, of one row or a chunk of it.
+    """
+
+    tile: ConvTile
+    flat: bool
+    columns: int
+    rows: int | None
+
+
+def conv_shape(node: Node) -> ConvShape:
+    """Return the template's parameters for a float convolution."""
+    return shape_with(node, node.facts["weights"].shape, packed_input=node.args[0].packed)
+
+
+def shape_with(node: Node, weights: tuple[int, ...], *, packed_input: bool) -> ConvShape:
+    """Return the template's parameters for a convolution whose weights have the shape `weights` (K, C, R, S)."""
+    facts, (batch, cin, height, width) = node.facts, node.args[0].shape
+    assert node.shape is not None
+    return ConvShape(
+        batch=batch,
+        cin=cin,
+        height=height,
+        width=width,
+        out=weights[0],
+        out_height=node.shape[2],
+        out_width=node.shape[3],
+        kernel=(weights[2], weights[3]),
+        strides=tuple(facts["strides"]),
+        dilation=tuple(facts["dilation"]),
+        padding=tuple(facts["padding"]),
+        groups=facts["groups"],
+        packed_input=packed_input,
+    )
+
+
+def group_span(shape: ConvShape, channels: int) -> int:
+    """Return how many groups a tile of `channels` output channels touches at most: whose inputs it reads."""
+    each = shape.out // shape.groups
+    firsts = range(0, shape.out, channels)
+    return max((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts)
+
+
+def first_group(tile: Any, channels: int, span: int, shape: ConvShape) -> Any:
+    """Return the first of the `span` groups whose inputs tile number `tile` reads; an expression or an integer."""
+    group = tile * channels // (shape.out // shape.groups)
+    last = shape.groups - span
+    return min(group, last) if isinstance(tile, int) else tirx.min(group, last)
+
+
+def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+    """Return the tiles for a convolution of `shape`."""
+    block = block_of(shape.out, model)
+    blocks = ceil_div(shape.out, block)
+    work = tuple(_work(shape, vectors * block, model) for vectors in range(1, MAX_VECTORS + 1))
+    rows_tile = conv_tile(blocks, shape.out_width, block, model, work=work)
+    columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
+    if shape.pointwise and not model.converts:  # converted rows are a copy
+        pixels = shape.out_height * shape.out_width
+        tile = conv_tile(blocks, pixels, block, model, exact=True, work=work)
+        waste = columns / shape.out_width
+        if _cost(tile, block, model) <= COPY_COST * waste * _cost(rows_tile, block, model):
+            return ConvPlan(tile, flat=True, columns=pixels, rows=None)
+    tile = rows_tile
+    if columns != shape.out_width and not any(shape.padding):
+        exact = conv_tile(blocks, shape.out_width, block, model, exact=True, work=work)
+        if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
+            tile, columns = exact, shape.out_width
+    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * FLOAT_BYTES
+    rows = task_rows(shape.out_height, row_bytes, model)
+    if rows is not None and _weights_stay(shape, tile.vectors * block, rows, model):
+        rows = shape.out_height if model.cores == 1 else None
+    return ConvPlan(tile, flat=False, columns=columns, rows=rows)
+
+
+def _work(shape: ConvShape, channels: int, model: TargetModel) -> float:
+    """Return the relative work of tiles of `channels` output channels: groups touched, weights too large for L2."""
+    each = shape.out // shape.groups
+    firsts = range(0, shape.out, channels)
+    groups = sum((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts) / len(firsts)
+    large = weight_bytes(shape, channels) * group_span(shape, channels) > MOST_OF_L2 * model.l2
+    return groups * (LARGE_TILE_COST if large else 1.0)
+
+
+def weight_bytes(shape: ConvShape, channels: int) -> int:
+    """Return the size of the weights of `channels` output channels."""
+    return channels * shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1] * FLOAT_BYTES
+
+
+def _weights_stay(shape: ConvShape, channels: int, rows: int, model: TargetModel) -> bool:
+    """Whether to go through all rows with the weights of one tile rather than through all weights with few rows.
+
+    Weights beyond L2 are else fetched anew for each `rows` rows; this way the input is, for each tile of channels.
+    """
+    weights = weight_bytes(shape, shape.out)
+    inputs = shape.cin * shape.height * shape.width * FLOAT_BYTES
+    tiles = ceil_div(shape.out, channels)
+    return weights > model.l2 // 2 and weights + tiles * inputs < weights * shape.out_height // rows
+
+
+def _cost(tile: ConvTile, block: int, model: TargetModel) -> float:
+    return tile_cost(tile.vectors, tile.pixels, block, model)
+
+
+def window_weights(weights: Array, shape: ConvShape, channels: int) -> Array:
+    """Return [K, C/groups, R, S] as [K rounded up, C window, R, S]: what each tile of `channels` outputs reads.
+
+    The window are the groups a tile touches; weights of groups that are not an output's own are zero.
+    """
+    out, cin, *kernel = weights.shape
+    span, each = group_span(shape, channels), out // shape.groups
+    wide = np.zeros((ceil_div(out, channels) * channels, span * cin, *kernel), np.float32)
+    for group in range(shape.groups):
+        for row in range(group * each, (group + 1) * each):
+            at = (group - first_group(row // channels, channels, span, shape)) * cin
+            wide[row, at : at + cin] = weights[row]
+    return wide
+
+
+def pack_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
+    """Return [K, C, R, S] as [K/(vectors*block), C/step, R, S, step, vectors, block]: the order the loops read them."""
+    out, cin, rows, columns = weights.shape
+    split = weights.reshape(out // (vectors * block), vectors, block, cin // step, step, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
+
+
+def pack_bias(bias: Array, block: int, vectors: int = 1) -> Array:
+    """Return [K] as [K/block, block], filled up with zeros to whole tiles of `vectors` blocks."""
+    blocks = ceil_div(len(bias), block * vectors) * vectors
+    padded = np.zeros(blocks * block, np.float32)
+    padded[: len(bias)] = bias
+    return padded.reshape(blocks, block)

@@ -1,0 +1,89 @@
+"""Winograd convolution F(4x4, 3x3): 36 multiplications for the 144 of a 4x4 tile of a 3x3 stride-1 convolution.
+
+The transforms lose about two bits of float32: results differ from the direct sum by less than 1e-4 of the output range,
+which the tests check.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import te
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.graph import Graph, Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, finish
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
+from edgec.targets.tvm.schedules.common.tiles import block_of, reduction_step
+from edgec.targets.tvm.schedules.float.conv_plan import conv_shape, pack_bias
+from edgec.targets.tvm.schedules.float.winograd_plan import Network, WinogradPlan, direct_cycles, pays, plan
+from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
+from edgec.targets.tvm.target_model import TargetModel
+
+G = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+FLOATS = Arithmetic(G, "float32", "float32")
+
+NETWORK = "network"
+"""Fact of a convolution: what the whole network costs, see `weigh`."""
+
+
+def match(node: Node, model: TargetModel) -> bool:
+    """Whether `node` is a convolution that is cheaper this way on `model`."""
+    return possible(node, model) and pays(conv_shape(node), model, node.facts.get(NETWORK))
+
+
+def possible(node: Node, model: TargetModel) -> bool:
+    """Whether `node` is a convolution that can be done this way."""
+    # The transforms cost more bits than fp16 has to spare.
+    if "weights" not in node.facts or not node.args[0].packed or model.storage != "float32":
+        return False
+    facts = node.facts
+    square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
+    return bool(square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= model.lanes)
+
+
+def weigh(graph: Graph, model: TargetModel) -> None:
+    """Note on every convolution what the whole network costs: `match` compares a layer's gain and size with that."""
+    convolutions = [node for node in graph.nodes if "weights" in node.facts]
+    constants = [arg for node in graph.nodes if "weights" not in node.facts for arg in node.args]
+    weights = [node.facts["weights"] for node in convolutions]
+    size = sum(array.nbytes for array in [*constants, *weights] if isinstance(array, np.ndarray))
+    network = Network(sum(direct_cycles(conv_shape(node), model) for node in convolutions), size)
+    for node in convolutions:
+        node.facts[NETWORK] = network
+
+
+def lower(region: Region, model: TargetModel, choice: WinogradPlan | None = None) -> Kernel:
+    """Return the kernel of a convolution region by Winograd's method, tiled by `choice` or else by rule."""
+    node = region.anchor
+    shape = conv_shape(node)
+    choice = choice or plan(shape, model)
+    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
+    step = reduction_step(shape.cin, in_block)
+    transformed = transform_weights(node.facts["weights"], FLOATS, step, block, choice.vectors)
+    bias = pack_bias(node.facts["bias"], block)
+    source = te.placeholder(packed_shape(node.args[0].shape, in_block), name="source")
+    weights = te.placeholder(transformed.shape, name="weights")
+    bias_tensor = te.placeholder(bias.shape, name="bias")
+    full = whole_tiles(source, weights, shape.padding, 0.0, choice, FLOATS)
+    expression = PackedExpression(region.members, model)
+    out = te.compute(
+        packed_shape(expression.shape, block),
+        lambda *i: expression.at(i, full(*i) + bias_tensor[i[1], i[4]]),
+        name="out",
+    )
+    tensors = [source, weights, bias_tensor, *expression.tensors, out]
+    by_lane = model.multiplies_by_lane and step % model.lanes == 0
+    sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=by_lane)
+    operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
+    detail = f"{shape}: {choice}"
+    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd", detail=detail)

@@ -1,0 +1,158 @@
+"""How a Winograd convolution is tiled, and what it is estimated to cost beside the direct one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from edgec.targets.tvm.schedules.common.tiles import (
+    MAX_VECTORS,
+    block_of,
+    ceil_div,
+    divisors,
+    fits_registers,
+    tile_cost,
+)
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
+from edgec.targets.tvm.target_model import TargetModel
+
+OUT, PATCH = 4, 6
+FLOAT_BYTES = 4
+INPUT_CYCLES = 190.0
+OUTPUT_CYCLES = 130.0
+"""Cycles to transform one tile of one vector of channels: loads, stores and additions, measured together."""
+NEAR_BYTES, FAR_BYTES, DISTANT_BYTES = 32.0, 20.0, 9.0
+"""Bytes a cycle that stream from L2, from beyond it, and from beyond `DISTANT` times L2 (memory), measured on Zen 5."""
+DISTANT = 24
+TASK_CYCLES = 2000.0
+TASK_ROWS, TASK_PARTS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6, 8)
+"""Sizes of tasks that are looked at: rows of tiles, and parts of such a row."""
+SHORTEST_TASK = 8
+"""Tiles a task has in a row at least, unless the row is shorter."""
+OVERFLOW = 1.25
+"""What work costs more whose transformed input and products do not fit L2 together."""
+ADVANTAGE = 0.85
+"""Winograd is taken where its estimate is below this share of the direct convolution's."""
+SIZE_FOR_TIME = 24.0
+"""Transformed filters are four times the size: a layer may add this share of the network's weights for each share of
+the network's time that it saves. Late layers, few pixels and many channels, fall to this; early ones never do."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a layer is measured against: cycles of all convolutions done directly, and bytes of all weights."""
+
+    cycles: float
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class WinogradPlan:
+    """Tiling: counts of 4x4 tiles, padded to whole tasks, and the register tile `vectors` x (`high` x `wide`) tiles.
+
+    A task is `task_rows` x `task_columns` tiles; with `by_channels` it is one group of vectors of output channels over
+    all tiles, and the input is transformed beforehand: each weight is then read once.
+    """
+
+    rows: int
+    columns: int
+    task_rows: int
+    task_columns: int
+    vectors: int
+    high: int
+    wide: int
+    by_channels: bool
+
+    def __str__(self) -> str:
+        tasks = "by channels" if self.by_channels else f"{self.task_rows}x{self.task_columns}"
+        return f"{self.vectors}x{self.high}x{self.wide}, tasks {tasks}"
+
+
+def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
+    """Return the estimated cycles of the direct convolution."""
+    block = block_of(shape.out, model)
+    blocks = ceil_div(shape.out, block)
+    taps = shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1]
+    return shape.batch * blocks * taps * shape.out_height * shape.out_width / model.fma_ports
+
+
+def pays(shape: ConvShape, model: TargetModel, network: Network | None = None) -> bool:
+    """Whether the 3x3 convolution `shape` is faster this way by enough, for what it adds to `network` in size."""
+    direct, transformed = direct_cycles(shape, model), winograd_cycles(shape, plan(shape, model), model)
+    if transformed >= ADVANTAGE * direct:
+        return False
+    return network is None or affordable(shape, direct - transformed, network)
+
+
+def affordable(shape: ConvShape, saved: float, network: Network) -> bool:
+    """Whether `saved` cycles are worth what transformed filters add to the size of `network`."""
+    growth = (PATCH * PATCH - 9) * shape.cin * shape.out * FLOAT_BYTES
+    return growth / network.weight_bytes <= SIZE_FOR_TIME * saved / network.cycles
+
+
+def winograd_cycles(shape: ConvShape, choice: WinogradPlan, model: TargetModel) -> float:
+    """Return the estimated cycles of the Winograd convolution tiled by `choice`, times the cores left idle."""
+    block = block_of(shape.out, model)
+    blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, block_of(shape.cin, model))
+    tiles = shape.batch * choice.rows * choice.columns
+    points = PATCH * PATCH
+    cost = tile_cost(choice.vectors, choice.high * choice.wide, block, model)
+    products = points * tiles * blocks * shape.cin / model.fma_ports * cost
+    weights = points * shape.cin * blocks * block * FLOAT_BYTES
+    image = points * choice.task_rows * choice.task_columns * shape.cin * FLOAT_BYTES
+    result = points * choice.task_rows * choice.task_columns * choice.vectors * block * FLOAT_BYTES
+    products *= OVERFLOW if image + result > model.l2 * 3 // 4 else 1.0
+    if choice.by_channels:
+        tasks = shape.batch * blocks // choice.vectors
+        written = image / DISTANT_BYTES if image > model.l2 // 2 else 0.0
+        streamed = shape.batch * weights / _rate(weights, model) + tasks * image / _rate(image, model)
+    else:
+        tasks, written = tiles // (choice.task_rows * choice.task_columns), 0.0
+        streamed = tasks * weights / _rate(weights, model)
+    idle = ceil_div(tasks, model.cores) * model.cores / tasks
+    transforms = tiles * (in_blocks * INPUT_CYCLES + blocks * OUTPUT_CYCLES) * 2 / model.fma_ports
+    return (max(products, streamed) + transforms + written + tasks * TASK_CYCLES) * idle
+
+
+def _rate(size: float, model: TargetModel) -> float:
+    """Return the bytes a cycle at which data of `size` bytes, read again and again, arrive."""
+    if size <= model.l2 // 2:
+        return NEAR_BYTES
+    return FAR_BYTES if size <= DISTANT * model.l2 else DISTANT_BYTES
+
+
+@cache
+def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
+    """Return the tiling with the lowest estimate."""
+    return min(tilings(shape, model), key=lambda tiling: winograd_cycles(shape, tiling, model))
+
+
+def tilings(shape: ConvShape, model: TargetModel) -> list[WinogradPlan]:
+    """Return the tilings that fit the registers."""
+    rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
+    blocks = ceil_div(shape.out, block_of(shape.out, model))
+    candidates = []
+    for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
+        for parts in (count for count in TASK_PARTS if count == 1 or columns // count >= SHORTEST_TASK):
+            across = ceil_div(columns, parts)
+            for vectors, high, wide in _register_tiles(blocks, task_rows, across, model):
+                task_columns = ceil_div(across, wide) * wide
+                padded_rows = ceil_div(rows, task_rows) * task_rows
+                padded_columns = ceil_div(columns, task_columns) * task_columns
+                tiling = (padded_rows, padded_columns, task_rows, task_columns, vectors, high, wide)
+                candidates.append(WinogradPlan(*tiling, by_channels=False))
+                if task_rows == rows and parts == 1:
+                    candidates.append(WinogradPlan(*tiling, by_channels=True))
+    return candidates
+
+
+def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) -> list[tuple[int, int, int]]:
+    """Return the (vectors, high, wide) that fit the registers: several rows only where a row is short."""
+    tiles = []
+    for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
+        # Widths that round the row up to the same count differ in cost only: the widest is best.
+        widths = {ceil_div(columns, count) for count in range(1, columns + 1)}
+        tiles += [(vectors, 1, wide) for wide in sorted(widths) if fits_registers(vectors, wide, model)][-3:]
+        heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, model)]
+        tiles += [(vectors, high, columns) for high in heights[-1:]]
+    return tiles

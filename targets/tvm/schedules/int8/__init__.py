@@ -1,0 +1,1 @@
+"""Layers of bytes whose products are summed in int32."""

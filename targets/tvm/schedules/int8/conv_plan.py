@@ -1,0 +1,115 @@
+"""Tiles of integer convolutions, and their weights in the order the kernel reads them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.schedules.common.tiles import (
+    MAX_ACCUMULATORS,
+    MAX_VECTORS,
+    ConvTile,
+    block_of,
+    ceil_div,
+    cheapest,
+    task_rows,
+)
+from edgec.targets.tvm.schedules.float.conv_plan import COPY_COST, ConvPlan, ConvShape, group_span, shape_with
+from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
+from edgec.targets.tvm.target_model import TargetModel
+
+LOAD_WEIGHT = 0.4
+"""Share of a load's cycle that the dot products do not hide; fits the kernel times measured on AVX512-VNNI."""
+
+
+def int8_shape(node: Node) -> ConvShape:
+    """Return the template's parameters for an integer convolution."""
+    return shape_with(node, node.facts["integers"].shape, packed_input=True)
+
+
+def fits_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
+    """Whether accumulators, the weights of one step and a register of input find room."""
+    accumulators = vectors * pixels
+    inputs = pixels // pixels_of_step(model)
+    needed = accumulators + (inputs + 1 if model.isa == "neon" else vectors + 1)
+    return accumulators <= MAX_ACCUMULATORS and needed <= min(model.registers, 29 if model.isa == "neon" else 32)
+
+
+def dot_cost(vectors: int, pixels: int, model: TargetModel) -> float:
+    """Return the estimated cost of a dot product of a tile, 1 where their throughput is the limit."""
+    accumulators = vectors * pixels
+    latency = model.fma_latency * model.fma_ports / accumulators
+    loads = (vectors + pixels / pixels_of_step(model)) / accumulators
+    # NEON has no loads for free: instructions are counted.
+    return max(1.0, latency) + (1.0 if model.isa == "neon" else LOAD_WEIGHT) * loads
+
+
+@cache
+def dot_tile(
+    blocks: int, width: int, model: TargetModel, *, exact: bool = False, work: tuple[float, ...] = (1.0,) * MAX_VECTORS
+) -> ConvTile:
+    """Return the register tile for rows of `width` pixels and `blocks` vectors of output channels.
+
+    Arguments as for `conv_tile`; pixels are a multiple of what one instruction takes.
+    """
+    step = pixels_of_step(model)
+    fitting = (
+        ConvTile(vectors, pixels)
+        for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
+        for pixels in range(step, min(ceil_div(width, step) * step, MAX_ACCUMULATORS) + 1, step)
+        if not (exact and width % pixels) and fits_registers(vectors, pixels, model)
+    )
+
+    def cost(tile: ConvTile) -> float:
+        return dot_cost(tile.vectors, tile.pixels, model) * work[tile.vectors - 1]
+
+    best = cheapest(fitting, blocks, width, cost)
+    if best is None:
+        return dot_tile(blocks, width, model, work=work) if exact else ConvTile(1, step)
+    return best
+
+
+def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+    """Return the tiles for an integer convolution of `shape`."""
+    block = block_of(shape.out, model)
+    blocks = ceil_div(shape.out, block)
+    work = tuple(float(group_span(shape, vectors * block)) for vectors in range(1, MAX_VECTORS + 1))
+    tile = dot_tile(blocks, shape.out_width, model, work=work)
+    columns = ceil_div(shape.out_width, tile.pixels) * tile.pixels
+    if shape.pointwise:
+        pixels = shape.out_height * shape.out_width
+        flat = dot_tile(blocks, pixels, model, exact=True, work=work)
+        padded = ceil_div(pixels, flat.pixels) * flat.pixels
+        waste = columns / shape.out_width * pixels / padded
+        if dot_cost(flat.vectors, flat.pixels, model) <= COPY_COST * waste * dot_cost(tile.vectors, tile.pixels, model):
+            return ConvPlan(flat, flat=True, columns=padded, rows=None)
+    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin
+    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
+
+
+def reduction_step(channels: int, block: int) -> int:
+    """Return how many input channels of one block are reduced in a run: all if they fill blocks, else a divisor."""
+    whole = ceil_div(channels, DEPTH) * DEPTH
+    return next(step for step in (16, 8, 4) if step <= block and whole % step == 0)
+
+
+def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
+    """Return int8 [K, C, R, S] as [K/(vectors*block), C/step, R, S, step/4, vectors, block, 4], zeros added."""
+    out, cin, rows, columns = weights.shape
+    tiles, depth = ceil_div(out, vectors * block), ceil_div(cin, step)
+    full = np.zeros((tiles * vectors * block, depth * step, rows, columns), np.int8)
+    full[:out, :cin] = weights
+    split = full.reshape(tiles, vectors, block, depth, step // DEPTH, DEPTH, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 3, 6, 7, 4, 1, 2, 5))
+
+
+def requantization(node: Node, channels: int) -> tuple[Array, Array]:
+    """Return factor and addend a channel that turn the accumulator of an integer layer into its real result.
+
+    sum((q - z) * w) * s + bias = acc * s + (bias - z * sum(w) * s); computed in double precision.
+    """
+    scales, integers = node.facts["scales"], node.facts["integers"]
+    sums = integers.reshape(channels, -1).sum(axis=1, dtype=np.int64)
+    return scales, node.facts["bias"] - node.facts["scaling"].zero_point * sums * scales

@@ -1,0 +1,109 @@
+"""Integer depthwise convolution: the dot-product instruction sums over four neighbouring pixels of each channel.
+
+Four pixels of a block of channels are one register; a byte shuffle brings the four bytes of a channel side by side, and
+one instruction multiplies them with a row of the filter, filled up with zeros to a multiple of four taps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.quantized import CONV
+from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, find_block, finish, padded_stage
+from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
+from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div, depthwise_pixels, divisors
+from edgec.targets.tvm.schedules.int8.conv import Epilogue, vectorize_tile
+from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, taps
+from edgec.targets.tvm.target_model import TargetModel
+
+FEW_ROWS = 4
+MAX_UNROLLED_STEPS = 24
+
+
+def match(node: Node) -> bool:
+    """Whether `node` is an integer convolution with one filter a channel."""
+    return node.op == CONV and bool(node.facts["depthwise"])
+
+
+def pack_taps(weights: Array, block: int) -> Array:
+    """Return int8 [C, 1, R, S] as [C/block, R, S/4, block, 4], spare channels and taps zero."""
+    channels, _, rows, columns = weights.shape
+    blocks, steps = ceil_div(channels, block), ceil_div(columns, DEPTH)
+    full = np.zeros((blocks * block, rows, steps * DEPTH), np.int8)
+    full[:channels, :, :columns] = weights[:, 0]
+    split = full.reshape(blocks, block, rows, steps, DEPTH)
+    return np.ascontiguousarray(split.transpose(0, 2, 3, 1, 4))
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of an integer depthwise convolution region."""
+    node = region.anchor
+    assert node.shape is not None
+    plain, (out_height, out_width) = node.args[0].shape, node.shape[2:]
+    block, (sh, sw) = block_of(plain[1], model), node.facts["strides"]
+    packed = pack_taps(node.facts["integers"], block)
+    blocks, rows, steps = packed.shape[:3]
+    pixels = depthwise_pixels(out_width, rows * steps * DEPTH, model)
+    columns = ceil_div(out_width, pixels) * pixels
+
+    source = te.placeholder(packed_shape(plain, block), model.byte_type, name="source")
+    weights = te.placeholder(packed.shape, "int8", name="weights")
+    extents = (plain[0], blocks, (out_height - 1) * sh + rows, (columns - 1) * sw + steps * DEPTH, block)
+    before = (0, 0, *node.facts["padding"][:2], 0)
+    zero = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+    stage = padded_stage(source, extents, before, zero)
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, steps), "s")
+    i = te.reduce_axis((0, DEPTH), "i")
+    conv = te.compute(
+        (plain[0], blocks, out_height, columns, block),
+        lambda n, c, h, w, b: te.sum(
+            stage[n, c, h * sh + r, w * sw + s * DEPTH + i, b].astype("int32") * weights[c, r, s, b, i].astype("int32"),
+            axis=[r, s, i],
+        ),
+        name="conv",
+    )
+    epilogue = Epilogue(region, plain[1], model)
+    out = te.compute(
+        packed_shape(epilogue.expression.shape, block), lambda *index: epilogue.at(index, conv(*index)), name="out"
+    )
+    sch = Schedule(te.create_prim_func([source, weights, *epilogue.tensors, out]))
+    schedule(sch, pixels, taps(model, block, packed), model)
+    operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
+    return Kernel(finish(sch), operands, epilogue.expression.shape, packed=True, rule="depthwise_int8")
+
+
+def schedule(sch: Schedule, pixels: int, intrinsic: str, model: TargetModel) -> Schedule:
+    """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    n, c, h, w, b, r, s, i = sch.get_loops(conv)
+    steps = int(sch.get(r).extent) * int(sch.get(s).extent)
+    ho, hi = sch.split(h, [None, task_rows(sch, h, pad, model)])
+    wo, wi = sch.split(w, [None, pixels])
+    sch.reorder(n, c, ho, hi, wo, r, s, wi, b, i)
+    task = sch.fuse(n, c, ho)
+    sch.parallel(task)
+    sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
+    vectorize_tile(sch, out, 5)
+    for loop in (wi, *((r, s) if steps <= MAX_UNROLLED_STEPS else ())):
+        sch.unroll(loop)
+    sch.compute_at(pad, task, preserve_unit_loops=True)
+    sch.vectorize(sch.get_loops(pad)[-1])
+    vectorize_tile(sch, sch.decompose_reduction(conv, r), 2)
+    sch.tensorize(b, intrinsic)
+    return sch
+
+
+def task_rows(sch: Schedule, h: Any, pad: Any, model: TargetModel, size: int = 1) -> int:
+    """Return the most output rows whose padded slab, of elements of `size` bytes, fits three quarters of L1."""
+    rows = int(sch.get(h).extent)
+    height, width, block = (int(extent) for extent in sch.get(pad).writes[0].source.shape[2:])
+    for count in reversed(divisors(rows)):
+        if (height * count // rows + 2) * width * block * size <= model.l1 * 3 // 4 or count <= FEW_ROWS:
+            return count
+    return 1

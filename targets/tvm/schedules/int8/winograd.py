@@ -1,0 +1,99 @@
+"""Winograd convolution F(4x4, 3x3) of bytes, exact: 36 products of int16 for the 144 products of bytes of a tile.
+
+For CPUs without a dot product of bytes. The transforms of `winograd`, in integers: filters are transformed by G times
+24 (the last row times 6 only, so that they fit int16), inputs by B, at most 100 times their size. Sums may wrap around
+on the way (unsigned ones, for which that is defined): what counts is the end, 576 times the convolution's sum. Nine has
+an inverse modulo 2**32, so that 64 times the sum remains, which fits (`match` checks the weights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.quantized import CONV
+from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, finish
+from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
+from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, block_of, ceil_div, divisors
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
+from edgec.targets.tvm.schedules.float.winograd_plan import OUT, TASK_ROWS, WinogradPlan, winograd_cycles
+from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
+from edgec.targets.tvm.schedules.int8.conv import Epilogue
+from edgec.targets.tvm.schedules.int8.conv_plan import int8_shape
+from edgec.targets.tvm.target_model import TargetModel
+
+G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
+SCALE, INVERSE_OF_NINE = 64, 954437177
+INTEGERS = Arithmetic(G, "int16", "uint32", last=4, factor=INVERSE_OF_NINE)
+LARGEST_SUM = 2**31 // (SCALE * 128)
+"""Of the sizes of one filter's weights: above, 64 times the sum of products with bytes may not fit int32."""
+LEAST_PIXELS = 400
+"""Of an output channel: transformed filters are eight times the size, which smaller layers do not pay back."""
+LEAST_CHANNELS = 12
+REGISTERS, MAX_TILES = 30, 7
+"""Of a register tile: sums and inputs, two of weights besides; more 4x4 tiles, half a register of input each, spill."""
+
+
+def match(node: Node, model: TargetModel) -> bool:
+    """Whether `node` is an integer convolution that takes fewer instructions this way on `model`."""
+    if model.isa != "neon" or model.dot_product != "none" or node.op != CONV or node.facts["groups"] > 1:
+        return False
+    facts, weights = node.facts, node.facts["integers"]
+    square = weights.shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
+    out, cin = weights.shape[:2]
+    if not square or cin % model.lanes or min(out, cin) < LEAST_CHANNELS:
+        return False
+    shape = int8_shape(node)
+    sums = np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3))
+    return shape.out_height * shape.out_width >= LEAST_PIXELS and int(sums.max()) < LARGEST_SUM
+
+
+@cache
+def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
+    """Return the tiling of the least estimate; register tiles are smaller than those of floats."""
+    rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
+    candidates = []
+    for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
+        for vectors, high, wide in _register_tiles(ceil_div(shape.out, block_of(shape.out, model)), task_rows, columns):
+            padded = ceil_div(rows, task_rows) * task_rows, ceil_div(columns, wide) * wide
+            tiling = (*padded, task_rows, padded[1], vectors, high, wide)
+            ways = (False, True) if task_rows == rows else (False,)
+            candidates += [WinogradPlan(*tiling, by_channels=by_channels) for by_channels in ways]
+    return min(candidates, key=lambda candidate: winograd_cycles(shape, candidate, model))
+
+
+def _register_tiles(blocks: int, rows: int, columns: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (vectors, high, wide) that fit the registers: several rows only of whole rows."""
+    for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
+        most = min(MAX_TILES, (REGISTERS - 2) // (vectors + 1))
+        for wide in {ceil_div(columns, parts) for parts in range(1, columns + 1)}:
+            heights = divisors(rows) if wide == columns else (1,)
+            yield from ((vectors, high, wide) for high in heights if high * wide <= most)
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of an integer convolution region computed by Winograd's method."""
+    node = region.anchor
+    shape = int8_shape(node)
+    choice = plan(shape, model)
+    block = block_of(shape.out, model)
+    transformed = transform_weights(node.facts["integers"], INTEGERS, block, block, choice.vectors)
+    source = te.placeholder(packed_shape(node.args[0].shape, block), model.byte_type, name="source")
+    weights = te.placeholder(transformed.shape, INTEGERS.stored, name="weights")
+    zero = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+    full = whole_tiles(source, weights, shape.padding, zero, choice, INTEGERS)
+    epilogue = Epilogue(region, shape.out, model, steps=SCALE)
+    expression = epilogue.expression
+    shape_out = packed_shape(expression.shape, block)
+    out = te.compute(shape_out, lambda *i: epilogue.at(i, full(*i).astype("int32")), name="out")
+    tensors = [source, weights, *epilogue.tensors, out]
+    sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=True)
+    operands = [Operand(node.args[0], packed=True), Operand(transformed), *epilogue.operands]
+    detail = f"{shape}: {choice}"
+    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd_int8", detail=detail)

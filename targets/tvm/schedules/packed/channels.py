@@ -1,0 +1,53 @@
+"""A run of a packed tensor's channels: a view where it begins and ends with a block, else a copy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from tvm import te, tirx
+
+from edgec.targets.tvm.memory import SLICES
+from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.slices import CHANNELS
+from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, floordiv, floormod
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
+from edgec.targets.tvm.schedules.common.tiles import block_of
+from edgec.targets.tvm.schedules.packed.injective import injective_kernel
+from edgec.targets.tvm.target_model import TargetModel
+
+
+def match(node: Node) -> bool:
+    """Whether `node` takes channels from a packed tensor."""
+    return node.op == CHANNELS and node.dtype == "float32" and bool(node.args[0].packed)
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of a region that begins with a run of channels."""
+    node = region.anchor
+    start, shape = node.facts["start"], node.args[0].shape
+    expression = PackedExpression(region.members, model)
+    block, whole_block = expression.block, block_of(shape[1], model)
+    source = te.placeholder(packed_shape(shape, whole_block), model.storage, name="source")
+    aligned = block == whole_block and start % block == 0
+
+    def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
+        if aligned:
+            item = source[n, c + start // block, h, w, b]
+        else:
+            # Spare lanes of the last block stay inside the tensor.
+            channel = tirx.min(c * block + b + start, shape[1] - 1)
+            item = source[n, floordiv(channel, whole_block), h, w, floormod(channel, whole_block)]
+        return expression.at((n, c, h, w, b), item)
+
+    run = None if aligned else math.gcd(math.gcd(block, whole_block), start)
+    run = 1 if not aligned and node.shape is not None and node.shape[1] % block else run
+    operands = [Operand(node.args[0], packed=True)]
+    kernel = injective_kernel(expression, [source], operands, value, run, "channels", model)
+    if aligned and len(region.members) == 1 and shape[0] == 1:
+        offset = start * math.prod(shape[2:]) * np.dtype(model.storage).itemsize
+        return replace(kernel, function=kernel.function.with_attr(SLICES, offset))
+    return kernel

@@ -1,0 +1,1 @@
+"""Operators on plain tensors: products, reductions, recurrent layers and elementwise work."""

@@ -1,0 +1,48 @@
+"""Elementwise work on plain tensors that would cost library calls: exponentials and what is made of them."""
+
+from __future__ import annotations
+
+import math
+
+from tvm import te
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.regions.elementwise import COSTLY
+from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, Kernel, finish
+from edgec.targets.tvm.schedules.common.plain_expression import (
+    PlainExpression,
+    is_plain_elementwise,
+    matrix_of,
+    unravel,
+)
+from edgec.targets.tvm.target_model import TargetModel
+
+
+def match(node: Node) -> bool:
+    """Whether `node` is a costly elementwise operator on a plain tensor of known, non-empty shape."""
+    if node.op not in COSTLY or not node.shape or math.prod(node.shape) == 0:
+        return False
+    return is_plain_elementwise(node, *matrix_of(node.shape)) and not node.args[0].packed
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of a plain elementwise region."""
+    tail = region.tail
+    assert tail.shape is not None
+    shape = tail.shape
+    rows, columns = matrix_of(shape)
+    expression = PlainExpression(region.members)
+    out = te.compute((rows, columns), lambda m, n: expression.at(tail, m, n, {}), name="out")
+    sch = Schedule(te.create_prim_func([*expression.tensors, out]))
+    block = sch.get_sblock("out")
+    fused = sch.fuse(*sch.get_loops(block))
+    lanes = math.gcd(rows * columns, model.lanes)
+    outer, lane = sch.split(fused, [None, lanes])
+    if lanes > 1:
+        sch.vectorize(lane)
+    if rows * columns >= PARALLEL_THRESHOLD:
+        sch.parallel(outer)
+    sch.transform_layout(block, "out", lambda m, n: (*unravel(m, shape), n))
+    return Kernel(finish(sch), expression.operands, shape, packed=False, rule="plain")

@@ -1,0 +1,77 @@
+"""Recurrent layers: all steps in one kernel, see `recurrent_kernel`; the product with the inputs is a matmul's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand
+from edgec.targets.tvm.schedules.plain.recurrent_kernel import Parameter, Result, recurrence_function
+from edgec.targets.tvm.schedules.plain.recurrent_plan import pack, pack_rows, products
+from edgec.targets.tvm.target_model import TargetModel
+
+RESULTS = ("sequence", "state", "cell")
+"""What the operator returns, in order."""
+ROWS = ("scales", "bias", "peepholes")
+"""Operands that have a number for each unit of some gates."""
+
+
+def match(node: Node) -> bool:
+    """Whether `node` are the steps of a recurrent layer."""
+    return node.op == RECURRENCE
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of a recurrent layer; it writes what is read of its results, in the order of axes of that."""
+    node = region.anchor
+    what, names = described(node.attrs)
+    results = [Result(RESULTS[index], last.shape, axes) for index, axes, last in node.facts["results"]]
+    function, arguments = recurrent_function(what, dict(zip(names, node.args, strict=True)), results, model)
+    operands = [Operand(argument) for argument in arguments]
+    written = [last for _, _, last in node.facts["results"]]
+    detail = f"{what.kind} {what.steps} steps, {what.hidden} units"
+    return Kernel(function, operands, written[0].shape, packed=False, rule="recurrent", detail=detail, results=written)
+
+
+def described(attributes: Any) -> tuple[Recurrence, list[str]]:
+    """Return what a call of the operator with `attributes` does, and the names of its operands."""
+    return Recurrence.model_validate_json(str(attributes["recurrence"])), str(attributes["operands"]).split(",")
+
+
+def recurrent_function(
+    what: Recurrence, operands: Mapping[str, Any], results: Sequence[Result], model: TargetModel
+) -> tuple[tirx.PrimFunc, list[Any]]:
+    """Return the scheduled function, and its arguments: `operands`, of which constants are packed.
+
+    Args:
+        what: The layer.
+        operands: By name: `sums` over the inputs [steps, batch, directions * gates * columns], where the columns of a
+            gate are its units filled up with zeros; `weights` as ONNX's R, its `scales` a row where it is int8, the
+            `bias` of a candidate [directions, hidden] that a reset gate scales, `peepholes`, all as arrays; `lengths`,
+            `state` and `cell` as ONNX has them, arrays or anything with shape and dtype.
+        results: What to write.
+        model: The CPU.
+    """
+    tiles = products(what, model)
+    given = {name: value for name, value in operands.items() if name not in ("weights", *ROWS)}
+    weights = operands["weights"]
+    stored = weights.dtype if weights.dtype == np.int8 else np.dtype(model.storage)
+    given |= {f"weights{at}": pack(weights, what, tile).astype(stored) for at, tile in enumerate(tiles)}
+    given |= {name: pack_rows(operands[name], what, gates) for name, gates in _row_constants(what, operands)}
+    parameters = [Parameter(name, tuple(value.shape), _dtype(value)) for name, value in given.items()]
+    return recurrence_function(what, tiles, parameters, results, model.cores), list(given.values())
+
+
+def _row_constants(what: Recurrence, operands: Mapping[str, Any]) -> list[tuple[str, int]]:
+    counts = {"scales": what.gates, "bias": 1, "peepholes": 3}
+    return [(name, counts[name]) for name in ROWS if name in operands]
+
+
+def _dtype(value: Array | Node) -> str:
+    return str(value.dtype)
