@@ -170,7 +170,7 @@ def test_a_rule_of_canonicalization(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its file, and a line in the list of workloads."""
+    """Its file, which exports a rule, and a line in the order of the rules."""
     pytest.importorskip("tvm")
     from tvm import relax
 
@@ -178,16 +178,31 @@ def test_a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgec.targets.tvm.schedules.plain import matmul
     from tests.support.lowered import check
 
-    def lower(region, target):
-        return replace(matmul.lower(region, target), rule="acme_matmul")
+    def lower(region, cpu):
+        return replace(matmul.lower(region, cpu), rule="acme_matmul")
 
-    mine = rules.Rule("acme_matmul", lambda node, _: matmul.match(node), lower)
+    mine = replace(matmul.RULE, name="acme_matmul", lower=lower, tuning=None)
     monkeypatch.setattr(rules, "RULES", (mine, *rules.RULES))
 
     def build(x, rng):
         return relax.op.matmul(x, relax.const(rng.standard_normal((24, 16)).astype("float32")))
 
     assert check(build, [(7, 24)]).counts() == {"acme_matmul": 1}
+
+
+def test_every_schedule_that_has_a_rule_is_in_the_order() -> None:
+    """A file that exports a rule and has no line would never be asked; layouts are told by the rules alone."""
+    pytest.importorskip("tvm")
+    from edgec.targets.tvm.schedules import rules
+
+    folder = ROOT / "targets" / "tvm" / "schedules"
+    files = {
+        ".".join(path.relative_to(folder).with_suffix("").parts)
+        for path in folder.rglob("*.py")
+        if "\nRULE = " in path.read_text()
+    }
+    assert files == set(rules.ORDER)
+    assert len({rule.name for rule in rules.RULES}) == len(rules.ORDER)
 
 
 def test_a_board(tmp_path: Path) -> None:

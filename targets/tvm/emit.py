@@ -11,16 +11,16 @@ from tvm import relax
 from tvm.s_tir.schedule import ScheduleError
 
 from edgec.targets.tvm.memory import JOINS, SLICES
+from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import VALUE_NAMES, Graph, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.quantized import DEQUANTIZE
+from edgec.targets.tvm.regions.operators import DEQUANTIZE
 from edgec.targets.tvm.regions.restore import restore
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region
 from edgec.targets.tvm.report import LoweringReport
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand
-from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
-from edgec.targets.tvm.schedules.common.tiles import block_of
-from edgec.targets.tvm.schedules.packed.injective import pack_function, unpack_function
-from edgec.targets.tvm.schedules.rules import lower_region
+from edgec.targets.tvm.schedules.choices import lower_region
+from edgec.targets.tvm.schedules.packed import elementwise as packed_elementwise
+from edgec.targets.tvm.schedules.packed.copies import pack_function, unpack_function
+from edgec.targets.tvm.schedules.plain import elementwise as plain_elementwise
 from edgec.targets.tvm.taps import Tap
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -66,7 +66,7 @@ class Emitter:
         with self.builder.function("main", params, attrs=attrs):
             with self.builder.dataflow():
                 for region in regions:
-                    if region.rule:
+                    if region.rule is not None:
                         self._emit_kernel(region)
                     elif id(region.tail) not in self.covered:
                         self._emit_call(region.tail)
@@ -78,11 +78,12 @@ class Emitter:
         return self.builder.finalize()
 
     def _emit_kernel(self, region: Region) -> None:
+        assert region.rule is not None
         try:
             kernel = self.lower(region)
         except (ScheduleError, RuntimeError, ValueError, TypeError, IndexError) as error:
             # A shape the rule did not foresee still runs, unscheduled; the report says which and why.
-            self.report.refuse(region.rule, region.anchor.op, region.anchor.shape, str(error))
+            self.report.refuse(region.rule.name, region.anchor.op, region.anchor.shape, str(error))
             for member in region.members:
                 self._emit_call(member)
             return
@@ -147,7 +148,7 @@ class Emitter:
 
     def _as_plain(self, node: Node) -> Any:
         if node.op == DEQUANTIZE and id(node) not in self.plain and id(node) not in self.packed:
-            self._emit_kernel(Region("elementwise" if node.packed else "plain", [node]))
+            self._emit_kernel(Region((packed_elementwise if node.packed else plain_elementwise).RULE, [node]))
         if id(node) not in self.plain:
             assert node.shape is not None
             shape: Any = node.shape
@@ -158,7 +159,7 @@ class Emitter:
 
     def _as_packed(self, node: Node) -> Any:
         if node.op == DEQUANTIZE and node.packed and id(node) not in self.packed:
-            self._emit_kernel(Region("elementwise", [node]))
+            self._emit_kernel(Region(packed_elementwise.RULE, [node]))
         if id(node) not in self.packed:
             shape: Any = node.shape
             result = packed_shape(shape, block_of(shape[1], self.model))

@@ -16,15 +16,15 @@ from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.emit import Emitter
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
-from edgec.targets.tvm.regions.grow import Region, grow_regions
+from edgec.targets.tvm.regions.grow import grow_regions
 from edgec.targets.tvm.regions.normalize import normalize
 from edgec.targets.tvm.regions.quantized import place_integers, read_quantization
+from edgec.targets.tvm.regions.rule import Kernel, Region, Workload
 from edgec.targets.tvm.report import LoweringReport
-from edgec.targets.tvm.schedules.choices import Choice, Workload, choices_of, workload_of
-from edgec.targets.tvm.schedules.common.kernel import Kernel
+from edgec.targets.tvm.schedules import rules
+from edgec.targets.tvm.schedules.choices import Choice, choices_of, lower_region, workload_of
 from edgec.targets.tvm.schedules.float.winograd import weigh
 from edgec.targets.tvm.schedules.generic import schedule_function
-from edgec.targets.tvm.schedules.rules import fits_plain, lower_region, rule_of
 from edgec.targets.tvm.target_model import TargetModel, model_of_target, target_model
 
 
@@ -88,7 +88,7 @@ class Lowering:
                 normalize(self._graph)
                 place_integers(self._graph)
                 weigh(self._graph, model)
-                self._regions = grow_regions(self._graph, lambda node: rule_of(node, model), fits_plain)
+                self._regions = grow_regions(self._graph, rules.RULES, model)
 
     def workloads(self) -> dict[Workload, list[Choice]]:
         """Return the choices for everything that can be tuned, in the order of the network; the rules' come first."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
-from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE, scaling_of
+from edgec.targets.tvm.regions.operators import DEQUANTIZE, QUANTIZE
+from edgec.targets.tvm.regions.quantized import scaling_of
 
 RESHAPES = frozenset({"relax.reshape", "relax.squeeze", "relax.expand_dims"})
 UNARY: dict[str, Callable[[Array], Array]] = {

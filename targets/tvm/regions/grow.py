@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Graph, Node
-from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE
+from edgec.targets.tvm.regions.operators import DEQUANTIZE
+from edgec.targets.tvm.regions.rule import Region, Rule
+from edgec.targets.tvm.target_model import TargetModel
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
-PLAIN_RULES = frozenset({"bytes", "columns", "dense_int8", "matmul", "plain", "recurrent", "rows"})
-"""Workloads that read and write plain tensors."""
-ELEMENTWISE = frozenset({"elementwise", "plain"})
-"""Workloads of elementwise operators, which any other takes in where it can."""
 LARGEST_EXPRESSION = 2000
 """Terms of a region's expression: TVM's passes expand shared parts into copies, so x + relu(x), repeated, doubles."""
 REPEATS = dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
 """How often the expression of an operator holds its operand, where more than once."""
 
 
-@dataclass(eq=False)
-class Region:
-    """One kernel: `members` in topological order, the first is the anchor where `rule` is not `elementwise`."""
+def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: TargetModel) -> list[Region]:
+    """Return the regions of `graph` in an order that can be executed; nodes that no rule takes get one without.
 
-    rule: str
-    members: list[Node]
-
-    @property
-    def anchor(self) -> Node:
-        """First member."""
-        return self.members[0]
-
-    @property
-    def tail(self) -> Node:
-        """The member whose value leaves the region."""
-        return self.members[-1]
-
-
-Fits = Callable[[str, Node, Node], bool]
-
-
-def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits) -> list[Region]:
-    """Return the regions of `graph` in an order that can be executed; nodes without a rule get an empty one.
+    Sets `packed` of the nodes.
 
     Args:
-        graph: Normalized graph; `packed` of its nodes is set.
-        rule_of: Name of the workload that takes a node as anchor, None if none does; asked in topological order.
-        fits: Whether a node may join the region of a rule and an anchor in plain layout.
+        graph: A normalized graph.
+        rules: In the order in which they are asked.
+        cpu: The CPU.
     """
-    rules: dict[int, str] = {}
+    taking: dict[int, Rule] = {}
     taken: set[int] = set()
     for node in graph.nodes:
         if node.op == DEQUANTIZE:
@@ -60,52 +35,33 @@ def grow_regions(graph: Graph, rule_of: Callable[[Node], str | None], fits: Fits
             node.packed = node.args[0].packed
             taken.add(id(node))
             continue
-        rule = rule_of(node)
-        if rule is None and is_packed_elementwise(node):
-            rule = "elementwise"
+        rule = next((rule for rule in rules if rule.match(node, cpu)), None)
         if rule is not None:
-            node.packed = rule not in PLAIN_RULES
-            rules[id(node)] = rule
+            node.packed = rule.layout == "packed"
+            taking[id(node)] = rule
     regions = []
 
     def take(node: Node) -> None:
-        members = _grow(node, graph, rules, taken, fits)
+        rule = taking.get(id(node))
+        members = [node] if rule is None else _grow(node, graph, rule, taken)
         taken.update(id(member) for member in members)
-        regions.append(Region(rules.get(id(node), ""), members))
+        regions.append(Region(rule, members))
+
+    def waiting(turn: str, nodes: Sequence[Node]) -> Iterator[Node]:
+        for node in nodes:
+            if id(node) in taking and taking[id(node)].grows == turn and id(node) not in taken:
+                yield node
 
     # Rows first to last: the first reduction of a spelled-out layer norm takes in the second.
-    for node in graph.nodes:
-        if rules.get(id(node)) in ("rows", "columns") and id(node) not in taken:
-            take(node)
+    for node in waiting("first", graph.nodes):
+        take(node)
     # Later anchors first: a residual add goes to the later of its producers, whose other operand is then ready.
-    for node in reversed(graph.nodes):
-        if rules.get(id(node), "elementwise") not in ELEMENTWISE and id(node) not in taken:
-            take(node)
+    for node in waiting("next", graph.nodes[::-1]):
+        take(node)
     for node in graph.nodes:
         if id(node) not in taken:
             take(node)
     return sorted(regions, key=lambda region: region.tail.order)
-
-
-def is_packed_elementwise(node: Node) -> bool:
-    """Whether `node` is an elementwise operator that can read packed operands, at least one of which is packed."""
-    if node.shape is None or len(node.shape) != 4 or (node.dtype != "float32" and node.op != QUANTIZE):
-        return False
-    if node.op in UNARY or node.op in PARAMETRIC or node.op == QUANTIZE:
-        return isinstance(node.args[0], Node) and node.args[0].packed
-    if node.op not in BINARY:
-        return False
-    return all(_readable(arg, node.shape) for arg in node.args) and any(
-        isinstance(arg, Node) and arg.packed for arg in node.args
-    )
-
-
-def _readable(arg: object, shape: tuple[int, ...]) -> bool:
-    if isinstance(arg, np.ndarray):
-        return arg.dtype == np.float32 and arg.ndim <= 4
-    if not isinstance(arg, Node) or arg.shape is None or len(arg.shape) != 4 or arg.dtype != "float32":
-        return False
-    return all(mine in (1, whole) for mine, whole in zip(arg.shape, shape, strict=True))
 
 
 def _terms(members: list[Node]) -> int:
@@ -117,10 +73,8 @@ def _terms(members: list[Node]) -> int:
     return sizes[id(members[-1])]
 
 
-def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int], fits: Fits) -> list[Node]:
+def _grow(anchor: Node, graph: Graph, rule: Rule, taken: set[int]) -> list[Node]:
     """Return the largest closed region from `anchor`: closed means that only its last member is read outside."""
-    if id(anchor) not in rules:
-        return [anchor]
     members, best = [anchor], [anchor]
     while len(members) < LARGEST_REGION and not any(graph.is_output(member) for member in members):
         inside = {id(member) for member in members}
@@ -128,13 +82,9 @@ def _grow(anchor: Node, graph: Graph, rules: dict[int, str], taken: set[int], fi
         if not outside:
             break
         nearest = min(outside, key=lambda user: user.order)
-        if id(nearest) in taken:
+        if id(nearest) in taken or not rule.fits(anchor, nearest):
             break
-        if anchor.packed:
-            joins = rules.get(id(nearest)) == "elementwise" and nearest.shape == anchor.shape
-        else:
-            joins = fits(rules[id(anchor)], anchor, nearest)
-        if not joins or _terms([*members, nearest]) > LARGEST_EXPRESSION:
+        if _terms([*members, nearest]) > LARGEST_EXPRESSION:
             break
         members = [*members, nearest]
         inside.add(id(nearest))

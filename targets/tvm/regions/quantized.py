@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from edgec.quantization import SMALLEST_SCALE
+from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
+from edgec.targets.tvm.regions.operators import CONV, DEQUANTIZE, MATMUL, QUANTIZE
 from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
-from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div
 from edgec.targets.tvm.target_model import TargetModel
 
-QUANTIZE, DEQUANTIZE = "edgec.quantize", "edgec.dequantize"
-CONV, MATMUL = "edgec.conv_int8", "edgec.matmul_int8"
 BYTES = ("int8", "uint8")
 BYTE_MOVERS = frozenset(
     {

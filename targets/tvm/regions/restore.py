@@ -9,8 +9,8 @@ import numpy as np
 from tvm import relax
 
 from edgec.targets.tvm.regions.graph import CALL, Node
-from edgec.targets.tvm.regions.quantized import CONV, DEQUANTIZE, MATMUL, QUANTIZE, scaling_of
-from edgec.targets.tvm.regions.slices import CHANNELS
+from edgec.targets.tvm.regions.operators import CHANNELS, CONV, DEQUANTIZE, MATMUL, QUANTIZE
+from edgec.targets.tvm.regions.quantized import scaling_of
 
 REWRITTEN = {"relax.add": relax.op.add, "relax.square": relax.op.square, "relax.sqrt": relax.op.sqrt}
 """Operators that normalization puts in place of others."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgec.targets.tvm.regions.graph import Graph, Node
+from edgec.targets.tvm.regions.operators import CHANNELS
 
-CHANNELS = "edgec.channels"
 CHANNEL_AXIS = 1
 PICTURE_RANK = 4
 

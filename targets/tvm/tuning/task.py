@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from edgec.targets.tvm.schedules.choices import Choice, Workload
-from edgec.targets.tvm.schedules.float.winograd_plan import OUT, PATCH
+from edgec.targets.tvm.regions.rule import Workload
+from edgec.targets.tvm.schedules.choices import Choice
 from edgec.targets.tvm.tuning.database import LEAST_GAIN, Stage, typical
 
 LOOKS, FINALISTS = 6, 2
@@ -18,8 +18,6 @@ FULL_SHARE, LEAST_SHARE = 0.02, 0.002
 """Shares of the network's time from which a layer gets all its trials, and below which it gets none."""
 NEAR_PEAK = 0.9
 """Share of the board's peak above which a layer is left as it is."""
-DIRECT_BY_WINOGRAD = (3 * OUT) ** 2 / PATCH**2
-"""Multiplications of a 3x3 convolution done directly for each that Winograd's method does."""
 
 
 @dataclass
@@ -115,7 +113,7 @@ def make_tasks(
     for workload, choices in workloads.items():
         seconds = times.get(workload.key, 0.0)
         task = Task(workload, choices, seconds, seconds / whole)
-        macs = workload.macs / (DIRECT_BY_WINOGRAD if choices[0].rule == "winograd" else 1)
+        macs = workload.macs / choices[0].macs_saved
         reached = macs * calls.get(workload.key, 0) / (seconds * peak) if seconds else 0.0
         if len(choices) == 1:
             task.reason = "nothing to choose"

@@ -1,17 +1,14 @@
-"""What a workload hands back: a scheduled TIR function and what to call it with; helpers all workloads share."""
+"""What the schedules share: finished functions, blocks by name, conversions, and stages with padding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.intrinsics import with_functions
-from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.schedules.common.rewrite import rewrite
 
 F32 = "float32"
@@ -23,32 +20,6 @@ SIMPLIFIED = "edgec.simplified"
 """Attribute of a function whose loops TVM has to simplify once they are unrolled; others are left to LLVM."""
 PARALLEL_THRESHOLD = 16384
 """Elements below which waking another thread costs more than it saves."""
-
-
-@dataclass(frozen=True)
-class Operand:
-    """An argument of a kernel: a node in packed or plain layout, or a constant already in the kernel's layout."""
-
-    source: Node | np.ndarray[Any, Any]
-    packed: bool = False
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A scheduled function with its arguments; `packed` tells the layout of its result of `shape`.
-
-    `workload` names what it computes where it could have been tiled otherwise, see `choices.workload_of`.
-    """
-
-    function: Any
-    operands: Sequence[Operand]
-    shape: tuple[int, ...]
-    packed: bool
-    rule: str
-    detail: str = ""
-    workload: str = ""
-    results: Sequence[Node] = ()
-    """Of a kernel with several results, or with others than that of its region's tail: what it computes, in order."""
 
 
 def finish(schedule: Schedule) -> Any:

@@ -8,19 +8,15 @@ from typing import Any
 import numpy as np
 from tvm import te
 
+from edgec.targets.tvm.packed_layout import block_of, pack_channels, packed_shape
 from edgec.targets.tvm.regions.elementwise import BINARY, COARSE, UNARY, clip, leaky_relu
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.quantized import DEQUANTIZE, QUANTIZE, scaling_of
-from edgec.targets.tvm.schedules.common.kernel import Operand, f32, widened
+from edgec.targets.tvm.regions.operators import DEQUANTIZE, QUANTIZE
+from edgec.targets.tvm.regions.quantized import scaling_of
+from edgec.targets.tvm.regions.rule import Operand
+from edgec.targets.tvm.schedules.common.kernel import f32, widened
 from edgec.targets.tvm.schedules.common.requantize import dequantize, quantize
-from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div
 from edgec.targets.tvm.target_model import TargetModel
-
-
-def packed_shape(shape: tuple[int, ...], block: int, *, flat: bool = False) -> tuple[int, int, int, int, int]:
-    """Return the extents of the packed form [N, C/block, H, W, block] of an NCHW shape; `flat` makes H*W one row."""
-    n, c, h, w = shape
-    return (n, ceil_div(c, block), 1, h * w, block) if flat else (n, ceil_div(c, block), h, w, block)
 
 
 class PackedExpression:
@@ -125,12 +121,3 @@ def apply(node: Node, value: Callable[[Any], Any]) -> Any:
             return quantize(value(node.args[0]), scaling.scale, scaling.zero_point, node.dtype)
         return dequantize(value(node.args[0]), scaling.scale, scaling.zero_point)
     return leaky_relu(value(node.args[0]), float(node.attrs.alpha))
-
-
-def pack_channels(array: Array, block: int) -> Array:
-    """Return NCHW `array` as [N, C/block, H, W, block], channels filled up with zeros."""
-    n, c, h, w = array.shape
-    blocks = ceil_div(c, block)
-    padded = np.zeros((n, blocks * block, h, w), np.float32)
-    padded[:, :c] = array
-    return np.ascontiguousarray(padded.reshape(n, blocks, block, h, w).transpose(0, 1, 3, 4, 2))

@@ -11,8 +11,9 @@ from tvm import te, tirx
 
 from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.quantized import DEQUANTIZE
-from edgec.targets.tvm.schedules.common.kernel import Operand, f32, floordiv, floormod
+from edgec.targets.tvm.regions.operators import DEQUANTIZE
+from edgec.targets.tvm.regions.rule import Operand
+from edgec.targets.tvm.schedules.common.kernel import f32, floordiv, floormod
 from edgec.targets.tvm.schedules.common.packed_expression import apply
 
 VIEWS = frozenset({"relax.reshape", "relax.squeeze", "relax.expand_dims"})
@@ -41,6 +42,11 @@ def is_plain_elementwise(node: Node, rows: int, columns: int) -> bool:
     if node.op in UNARY or node.op in PARAMETRIC:
         return isinstance(node.args[0], Node) and bool(node.args[0].shape == node.shape)
     return node.op in BINARY and all(_is_operand(arg) for arg in node.args)
+
+
+def fits_matrix(anchor: Node, node: Node) -> bool:
+    """Whether `node` is elementwise work on the result of `anchor`, both seen as matrices."""
+    return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
 
 
 def _is_operand(arg: Any) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from edgec.targets.tvm.packed_layout import ceil_div
 from edgec.targets.tvm.target_model import TargetModel
 
-LOADS_PER_CYCLE = 2
 LOAD_WEIGHT = 0.25
 """Share of a load's cycle that the FMAs do not hide; fits the kernel times measured on AVX-512."""
 MANY_VECTORS_PENALTY = 0.02
@@ -36,31 +36,10 @@ class ConvTile:
     pixels: int
 
 
-def ceil_div(value: int, divisor: int) -> int:
-    """Return value / divisor, rounded up."""
-    return -(-value // divisor)
-
-
 @cache
 def divisors(value: int) -> tuple[int, ...]:
     """Return the divisors of `value`, ascending."""
     return tuple(divisor for divisor in range(1, value + 1) if value % divisor == 0)
-
-
-def block_of(channels: int, model: TargetModel) -> int:
-    """Return the channel block of a packed tensor with `channels` channels.
-
-    A function of the channel count alone, so tensors of equal shape always agree and need no layout propagation.
-    """
-    lanes = model.lanes
-    if channels < lanes:
-        block = min(4, lanes)
-        while block < channels:
-            block *= 2
-        return block
-    if model.half_width_same_peak and channels % lanes and ceil_div(channels, lanes // 2) % 2:
-        return lanes // 2
-    return lanes
 
 
 def reduction_step(channels: int, block: int) -> int:

@@ -13,12 +13,11 @@ from typing import Any
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
 from edgec.targets.tvm.schedules.common.kernel import (
     F32,
-    Kernel,
-    Operand,
     copy_rows,
     find_block,
     finish,
@@ -27,19 +26,15 @@ from edgec.targets.tvm.schedules.common.kernel import (
     padded_stage,
     widened,
 )
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.rewrite import MERGE, START
-from edgec.targets.tvm.schedules.common.tiles import (
-    block_of,
-    ceil_div,
-    flat_chunks,
-    loads_fit,
-    reduction_step,
-)
+from edgec.targets.tvm.schedules.common.tiles import flat_chunks, loads_fit, reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
+    conv_plans,
     conv_shape,
+    conv_workload,
     first_group,
     group_span,
     pack_bias,
@@ -55,7 +50,7 @@ CACHED_SOURCE = "source_global"
 """TVM's name of the block that `cache_read` makes of the stage `source`."""
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` is a convolution with constant weights that is not depthwise."""
     return "weights" in node.facts
 
@@ -94,6 +89,12 @@ def lower(region: Region, model: TargetModel, choice: ConvPlan | None = None) ->
     function = skip_foreign_groups(finish(sch), shape, choice.tile.vectors, channels)
     function = skip_padding(function, shape, choice.tile.pixels) if shape.sparse else function
     return Kernel(function, operands, expression.shape, packed=True, rule="conv", detail=detail)
+
+
+def plans(node: Node, model: TargetModel) -> list[ConvPlan]:
+    """Return the tilings of a convolution, that by rule first."""
+    shape = conv_shape(node)
+    return [plan(shape, model), *conv_plans(shape, model)]
 
 
 def _source_tensor(shape: ConvShape, choice: ConvPlan, model: TargetModel) -> te.Tensor:
@@ -266,3 +267,6 @@ def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> N
     block = sch.get_sblock(block_name)
     for name in dict.fromkeys(names):
         sch.transform_layout(block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b))
+
+
+RULE = Rule("conv", "packed", match, lower, tuning=Tuning(conv_workload, plans, lower))

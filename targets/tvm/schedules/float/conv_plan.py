@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.schedules.common.tiles import (
-    MAX_VECTORS,
-    ConvTile,
-    block_of,
-    ceil_div,
-    conv_tile,
-    task_rows,
-    tile_cost,
-)
+from edgec.targets.tvm.regions.rule import Region, Workload
+from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, ConvTile, conv_tile, task_rows, tile_cost
+from edgec.targets.tvm.schedules.common.tilings import register_tiles, task_sizes
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
@@ -217,3 +212,35 @@ def pack_bias(bias: Array, block: int, vectors: int = 1) -> Array:
     padded = np.zeros(blocks * block, np.float32)
     padded[: len(bias)] = bias
     return padded.reshape(blocks, block)
+
+
+def conv_plans(shape: ConvShape, model: TargetModel) -> list[ConvPlan]:
+    """Return the tilings of a direct convolution: good tiles with all tasks, good tasks with all tiles, first."""
+    block = block_of(shape.out, model)
+    blocks = ceil_div(shape.out, block)
+    ranked: list[tuple[int, ConvPlan]] = []
+    for rank, tile in enumerate(register_tiles(blocks, shape.out_width, block, model)):
+        columns = ceil_div(shape.out_width, tile.pixels) * tile.pixels
+        rows = [None, *task_sizes(shape.batch, shape.out_height, model)]
+        ranked += [(rank + at, ConvPlan(tile, False, columns, count)) for at, count in enumerate(rows)]
+    if shape.pointwise and not model.converts:
+        pixels = shape.out_height * shape.out_width
+        for rank, tile in enumerate(register_tiles(blocks, pixels, block, model, exact=True)):
+            tasks = [None, *task_sizes(shape.batch, pixels // tile.pixels, model)]
+            ranked += [(rank + at, ConvPlan(tile, True, pixels, count)) for at, count in enumerate(tasks)]
+    return [plan for _, plan in sorted(ranked, key=lambda entry: entry[0])]
+
+
+def conv_workload(region: Region) -> Workload:
+    """Return the workload of a convolution, whichever method computes it."""
+    return named_workload(region, "conv")
+
+
+def named_workload(region: Region, name: str) -> Workload:
+    """Return the workload `name` of a region that begins with a convolution."""
+    shape = conv_shape(region.anchor)
+    marks = [f"pad {'x'.join(map(str, shape.padding))}" if any(shape.padding) else ""]
+    marks += ["" if shape.packed_input else "of plain input", "shuffled" if "shuffle" in region.anchor.facts else ""]
+    key = " ".join([f"{name} {shape}", *filter(None, marks)])
+    taps = shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1]
+    return Workload(key + region.followers(), shape.batch * shape.out * shape.out_height * shape.out_width * taps)

@@ -10,13 +10,23 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Graph, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, finish
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
-from edgec.targets.tvm.schedules.common.tiles import block_of, reduction_step
-from edgec.targets.tvm.schedules.float.conv_plan import conv_shape, pack_bias
-from edgec.targets.tvm.schedules.float.winograd_plan import Network, WinogradPlan, direct_cycles, pays, plan
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
+from edgec.targets.tvm.schedules.common.kernel import finish
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
+from edgec.targets.tvm.schedules.common.tiles import reduction_step
+from edgec.targets.tvm.schedules.float.conv_plan import conv_shape, conv_workload, pack_bias
+from edgec.targets.tvm.schedules.float.winograd_plan import (
+    DIRECT,
+    Network,
+    WinogradPlan,
+    direct_cycles,
+    may_pay,
+    pays,
+    plan,
+    plans_by_cost,
+)
 from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -87,3 +97,14 @@ def lower(region: Region, model: TargetModel, choice: WinogradPlan | None = None
     operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
     detail = f"{shape}: {choice}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd", detail=detail)
+
+
+def plans(node: Node, model: TargetModel) -> list[WinogradPlan]:
+    """Return the tilings, that by rule first; none where this method cannot pay."""
+    shape = conv_shape(node) if possible(node, model) else None
+    if shape is None or not (match(node, model) or may_pay(shape, model, node.facts.get(NETWORK))):
+        return []
+    return [plan(shape, model), *plans_by_cost(shape, model)]
+
+
+RULE = Rule("winograd", "packed", match, lower, tuning=Tuning(conv_workload, plans, lower, macs_saved=DIRECT))

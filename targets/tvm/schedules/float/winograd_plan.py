@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from edgec.targets.tvm.schedules.common.tiles import (
-    MAX_VECTORS,
-    block_of,
-    ceil_div,
-    divisors,
-    fits_registers,
-    tile_cost,
-)
+from edgec.targets.tvm.packed_layout import block_of, ceil_div
+from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, divisors, fits_registers, tile_cost
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -36,6 +30,11 @@ ADVANTAGE = 0.85
 SIZE_FOR_TIME = 24.0
 """Transformed filters are four times the size: a layer may add this share of the network's weights for each share of
 the network's time that it saves. Late layers, few pixels and many channels, fall to this; early ones never do."""
+
+SAVED_AT_BEST = 1 / 3
+"""Of the direct convolution's time, where the estimate sees no gain."""
+DIRECT = (3 * OUT) ** 2 / PATCH**2
+"""Multiplications of a 3x3 convolution done directly for each that this method does."""
 
 
 @dataclass(frozen=True)
@@ -156,3 +155,13 @@ def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) ->
         heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, model)]
         tiles += [(vectors, high, columns) for high in heights[-1:]]
     return tiles
+
+
+def plans_by_cost(shape: ConvShape, model: TargetModel) -> list[WinogradPlan]:
+    """Return the tilings, cheapest by estimate first."""
+    return sorted(dict.fromkeys(tilings(shape, model)), key=lambda tiling: winograd_cycles(shape, tiling, model))
+
+
+def may_pay(shape: ConvShape, model: TargetModel, network: Network | None) -> bool:
+    """Whether it could be worth its size in `network` if it saved more than the estimate says."""
+    return network is None or affordable(shape, SAVED_AT_BEST * direct_cycles(shape, model), network)

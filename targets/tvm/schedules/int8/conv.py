@@ -13,21 +13,14 @@ import tvm_ffi
 from tvm import ir, te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.quantized import CONV, QUANTIZE
-from edgec.targets.tvm.schedules.common.kernel import (
-    Kernel,
-    Operand,
-    find_block,
-    finish,
-    floordiv,
-    floormod,
-    padded_stage,
-)
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
+from edgec.targets.tvm.regions.operators import CONV, QUANTIZE
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.requantize import quantize
-from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div, divisors
+from edgec.targets.tvm.schedules.common.tiles import divisors
 from edgec.targets.tvm.schedules.float.conv import chunks_of, schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
@@ -51,7 +44,7 @@ UNROLLED_DOTS = 72
 """Dot products of an unrolled loop body on NEON, whose cores are narrow: counter and branch are one of eight else."""
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` is an integer convolution that is not depthwise."""
     return node.op == CONV and not node.facts["depthwise"]
 
@@ -278,3 +271,6 @@ def vectorize_tile(sch: Schedule, block: Any, loops: int) -> None:
     sch.vectorize(lane)
     for loop in inner:
         sch.unroll(loop)
+
+
+RULE = Rule("conv_int8", "packed", match, lower)

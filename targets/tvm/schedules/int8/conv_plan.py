@@ -6,16 +6,9 @@ from functools import cache
 
 import numpy as np
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.schedules.common.tiles import (
-    MAX_ACCUMULATORS,
-    MAX_VECTORS,
-    ConvTile,
-    block_of,
-    ceil_div,
-    cheapest,
-    task_rows,
-)
+from edgec.targets.tvm.schedules.common.tiles import MAX_ACCUMULATORS, MAX_VECTORS, ConvTile, cheapest, task_rows
 from edgec.targets.tvm.schedules.float.conv_plan import COPY_COST, ConvPlan, ConvShape, group_span, shape_with
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
 from edgec.targets.tvm.target_model import TargetModel

@@ -11,19 +11,11 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import (
-    Kernel,
-    Operand,
-    find_block,
-    finish,
-    floordiv,
-    floormod,
-    padded_stage,
-)
-from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
-from edgec.targets.tvm.schedules.common.tiles import ConvTile, block_of, ceil_div, cheapest, task_rows
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.common.tiles import ConvTile, cheapest, task_rows
 from edgec.targets.tvm.schedules.float.conv import schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
@@ -53,7 +45,7 @@ UNROLLED_SUMS = 32
 
 def match(node: Node, model: TargetModel) -> bool:
     """Whether `node` is an integer convolution for a CPU of this kind."""
-    return model.isa == "neon" and model.dot_product == "none" and conv_int8.match(node)
+    return model.isa == "neon" and model.dot_product == "none" and conv_int8.match(node, model)
 
 
 def tile_cost(vectors: int, pixels: int) -> float:
@@ -205,3 +197,6 @@ def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool
     sch.fuse(*sch.get_loops(start)[-2:])
     vectorize_tile(sch, start, 4)
     return wp, sch.get_loops(conv)[-2]
+
+
+RULE = Rule("conv_widening", "packed", match, lower)

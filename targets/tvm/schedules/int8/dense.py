@@ -8,12 +8,13 @@ from typing import Any
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.quantized import MATMUL
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, finish, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, matrix_of, unravel
-from edgec.targets.tvm.schedules.common.tiles import ConvTile, block_of, ceil_div
+from edgec.targets.tvm.regions.operators import MATMUL
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import finish, floordiv, floormod, padded_stage
+from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, fits_matrix, matrix_of, unravel
+from edgec.targets.tvm.schedules.common.tiles import ConvTile
 from edgec.targets.tvm.schedules.float.conv_plan import pack_bias
 from edgec.targets.tvm.schedules.int8.conv import vectorize_tile
 from edgec.targets.tvm.schedules.int8.conv_plan import dot_tile, pack_dot_weights, requantization
@@ -21,7 +22,7 @@ from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels
 from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` multiplies a plain matrix of bytes by constant integer weights."""
     return node.op == MATMUL and not node.args[0].packed and math.prod(node.shape or (0,)) > 0
 
@@ -112,3 +113,6 @@ def schedule(sch: Schedule, tile: ConvTile, store_lanes: int, model: TargetModel
     sch.vectorize(lane)
     vectorize_tile(sch, sch.decompose_reduction(conv, ro), 4)
     return mp if step > 1 else b
+
+
+RULE = Rule("dense_int8", "plain", match, lower, fits=fits_matrix)

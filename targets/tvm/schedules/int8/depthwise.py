@@ -12,12 +12,12 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.quantized import CONV
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, find_block, finish, padded_stage
-from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
-from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div, depthwise_pixels, divisors
+from edgec.targets.tvm.regions.operators import CONV
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import find_block, finish, padded_stage
+from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels, divisors
 from edgec.targets.tvm.schedules.int8.conv import Epilogue, vectorize_tile
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, taps
 from edgec.targets.tvm.target_model import TargetModel
@@ -26,7 +26,7 @@ FEW_ROWS = 4
 MAX_UNROLLED_STEPS = 24
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` is an integer convolution with one filter a channel."""
     return node.op == CONV and bool(node.facts["depthwise"])
 
@@ -107,3 +107,6 @@ def task_rows(sch: Schedule, h: Any, pad: Any, model: TargetModel, size: int = 1
         if (height * count // rows + 2) * width * block * size <= model.l1 * 3 // 4 or count <= FEW_ROWS:
             return count
     return 1
+
+
+RULE = Rule("depthwise_int8", "packed", match, lower)

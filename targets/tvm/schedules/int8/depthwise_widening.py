@@ -10,11 +10,11 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, copy_rows, finish, padded_stage
-from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
-from edgec.targets.tvm.schedules.common.tiles import block_of, ceil_div, depthwise_pixels
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import copy_rows, finish, padded_stage
+from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.schedules.int8 import depthwise as depthwise_int8
 from edgec.targets.tvm.schedules.int8.conv import Epilogue, store_tile, vectorize_tile
 from edgec.targets.tvm.schedules.int8.depthwise import task_rows
@@ -27,7 +27,7 @@ INT16_BYTES = 2
 
 def match(node: Node, model: TargetModel) -> bool:
     """Whether `node` is an integer convolution with one filter a channel, for a CPU of this kind."""
-    return model.isa == "neon" and depthwise_int8.match(node)
+    return model.isa == "neon" and depthwise_int8.match(node, model)
 
 
 def pack_weights(weights: Array, block: int) -> Array:
@@ -97,3 +97,6 @@ def schedule(sch: Schedule, pixels: int, model: TargetModel, *, stored: int) -> 
     sch.compute_at(pad, task, preserve_unit_loops=True)
     copy_rows(sch, pad)
     vectorize_tile(sch, sch.decompose_reduction(conv, r), 2)
+
+
+RULE = Rule("depthwise_widening", "packed", match, lower)

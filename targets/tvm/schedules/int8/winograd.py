@@ -15,12 +15,12 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.quantized import CONV
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, finish
-from edgec.targets.tvm.schedules.common.packed_expression import packed_shape
-from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, block_of, ceil_div, divisors
+from edgec.targets.tvm.regions.operators import CONV
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import finish
+from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, divisors
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
 from edgec.targets.tvm.schedules.float.winograd_plan import OUT, TASK_ROWS, WinogradPlan, winograd_cycles
 from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
@@ -97,3 +97,6 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     operands = [Operand(node.args[0], packed=True), Operand(transformed), *epilogue.operands]
     detail = f"{shape}: {choice}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd_int8", detail=detail)
+
+
+RULE = Rule("winograd_int8", "packed", match, lower)

@@ -10,17 +10,17 @@ import numpy as np
 from tvm import te, tirx
 
 from edgec.targets.tvm.memory import SLICES
+from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.regions.slices import CHANNELS
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, floordiv, floormod
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
-from edgec.targets.tvm.schedules.common.tiles import block_of
+from edgec.targets.tvm.regions.operators import CHANNELS
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import floordiv, floormod
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` takes channels from a packed tensor."""
     return node.op == CHANNELS and node.dtype == "float32" and bool(node.args[0].packed)
 
@@ -51,3 +51,6 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         offset = start * math.prod(shape[2:]) * np.dtype(model.storage).itemsize
         return replace(kernel, function=kernel.function.with_attr(SLICES, offset))
     return kernel
+
+
+RULE = Rule("channels", "packed", match, lower)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from tvm import te
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, f32, finish, widened
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
-from edgec.targets.tvm.schedules.common.tiles import block_of
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import f32, finish, widened
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` is the mean over H and W of an NCHW tensor."""
     return node.op == "edgec.global_pool"
 
@@ -58,3 +58,6 @@ def schedule(sch: Schedule) -> Schedule:
     sch.decompose_reduction(rows, rh)
     sch.decompose_reduction(total, rw)
     return sch
+
+
+RULE = Rule("global_pool", "packed", match, lower)

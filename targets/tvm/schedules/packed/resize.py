@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from tvm import te
 
+from edgec.targets.tvm.packed_layout import packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand, widened
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression, packed_shape
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import widened
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -27,7 +28,7 @@ COORDINATES: dict[str, Callable[[Array, int, int], Array]] = {
 """Where ONNX (Resize-19) puts output position `at` of an axis in the input, by coordinate transformation mode."""
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` resizes H and W of a packed tensor in a way this module knows."""
     source = node.args[0] if node.args else None
     if node.op != "relax.image.resize2d" or node.dtype != "float32" or node.shape is None:
@@ -89,3 +90,6 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         "resize",
         model,
     )
+
+
+RULE = Rule("resize", "packed", match, lower)

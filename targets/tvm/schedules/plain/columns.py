@@ -17,8 +17,8 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm import intrinsics
 from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, Kernel, Operand, f32, finish
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, f32, finish
 from edgec.targets.tvm.schedules.common.packed_expression import apply
 from edgec.targets.tvm.schedules.common.tiles import divisors
 from edgec.targets.tvm.schedules.plain.rows import REDUCTIONS
@@ -33,7 +33,7 @@ REDUCED = 1
 """A reduced axis is kept, with this extent."""
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` reduces, or normalizes by softmax, some axes before the last of a plain float tensor."""
     source = node.args[0] if node.args else None
     if node.dtype != "float32" or not node.shape or not isinstance(source, Node) or not source.shape:
@@ -216,3 +216,6 @@ def _vectorize(sch: Schedule, column: Any, lanes: int) -> None:
     vectors, lane = sch.split(column, [None, lanes])
     sch.unroll(vectors)
     sch.vectorize(lane)
+
+
+RULE = Rule("columns", "plain", match, lower, fits=fits, grows="first")

@@ -9,10 +9,11 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.regions.elementwise import COSTLY
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, Kernel, finish
+from edgec.targets.tvm.regions.rule import Kernel, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, finish
 from edgec.targets.tvm.schedules.common.plain_expression import (
     PlainExpression,
+    fits_matrix,
     is_plain_elementwise,
     matrix_of,
     unravel,
@@ -20,7 +21,7 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
 from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` is a costly elementwise operator on a plain tensor of known, non-empty shape."""
     if node.op not in COSTLY or not node.shape or math.prod(node.shape) == 0:
         return False
@@ -46,3 +47,6 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         sch.parallel(outer)
     sch.transform_layout(block, "out", lambda m, n: (*unravel(m, shape), n))
     return Kernel(finish(sch), expression.operands, shape, packed=False, rule="plain")
+
+
+RULE = Rule("plain", "plain", match, lower, fits=fits_matrix, grows="last")

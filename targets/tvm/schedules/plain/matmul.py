@@ -10,25 +10,17 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import (
-    Kernel,
-    Operand,
-    f32,
-    find_block,
-    finish,
-    floordiv,
-    floormod,
-    padded_stage,
-    widened,
-)
-from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, matrix_of, unravel
-from edgec.targets.tvm.schedules.common.tiles import ConvTile, block_of, ceil_div, conv_tile
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning, Workload
+from edgec.targets.tvm.schedules.common.kernel import f32, find_block, finish, floordiv, floormod, padded_stage, widened
+from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, fits_matrix, matrix_of, unravel
+from edgec.targets.tvm.schedules.common.tiles import ConvTile, conv_tile
+from edgec.targets.tvm.schedules.common.tilings import register_tiles
 from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` is a float product of matrices of known shape."""
     if node.op != "relax.matmul" or node.dtype != "float32" or node.shape is None:
         return False
@@ -211,3 +203,24 @@ def schedule(sch: Schedule, tile: ConvTile, store_lanes: int) -> Schedule:
         sch.vectorize(last)
     sch.decompose_reduction(conv, k)
     return sch
+
+
+def workload(region: Region) -> Workload:
+    """Return the workload of a matrix product."""
+    product, (left, right) = product_of(region.anchor), region.anchor.args
+    constant = "" if isinstance(left, Node) else " constant left"
+    constant += "" if isinstance(right, Node) else " constant"
+    sizes = f"{product.batch}x{product.rows}x{product.depth} by {product.depth}x{product.columns}"
+    macs = product.batch * product.rows * product.depth * product.columns
+    return Workload(f"matmul {sizes}{constant}{region.followers()}", macs)
+
+
+def plans(node: Node, model: TargetModel) -> list[ConvTile]:
+    """Return the register tiles of a matrix product: that by rule, then cheapest by estimate first."""
+    product = product_of(node)
+    block = block_of(product.columns, model)
+    others = register_tiles(ceil_div(product.columns, block), product.rows, block, model)
+    return [plan(product, model), *others]
+
+
+RULE = Rule("matmul", "plain", match, lower, fits=fits_matrix, tuning=Tuning(workload, plans, lower))

@@ -10,8 +10,7 @@ from tvm import tirx
 
 from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import Kernel, Operand
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, alone
 from edgec.targets.tvm.schedules.plain.recurrent_kernel import Parameter, Result, recurrence_function
 from edgec.targets.tvm.schedules.plain.recurrent_plan import pack, pack_rows, products
 from edgec.targets.tvm.target_model import TargetModel
@@ -22,7 +21,7 @@ ROWS = ("scales", "bias", "peepholes")
 """Operands that have a number for each unit of some gates."""
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` are the steps of a recurrent layer."""
     return node.op == RECURRENCE
 
@@ -75,3 +74,6 @@ def _row_constants(what: Recurrence, operands: Mapping[str, Any]) -> list[tuple[
 
 def _dtype(value: Array | Node) -> str:
     return str(value.dtype)
+
+
+RULE = Rule("recurrent", "plain", match, lower, fits=alone)

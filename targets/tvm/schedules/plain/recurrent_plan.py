@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgec.targets.tvm.packed_layout import ceil_div
 from edgec.targets.tvm.recurrence import Recurrence
 from edgec.targets.tvm.regions.graph import Array
-from edgec.targets.tvm.schedules.common.tiles import ceil_div, divisors, fits_registers, tile_cost
+from edgec.targets.tvm.schedules.common.tiles import divisors, fits_registers, tile_cost
 from edgec.targets.tvm.target_model import TargetModel
 
 MOST_SUMS = 4

@@ -16,9 +16,14 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm import intrinsics
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.grow import Region
-from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, Kernel, f32, finish
-from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, matrix_of, unravel
+from edgec.targets.tvm.regions.rule import Kernel, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, f32, finish
+from edgec.targets.tvm.schedules.common.plain_expression import (
+    PlainExpression,
+    is_plain_elementwise,
+    matrix_of,
+    unravel,
+)
 from edgec.targets.tvm.target_model import TargetModel
 
 Value = Callable[[Any, Any], Any]
@@ -35,7 +40,7 @@ REDUCTIONS: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
 LARGEST_ROW = 1 << 16
 
 
-def match(node: Node) -> bool:
+def match(node: Node, _model: TargetModel) -> bool:
     """Whether `node` works along the last axis of a plain float tensor."""
     source = node.args[0] if node.args else None
     if node.dtype != "float32" or not node.shape or not isinstance(source, Node) or not source.shape:
@@ -59,6 +64,14 @@ def reduces_rows(node: Node) -> bool:
     if not shape:
         return False
     return [axis % len(shape) for axis in node.ints("axis")] == [len(shape) - 1]
+
+
+def fits(anchor: Node, node: Node) -> bool:
+    """Whether `node` may join the region of `anchor`: the same rows again, or elementwise work on what they give."""
+    whole, width = matrix_of(anchor.args[0].shape)
+    if reduces_rows(node):
+        return not node.packed and matrix_of(node.args[0].shape or ()) == (whole, width)
+    return is_plain_elementwise(node, whole, width) or is_plain_elementwise(node, whole, 1)
 
 
 def lower(region: Region, model: TargetModel) -> Kernel:
@@ -192,3 +205,6 @@ def schedule(sch: Schedule, model: TargetModel, elements: int) -> Schedule:
                 _, lane = sch.split(loops[-1], [None, lanes])
                 sch.vectorize(lane)
     return sch
+
+
+RULE = Rule("rows", "plain", match, lower, fits=fits, grows="first")

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("tvm")
 from edgec.targets.board import load_board
+from edgec.targets.tvm.packed_layout import block_of
 from edgec.targets.tvm.schedules.common.tiles import (
     ConvTile,
-    block_of,
     conv_tile,
     depthwise_pixels,
     fits_registers,

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from edgec.errors import CannotRunHere
-from edgec.targets.tvm.schedules.choices import Choice, Workload
+from edgec.targets.tvm.regions.rule import Workload
+from edgec.targets.tvm.schedules.choices import Choice
 from edgec.targets.tvm.schedules.common.tiles import ConvTile
 from edgec.targets.tvm.tuning.database import Database, confirmed
 from edgec.targets.tvm.tuning.search import Lost, Result, Search, Tuning, compare

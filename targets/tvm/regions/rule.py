@@ -1,0 +1,114 @@
+"""What a schedule says of itself, what it is given and what it hands back: rules, regions and kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.readable import is_packed_elementwise
+from edgec.targets.tvm.target_model import TargetModel
+
+Layout = Literal["packed", "plain"]
+"""How the result of a rule lies in memory: in blocks of channels, or as ONNX has it."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An argument of a kernel: a node in packed or plain layout, or a constant already in the kernel's layout."""
+
+    source: Node | Array
+    packed: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A scheduled function with its arguments; `packed` tells the layout of its result of `shape`.
+
+    `workload` names what it computes where it could have been tiled otherwise, see `Workload`.
+    """
+
+    function: Any
+    operands: Sequence[Operand]
+    shape: tuple[int, ...]
+    packed: bool
+    rule: str
+    detail: str = ""
+    workload: str = ""
+    results: Sequence[Node] = ()
+    """Of a kernel with several results, or with others than that of its region's tail: what it computes, in order."""
+
+
+@dataclass(eq=False)
+class Region:
+    """What one kernel computes: `members` in topological order, of which `rule`, if any, took the first one."""
+
+    rule: Rule | None
+    members: list[Node]
+
+    @property
+    def anchor(self) -> Node:
+        """First member."""
+        return self.members[0]
+
+    @property
+    def tail(self) -> Node:
+        """The member whose value leaves the region."""
+        return self.members[-1]
+
+    def followers(self) -> str:
+        """Return what follows the anchor as text, for the key of a workload."""
+        names = (member.op.removeprefix("relax.").removeprefix("nn.") for member in self.members[1:])
+        return f": {', '.join(names)}" if len(self.members) > 1 else ""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the time of a region's kernel depends on, as text, and its multiply-accumulates done directly."""
+
+    key: str
+    macs: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the kernels of a rule could be tiled otherwise. Rules that name the same `workload` compete for a region."""
+
+    workload: Callable[[Region], Workload]
+    plans: Callable[[Node, TargetModel], Sequence[Any]]
+    """Plans, dataclasses, for an anchor: the rule's own first, then promising ones first; none where it cannot be."""
+    lower: Callable[[Region, TargetModel, Any], Kernel]
+    """Returns the kernel by a plan."""
+    macs_saved: float = 1.0
+    """Multiply-accumulates of the direct method for each that this one does."""
+
+
+def alone(_anchor: Node, _node: Node) -> bool:
+    """Take nothing in."""
+    return False
+
+
+def follows_packed(anchor: Node, node: Node) -> bool:
+    """Whether `node` is elementwise work on the packed result of `anchor`, or on one of its shape."""
+    return node.shape == anchor.shape and is_packed_elementwise(node)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A schedule: which nodes it takes, and how it lowers the regions that begin with them."""
+
+    name: str
+    """Of its kernels; the report and the manifest count them by it."""
+    layout: Layout
+    """Of its results."""
+    match: Callable[[Node, TargetModel], bool]
+    """Whether it takes a node; asked in topological order, after all rules before it."""
+    lower: Callable[[Region, TargetModel], Kernel]
+    """Returns the kernel of a region, tiled by rule."""
+    fits: Callable[[Node, Node], bool] = follows_packed
+    """Whether the region of an anchor takes in a node that reads it or a member."""
+    grows: Literal["first", "next", "last"] = "next"
+    """When its regions take in others: those of elementwise work last, after those that can take them in."""
+    tuning: Tuning | None = None
+    """None where there is nothing to choose."""

@@ -1,0 +1,50 @@
+"""The phases of a transposed convolution, put into place."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvm import te, tirx
+
+from edgec.targets.tvm.packed_layout import block_of, packed_shape
+from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import (
+    floordiv,
+    floormod,
+)
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
+from edgec.targets.tvm.schedules.packed.injective import injective_kernel
+from edgec.targets.tvm.target_model import TargetModel
+
+
+def match(node: Node, _model: TargetModel) -> bool:
+    """Whether `node` puts the phases of a transposed convolution into place."""
+    return node.op == "edgec.interleave"
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel that moves phase (h + p) mod s of a transposed convolution's channels to pixel h."""
+    node = region.anchor
+    (sh, sw), (top, left) = node.facts["strides"], node.facts["before"]
+    expression = PackedExpression(region.members, model)
+    block, each = expression.block, node.facts["channels"]
+    phase_block = block_of(node.args[0].shape[1], model)
+    stored = model.stored(node.args[0].dtype)
+    source = te.placeholder(packed_shape(node.args[0].shape, phase_block), stored, name="source")
+    run = math.gcd(each, block, phase_block)
+
+    def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
+        phase = floormod(h + top, sh) * sw + floormod(w + left, sw)
+        row, column = floordiv(h + top, sh), floordiv(w + left, sw)
+        # In whole runs, so that these are vectors; spare lanes repeat the last of them.
+        first = c * (block // run) + floordiv(b, run)
+        first = phase * (each // run) + (first if each % block == 0 else tirx.min(first, each // run - 1))
+        part = floormod(first, phase_block // run) * run + floormod(b, run)
+        return expression.at((n, c, h, w, b), source[n, floordiv(first, phase_block // run), row, column, part])
+
+    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, run, "interleave", model)
+
+
+RULE = Rule("interleave", "packed", match, lower)

@@ -1,0 +1,82 @@
+"""Max and average pooling over H and W."""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import te
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.packed_layout import block_of, packed_shape
+from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
+from edgec.targets.tvm.schedules.common.kernel import (
+    f32,
+    finish,
+    widened,
+)
+from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
+from edgec.targets.tvm.schedules.common.window import Window, plan, schedule
+from edgec.targets.tvm.target_model import TargetModel
+
+LOWEST = {"float32": -3.4028234663852886e38, "float16": -65504.0, "int8": -128.0, "uint8": 0.0}
+
+
+def match(node: Node, _model: TargetModel) -> bool:
+    """Whether `node` is a max or average pool over H and W."""
+    return node.op in ("edgec.max_pool", "edgec.average_pool")
+
+
+def lower(region: Region, model: TargetModel) -> Kernel:
+    """Return the kernel of a pooling region; an average over a window that overlaps padding divides as ONNX says."""
+    node = region.anchor
+    maximum = node.op == "edgec.max_pool"
+    size = node.facts["window"]
+    filling = LOWEST[model.stored(node.dtype)] if maximum else 0.0
+    choice = plan(node, size, model)
+    window = Window(node, model, filling, choice.pixels, size, node.facts["strides"], (1, 1))
+    r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
+    reduce = te.max if maximum else te.sum
+    conv = te.compute(
+        window.shape, lambda n, c, h, w, b: reduce(widened(window.read(n, c, h, w, b, r, s)), axis=[r, s]), name="conv"
+    )
+    expression = PackedExpression(region.members, model)
+    tensors, operands = [window.source], [Operand(node.args[0], packed=True)]
+    scale = None
+    if not maximum:
+        scales = _average_scales(node)
+        if np.all(scales == scales.reshape(-1)[0]):
+            constant = f32(float(scales.reshape(-1)[0]))
+            scale = lambda h, w: constant  # noqa: E731
+        else:
+            table = te.placeholder(scales.shape, name="scales")
+            tensors.append(table)
+            operands.append(Operand(scales))
+            scale = lambda h, w: table[h, w]  # noqa: E731
+    out = te.compute(
+        packed_shape(expression.shape, block_of(expression.shape[1], model)),
+        lambda *i: expression.at(i, conv(*i) if scale is None else conv(*i) * scale(i[2], i[3])),
+        name="out",
+    )
+    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), choice, model)
+    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="pool")
+
+
+def _average_scales(node: Node) -> Array:
+    """Return 1 / (elements averaged) at each output pixel, [OH, OW]."""
+    top, left, bottom, right = node.facts["padding"]
+    counts_padding = node.facts["counts_padding"]
+    assert node.shape is not None
+
+    def counts(size: int, window: int, stride: int, out: int, before: int, after: int) -> Array:
+        starts = np.arange(out) * stride - before
+        low, high = (-before, size + after) if counts_padding else (0, size)
+        return np.minimum(starts + window, high) - np.maximum(starts, low)
+
+    height, width = node.args[0].shape[2:]
+    (rows, columns), (sh, sw) = node.facts["window"], node.facts["strides"]
+    vertical = counts(height, rows, sh, node.shape[2], top, bottom)
+    horizontal = counts(width, columns, sw, node.shape[3], left, right)
+    return (1.0 / np.outer(vertical, horizontal)).astype(np.float32)
+
+
+RULE = Rule("pool", "packed", match, lower)
