@@ -21,6 +21,7 @@ from edgec.targets.tvm.schedules.choices import lower_region
 from edgec.targets.tvm.schedules.packed import elementwise as packed_elementwise
 from edgec.targets.tvm.schedules.packed.copies import pack_function, unpack_function
 from edgec.targets.tvm.schedules.plain import elementwise as plain_elementwise
+from edgec.targets.tvm.strict import is_strict
 from edgec.targets.tvm.taps import Tap
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -82,6 +83,8 @@ class Emitter:
         try:
             kernel = self.lower(region)
         except (ScheduleError, RuntimeError, ValueError, TypeError, IndexError) as error:
+            if is_strict():
+                raise
             # A shape the rule did not foresee still runs, unscheduled; the report says which and why.
             self.report.refuse(region.rule.name, region.anchor.op, region.anchor.shape, str(error))
             for member in region.members:

@@ -16,6 +16,7 @@ from edgec.targets.tvm.intrinsics import PREFIX, with_functions
 from edgec.targets.tvm.report import FALLBACK
 from edgec.targets.tvm.schedules.accesses import Access, accesses_of, crossed_axis, runs
 from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD
+from edgec.targets.tvm.strict import is_strict
 from edgec.targets.tvm.target_model import TargetModel
 
 SPATIAL = 0
@@ -44,6 +45,8 @@ def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx
         for block in blocks:
             _schedule_block(sch, block, lanes)
     except (ScheduleError, tvm.error.InternalError, ValueError, RuntimeError, TypeError):
+        if is_strict():
+            raise
         # Anything TVM accepts unscheduled still compiles; the report shows that nothing sped it up.
         return function, FALLBACK
     scheduled = with_functions(sch.mod["main"]).with_attr("tirx.is_scheduled", True)

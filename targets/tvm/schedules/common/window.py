@@ -19,11 +19,11 @@ from edgec.targets.tvm.schedules.common.kernel import (
     floormod,
     padded_stage,
 )
-from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels, divisors
+from edgec.targets.tvm.schedules.common.slabs import slab_rows
+from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
-FEW_ROWS = 4
 MAX_UNROLLED_TAPS = 64
 
 
@@ -100,7 +100,7 @@ def schedule(sch: Schedule, choice: WindowPlan, model: TargetModel) -> Schedule:
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, choice.rows or _task_rows(sch, h, pad, model)])
+    ho, hi = sch.split(h, [None, choice.rows or slab_rows(sch, h, pad, FLOAT_BYTES, model)])
     wo, wi = sch.split(w, [None, choice.pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b)
     task = sch.fuse(n, c, ho)
@@ -121,15 +121,3 @@ def schedule(sch: Schedule, choice: WindowPlan, model: TargetModel) -> Schedule:
     for loop in sch.get_loops(init)[-2:-1]:
         sch.unroll(loop)
     return sch
-
-
-def _task_rows(sch: Schedule, h: Any, pad: Any | None, model: TargetModel) -> int:
-    """Return the most output rows whose padded slab fits three quarters of L1."""
-    rows = int(sch.get(h).extent)
-    if pad is None:
-        return rows
-    height, width, block = (int(extent) for extent in sch.get(pad).writes[0].source.shape[2:])
-    for count in reversed(divisors(rows)):
-        if (height * count // rows + 2) * width * block * FLOAT_BYTES <= model.l1 * 3 // 4 or count <= FEW_ROWS:
-            return count
-    return 1

@@ -148,11 +148,16 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
         exact = conv_tile(blocks, shape.out_width, block, model, exact=True, work=work)
         if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
             tile, columns = exact, shape.out_width
-    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * FLOAT_BYTES
-    rows = task_rows(shape.out_height, row_bytes, model)
+    rows = rows_of_task(shape, FLOAT_BYTES, model)
     if rows is not None and _weights_stay(shape, tile.vectors * block, rows, model):
         rows = shape.out_height if model.cores == 1 else None
     return ConvPlan(tile, flat=False, columns=columns, rows=rows)
+
+
+def rows_of_task(shape: ConvShape, size: int, model: TargetModel) -> int | None:
+    """Return how many output rows make one task, see `task_rows`; elements of the input have `size` bytes."""
+    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * size
+    return task_rows(shape.out_height, row_bytes, model)
 
 
 def _work(shape: ConvShape, channels: int, model: TargetModel) -> float:

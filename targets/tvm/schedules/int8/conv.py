@@ -20,7 +20,7 @@ from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.requantize import quantize
-from edgec.targets.tvm.schedules.common.tiles import divisors
+from edgec.targets.tvm.schedules.common.tiles import divisors, reduction_step
 from edgec.targets.tvm.schedules.float.conv import chunks_of, schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
@@ -34,7 +34,6 @@ from edgec.targets.tvm.schedules.int8.conv_plan import (
     int8_shape,
     pack_dot_weights,
     plan,
-    reduction_step,
     requantization,
 )
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels_of_step
@@ -58,7 +57,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     weights = node.facts["integers"]
     if shape.groups > 1:
         weights = window_weights(weights, shape, choice.tile.vectors * block).astype("int8")
-    step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
+    step = reduction_step(ceil_div(shape.cin // shape.groups, DEPTH) * DEPTH, block_of(shape.cin, model))
     packed = pack_dot_weights(weights, step, block, choice.tile.vectors)
 
     plain = (shape.batch, shape.cin, shape.height, shape.width)

@@ -8,8 +8,15 @@ import numpy as np
 
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.schedules.common.tiles import MAX_ACCUMULATORS, MAX_VECTORS, ConvTile, cheapest, task_rows
-from edgec.targets.tvm.schedules.float.conv_plan import COPY_COST, ConvPlan, ConvShape, group_span, shape_with
+from edgec.targets.tvm.schedules.common.tiles import MAX_ACCUMULATORS, MAX_VECTORS, ConvTile, cheapest
+from edgec.targets.tvm.schedules.float.conv_plan import (
+    COPY_COST,
+    ConvPlan,
+    ConvShape,
+    group_span,
+    rows_of_task,
+    shape_with,
+)
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
 from edgec.targets.tvm.target_model import TargetModel
 
@@ -22,7 +29,7 @@ def int8_shape(node: Node) -> ConvShape:
     return shape_with(node, node.facts["integers"].shape, packed_input=True)
 
 
-def fits_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
+def dots_fit_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
     """Whether accumulators, the weights of one step and a register of input find room."""
     accumulators = vectors * pixels
     inputs = pixels // pixels_of_step(model)
@@ -52,7 +59,7 @@ def dot_tile(
         ConvTile(vectors, pixels)
         for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
         for pixels in range(step, min(ceil_div(width, step) * step, MAX_ACCUMULATORS) + 1, step)
-        if not (exact and width % pixels) and fits_registers(vectors, pixels, model)
+        if not (exact and width % pixels) and dots_fit_registers(vectors, pixels, model)
     )
 
     def cost(tile: ConvTile) -> float:
@@ -78,14 +85,7 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
         waste = columns / shape.out_width * pixels / padded
         if dot_cost(flat.vectors, flat.pixels, model) <= COPY_COST * waste * dot_cost(tile.vectors, tile.pixels, model):
             return ConvPlan(flat, flat=True, columns=padded, rows=None)
-    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin
-    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
-
-
-def reduction_step(channels: int, block: int) -> int:
-    """Return how many input channels of one block are reduced in a run: all if they fill blocks, else a divisor."""
-    whole = ceil_div(channels, DEPTH) * DEPTH
-    return next(step for step in (16, 8, 4) if step <= block and whole % step == 0)
+    return ConvPlan(tile, flat=False, columns=columns, rows=rows_of_task(shape, 1, model))
 
 
 def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Array:

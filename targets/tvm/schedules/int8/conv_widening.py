@@ -15,13 +15,14 @@ from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.common.tiles import ConvTile, cheapest, task_rows
+from edgec.targets.tvm.schedules.common.tiles import ConvTile, cheapest
 from edgec.targets.tvm.schedules.float.conv import schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
     first_group,
     group_span,
+    rows_of_task,
     window_weights,
 )
 from edgec.targets.tvm.schedules.int8 import conv as conv_int8
@@ -48,7 +49,7 @@ def match(node: Node, model: TargetModel) -> bool:
     return model.isa == "neon" and model.dot_product == "none" and conv_int8.match(node, model)
 
 
-def tile_cost(vectors: int, pixels: int) -> float:
+def widening_cost(vectors: int, pixels: int) -> float:
     """Return the instructions of a tile for eight input channels a multiply-accumulate."""
     products, loads, spreads = 6 * vectors * pixels, vectors + pixels, 2 * pixels
     return (products + loads + spreads) / (32 * vectors * pixels)
@@ -66,14 +67,13 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     ]
 
     def cost(tile: ConvTile) -> float:
-        return tile_cost(tile.vectors, tile.pixels) * group_span(shape, tile.vectors * QUAD)
+        return widening_cost(tile.vectors, tile.pixels) * group_span(shape, tile.vectors * QUAD)
 
     tile = cheapest(tiles, blocks, width, cost) or ConvTile(1, PIXELS)
     columns = ceil_div(width, tile.pixels) * tile.pixels
     if shape.pointwise:
         return ConvPlan(tile, flat=True, columns=columns, rows=None)
-    row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin
-    return ConvPlan(tile, flat=False, columns=columns, rows=task_rows(shape.out_height, row_bytes, model))
+    return ConvPlan(tile, flat=False, columns=columns, rows=rows_of_task(shape, 1, model))
 
 
 def pack_weights(weights: Array, quads: int, vectors: int) -> Array:

@@ -6,8 +6,6 @@ one instruction multiplies them with a row of the filter, filled up with zeros t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
@@ -17,12 +15,12 @@ from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.operators import CONV
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, padded_stage
-from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels, divisors
+from edgec.targets.tvm.schedules.common.slabs import slab_rows
+from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.schedules.int8.conv import Epilogue, vectorize_tile
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, taps
 from edgec.targets.tvm.target_model import TargetModel
 
-FEW_ROWS = 4
 MAX_UNROLLED_STEPS = 24
 
 
@@ -83,7 +81,7 @@ def schedule(sch: Schedule, pixels: int, intrinsic: str, model: TargetModel) -> 
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s, i = sch.get_loops(conv)
     steps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, task_rows(sch, h, pad, model)])
+    ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, 1, model)])
     wo, wi = sch.split(w, [None, pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b, i)
     task = sch.fuse(n, c, ho)
@@ -97,16 +95,6 @@ def schedule(sch: Schedule, pixels: int, intrinsic: str, model: TargetModel) -> 
     vectorize_tile(sch, sch.decompose_reduction(conv, r), 2)
     sch.tensorize(b, intrinsic)
     return sch
-
-
-def task_rows(sch: Schedule, h: Any, pad: Any, model: TargetModel, size: int = 1) -> int:
-    """Return the most output rows whose padded slab, of elements of `size` bytes, fits three quarters of L1."""
-    rows = int(sch.get(h).extent)
-    height, width, block = (int(extent) for extent in sch.get(pad).writes[0].source.shape[2:])
-    for count in reversed(divisors(rows)):
-        if (height * count // rows + 2) * width * block * size <= model.l1 * 3 // 4 or count <= FEW_ROWS:
-            return count
-    return 1
 
 
 RULE = Rule("depthwise_int8", "packed", match, lower)

@@ -14,10 +14,10 @@ from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import copy_rows, finish, padded_stage
+from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.schedules.int8 import depthwise as depthwise_int8
 from edgec.targets.tvm.schedules.int8.conv import Epilogue, store_tile, vectorize_tile
-from edgec.targets.tvm.schedules.int8.depthwise import task_rows
 from edgec.targets.tvm.target_model import TargetModel
 
 STORED_PIXELS = 4
@@ -84,7 +84,7 @@ def schedule(sch: Schedule, pixels: int, model: TargetModel, *, stored: int) -> 
     conv, out, pad = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, task_rows(sch, h, pad, model, INT16_BYTES)])
+    ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, INT16_BYTES, model)])
     wo, wi = sch.split(w, [None, pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b)
     task = sch.fuse(n, c, ho)

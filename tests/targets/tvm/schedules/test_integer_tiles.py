@@ -7,15 +7,14 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from edgec.targets.tvm.schedules.common.tiles import ConvTile
+from edgec.targets.tvm.schedules.common.tiles import ConvTile, reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
 from edgec.targets.tvm.schedules.int8.byte_products import fit_pairs
 from edgec.targets.tvm.schedules.int8.conv_plan import (
     dot_tile,
-    fits_registers,
+    dots_fit_registers,
     pack_dot_weights,
     plan,
-    reduction_step,
 )
 from edgec.targets.tvm.schedules.int8.conv_widening import pack_weights
 from edgec.targets.tvm.schedules.int8.conv_widening import plan as widening_plan
@@ -33,7 +32,7 @@ POINTWISE = ConvShape(1, 64, 14, 14, 128, 14, 14, (1, 1), (1, 1), (1, 1), (0, 0,
 @pytest.mark.parametrize("width", [1, 7, 13, 52, 196])
 def test_tiles_fit_the_registers(blocks: int, width: int, model: TargetModel) -> None:
     tile = dot_tile(blocks, width, model)
-    assert fits_registers(tile.vectors, tile.pixels, model)
+    assert dots_fit_registers(tile.vectors, tile.pixels, model)
     assert tile.pixels % (4 if model is A76 else 1) == 0
 
 
@@ -58,7 +57,7 @@ def test_pointwise_convolutions_see_rows_as_one() -> None:
 
 def test_weights_lie_in_the_order_they_are_read() -> None:
     weights = np.arange(-60, 60, dtype=np.int8).reshape(5, 6, 2, 2)
-    packed = pack_dot_weights(weights, reduction_step(6, 8), 4, 2)
+    packed = pack_dot_weights(weights, reduction_step(8, 8), 4, 2)
     assert packed.shape == (1, 1, 2, 2, 2, 2, 4, 4)
     for k, c, r, s in np.ndindex(weights.shape):
         assert packed[0, 0, r, s, c // 4, k // 4, k % 4, c % 4] == weights[k, c, r, s]
