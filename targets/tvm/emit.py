@@ -10,6 +10,7 @@ import tvm
 from tvm import relax
 from tvm.s_tir.schedule import ScheduleError
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.memory import JOINS, SLICES
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import VALUE_NAMES, Graph, Node
@@ -23,7 +24,6 @@ from edgec.targets.tvm.schedules.packed.copies import pack_function, unpack_func
 from edgec.targets.tvm.schedules.plain import elementwise as plain_elementwise
 from edgec.targets.tvm.strict import is_strict
 from edgec.targets.tvm.taps import Tap
-from edgec.targets.tvm.target_model import TargetModel
 
 
 class Emitter:
@@ -33,7 +33,7 @@ class Emitter:
         module: Module the function comes from; TIR functions it calls are carried over.
         function: The function itself, for parameters and attributes.
         graph: Its graph.
-        model: The CPU.
+        cpu: The CPU.
         report: Filled with the rule of every function emitted.
         lower: What makes the kernel of a region; default: the rules.
     """
@@ -43,13 +43,13 @@ class Emitter:
         module: tvm.IRModule,
         function: relax.Function,
         graph: Graph,
-        model: TargetModel,
+        cpu: CpuModel,
         report: LoweringReport,
         lower: Callable[[Region], Kernel] | None = None,
     ) -> None:
-        self.lower = lower or (lambda region: lower_region(region, model))
+        self.lower = lower or (lambda region: lower_region(region, cpu))
         self.module, self.function, self.graph = module, function, graph
-        self.model, self.report = model, report
+        self.cpu, self.report = cpu, report
         self.builder = relax.BlockBuilder()
         self.plain: dict[int, Any] = {}
         self.packed: dict[int, Any] = {}
@@ -95,7 +95,7 @@ class Emitter:
         if kernel.results:
             self._emit_results(region, kernel, name, arguments)
             return
-        dtype = self.model.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
+        dtype = self.cpu.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
         shape = self._result_shape(kernel)
         value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype, kernel.workload)
         self._note_tap(value, kernel, region.tail)
@@ -118,7 +118,7 @@ class Emitter:
         if not tail.name or JOINS in attrs or SLICES in attrs:
             return
         function = self.builder.lookup_binding(variable).args[0].name_hint
-        block = block_of(kernel.shape[1], self.model) if kernel.packed else 0
+        block = block_of(kernel.shape[1], self.cpu) if kernel.packed else 0
         shift = int(tail.facts.get("shift", 0))
         self.report.taps.append(
             Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, shift)
@@ -127,7 +127,7 @@ class Emitter:
     def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
         if not kernel.packed:
             return kernel.shape
-        return packed_shape(kernel.shape, block_of(kernel.shape[1], self.model))
+        return packed_shape(kernel.shape, block_of(kernel.shape[1], self.cpu))
 
     def _call(
         self,
@@ -155,7 +155,7 @@ class Emitter:
         if id(node) not in self.plain:
             assert node.shape is not None
             shape: Any = node.shape
-            function = unpack_function(shape, self.model, node.dtype)
+            function = unpack_function(shape, self.cpu, node.dtype)
             source = self.packed[id(node)]
             self.plain[id(node)] = self._call(function, "unpack", [source], shape, "unpack", "", node.dtype)
         return self.plain[id(node)]
@@ -165,9 +165,9 @@ class Emitter:
             self._emit_kernel(Region(packed_elementwise.RULE, [node]))
         if id(node) not in self.packed:
             shape: Any = node.shape
-            result = packed_shape(shape, block_of(shape[1], self.model))
-            function = pack_function(shape, self.model, node.dtype)
-            source, dtype = self._as_plain(node), self.model.stored(node.dtype)
+            result = packed_shape(shape, block_of(shape[1], self.cpu))
+            function = pack_function(shape, self.cpu, node.dtype)
+            source, dtype = self._as_plain(node), self.cpu.stored(node.dtype)
             self.packed[id(node)] = self._call(function, "pack", [source], result, "pack", "", dtype)
         return self.packed[id(node)]
 

@@ -16,11 +16,11 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.build import build
 from edgec.targets.tvm.compile_cache import Tuned
 from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.link import link
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.runtime_libs import CALLS_EXTRA
-from edgec.targets.tvm.target_model import target_model
 
 
 def compile_library(
@@ -45,7 +45,7 @@ def compile_library(
     with record.stage("import into TVM"):
         module = to_relax(model)
     with record.stage("lower"):
-        cpu = target_model(board).at_precision(precision)
+        cpu = cpu_model(board).at_precision(precision)
         lowered = lower_with_report(module, cpu, llvm_target(resolved), tuned)
     with temporary_folder() as scratch:
         with record.stage("generate code"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.targets.tvm.target_model import TargetModel
+from edgec.targets.tvm.cpu_model import CpuModel
 
 Array = np.ndarray[Any, Any]
 
@@ -16,18 +16,18 @@ def ceil_div(value: int, divisor: int) -> int:
     return -(-value // divisor)
 
 
-def block_of(channels: int, model: TargetModel) -> int:
+def block_of(channels: int, cpu: CpuModel) -> int:
     """Return the channel block of a packed tensor with `channels` channels.
 
     A function of the channel count alone, so tensors of equal shape always agree and need no layout propagation.
     """
-    lanes = model.lanes
+    lanes = cpu.lanes
     if channels < lanes:
         block = min(4, lanes)
         while block < channels:
             block *= 2
         return block
-    if model.half_width_same_peak and channels % lanes and ceil_div(channels, lanes // 2) % 2:
+    if cpu.half_width_same_peak and channels % lanes and ceil_div(channels, lanes // 2) % 2:
         return lanes // 2
     return lanes
 

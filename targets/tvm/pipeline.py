@@ -13,6 +13,7 @@ from tvm import relax, tirx
 from edgec.options import Precision
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import CpuModel, cpu_model, model_of_target
 from edgec.targets.tvm.emit import Emitter
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
@@ -25,7 +26,6 @@ from edgec.targets.tvm.schedules import rules
 from edgec.targets.tvm.schedules.choices import Choice, choices_of, lower_region, workload_of
 from edgec.targets.tvm.schedules.float.winograd import weigh
 from edgec.targets.tvm.schedules.generic import schedule_function
-from edgec.targets.tvm.target_model import TargetModel, model_of_target, target_model
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,26 @@ class LoweredModule:
 def lower_relax(mod: tvm.IRModule, board: Board, precision: Precision = "fp32") -> tvm.IRModule:
     """Return `mod` with every function scheduled for the CPU of `board`, ready for `relax.build`.
 
-    With fp16, inputs and outputs stay fp32; see `TargetModel.at_precision` for what becomes half precision.
+    With fp16, inputs and outputs stay fp32; see `CpuModel.at_precision` for what becomes half precision.
     """
-    return lower_with_report(mod, target_model(board).at_precision(precision), llvm_target(resolve(board))).module
+    return lower_with_report(mod, cpu_model(board).at_precision(precision), llvm_target(resolve(board))).module
 
 
 def lower_with_report(
     mod: tvm.IRModule,
-    model: TargetModel,
+    cpu: CpuModel,
     target: tvm.target.Target,
     tuned: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> LoweredModule:
-    """Return `mod` scheduled for `model`, with the report.
+    """Return `mod` scheduled for `cpu`, with the report.
 
     Args:
         mod: Relax module whose function `main` is the network; symbolic shapes take the fallback.
-        model: The CPU.
+        cpu: The CPU.
         target: The same CPU as TVM's target.
         tuned: Workload -> choices as JSON values, of a tuning run, each with its `baseline`: see `Lowering.select`.
     """
-    lowering = Lowering(mod, model, target)
+    lowering = Lowering(mod, cpu, target)
     return lowering.emit(*lowering.select(tuned or {}))
 
 
@@ -67,18 +67,18 @@ class Lowering:
 
     Args:
         mod: Relax module whose function `main` is the network.
-        model: The CPU.
+        cpu: The CPU.
         target: The same CPU as TVM's target.
     """
 
-    def __init__(self, mod: tvm.IRModule, model: TargetModel, target: tvm.target.Target) -> None:
-        self._mod, self._model, self._target = mod, model, target
+    def __init__(self, mod: tvm.IRModule, cpu: CpuModel, target: tvm.target.Target) -> None:
+        self._mod, self._cpu, self._target = mod, cpu, target
         with target:
             prepared = tvm.transform.Sequential(
                 [relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings()]
             )(mod)
             graph = read_graph(prepared["main"])
-            quantized = graph is not None and read_quantization(graph, model)
+            quantized = graph is not None and read_quantization(graph, cpu)
             if graph is not None and not fold(graph) and not quantized:
                 prepared = relax.transform.FoldConstant()(prepared)
                 graph = read_graph(prepared["main"])
@@ -87,8 +87,8 @@ class Lowering:
             if self._graph is not None:
                 normalize(self._graph)
                 place_integers(self._graph)
-                weigh(self._graph, model)
-                self._regions = grow_regions(self._graph, rules.RULES, model)
+                weigh(self._graph, cpu)
+                self._regions = grow_regions(self._graph, rules.RULES, cpu)
 
     def workloads(self) -> dict[Workload, list[Choice]]:
         """Return the choices for everything that can be tuned, in the order of the network; the rules' come first."""
@@ -96,7 +96,7 @@ class Lowering:
         for region in self._regions:
             workload = workload_of(region)
             if workload is not None and workload not in found:
-                found[workload] = choices_of(region, self._model)
+                found[workload] = choices_of(region, self._cpu)
         return found
 
     def select(
@@ -132,7 +132,7 @@ class Lowering:
                 return LoweredModule(self._mod, report)
             if any(region.rule for region in self._regions):
                 lower = partial(self._kernel, choices)
-                emitter = Emitter(prepared, prepared["main"], self._graph, self._model, report, lower)
+                emitter = Emitter(prepared, prepared["main"], self._graph, self._cpu, report, lower)
                 prepared = emitter.emit(self._regions)
             fused = tvm.transform.Sequential(
                 [
@@ -144,22 +144,22 @@ class Lowering:
                     relax.transform.FuseTIR(),
                 ]
             )(prepared)
-            return LoweredModule(_schedule_rest(fused, self._model, report), report)
+            return LoweredModule(_schedule_rest(fused, self._cpu, report), report)
 
     def _kernel(self, choices: Mapping[str, Choice], region: Region) -> Kernel:
         workload = workload_of(region)
         if workload is None:
-            return lower_region(region, self._model)
+            return lower_region(region, self._cpu)
         choice = choices.get(workload.key)
-        return replace(lower_region(region, self._model, choice), workload=workload.key)
+        return replace(lower_region(region, self._cpu, choice), workload=workload.key)
 
 
-def _schedule_rest(mod: tvm.IRModule, model: TargetModel, report: LoweringReport) -> tvm.IRModule:
+def _schedule_rest(mod: tvm.IRModule, cpu: CpuModel, report: LoweringReport) -> tvm.IRModule:
     for variable, function in list(mod.functions_items()):
         done = function.attrs is not None and "tirx.is_scheduled" in function.attrs
         if not isinstance(function, tirx.PrimFunc) or done:
             continue
-        scheduled, rule = schedule_function(function, model)
+        scheduled, rule = schedule_function(function, cpu)
         mod[variable] = scheduled
         report.add(variable.name_hint, rule)
     return mod
@@ -172,13 +172,13 @@ def _pipeline(target: tvm.target.Target | None = None, precision: Precision = "f
 
     Args:
         target: A CPU, `num-cores` is the number of threads; default: the target in scope.
-        precision: See `TargetModel.at_precision`.
+        precision: See `CpuModel.at_precision`.
     """
 
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:
-        cpu = target or tvm.target.Target.current(allow_none=False)
-        lowered = lower_with_report(mod, model_of_target(cpu).at_precision(precision), cpu).module
-        with cpu:
+        known = target or tvm.target.Target.current(allow_none=False)
+        lowered = lower_with_report(mod, model_of_target(known).at_precision(precision), known).module
+        with known:
             return relax.get_pipeline("default")(lowered)
 
     return tvm.transform.module_pass(run, opt_level=0, name="edgec")

@@ -9,10 +9,10 @@ import tvm
 from tvm import relax
 from tvm.ir import _ffi_api as ir_functions  # Python has no other way to make an operator
 
+from edgec.targets.tvm.cpu_model import model_of_target
 from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
 from edgec.targets.tvm.schedules.plain.recurrent import RESULTS, described, recurrent_function
 from edgec.targets.tvm.schedules.plain.recurrent_kernel import Result
-from edgec.targets.tvm.target_model import model_of_target
 
 LEVEL = 11
 """Of an attribute: above the default, so that a second import of this module may set it again."""

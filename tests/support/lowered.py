@@ -18,20 +18,20 @@ from edgec.profile import Profile
 from edgec.record import Record
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import CpuModel, cpu_model
 from edgec.targets.tvm.executable import executable
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
-from edgec.targets.tvm.target_model import TargetModel, target_model
 
 HOST = load_board("host")
 PROFILE = Profile(bounded_sizes=True)
-MODEL = target_model(HOST)
+MODEL = cpu_model(HOST)
 # The rules of other CPUs, executed by this one: NEON's tiles and lane loads, AVX2's sixteen registers.
 SMALL_MODELS = (
     MODEL,
-    TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=2),
-    TargetModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4),
+    CpuModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=2),
+    CpuModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4),
 )
 TOLERANCE = 1e-5
 
@@ -68,7 +68,7 @@ def execute(module: tvm.IRModule, target: tvm.target.Target, inputs: Sequence[np
 
 
 def run_network(
-    network: ir.Model, feeds: Mapping[str, np.ndarray], model: TargetModel = MODEL
+    network: ir.Model, feeds: Mapping[str, np.ndarray], model: CpuModel = MODEL
 ) -> tuple[dict[str, np.ndarray], LoweringReport]:
     """Return the outputs of an ONNX network, canonicalized, imported and lowered for `model`, and the report."""
     target = llvm_target(resolve(HOST))
@@ -98,7 +98,7 @@ def lowered_network(network: ir.Model) -> Callable[[Mapping[str, np.ndarray]], d
 def check(
     build: Callable[..., Any],
     shapes: Sequence[tuple[int, ...]],
-    model: TargetModel = MODEL,
+    model: CpuModel = MODEL,
     *,
     tolerance: float = TOLERANCE,
 ) -> LoweringReport:

@@ -12,10 +12,10 @@ import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
 from edgec.reference.session import Reference
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import lower_with_report
 from edgec.targets.tvm.report import LoweringReport
-from edgec.targets.tvm.target_model import TargetModel
 
 Array = np.ndarray[Any, Any]
 
@@ -86,7 +86,7 @@ class QuantizedNetwork:
         return ir.from_proto(onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True))
 
 
-def lowered(network: ir.Model, model: TargetModel, target: Any) -> tuple[Any, LoweringReport]:
+def lowered(network: ir.Model, model: CpuModel, target: Any) -> tuple[Any, LoweringReport]:
     """Return the scheduled module of `network` and the report; nothing may have been refused."""
     result = lower_with_report(to_relax(network), model, target)
     assert not result.report.refusals

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.operators import DEQUANTIZE
 from edgec.targets.tvm.regions.rule import Region, Rule
-from edgec.targets.tvm.target_model import TargetModel
 
 LARGEST_REGION = 24
 """Members of a region; a longer expression gains nothing and spills."""
@@ -17,7 +17,7 @@ REPEATS = dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
 """How often the expression of an operator holds its operand, where more than once."""
 
 
-def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: TargetModel) -> list[Region]:
+def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: CpuModel) -> list[Region]:
     """Return the regions of `graph` in an order that can be executed; nodes that no rule takes get one without.
 
     Sets `packed` of the nodes.

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from edgec.quantization import SMALLEST_SCALE
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Graph, Node
 from edgec.targets.tvm.regions.operators import CONV, DEQUANTIZE, MATMUL, QUANTIZE
 from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
-from edgec.targets.tvm.target_model import TargetModel
 
 BYTES = ("int8", "uint8")
 BYTE_MOVERS = frozenset(
@@ -50,7 +50,7 @@ class Scaling:
         return np.asarray((array.astype(np.int32) - self.zero_point) * np.float32(self.scale), np.float32)
 
 
-def read_quantization(graph: Graph, model: TargetModel) -> bool:
+def read_quantization(graph: Graph, cpu: CpuModel) -> bool:
     """Rewrite Q/DQ nodes with constant parameters, in place; return whether there were any.
 
     Pairs of one scale become `edgec.quantize` and `edgec.dequantize` with the fact `scaling`; the fact `shift` is what
@@ -63,16 +63,16 @@ def read_quantization(graph: Graph, model: TargetModel) -> bool:
         return False
     for node in pairs:
         _read_pair(node)
-    if model.byte_type is not None:
-        _one_type(graph, model.byte_type)
+    if cpu.byte_type is not None:
+        _one_type(graph, cpu.byte_type)
         graph.relink()
         for node in list(graph.nodes):
             if node.op == "relax.nn.conv2d":
-                _read_convolution(node, model)
+                _read_convolution(node, cpu)
             elif is_plain(node):
-                _read_transposed(graph, node, model)
-            elif node.op == "relax.matmul" and model.dot_product != "none":
-                _read_product(node, model.byte_type)
+                _read_transposed(graph, node, cpu)
+            elif node.op == "relax.matmul" and cpu.dot_product != "none":
+                _read_product(node, cpu.byte_type)
     for node in pairs:
         if node.op == "relax.dequantize" and isinstance(node.args[0], np.ndarray):
             graph.replace(node, _dequantized(node))
@@ -123,11 +123,11 @@ def _one_type(graph: Graph, byte_type: str) -> None:
             each.facts["scaling"] = Scaling(scaling.scale, scaling.zero_point + shift)
 
 
-def _read_convolution(node: Node, model: TargetModel) -> None:
-    (source, weights), shape, byte_type = node.args[:2], node.shape, model.byte_type or ""
+def _read_convolution(node: Node, cpu: CpuModel) -> None:
+    (source, weights), shape, byte_type = node.args[:2], node.shape, cpu.byte_type or ""
     if shape is None or len(shape) != 4 or node.dtype != "float32" or not _dequantized_activation(source, byte_type):
         return
-    if model.isa == "neon" and node.ints("strides")[1] > NEON_STRIDE:
+    if cpu.isa == "neon" and node.ints("strides")[1] > NEON_STRIDE:
         return
     read = _integer_weights(weights, axis=0)
     if read is None:
@@ -137,7 +137,7 @@ def _read_convolution(node: Node, model: TargetModel) -> None:
     depthwise = integers.shape[:2] == (groups, 1) and source.shape[1] == groups
     if groups > 1 and not depthwise and integers.shape[1] % 4:
         return  # a group of channels would not begin with a group of four
-    if depthwise and node.ints("dilation") != [1, 1] and model.isa != "neon":
+    if depthwise and node.ints("dilation") != [1, 1] and cpu.isa != "neon":
         return
     node.op = CONV
     node.args = [source.args[0]]
@@ -155,14 +155,14 @@ def _read_convolution(node: Node, model: TargetModel) -> None:
     drop_taps(node.facts, "integers", source.shape, shape)
 
 
-def _read_transposed(graph: Graph, node: Node, model: TargetModel) -> None:
+def _read_transposed(graph: Graph, node: Node, cpu: CpuModel) -> None:
     """Phases begin with a block of channels, where they are not smaller than one: interleaving moves whole blocks."""
     source, weights = node.args
-    read = _integer_weights(weights, axis=1) if _dequantized_activation(source, model.byte_type or "") else None
+    read = _integer_weights(weights, axis=1) if _dequantized_activation(source, cpu.byte_type or "") else None
     if read is None:
         return
     integers, scales = read
-    block = block_of(integers.shape[1], model)
+    block = block_of(integers.shape[1], cpu)
     channels = ceil_div(len(scales), block) * block if len(scales) > block else len(scales)
     node.args[0] = source.args[0]
     conv = add_phases(graph, node, integers, channels)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.readable import is_packed_elementwise
-from edgec.targets.tvm.target_model import TargetModel
 
 Layout = Literal["packed", "plain"]
 """How the result of a rule lies in memory: in blocks of channels, or as ONNX has it."""
@@ -76,9 +76,9 @@ class Tuning:
     """How the kernels of a rule could be tiled otherwise. Rules that name the same `workload` compete for a region."""
 
     workload: Callable[[Region], Workload]
-    plans: Callable[[Node, TargetModel], Sequence[Any]]
+    plans: Callable[[Node, CpuModel], Sequence[Any]]
     """Plans, dataclasses, for an anchor: the rule's own first, then promising ones first; none where it cannot be."""
-    lower: Callable[[Region, TargetModel, Any], Kernel]
+    lower: Callable[[Region, CpuModel, Any], Kernel]
     """Returns the kernel by a plan."""
     macs_saved: float = 1.0
     """Multiply-accumulates of the direct method for each that this one does."""
@@ -102,9 +102,9 @@ class Rule:
     """Of its kernels; the report and the manifest count them by it."""
     layout: Layout
     """Of its results."""
-    match: Callable[[Node, TargetModel], bool]
+    match: Callable[[Node, CpuModel], bool]
     """Whether it takes a node; asked in topological order, after all rules before it."""
-    lower: Callable[[Region, TargetModel], Kernel]
+    lower: Callable[[Region, CpuModel], Kernel]
     """Returns the kernel of a region, tiled by rule."""
     fits: Callable[[Node, Node], bool] = follows_packed
     """Whether the region of an anchor takes in a node that reads it or a member."""

@@ -1,1 +1,1 @@
-"""Kernels for CPUs: one workload a file, tiles chosen by rule from the target model, no tuning."""
+"""Kernels for CPUs: one workload a file, tiles chosen by rule from a model of the CPU, no tuning."""

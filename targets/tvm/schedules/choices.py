@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.rule import Kernel, Region, Workload
 from edgec.targets.tvm.schedules import rules
-from edgec.targets.tvm.target_model import TargetModel
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def workload_of(region: Region) -> Workload | None:
     return tuning.workload(region) if tuning else None
 
 
-def choices_of(region: Region, cpu: TargetModel) -> list[Choice]:
+def choices_of(region: Region, cpu: CpuModel) -> list[Choice]:
     """Return the choices for a region that has a workload: the one by rule, then the others, promising ones first.
 
     Those of its own rule and of rules that compete with it take turns.
@@ -53,7 +53,7 @@ def choices_of(region: Region, cpu: TargetModel) -> list[Choice]:
     return result
 
 
-def lower_region(region: Region, cpu: TargetModel, choice: Choice | None = None) -> Kernel:
+def lower_region(region: Region, cpu: CpuModel, choice: Choice | None = None) -> Kernel:
     """Return the kernel of `region`: by its rule, or by `choice`, one of `choices_of(region, cpu)`."""
     assert region.rule is not None
     if choice is None:

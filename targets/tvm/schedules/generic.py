@@ -12,12 +12,12 @@ from tvm import tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.intrinsics import PREFIX, with_functions
 from edgec.targets.tvm.report import FALLBACK
 from edgec.targets.tvm.schedules.accesses import Access, accesses_of, crossed_axis, runs
 from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD
 from edgec.targets.tvm.strict import is_strict
-from edgec.targets.tvm.target_model import TargetModel
 
 SPATIAL = 0
 """`IterVar.iter_type` of a data-parallel axis."""
@@ -35,11 +35,11 @@ LONGEST_EXPRESSION = 256
 """Elements an expression may read once its producers are inlined; what is longer is computed and stored first."""
 
 
-def schedule_function(function: tirx.PrimFunc, model: TargetModel) -> tuple[tirx.PrimFunc, str]:
+def schedule_function(function: tirx.PrimFunc, cpu: CpuModel) -> tuple[tirx.PrimFunc, str]:
     """Return `function` scheduled, and the rule: `injective`, or the fallback where it has reductions or odd loops."""
     try:
         sch = Schedule(with_intrinsics(function))
-        lanes = model.lanes if _vectorizes(sch.mod["main"]) else 1
+        lanes = cpu.lanes if _vectorizes(sch.mod["main"]) else 1
         blocks = _inline(sch)
         reductions = [block for block in blocks if not _is_spatial(sch, block)]
         for block in blocks:

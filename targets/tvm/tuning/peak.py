@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from edgec.targets.tvm.target_model import TargetModel
+from edgec.targets.tvm.cpu_model import CpuModel
 
 CHANNELS, ROWS, COLUMNS = 64, 24, 24
 """Of the convolutions; rows for each core."""
@@ -16,10 +16,10 @@ REPEATED = 8
 """Convolutions one after the other, each of the one before."""
 
 
-def peak_network(model: TargetModel) -> tuple[tvm.IRModule, int, np.ndarray[Any, Any]]:
-    """Return a network of convolutions for `model`, their multiply-accumulates, and its input."""
+def peak_network(cpu: CpuModel) -> tuple[tvm.IRModule, int, np.ndarray[Any, Any]]:
+    """Return a network of convolutions for `cpu`, their multiply-accumulates, and its input."""
     weights = relax.const(np.full((CHANNELS, CHANNELS, 1, 1), 1 / CHANNELS, np.float32))
-    shape = (1, CHANNELS, ROWS * model.cores, COLUMNS)
+    shape = (1, CHANNELS, ROWS * cpu.cores, COLUMNS)
     builder = relax.BlockBuilder()
     source = relax.Var("x", relax.TensorType(list(shape), "float32"))
     with builder.function("main", [source]):
@@ -29,5 +29,5 @@ def peak_network(model: TargetModel) -> tuple[tvm.IRModule, int, np.ndarray[Any,
                 value = builder.emit(relax.op.nn.conv2d(value, weights))
             result = builder.emit_output(value)
         builder.emit_func_output(result)
-    macs = REPEATED * ROWS * model.cores * COLUMNS * CHANNELS**2
+    macs = REPEATED * ROWS * cpu.cores * COLUMNS * CHANNELS**2
     return builder.finalize(), macs, np.ones(shape, np.float32)

@@ -21,10 +21,10 @@ from edgec.options import Precision
 from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import LoweredModule, Lowering
 from edgec.targets.tvm.schedules.choices import Choice
-from edgec.targets.tvm.target_model import target_model
 from edgec.targets.tvm.tuning.database import Database
 from edgec.targets.tvm.tuning.identity import schedule_version, target_key
 from edgec.targets.tvm.tuning.measure import Bench, Times
@@ -117,8 +117,8 @@ class NetworkTrials:
     def __init__(self, model: ir.Model, board: Board, bench: Bench, precision: Precision, folder: Path) -> None:
         resolved = resolve(board)
         self.places, self._bench, self._target = bench.places, bench, llvm_target(resolved)
-        self._model = target_model(board).at_precision(precision)
-        self.lowering = Lowering(to_relax(model), self._model, self._target)
+        self._cpu = cpu_model(board).at_precision(precision)
+        self.lowering = Lowering(to_relax(model), self._cpu, self._target)
         self._builder = TimedBuilder(resolved, folder, workers=len(sched_getaffinity(0)))
         self._building, self._numbers = threading.Lock(), count()
         rules = self.lowering.emit({})
@@ -137,8 +137,8 @@ class NetworkTrials:
 
     def peak(self) -> float:
         """Return the multiply-accumulates a second that the board can do."""
-        module, macs, source = peak_network(self._model)
-        lowered = Lowering(module, self._model, self._target).emit({})
+        module, macs, source = peak_network(self._cpu)
+        lowered = Lowering(module, self._cpu, self._target).emit({})
         network = self._builder.build(lowered.module, "peak")
         taken = self._bench.measure([network], PEAK_S, [source]).networks[0]
         convolutions = dict.fromkeys(lowered.report.workloads, "")  # not the copies at both ends

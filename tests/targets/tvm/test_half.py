@@ -10,13 +10,13 @@ from tvm import relax
 
 from edgec.errors import BadOption
 from edgec.targets.board import load_board
-from edgec.targets.tvm.target_model import TargetModel, target_model
+from edgec.targets.tvm.cpu_model import CpuModel, cpu_model
 from tests.support.lowered import MODEL, check
 from tests.support.models import model, random_weights
 from tests.support.tvm_artefact import compiled, require_emulator
 
-NEON = TargetModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4)
-NEON_HALF = TargetModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4, fp16_arithmetic=True)
+NEON = CpuModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4)
+NEON_HALF = CpuModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4, fp16_arithmetic=True)
 MODELS = [pytest.param(each.at_precision("fp16"), id=name) for name, each in
           (("host", MODEL), ("a72", NEON), ("a76", NEON_HALF))]  # fmt: skip
 STEP = 2.0**-11
@@ -24,10 +24,10 @@ STEP = 2.0**-11
 
 
 def test_boards_with_arithmetic_get_twice_the_lanes() -> None:
-    rpi5, rpi4 = (target_model(load_board(name)).at_precision("fp16") for name in ("rpi5", "rpi4"))
+    rpi5, rpi4 = (cpu_model(load_board(name)).at_precision("fp16") for name in ("rpi5", "rpi4"))
     assert (rpi5.lanes, rpi5.storage, rpi5.arithmetic) == (8, "float16", "float16")
     assert (rpi4.lanes, rpi4.storage, rpi4.arithmetic) == (4, "float16", "float32")
-    assert target_model(load_board("rpi5")).at_precision("fp32").storage == "float32"
+    assert cpu_model(load_board("rpi5")).at_precision("fp32").storage == "float32"
 
 
 def conv(out: int, channels: int, kernel: int, **attributes: int) -> object:
@@ -67,7 +67,7 @@ def dense(x: relax.Var, rng: np.random.Generator) -> relax.Expr:
         (dense, (7, 48), {"matmul", "rows"}),
     ],
 )
-def test_kernels(build: object, shape: tuple[int, ...], rules: set[str], cpu: TargetModel) -> None:
+def test_kernels(build: object, shape: tuple[int, ...], rules: set[str], cpu: CpuModel) -> None:
     # Ten roundings in a row: inputs, weights, a sum of up to 144 random terms, the result.
     report = check(build, [shape], cpu, tolerance=10 * STEP)
     assert set(report.counts()) - {"pack"} == rules - {"pack"}
@@ -75,7 +75,7 @@ def test_kernels(build: object, shape: tuple[int, ...], rules: set[str], cpu: Ta
 
 
 @pytest.mark.parametrize("cpu", MODELS)
-def test_long_sums_stay_accurate(cpu: TargetModel) -> None:
+def test_long_sums_stay_accurate(cpu: CpuModel) -> None:
     # 2304 terms, added up in fp16 on the A76: errors of random sign grow like the root of their number.
     check(conv(16, 256, 3), [(1, 256, 5, 5)], cpu, tolerance=20 * STEP)
 

@@ -14,7 +14,7 @@ pytest.importorskip("tvm")
 from edgec.targets.board import Board, load_board
 from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
 from edgec.targets.tvm.cpu_flags import machine_flags
-from edgec.targets.tvm.target_model import TargetModel, target_model
+from edgec.targets.tvm.cpu_model import CpuModel, cpu_model
 from tests.support.lowered import HOST, MODEL, execute
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
 
@@ -25,7 +25,7 @@ needs_dot_product = pytest.mark.skipif(MODEL.byte_type is None, reason="this CPU
 def check(network: QuantizedNetwork, output: str, *rules: str, step: float = OUT.scale, board: Board = HOST) -> None:
     """Run `network` up to `output`; `rules` have to be among those that made its kernels, fallbacks are not allowed."""
     model, target = network.model(output), llvm_target(resolve(board))
-    module, report = lowered(model, target_model(board), target)
+    module, report = lowered(model, cpu_model(board), target)
     rng = np.random.default_rng(1)
     feeds = [rng.normal(0, 1, tuple(value.shape.numpy())).astype(np.float32) for value in model.graph.inputs]
     (got,) = execute(module, target, feeds)
@@ -53,7 +53,7 @@ def test_scales_that_are_not_positive(scale: float, place: str) -> None:
     output = network.pair(network.node("Conv", [source, weights, bias]), OUT)
     model, target = network.model(output), llvm_target(resolve(HOST))
     feeds = [np.random.default_rng(1).normal(0, 1, (1, 8, 9, 9)).astype(np.float32)]
-    (got,) = execute(lowered(model, target_model(HOST), target)[0], target, feeds)
+    (got,) = execute(lowered(model, cpu_model(HOST), target)[0], target, feeds)
     assert np.abs(got - reference(model, feeds)).max() <= OUT.scale * 1.001
 
 
@@ -190,9 +190,7 @@ def test_arm_boards_take_the_same_layers(board: str) -> None:
     for shape, out, kernel, attributes in CONVOLUTIONS.values():
         network = QuantizedNetwork()
         result = network.conv(network.input(shape), shape[1], out, kernel, **attributes)
-        _, report = lowered(
-            network.model(network.pair(result, OUT)), target_model(record), llvm_target(resolve(record))
-        )
+        _, report = lowered(network.model(network.pair(result, OUT)), cpu_model(record), llvm_target(resolve(record)))
         assert ("conv_int8" in report.counts()) == (attributes.get("group") != 4 or shape[1] == 32)
 
 
@@ -234,7 +232,7 @@ def test_products_of_pairs_do_not_saturate() -> None:
 def test_a_cpu_without_kernels_for_bytes_computes_in_floats() -> None:
     network = QuantizedNetwork()
     result = network.pair(network.conv(network.input((1, 16, 6, 6)), 16, 16, (3, 3)), OUT)
-    model = TargetModel("sse", 4, 16, 1, 4, 32 << 10, 256 << 10, cores=2)
+    model = CpuModel("sse", 4, 16, 1, 4, 32 << 10, 256 << 10, cores=2)
     _, report = lowered(network.model(result), model, llvm_target(resolve(HOST)))
     assert "conv_int8" not in report.counts()
     assert not report.fallbacks()

@@ -12,8 +12,8 @@ pytest.importorskip("tvm")
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.schedules.int8.depthwise_widening import pack_weights
-from edgec.targets.tvm.target_model import target_model
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
 from tests.support.tvm_artefact import compiled, require_emulator
 
@@ -51,7 +51,7 @@ def test_layer(board: str, case: Case, rule: str, tmp_path: Path) -> None:
     model = network.model(
         network.pair(network.conv(network.input(shape), shape[1], out, kernel, **attributes), OUT),
     )
-    _, report = lowered(model, target_model(record), llvm_target(resolve(record)))
+    _, report = lowered(model, cpu_model(record), llvm_target(resolve(record)))
     assert rule in report.counts() and not report.fallbacks()
     feed = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     (got,) = compiled(tmp_path / "artefact", board, model).runner().run({"x0": feed}).values()

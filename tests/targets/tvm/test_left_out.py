@@ -18,9 +18,9 @@ from edgec.record import Record
 from edgec.targets.board import load_board
 from edgec.targets.tvm import TvmTarget
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import lower_with_report
-from edgec.targets.tvm.target_model import target_model
 from tests.support.real_models import REAL_MODELS
 
 RUNNING_SUM = """
@@ -51,5 +51,5 @@ def test_every_kernel_of_a_real_network_has_a_schedule(name: str) -> None:
     options = CompileOptions(target="rpi4")
     fixed = fix_shapes(load(real.require()).model, real.shapes)
     canonical = pipeline.run(fixed, profile=TvmTarget().profile(board), options=options, record=Record())
-    report = lower_with_report(to_relax(canonical), target_model(board), llvm_target(resolve(board))).report
+    report = lower_with_report(to_relax(canonical), cpu_model(board), llvm_target(resolve(board))).report
     assert report.left_out() == []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import te
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, pack_channels, packed_shape
 from edgec.targets.tvm.regions.elementwise import BINARY, COARSE, UNARY, clip, leaky_relu
 from edgec.targets.tvm.regions.graph import Array, Node
@@ -16,7 +17,6 @@ from edgec.targets.tvm.regions.quantized import scaling_of
 from edgec.targets.tvm.regions.rule import Operand
 from edgec.targets.tvm.schedules.common.kernel import f32, widened
 from edgec.targets.tvm.schedules.common.requantize import dequantize, quantize
-from edgec.targets.tvm.target_model import TargetModel
 
 
 class PackedExpression:
@@ -24,17 +24,17 @@ class PackedExpression:
 
     Args:
         members: Members of the region in topological order.
-        model: The CPU.
+        cpu: The CPU.
         flat: Whether the kernel sees H and W as one axis (pointwise convolution).
     """
 
-    def __init__(self, members: list[Node], model: TargetModel, *, flat: bool = False) -> None:
+    def __init__(self, members: list[Node], cpu: CpuModel, *, flat: bool = False) -> None:
         assert members[-1].shape is not None
         self.members = {id(member) for member in members}
         self.anchor, self.tail = members[0], members[-1]
-        self.model, self.flat = model, flat
+        self.cpu, self.flat = cpu, flat
         self.shape = members[-1].shape
-        self.block = block_of(self.shape[1], model)
+        self.block = block_of(self.shape[1], cpu)
         self.tensors: list[te.Tensor] = []
         self.operands: list[Operand] = []
         self.flat_names: list[str] = []
@@ -60,7 +60,7 @@ class PackedExpression:
                     memo[id(arg)] = apply(arg, value) if id(arg) in self.members else self._external(arg)(*index)
             return memo[id(arg)]
 
-        return value(self.tail).astype(self.model.stored(self.tail.dtype))
+        return value(self.tail).astype(self.cpu.stored(self.tail.dtype))
 
     def _external(self, node: Node) -> Callable[..., Any]:
         if node.op == DEQUANTIZE:
@@ -68,9 +68,9 @@ class PackedExpression:
             return lambda *index: apply(node, lambda _: read(*index))
         if id(node) not in self._known:
             assert node.shape is not None
-            block = block_of(node.shape[1], self.model)
+            block = block_of(node.shape[1], self.cpu)
             flat = self.flat and node.shape[2:] == self.shape[2:]
-            extents, stored = packed_shape(node.shape, block, flat=flat), self.model.stored(node.dtype)
+            extents, stored = packed_shape(node.shape, block, flat=flat), self.cpu.stored(node.dtype)
             self._add(node, extents, stored, Operand(node, packed=True), flat, node.shape)
         return self._known[id(node)]
 

@@ -1,4 +1,4 @@
-"""Tile choice: pure functions of the target model and of a layer's shape; no table of known shapes."""
+"""Tiles by rule: pure functions of a model of the CPU and of a layer's shape; no table of known shapes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import ceil_div
-from edgec.targets.tvm.target_model import TargetModel
 
 LOAD_WEIGHT = 0.25
 """Share of a load's cycle that the FMAs do not hide; fits the kernel times measured on AVX-512."""
@@ -48,37 +48,37 @@ def reduction_step(channels: int, block: int) -> int:
     return min(step, block)
 
 
-def fits_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
+def fits_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
     """Whether a register tile leaves room for its operands."""
     accumulators = vectors * pixels
-    if model.multiplies_by_lane:
+    if cpu.multiplies_by_lane:
         return accumulators + pixels <= NEON_TILE_REGISTERS
     # One vector: the broadcast pixel is a memory operand of the FMA. More: it is loaded once and reused.
     operands = vectors + 1 if vectors > 1 else 1
-    return accumulators <= MAX_ACCUMULATORS and accumulators + operands <= model.registers
+    return accumulators <= MAX_ACCUMULATORS and accumulators + operands <= cpu.registers
 
 
-def tile_cost(vectors: int, pixels: int, block: int, model: TargetModel) -> float:
+def tile_cost(vectors: int, pixels: int, block: int, cpu: CpuModel) -> float:
     """Return the estimated cycles a multiply-add takes, 1 where the FMA ports are the limit."""
     accumulators = vectors * pixels
-    ports = model.fma_ports if not (model.half_width_same_peak and block == model.lanes) else model.fma_ports / 2
-    latency = model.fma_latency * ports / accumulators
+    ports = cpu.fma_ports if not (cpu.half_width_same_peak and block == cpu.lanes) else cpu.fma_ports / 2
+    latency = cpu.fma_latency * ports / accumulators
     penalty = MANY_VECTORS_PENALTY if vectors > 4 else 0.0
-    if model.multiplies_by_lane:
-        loads = (vectors + pixels / model.lanes) / accumulators
+    if cpu.multiplies_by_lane:
+        loads = (vectors + pixels / cpu.lanes) / accumulators
     else:
         loads = (vectors + pixels) / accumulators
         penalty += LONG_ROW_PENALTY if vectors == 1 and pixels > LONG_ROW else 0.0
     return max(1.0, latency) + LOAD_WEIGHT * loads + penalty
 
 
-def loads_fit(tile: ConvTile, model: TargetModel) -> bool:
+def loads_fit(tile: ConvTile, cpu: CpuModel) -> bool:
     """Whether loads of four consecutive registers, two of weights ahead, leave room for a register tile.
 
     A load must not hold the weights of one channel and part of another's: LLVM keeps both, and spills.
     """
     taken = tile.vectors * tile.pixels + tile.pixels + 2 * WIDEST_LOAD
-    return WIDEST_LOAD % tile.vectors == 0 and taken <= model.registers
+    return WIDEST_LOAD % tile.vectors == 0 and taken <= cpu.registers
 
 
 @cache
@@ -86,7 +86,7 @@ def conv_tile(
     blocks: int,
     width: int,
     block: int,
-    model: TargetModel,
+    cpu: CpuModel,
     *,
     exact: bool = False,
     work: tuple[float, ...] = (1.0,) * MAX_VECTORS,
@@ -101,11 +101,11 @@ def conv_tile(
         ConvTile(vectors, pixels)
         for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
         for pixels in range(1, min(width, MAX_ACCUMULATORS) + 1)
-        if not (exact and width % pixels) and fits_registers(vectors, pixels, model)
+        if not (exact and width % pixels) and fits_registers(vectors, pixels, cpu)
     )
 
     def cost(tile: ConvTile) -> float:
-        return tile_cost(tile.vectors, tile.pixels, block, model) * work[tile.vectors - 1]
+        return tile_cost(tile.vectors, tile.pixels, block, cpu) * work[tile.vectors - 1]
 
     return cheapest(fitting, blocks, width, cost) or ConvTile(1, 1)
 
@@ -121,46 +121,46 @@ def cheapest(tiles: Iterable[ConvTile], blocks: int, width: int, cost: Callable[
 
 
 @cache
-def task_rows(rows: int, row_bytes: int, model: TargetModel) -> int | None:
+def task_rows(rows: int, row_bytes: int, cpu: CpuModel) -> int | None:
     """Return how many output rows make one task whose input slab stays in half of L2, or None where rows are too few.
 
     Args:
         rows: Output rows, batch excluded.
         row_bytes: Bytes of input that one output row adds to the slab.
-        model: The CPU.
+        cpu: The CPU.
     """
     best = None
     for count in divisors(rows):
         tasks = rows // count
-        even = unevenness(tasks, model) <= UNEVEN_LIMIT
-        enough = model.cores == 1 or (tasks >= TASKS_PER_CORE * model.cores and even)
-        if enough and (count + 2) * row_bytes <= model.l2 // 2:
+        even = unevenness(tasks, cpu) <= UNEVEN_LIMIT
+        enough = cpu.cores == 1 or (tasks >= TASKS_PER_CORE * cpu.cores and even)
+        if enough and (count + 2) * row_bytes <= cpu.l2 // 2:
             best = count
     return best
 
 
-def unevenness(tasks: int, model: TargetModel) -> float:
+def unevenness(tasks: int, cpu: CpuModel) -> float:
     """Return how much longer the core with most of `tasks` equal tasks works than with an even share."""
-    return ceil_div(tasks, model.cores) * model.cores / tasks
+    return ceil_div(tasks, cpu.cores) * cpu.cores / tasks
 
 
 @cache
-def flat_chunks(tasks: int, tiles: int, model: TargetModel) -> int:
+def flat_chunks(tasks: int, tiles: int, cpu: CpuModel) -> int:
     """Return into how many chunks, each a task, to split `tiles` tiles of pixels of each of `tasks` tasks.
 
     The fewest with enough tasks that divide nearly evenly over the cores, else those that divide most evenly.
     """
-    if model.cores == 1:
+    if cpu.cores == 1:
         return 1
-    wanted = ceil_div(TASKS_PER_CORE * model.cores, tasks)
+    wanted = ceil_div(TASKS_PER_CORE * cpu.cores, tasks)
     choices = [count for count in divisors(tiles) if count >= wanted] or [tiles]
-    even = (count for count in choices if unevenness(tasks * count, model) <= UNEVEN_LIMIT)
-    return next(even, min(choices, key=lambda count: unevenness(tasks * count, model)))
+    even = (count for count in choices if unevenness(tasks * count, cpu) <= UNEVEN_LIMIT)
+    return next(even, min(choices, key=lambda count: unevenness(tasks * count, cpu)))
 
 
 @cache
-def depthwise_pixels(width: int, taps: int, model: TargetModel) -> int:
+def depthwise_pixels(width: int, taps: int, cpu: CpuModel) -> int:
     """Return how many output pixels of one vector a depthwise or pooling kernel of `taps` taps keeps in registers."""
     few_taps = 9
-    limit = min(8, model.registers - 8 if taps <= few_taps else model.registers // 2)
+    limit = min(8, cpu.registers - 8 if taps <= few_taps else cpu.registers // 2)
     return min(range(1, limit + 1), key=lambda pixels: (ceil_div(width, pixels) * pixels / width, -pixels))

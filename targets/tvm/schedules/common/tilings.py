@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import ceil_div
 from edgec.targets.tvm.schedules.common.tiles import (
     MAX_ACCUMULATORS,
@@ -14,7 +15,6 @@ from edgec.targets.tvm.schedules.common.tiles import (
     tile_cost,
     unevenness,
 )
-from edgec.targets.tvm.target_model import TargetModel
 
 MOST_UNEVEN = 1.15
 """Of how tasks divide over the cores; beyond it no tile makes up for the core that waits."""
@@ -22,25 +22,25 @@ HOPELESS = 1.6
 """Register tiles that are estimated to take so much longer than the best one are left out."""
 
 
-def register_tiles(blocks: int, width: int, block: int, model: TargetModel, *, exact: bool = False) -> list[ConvTile]:
+def register_tiles(blocks: int, width: int, block: int, cpu: CpuModel, *, exact: bool = False) -> list[ConvTile]:
     """Return the register tiles for rows of `width` pixels by estimated cycles, the hopeless ones left out."""
 
     def cost(tile: ConvTile) -> float:
         columns, vectors = ceil_div(width, tile.pixels) * tile.pixels, ceil_div(blocks, tile.vectors) * tile.vectors
-        return tile_cost(tile.vectors, tile.pixels, block, model) * columns / width * vectors / blocks
+        return tile_cost(tile.vectors, tile.pixels, block, cpu) * columns / width * vectors / blocks
 
     fitting = [
         ConvTile(vectors, pixels)
         for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
         for pixels in range(1, min(width, MAX_ACCUMULATORS) + 1)
-        if fits_registers(vectors, pixels, model) and not (exact and width % pixels)
+        if fits_registers(vectors, pixels, cpu) and not (exact and width % pixels)
     ]
     ranked = sorted(fitting, key=lambda tile: (round(cost(tile), 4), -tile.vectors * tile.pixels))
     return [tile for tile in ranked if cost(tile) <= HOPELESS * cost(ranked[0])]
 
 
-def task_sizes(others: int, extent: int, model: TargetModel) -> list[int]:
+def task_sizes(others: int, extent: int, cpu: CpuModel) -> list[int]:
     """Return the sizes of tasks into which `extent` can be cut, `others` times over, that keep all cores busy."""
-    wanted = [count for count in divisors(extent) if unevenness(others * extent // count, model) <= MOST_UNEVEN]
+    wanted = [count for count in divisors(extent) if unevenness(others * extent // count, cpu) <= MOST_UNEVEN]
     # Middle sizes first: small tasks cost calls, large ones leave the caches.
     return sorted(wanted, key=lambda count: abs(math.log2(count * count / extent)))

@@ -10,6 +10,7 @@ from typing import Any
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.schedules.common.kernel import (
@@ -21,7 +22,6 @@ from edgec.targets.tvm.schedules.common.kernel import (
 )
 from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
-from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
 MAX_UNROLLED_TAPS = 64
@@ -35,10 +35,10 @@ class WindowPlan:
     rows: int | None = None
 
 
-def plan(node: Node, window: Sequence[int], model: TargetModel) -> WindowPlan:
+def plan_by_rule(node: Node, window: Sequence[int], cpu: CpuModel) -> WindowPlan:
     """Return the tiling of a `window` by rule."""
     assert node.shape is not None
-    return WindowPlan(depthwise_pixels(node.shape[3], math.prod(window), model))
+    return WindowPlan(depthwise_pixels(node.shape[3], math.prod(window), cpu))
 
 
 class Window:
@@ -47,7 +47,7 @@ class Window:
     def __init__(
         self,
         node: Node,
-        model: TargetModel,
+        cpu: CpuModel,
         filling: float,
         pixels: int,
         window: Sequence[int],
@@ -56,14 +56,14 @@ class Window:
     ) -> None:
         assert node.shape is not None
         plain = node.args[0].shape
-        block = block_of(plain[1], model)
+        block = block_of(plain[1], cpu)
         out_height, out_width = node.shape[2:]
         top, left = node.facts["padding"][:2]
         self.strides, self.dilation = strides, dilation
         columns = ceil_div(out_width, pixels) * pixels
         height = (out_height - 1) * strides[0] + (window[0] - 1) * dilation[0] + 1
         width = (columns - 1) * strides[1] + (window[1] - 1) * dilation[1] + 1
-        self.source = te.placeholder(packed_shape(plain, block), model.stored(node.args[0].dtype), name="source")
+        self.source = te.placeholder(packed_shape(plain, block), cpu.stored(node.args[0].dtype), name="source")
         self.stage = self.source
         read = self.source
         if "shuffle" in node.facts:
@@ -95,13 +95,13 @@ def _shuffled(source: te.Tensor, channels: int, groups: int, block: int) -> Call
     return read
 
 
-def schedule(sch: Schedule, choice: WindowPlan, model: TargetModel) -> Schedule:
+def schedule(sch: Schedule, plan: WindowPlan, cpu: CpuModel) -> Schedule:
     """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, choice.rows or slab_rows(sch, h, pad, FLOAT_BYTES, model)])
-    wo, wi = sch.split(w, [None, choice.pixels])
+    ho, hi = sch.split(h, [None, plan.rows or slab_rows(sch, h, pad, FLOAT_BYTES, cpu)])
+    wo, wi = sch.split(w, [None, plan.pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b)
     task = sch.fuse(n, c, ho)
     sch.parallel(task)

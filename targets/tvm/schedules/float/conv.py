@@ -13,6 +13,7 @@ from typing import Any
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
@@ -39,90 +40,89 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
     group_span,
     pack_bias,
     pack_weights,
-    plan,
+    plan_by_rule,
     window_weights,
 )
 from edgec.targets.tvm.schedules.float.grouped import skip_foreign_groups
 from edgec.targets.tvm.schedules.float.padding import skip_padding
-from edgec.targets.tvm.target_model import TargetModel
 
 CACHED_SOURCE = "source_global"
 """TVM's name of the block that `cache_read` makes of the stage `source`."""
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is a convolution with constant weights that is not depthwise."""
     return "weights" in node.facts
 
 
-def lower(region: Region, model: TargetModel, choice: ConvPlan | None = None) -> Kernel:
-    """Return the kernel of a convolution region, tiled by `choice` or else by rule."""
+def lower(region: Region, cpu: CpuModel, plan: ConvPlan | None = None) -> Kernel:
+    """Return the kernel of a convolution region, tiled by `plan` or else by rule."""
     node = region.anchor
     shape = conv_shape(node)
-    choice = choice or plan(shape, model)
-    block = block_of(shape.out, model)
-    weights = window_weights(node.facts["weights"], shape, choice.tile.vectors * block)
-    step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, model))
-    packed = pack_weights(weights, step, block, choice.tile.vectors).astype(model.storage)
-    bias = pack_bias(node.facts["bias"], block, choice.tile.vectors)
+    plan = plan or plan_by_rule(shape, cpu)
+    block = block_of(shape.out, cpu)
+    weights = window_weights(node.facts["weights"], shape, plan.tile.vectors * block)
+    step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, cpu))
+    packed = pack_weights(weights, step, block, plan.tile.vectors).astype(cpu.storage)
+    bias = pack_bias(node.facts["bias"], block, plan.tile.vectors)
 
-    source = _source_tensor(shape, choice, model)
-    weight_tensor = te.placeholder(packed.shape, model.storage, name="weights")
+    source = _source_tensor(shape, plan, cpu)
+    weight_tensor = te.placeholder(packed.shape, cpu.storage, name="weights")
     bias_tensor = te.placeholder(bias.shape, name="bias")
-    conv = _reduction(source, weight_tensor, shape, choice, step, model)
-    expression = PackedExpression(region.members, model, flat=choice.flat)
+    conv = _reduction(source, weight_tensor, shape, plan, step, cpu)
+    expression = PackedExpression(region.members, cpu, flat=plan.flat)
     out = te.compute(
-        packed_shape(expression.shape, block, flat=choice.flat),
+        packed_shape(expression.shape, block, flat=plan.flat),
         lambda *i: expression.at(i, widened(conv(*i))),
         name="out",
     )
     function = te.create_prim_func([source, weight_tensor, bias_tensor, *expression.tensors, out])
-    by_vectors, channels = shape.packed_input and step % model.lanes == 0, choice.tile.vectors * block
+    by_vectors, channels = shape.packed_input and step % cpu.lanes == 0, plan.tile.vectors * block
     span = group_span(shape, channels)
-    sch = schedule(Schedule(function), choice, model, vector_loads=by_vectors, span=span, ahead=shape.sparse)
-    if choice.flat:
+    sch = schedule(Schedule(function), plan, cpu, vector_loads=by_vectors, span=span, ahead=shape.sparse)
+    if plan.flat:
         reader = "conv_update" if find_block(sch, CACHED_SOURCE) is None else CACHED_SOURCE
         unflatten(sch, shape.out_width, ["source"], reader)
         unflatten(sch, shape.out_width, [*expression.flat_names, "out"], "out")
     operands = [Operand(node.args[0], packed=shape.packed_input), Operand(packed), Operand(bias), *expression.operands]
-    detail = f"{shape}: {choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
-    function = skip_foreign_groups(finish(sch), shape, choice.tile.vectors, channels)
-    function = skip_padding(function, shape, choice.tile.pixels) if shape.sparse else function
+    detail = f"{shape}: {plan.tile.vectors}x{plan.tile.pixels}{' flat' if plan.flat else ''}"
+    function = skip_foreign_groups(finish(sch), shape, plan.tile.vectors, channels)
+    function = skip_padding(function, shape, plan.tile.pixels) if shape.sparse else function
     return Kernel(function, operands, expression.shape, packed=True, rule="conv", detail=detail)
 
 
-def plans(node: Node, model: TargetModel) -> list[ConvPlan]:
+def plans(node: Node, cpu: CpuModel) -> list[ConvPlan]:
     """Return the tilings of a convolution, that by rule first."""
     shape = conv_shape(node)
-    return [plan(shape, model), *conv_plans(shape, model)]
+    return [plan_by_rule(shape, cpu), *conv_plans(shape, cpu)]
 
 
-def _source_tensor(shape: ConvShape, choice: ConvPlan, model: TargetModel) -> te.Tensor:
+def _source_tensor(shape: ConvShape, plan: ConvPlan, cpu: CpuModel) -> te.Tensor:
     plain = (shape.batch, shape.cin, shape.height, shape.width)
     if not shape.packed_input:
         return te.placeholder(plain, name="source")
-    extents = packed_shape(plain, block_of(shape.cin, model), flat=choice.flat)
-    return te.placeholder(extents, model.storage, name="source")
+    extents = packed_shape(plain, block_of(shape.cin, cpu), flat=plan.flat)
+    return te.placeholder(extents, cpu.storage, name="source")
 
 
 def _reduction(
-    source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, step: int, model: TargetModel
+    source: te.Tensor, weights: te.Tensor, shape: ConvShape, plan: ConvPlan, step: int, cpu: CpuModel
 ) -> te.Tensor:
     """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
-    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
-    vectors = choice.tile.vectors
+    block, in_block = block_of(shape.out, cpu), block_of(shape.cin, cpu)
+    vectors = plan.tile.vectors
     tiles = ceil_div(shape.out, vectors * block)
     span = group_span(shape, vectors * block)
     group_cin = shape.cin // shape.groups
-    if not choice.flat:
+    if not plan.flat:
         # Where padding is asked for tap by tap, there are no rows of it.
         height = shape.height if shape.sparse else (shape.out_height - 1) * sh + (rows - 1) * dh + 1
-        width = (choice.columns - 1) * sw + (columns - 1) * dw + 1
+        width = (plan.columns - 1) * sw + (columns - 1) * dw + 1
         padded = shape.padding[1::2] if shape.sparse else shape.padding
         grows = any(p > 0 for p in padded) or width > shape.width or height > shape.height
-        if grows or str(source.dtype) != model.arithmetic:
-            source = _pad(source, shape, max(height, 1), width, model)
+        if grows or str(source.dtype) != cpu.arithmetic:
+            source = _pad(source, shape, max(height, 1), width, cpu)
 
     def row(h: Any, r: Any) -> Any:
         at = h * sh + r * dh
@@ -142,37 +142,37 @@ def _reduction(
         return source[n, floordiv(channel, in_block), h, w, floormod(channel, in_block)]
 
     return te.compute(
-        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, block),
+        (shape.batch, tiles * vectors, 1 if plan.flat else shape.out_height, plan.columns, block),
         lambda n, k, h, w, b: te.sum(
             read(n, k, row(h, r), w * sw + s * dw)
-            * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b].astype(model.arithmetic),
+            * weights[floordiv(k, vectors), rc, r, s, rb, floormod(k, vectors), b].astype(cpu.arithmetic),
             axis=[rc, r, s, rb],
         ),
         name="conv",
     )
 
 
-def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, model: TargetModel) -> te.Tensor:
+def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, cpu: CpuModel) -> te.Tensor:
     """Return `source` padded to `height` x `width`, in the type it is multiplied in."""
     top, left = 0 if shape.sparse else shape.padding[0], shape.padding[1]
     lead, lanes = source.shape[:2], source.shape[4:]
     extents, before = (*lead, height, width, *lanes), (0, 0, top, left, *(0 for _ in lanes))
 
     def read(*index: Any) -> Any:
-        return source(*index).astype(model.arithmetic)
+        return source(*index).astype(cpu.arithmetic)
 
     return padded_stage(source, [int(extent) for extent in extents], before, 0.0, read, source.shape)
 
 
 def schedule(
-    sch: Schedule, choice: ConvPlan, model: TargetModel, *, vector_loads: bool, span: int, ahead: bool = False
+    sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, vector_loads: bool, span: int, ahead: bool = False
 ) -> Schedule:
     """Apply the template to the stages dp (optional), conv and out.
 
     Args:
         sch: The schedule.
-        choice: Tiles.
-        model: The CPU.
+        plan: Tiles.
+        cpu: The CPU.
         vector_loads: Whether the input tile may be copied by vectors.
         span: Groups in a tile's window.
         ahead: Whether dp is made before, all of it, rather than by each task for itself.
@@ -180,19 +180,19 @@ def schedule(
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
     reduction = [*(sch.split(rc, [span, None]) if span > 1 else [rc]), r, s, rb]
-    ko, ki = sch.split(k, [None, choice.tile.vectors])
-    wo, wi = sch.split(w, [None, choice.tile.pixels])
-    if choice.flat and choice.rows is not None:
-        wc, wo = sch.split(wo, [None, choice.rows])
+    ko, ki = sch.split(k, [None, plan.tile.vectors])
+    wo, wi = sch.split(w, [None, plan.tile.pixels])
+    if plan.flat and plan.rows is not None:
+        wc, wo = sch.split(wo, [None, plan.rows])
         sch.reorder(n, wc, ko, h, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, wc)
-    elif choice.flat:
-        chunks = chunks_of(sch, n, ko, wo, model)
+    elif plan.flat:
+        chunks = chunks_of(sch, n, ko, wo, cpu)
         wc, wo = sch.split(wo, [chunks, None])
         sch.reorder(n, ko, wc, h, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ko, wc)
-    elif choice.rows is not None:
-        ho, hi = sch.split(h, [None, choice.rows])
+    elif plan.rows is not None:
+        ho, hi = sch.split(h, [None, plan.rows])
         sch.reorder(n, ho, ko, hi, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ho)
     else:
@@ -209,18 +209,18 @@ def schedule(
     # and spills (55 % of peak instead of 103 %).
     sch.vectorize(b)
     if pad is not None:
-        schedule_pad(sch, pad, None if ahead or choice.rows is None else task)
-    if model.multiplies_by_lane and vector_loads:
+        schedule_pad(sch, pad, None if ahead or plan.rows is None else task)
+    if cpu.multiplies_by_lane and vector_loads:
         # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
-        merged = choice.flat and model.storage == F32 and loads_fit(choice.tile, model)
+        merged = plan.flat and cpu.storage == F32 and loads_fit(plan.tile, cpu)
         load_vectors(sch, conv, s, rb, merged=merged)
     sch.annotate(sch.decompose_reduction(conv, reduction[0]), START, "bias")
     return sch
 
 
-def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, model: TargetModel) -> int:
+def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, cpu: CpuModel) -> int:
     """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
-    return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), model)
+    return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), cpu)
 
 
 def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:

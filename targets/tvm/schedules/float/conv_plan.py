@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Region, Workload
 from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, ConvTile, conv_tile, task_rows, tile_cost
 from edgec.targets.tvm.schedules.common.tilings import register_tiles, task_sizes
-from edgec.targets.tvm.target_model import TargetModel
 
 FLOAT_BYTES = 4
 MOST_INSIDE = 0.7
@@ -130,42 +130,42 @@ def first_group(tile: Any, channels: int, span: int, shape: ConvShape) -> Any:
     return min(group, last) if isinstance(tile, int) else tirx.min(group, last)
 
 
-def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
     """Return the tiles for a convolution of `shape`."""
-    block = block_of(shape.out, model)
+    block = block_of(shape.out, cpu)
     blocks = ceil_div(shape.out, block)
-    work = tuple(_work(shape, vectors * block, model) for vectors in range(1, MAX_VECTORS + 1))
-    rows_tile = conv_tile(blocks, shape.out_width, block, model, work=work)
+    work = tuple(_work(shape, vectors * block, cpu) for vectors in range(1, MAX_VECTORS + 1))
+    rows_tile = conv_tile(blocks, shape.out_width, block, cpu, work=work)
     columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
-    if shape.pointwise and not model.converts:  # converted rows are a copy
+    if shape.pointwise and not cpu.converts:  # converted rows are a copy
         pixels = shape.out_height * shape.out_width
-        tile = conv_tile(blocks, pixels, block, model, exact=True, work=work)
+        tile = conv_tile(blocks, pixels, block, cpu, exact=True, work=work)
         waste = columns / shape.out_width
-        if _cost(tile, block, model) <= COPY_COST * waste * _cost(rows_tile, block, model):
+        if _cost(tile, block, cpu) <= COPY_COST * waste * _cost(rows_tile, block, cpu):
             return ConvPlan(tile, flat=True, columns=pixels, rows=None)
     tile = rows_tile
     if columns != shape.out_width and not any(shape.padding):
-        exact = conv_tile(blocks, shape.out_width, block, model, exact=True, work=work)
-        if _cost(exact, block, model) <= COPY_COST * columns / shape.out_width * _cost(tile, block, model):
+        exact = conv_tile(blocks, shape.out_width, block, cpu, exact=True, work=work)
+        if _cost(exact, block, cpu) <= COPY_COST * columns / shape.out_width * _cost(tile, block, cpu):
             tile, columns = exact, shape.out_width
-    rows = rows_of_task(shape, FLOAT_BYTES, model)
-    if rows is not None and _weights_stay(shape, tile.vectors * block, rows, model):
-        rows = shape.out_height if model.cores == 1 else None
+    rows = rows_of_task(shape, FLOAT_BYTES, cpu)
+    if rows is not None and _weights_stay(shape, tile.vectors * block, rows, cpu):
+        rows = shape.out_height if cpu.cores == 1 else None
     return ConvPlan(tile, flat=False, columns=columns, rows=rows)
 
 
-def rows_of_task(shape: ConvShape, size: int, model: TargetModel) -> int | None:
+def rows_of_task(shape: ConvShape, size: int, cpu: CpuModel) -> int | None:
     """Return how many output rows make one task, see `task_rows`; elements of the input have `size` bytes."""
     row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * size
-    return task_rows(shape.out_height, row_bytes, model)
+    return task_rows(shape.out_height, row_bytes, cpu)
 
 
-def _work(shape: ConvShape, channels: int, model: TargetModel) -> float:
+def _work(shape: ConvShape, channels: int, cpu: CpuModel) -> float:
     """Return the relative work of tiles of `channels` output channels: groups touched, weights too large for L2."""
     each = shape.out // shape.groups
     firsts = range(0, shape.out, channels)
     groups = sum((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts) / len(firsts)
-    large = weight_bytes(shape, channels) * group_span(shape, channels) > MOST_OF_L2 * model.l2
+    large = weight_bytes(shape, channels) * group_span(shape, channels) > MOST_OF_L2 * cpu.l2
     return groups * (LARGE_TILE_COST if large else 1.0)
 
 
@@ -174,7 +174,7 @@ def weight_bytes(shape: ConvShape, channels: int) -> int:
     return channels * shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1] * FLOAT_BYTES
 
 
-def _weights_stay(shape: ConvShape, channels: int, rows: int, model: TargetModel) -> bool:
+def _weights_stay(shape: ConvShape, channels: int, rows: int, cpu: CpuModel) -> bool:
     """Whether to go through all rows with the weights of one tile rather than through all weights with few rows.
 
     Weights beyond L2 are else fetched anew for each `rows` rows; this way the input is, for each tile of channels.
@@ -182,11 +182,11 @@ def _weights_stay(shape: ConvShape, channels: int, rows: int, model: TargetModel
     weights = weight_bytes(shape, shape.out)
     inputs = shape.cin * shape.height * shape.width * FLOAT_BYTES
     tiles = ceil_div(shape.out, channels)
-    return weights > model.l2 // 2 and weights + tiles * inputs < weights * shape.out_height // rows
+    return weights > cpu.l2 // 2 and weights + tiles * inputs < weights * shape.out_height // rows
 
 
-def _cost(tile: ConvTile, block: int, model: TargetModel) -> float:
-    return tile_cost(tile.vectors, tile.pixels, block, model)
+def _cost(tile: ConvTile, block: int, cpu: CpuModel) -> float:
+    return tile_cost(tile.vectors, tile.pixels, block, cpu)
 
 
 def window_weights(weights: Array, shape: ConvShape, channels: int) -> Array:
@@ -219,19 +219,19 @@ def pack_bias(bias: Array, block: int, vectors: int = 1) -> Array:
     return padded.reshape(blocks, block)
 
 
-def conv_plans(shape: ConvShape, model: TargetModel) -> list[ConvPlan]:
+def conv_plans(shape: ConvShape, cpu: CpuModel) -> list[ConvPlan]:
     """Return the tilings of a direct convolution: good tiles with all tasks, good tasks with all tiles, first."""
-    block = block_of(shape.out, model)
+    block = block_of(shape.out, cpu)
     blocks = ceil_div(shape.out, block)
     ranked: list[tuple[int, ConvPlan]] = []
-    for rank, tile in enumerate(register_tiles(blocks, shape.out_width, block, model)):
+    for rank, tile in enumerate(register_tiles(blocks, shape.out_width, block, cpu)):
         columns = ceil_div(shape.out_width, tile.pixels) * tile.pixels
-        rows = [None, *task_sizes(shape.batch, shape.out_height, model)]
+        rows = [None, *task_sizes(shape.batch, shape.out_height, cpu)]
         ranked += [(rank + at, ConvPlan(tile, False, columns, count)) for at, count in enumerate(rows)]
-    if shape.pointwise and not model.converts:
+    if shape.pointwise and not cpu.converts:
         pixels = shape.out_height * shape.out_width
-        for rank, tile in enumerate(register_tiles(blocks, pixels, block, model, exact=True)):
-            tasks = [None, *task_sizes(shape.batch, pixels // tile.pixels, model)]
+        for rank, tile in enumerate(register_tiles(blocks, pixels, block, cpu, exact=True)):
+            tasks = [None, *task_sizes(shape.batch, pixels // tile.pixels, cpu)]
             ranked += [(rank + at, ConvPlan(tile, True, pixels, count)) for at, count in enumerate(tasks)]
     return [plan for _, plan in sorted(ranked, key=lambda entry: entry[0])]
 

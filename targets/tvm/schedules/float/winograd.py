@@ -10,6 +10,7 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
@@ -24,11 +25,10 @@ from edgec.targets.tvm.schedules.float.winograd_plan import (
     direct_cycles,
     may_pay,
     pays,
-    plan,
+    plan_by_rule,
     plans_by_cost,
 )
 from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
-from edgec.targets.tvm.target_model import TargetModel
 
 G = np.array(
     [
@@ -46,65 +46,65 @@ NETWORK = "network"
 """Fact of a convolution: what the whole network costs, see `weigh`."""
 
 
-def match(node: Node, model: TargetModel) -> bool:
-    """Whether `node` is a convolution that is cheaper this way on `model`."""
-    return possible(node, model) and pays(conv_shape(node), model, node.facts.get(NETWORK))
+def match(node: Node, cpu: CpuModel) -> bool:
+    """Whether `node` is a convolution that is cheaper this way on `cpu`."""
+    return possible(node, cpu) and pays(conv_shape(node), cpu, node.facts.get(NETWORK))
 
 
-def possible(node: Node, model: TargetModel) -> bool:
+def possible(node: Node, cpu: CpuModel) -> bool:
     """Whether `node` is a convolution that can be done this way."""
     # The transforms cost more bits than fp16 has to spare.
-    if "weights" not in node.facts or not node.args[0].packed or model.storage != "float32":
+    if "weights" not in node.facts or not node.args[0].packed or cpu.storage != "float32":
         return False
     facts = node.facts
     square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
-    return bool(square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= model.lanes)
+    return bool(square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= cpu.lanes)
 
 
-def weigh(graph: Graph, model: TargetModel) -> None:
+def weigh(graph: Graph, cpu: CpuModel) -> None:
     """Note on every convolution what the whole network costs: `match` compares a layer's gain and size with that."""
     convolutions = [node for node in graph.nodes if "weights" in node.facts]
     constants = [arg for node in graph.nodes if "weights" not in node.facts for arg in node.args]
     weights = [node.facts["weights"] for node in convolutions]
     size = sum(array.nbytes for array in [*constants, *weights] if isinstance(array, np.ndarray))
-    network = Network(sum(direct_cycles(conv_shape(node), model) for node in convolutions), size)
+    network = Network(sum(direct_cycles(conv_shape(node), cpu) for node in convolutions), size)
     for node in convolutions:
         node.facts[NETWORK] = network
 
 
-def lower(region: Region, model: TargetModel, choice: WinogradPlan | None = None) -> Kernel:
-    """Return the kernel of a convolution region by Winograd's method, tiled by `choice` or else by rule."""
+def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Kernel:
+    """Return the kernel of a convolution region by Winograd's method, tiled by `plan` or else by rule."""
     node = region.anchor
     shape = conv_shape(node)
-    choice = choice or plan(shape, model)
-    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
+    plan = plan or plan_by_rule(shape, cpu)
+    block, in_block = block_of(shape.out, cpu), block_of(shape.cin, cpu)
     step = reduction_step(shape.cin, in_block)
-    transformed = transform_weights(node.facts["weights"], FLOATS, step, block, choice.vectors)
+    transformed = transform_weights(node.facts["weights"], FLOATS, step, block, plan.vectors)
     bias = pack_bias(node.facts["bias"], block)
     source = te.placeholder(packed_shape(node.args[0].shape, in_block), name="source")
     weights = te.placeholder(transformed.shape, name="weights")
     bias_tensor = te.placeholder(bias.shape, name="bias")
-    full = whole_tiles(source, weights, shape.padding, 0.0, choice, FLOATS)
-    expression = PackedExpression(region.members, model)
+    full = whole_tiles(source, weights, shape.padding, 0.0, plan, FLOATS)
+    expression = PackedExpression(region.members, cpu)
     out = te.compute(
         packed_shape(expression.shape, block),
         lambda *i: expression.at(i, full(*i) + bias_tensor[i[1], i[4]]),
         name="out",
     )
     tensors = [source, weights, bias_tensor, *expression.tensors, out]
-    by_lane = model.multiplies_by_lane and step % model.lanes == 0
-    sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=by_lane)
+    by_lane = cpu.multiplies_by_lane and step % cpu.lanes == 0
+    sch = schedule(Schedule(te.create_prim_func(tensors)), plan, by_lane=by_lane)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
-    detail = f"{shape}: {choice}"
+    detail = f"{shape}: {plan}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd", detail=detail)
 
 
-def plans(node: Node, model: TargetModel) -> list[WinogradPlan]:
+def plans(node: Node, cpu: CpuModel) -> list[WinogradPlan]:
     """Return the tilings, that by rule first; none where this method cannot pay."""
-    shape = conv_shape(node) if possible(node, model) else None
-    if shape is None or not (match(node, model) or may_pay(shape, model, node.facts.get(NETWORK))):
+    shape = conv_shape(node) if possible(node, cpu) else None
+    if shape is None or not (match(node, cpu) or may_pay(shape, cpu, node.facts.get(NETWORK))):
         return []
-    return [plan(shape, model), *plans_by_cost(shape, model)]
+    return [plan_by_rule(shape, cpu), *plans_by_cost(shape, cpu)]
 
 
 RULE = Rule("winograd", "packed", match, lower, tuning=Tuning(conv_workload, plans, lower, macs_saved=DIRECT))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, divisors, fits_registers, tile_cost
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
-from edgec.targets.tvm.target_model import TargetModel
 
 OUT, PATCH = 4, 6
 FLOAT_BYTES = 4
@@ -67,17 +67,17 @@ class WinogradPlan:
         return f"{self.vectors}x{self.high}x{self.wide}, tasks {tasks}"
 
 
-def direct_cycles(shape: ConvShape, model: TargetModel) -> float:
+def direct_cycles(shape: ConvShape, cpu: CpuModel) -> float:
     """Return the estimated cycles of the direct convolution."""
-    block = block_of(shape.out, model)
+    block = block_of(shape.out, cpu)
     blocks = ceil_div(shape.out, block)
     taps = shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1]
-    return shape.batch * blocks * taps * shape.out_height * shape.out_width / model.fma_ports
+    return shape.batch * blocks * taps * shape.out_height * shape.out_width / cpu.fma_ports
 
 
-def pays(shape: ConvShape, model: TargetModel, network: Network | None = None) -> bool:
+def pays(shape: ConvShape, cpu: CpuModel, network: Network | None = None) -> bool:
     """Whether the 3x3 convolution `shape` is faster this way by enough, for what it adds to `network` in size."""
-    direct, transformed = direct_cycles(shape, model), winograd_cycles(shape, plan(shape, model), model)
+    direct, transformed = direct_cycles(shape, cpu), winograd_cycles(shape, plan_by_rule(shape, cpu), cpu)
     if transformed >= ADVANTAGE * direct:
         return False
     return network is None or affordable(shape, direct - transformed, network)
@@ -89,52 +89,52 @@ def affordable(shape: ConvShape, saved: float, network: Network) -> bool:
     return growth / network.weight_bytes <= SIZE_FOR_TIME * saved / network.cycles
 
 
-def winograd_cycles(shape: ConvShape, choice: WinogradPlan, model: TargetModel) -> float:
-    """Return the estimated cycles of the Winograd convolution tiled by `choice`, times the cores left idle."""
-    block = block_of(shape.out, model)
-    blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, block_of(shape.cin, model))
-    tiles = shape.batch * choice.rows * choice.columns
+def winograd_cycles(shape: ConvShape, plan: WinogradPlan, cpu: CpuModel) -> float:
+    """Return the estimated cycles of the Winograd convolution tiled by `plan`, times the cores left idle."""
+    block = block_of(shape.out, cpu)
+    blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, block_of(shape.cin, cpu))
+    tiles = shape.batch * plan.rows * plan.columns
     points = PATCH * PATCH
-    cost = tile_cost(choice.vectors, choice.high * choice.wide, block, model)
-    products = points * tiles * blocks * shape.cin / model.fma_ports * cost
+    cost = tile_cost(plan.vectors, plan.high * plan.wide, block, cpu)
+    products = points * tiles * blocks * shape.cin / cpu.fma_ports * cost
     weights = points * shape.cin * blocks * block * FLOAT_BYTES
-    image = points * choice.task_rows * choice.task_columns * shape.cin * FLOAT_BYTES
-    result = points * choice.task_rows * choice.task_columns * choice.vectors * block * FLOAT_BYTES
-    products *= OVERFLOW if image + result > model.l2 * 3 // 4 else 1.0
-    if choice.by_channels:
-        tasks = shape.batch * blocks // choice.vectors
-        written = image / DISTANT_BYTES if image > model.l2 // 2 else 0.0
-        streamed = shape.batch * weights / _rate(weights, model) + tasks * image / _rate(image, model)
+    image = points * plan.task_rows * plan.task_columns * shape.cin * FLOAT_BYTES
+    result = points * plan.task_rows * plan.task_columns * plan.vectors * block * FLOAT_BYTES
+    products *= OVERFLOW if image + result > cpu.l2 * 3 // 4 else 1.0
+    if plan.by_channels:
+        tasks = shape.batch * blocks // plan.vectors
+        written = image / DISTANT_BYTES if image > cpu.l2 // 2 else 0.0
+        streamed = shape.batch * weights / _rate(weights, cpu) + tasks * image / _rate(image, cpu)
     else:
-        tasks, written = tiles // (choice.task_rows * choice.task_columns), 0.0
-        streamed = tasks * weights / _rate(weights, model)
-    idle = ceil_div(tasks, model.cores) * model.cores / tasks
-    transforms = tiles * (in_blocks * INPUT_CYCLES + blocks * OUTPUT_CYCLES) * 2 / model.fma_ports
+        tasks, written = tiles // (plan.task_rows * plan.task_columns), 0.0
+        streamed = tasks * weights / _rate(weights, cpu)
+    idle = ceil_div(tasks, cpu.cores) * cpu.cores / tasks
+    transforms = tiles * (in_blocks * INPUT_CYCLES + blocks * OUTPUT_CYCLES) * 2 / cpu.fma_ports
     return (max(products, streamed) + transforms + written + tasks * TASK_CYCLES) * idle
 
 
-def _rate(size: float, model: TargetModel) -> float:
+def _rate(size: float, cpu: CpuModel) -> float:
     """Return the bytes a cycle at which data of `size` bytes, read again and again, arrive."""
-    if size <= model.l2 // 2:
+    if size <= cpu.l2 // 2:
         return NEAR_BYTES
-    return FAR_BYTES if size <= DISTANT * model.l2 else DISTANT_BYTES
+    return FAR_BYTES if size <= DISTANT * cpu.l2 else DISTANT_BYTES
 
 
 @cache
-def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
+def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> WinogradPlan:
     """Return the tiling with the lowest estimate."""
-    return min(tilings(shape, model), key=lambda tiling: winograd_cycles(shape, tiling, model))
+    return min(tilings(shape, cpu), key=lambda tiling: winograd_cycles(shape, tiling, cpu))
 
 
-def tilings(shape: ConvShape, model: TargetModel) -> list[WinogradPlan]:
+def tilings(shape: ConvShape, cpu: CpuModel) -> list[WinogradPlan]:
     """Return the tilings that fit the registers."""
     rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
-    blocks = ceil_div(shape.out, block_of(shape.out, model))
+    blocks = ceil_div(shape.out, block_of(shape.out, cpu))
     candidates = []
     for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
         for parts in (count for count in TASK_PARTS if count == 1 or columns // count >= SHORTEST_TASK):
             across = ceil_div(columns, parts)
-            for vectors, high, wide in _register_tiles(blocks, task_rows, across, model):
+            for vectors, high, wide in _register_tiles(blocks, task_rows, across, cpu):
                 task_columns = ceil_div(across, wide) * wide
                 padded_rows = ceil_div(rows, task_rows) * task_rows
                 padded_columns = ceil_div(columns, task_columns) * task_columns
@@ -145,23 +145,23 @@ def tilings(shape: ConvShape, model: TargetModel) -> list[WinogradPlan]:
     return candidates
 
 
-def _register_tiles(blocks: int, rows: int, columns: int, model: TargetModel) -> list[tuple[int, int, int]]:
+def _register_tiles(blocks: int, rows: int, columns: int, cpu: CpuModel) -> list[tuple[int, int, int]]:
     """Return the (vectors, high, wide) that fit the registers: several rows only where a row is short."""
     tiles = []
     for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
         # Widths that round the row up to the same count differ in cost only: the widest is best.
         widths = {ceil_div(columns, count) for count in range(1, columns + 1)}
-        tiles += [(vectors, 1, wide) for wide in sorted(widths) if fits_registers(vectors, wide, model)][-3:]
-        heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, model)]
+        tiles += [(vectors, 1, wide) for wide in sorted(widths) if fits_registers(vectors, wide, cpu)][-3:]
+        heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, cpu)]
         tiles += [(vectors, high, columns) for high in heights[-1:]]
     return tiles
 
 
-def plans_by_cost(shape: ConvShape, model: TargetModel) -> list[WinogradPlan]:
+def plans_by_cost(shape: ConvShape, cpu: CpuModel) -> list[WinogradPlan]:
     """Return the tilings, cheapest by estimate first."""
-    return sorted(dict.fromkeys(tilings(shape, model)), key=lambda tiling: winograd_cycles(shape, tiling, model))
+    return sorted(dict.fromkeys(tilings(shape, cpu)), key=lambda tiling: winograd_cycles(shape, tiling, cpu))
 
 
-def may_pay(shape: ConvShape, model: TargetModel, network: Network | None) -> bool:
+def may_pay(shape: ConvShape, cpu: CpuModel, network: Network | None) -> bool:
     """Whether it could be worth its size in `network` if it saved more than the estimate says."""
-    return network is None or affordable(shape, SAVED_AT_BEST * direct_cycles(shape, model), network)
+    return network is None or affordable(shape, SAVED_AT_BEST * direct_cycles(shape, cpu), network)

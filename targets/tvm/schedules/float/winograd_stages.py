@@ -51,7 +51,7 @@ def whole_tiles(
     weights: te.Tensor,
     padding: Sequence[int],
     filling: float | tirx.PrimExpr,
-    choice: WinogradPlan,
+    plan: WinogradPlan,
     arithmetic: Arithmetic,
 ) -> te.Tensor:
     """Return the stages of a convolution, the last of which covers whole tiles, [N, K/b, 4*rows, 4*columns, b].
@@ -61,10 +61,10 @@ def whole_tiles(
         weights: As `transform_weights` returns them.
         padding: Top, left, bottom, right.
         filling: Value of the padding.
-        choice: The tiling.
+        plan: The tiling.
         arithmetic: What is computed in.
     """
-    image = _transformed_input(source, padding, filling, choice, arithmetic.stored)
+    image = _transformed_input(source, padding, filling, plan, arithmetic.stored)
     product = _product(image, weights, arithmetic.summed)
     batch, blocks, *_, rows, columns, block = map(int, product.shape)
 
@@ -81,11 +81,11 @@ def whole_tiles(
 
 
 def _transformed_input(
-    source: te.Tensor, padding: Sequence[int], filling: float | tirx.PrimExpr, choice: WinogradPlan, stored: str
+    source: te.Tensor, padding: Sequence[int], filling: float | tirx.PrimExpr, plan: WinogradPlan, stored: str
 ) -> te.Tensor:
     """Return B^T d B of the padded input, [N, 6, 6, C/b, rows, columns, b]."""
     batch, blocks, _, _, block = map(int, source.shape)
-    rows, columns = choice.rows, choice.columns
+    rows, columns = plan.rows, plan.columns
     extents = (batch, blocks, OUT * rows + 2, OUT * columns + 2, block)
     pad = padded_stage(source, extents, (0, 0, *padding[:2], 0), filling)
 
@@ -152,7 +152,7 @@ def _output_rows(m: Sequence[Any], arithmetic: Arithmetic) -> list[Any]:
     ]
 
 
-def schedule(sch: Schedule, choice: WinogradPlan, *, by_lane: bool) -> Schedule:
+def schedule(sch: Schedule, plan: WinogradPlan, *, by_lane: bool) -> Schedule:
     """Tasks are rows of tiles: transform their input for all channels, then group by group multiply and transform back.
 
     `full` covers whole tiles, so every extent below it is constant; only the store of `out` is guarded.
@@ -160,26 +160,26 @@ def schedule(sch: Schedule, choice: WinogradPlan, *, by_lane: bool) -> Schedule:
     names = ("dp", "input_half", "image", "product", "output_half", "full", "out")
     pad, input_half, image, product, output_half, full, out = (sch.get_sblock(name) for name in names)
     n, k, h, w, b = sch.get_loops(full)
-    ko, ki = sch.split(k, [None, choice.vectors])
-    down, ho, hi = sch.split(h, [None, choice.task_rows, OUT])
-    along, wo, wi = sch.split(w, [None, choice.task_columns, OUT])
+    ko, ki = sch.split(k, [None, plan.vectors])
+    down, ho, hi = sch.split(h, [None, plan.task_rows, OUT])
+    along, wo, wi = sch.split(w, [None, plan.task_columns, OUT])
     sch.reorder(n, down, along, ko, ki, ho, wo, hi, wi, b)
-    if choice.by_channels:
+    if plan.by_channels:
         task = ko = sch.fuse(n, down, along, ko)
     else:
         task = sch.fuse(n, down, along)
     sch.parallel(task)
     sch.compute_at(output_half, wo, preserve_unit_loops=True)
     sch.compute_at(product, ko, preserve_unit_loops=True)
-    if not choice.by_channels:
+    if not plan.by_channels:
         sch.compute_at(image, task, preserve_unit_loops=True)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     for block in (full, output_half, out):
         _unroll_tile(sch, block)
 
     n, k, i, j, y, x, b, rc, rb = sch.get_loops(product)[-9:]
-    ym, yi = sch.split(y, [None, choice.high])
-    xo, xi = sch.split(x, [None, choice.wide])
+    ym, yi = sch.split(y, [None, plan.high])
+    xo, xi = sch.split(x, [None, plan.wide])
     sch.reorder(n, i, j, ym, xo, rc, rb, yi, xi, k, b)
     sch.vectorize(b)
     for loop in (yi, xi, k):
@@ -189,7 +189,7 @@ def schedule(sch: Schedule, choice: WinogradPlan, *, by_lane: bool) -> Schedule:
 
     n, i, j, c, y, x, b = sch.get_loops(image)[-7:]
     sch.reorder(n, c, y, x, i, j, b)
-    if choice.by_channels:
+    if plan.by_channels:
         c = sch.fuse(n, c)
         sch.parallel(c)
     sch.compute_at(input_half, x, preserve_unit_loops=True)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.graph import Array
-from edgec.targets.tvm.target_model import TargetModel
 
 DOT = {lanes: f"llvm.x86.avx512.vpdpbusd.{bits}" for lanes, bits in ((16, 512), (8, 256), (4, 128))}
 """Instructions by int32 lanes. LLVM takes AVX-VNNI's encoding where there is no AVX-512."""
@@ -32,9 +32,9 @@ def fit_pairs(packed: Array) -> bool:
     return bool(max(np.maximum(pairs, 0).sum(axis=1).max(), -np.minimum(pairs, 0).sum(axis=1).min()) <= MOST_OF_PAIR)
 
 
-def form_of(model: TargetModel, packed: Array) -> str:
+def form_of(cpu: CpuModel, packed: Array) -> str:
     """Return the name of the form, a key of `FORMS`, for a layer's packed weights, four of a sum side by side."""
-    return "vnni" if model.dot_product == "vnni" else "pairs" if fit_pairs(packed) else "words"
+    return "vnni" if cpu.dot_product == "vnni" else "pairs" if fit_pairs(packed) else "words"
 
 
 def _vnni(sums: Any, activations: Any, weights: Any, lanes: int) -> Any:

@@ -13,6 +13,7 @@ import tvm_ffi
 from tvm import ir, te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import CONV, QUANTIZE
@@ -33,53 +34,52 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
 from edgec.targets.tvm.schedules.int8.conv_plan import (
     int8_shape,
     pack_dot_weights,
-    plan,
+    plan_by_rule,
     requantization,
 )
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels_of_step
-from edgec.targets.tvm.target_model import TargetModel
 
 UNROLLED_DOTS = 72
 """Dot products of an unrolled loop body on NEON, whose cores are narrow: counter and branch are one of eight else."""
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution that is not depthwise."""
     return node.op == CONV and not node.facts["depthwise"]
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer convolution region."""
     node = region.anchor
     shape = int8_shape(node)
-    choice = plan(shape, model)
-    block = block_of(shape.out, model)
+    plan = plan_by_rule(shape, cpu)
+    block = block_of(shape.out, cpu)
     weights = node.facts["integers"]
     if shape.groups > 1:
-        weights = window_weights(weights, shape, choice.tile.vectors * block).astype("int8")
-    step = reduction_step(ceil_div(shape.cin // shape.groups, DEPTH) * DEPTH, block_of(shape.cin, model))
-    packed = pack_dot_weights(weights, step, block, choice.tile.vectors)
+        weights = window_weights(weights, shape, plan.tile.vectors * block).astype("int8")
+    step = reduction_step(ceil_div(shape.cin // shape.groups, DEPTH) * DEPTH, block_of(shape.cin, cpu))
+    packed = pack_dot_weights(weights, step, block, plan.tile.vectors)
 
     plain = (shape.batch, shape.cin, shape.height, shape.width)
-    source = te.placeholder(packed_shape(plain, block_of(shape.cin, model)), model.byte_type, name="source")
+    source = te.placeholder(packed_shape(plain, block_of(shape.cin, cpu)), cpu.byte_type, name="source")
     weight_tensor = te.placeholder(packed.shape, "int8", name="weights")
-    conv = _reduction(source, weight_tensor, shape, choice, step, node, model)
-    epilogue = Epilogue(region, shape.out, model, flat=choice.flat)
+    conv = _reduction(source, weight_tensor, shape, plan, step, node, cpu)
+    epilogue = Epilogue(region, shape.out, cpu, flat=plan.flat)
     out = te.compute(
-        packed_shape(epilogue.expression.shape, block, flat=choice.flat),
+        packed_shape(epilogue.expression.shape, block, flat=plan.flat),
         lambda *i: epilogue.at(i, conv(*i)),
         name="out",
     )
     expression = epilogue.expression
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
-    whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
-    whole = whole and (choice.flat or shape.out_width % pixels_of_step(model) == 0)
-    loop = schedule(sch, choice, model, whole=whole)
-    sch.tensorize(loop, channels(model, block, packed, shape.strides[1]))
+    whole = plan.columns == (shape.out_height if plan.flat else 1) * shape.out_width
+    whole = whole and (plan.flat or shape.out_width % pixels_of_step(cpu) == 0)
+    loop = schedule(sch, plan, cpu, whole=whole)
+    sch.tensorize(loop, channels(cpu, block, packed, shape.strides[1]))
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
-    detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    detail = f"{plan.tile.vectors}x{plan.tile.pixels}{' flat' if plan.flat else ''}"
     function = finish(sch)
-    if choice.flat:
+    if plan.flat:
         function = with_rows(function, [*expression.flat_names, "out"], shape)
     return Kernel(function, operands, expression.shape, packed=True, rule="conv_int8", detail=detail)
 
@@ -107,9 +107,7 @@ class Epilogue:
     Where a quantization follows at once, its scale is in the factor already.
     """
 
-    def __init__(
-        self, region: Region, channels: int, model: TargetModel, *, flat: bool = False, steps: int = 1
-    ) -> None:
+    def __init__(self, region: Region, channels: int, cpu: CpuModel, *, flat: bool = False, steps: int = 1) -> None:
         node, tail = region.anchor, region.tail
         factor, addend = requantization(node, channels)
         factor = factor / steps
@@ -117,8 +115,8 @@ class Epilogue:
         if self._direct is not None:
             factor, addend = factor / self._direct.scale, addend / self._direct.scale
         self._dtype = tail.dtype
-        block = block_of(channels, model)
-        self.expression = PackedExpression(region.members, model, flat=flat)
+        block = block_of(channels, cpu)
+        self.expression = PackedExpression(region.members, cpu, flat=flat)
         arrays = [pack_bias(factor, block), pack_bias(addend, block)]
         self._factor = te.placeholder(arrays[0].shape, name="factor")
         self._addend = te.placeholder(arrays[1].shape, name="addend")
@@ -147,26 +145,26 @@ def _reduction(
     source: te.Tensor,
     weights: te.Tensor,
     shape: ConvShape,
-    choice: ConvPlan,
+    plan: ConvPlan,
     step: int,
     node: Node,
-    model: TargetModel,
+    cpu: CpuModel,
 ) -> te.Tensor:
     """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
-    block, in_block = block_of(shape.out, model), block_of(shape.cin, model)
-    vectors = choice.tile.vectors
+    block, in_block = block_of(shape.out, cpu), block_of(shape.cin, cpu)
+    vectors = plan.tile.vectors
     tiles, span = ceil_div(shape.out, vectors * block), group_span(shape, vectors * block)
     group_cin = shape.cin // shape.groups
-    out_height = 1 if choice.flat else shape.out_height
+    out_height = 1 if plan.flat else shape.out_height
     height = (out_height - 1) * sh + (rows - 1) * dh + 1
     # Pixels that an instruction brings together by a shuffle are loaded with all that lies between and behind them.
-    width = (choice.columns - 1) * sw + (columns - 1) * dw + 1 + (sw - 1) * (pixels_of_step(model) > 1)
+    width = (plan.columns - 1) * sw + (columns - 1) * dw + 1 + (sw - 1) * (pixels_of_step(cpu) > 1)
     # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
-    pixels = (1, shape.height * shape.width) if choice.flat else (shape.height, shape.width)
+    pixels = (1, shape.height * shape.width) if plan.flat else (shape.height, shape.width)
     if any(p > 0 for p in shape.padding) or width > pixels[1] or height > pixels[0]:
         lead = [int(extent) for extent in source.shape[:2]]
-        filling = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+        filling = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
         before = (0, 0, *shape.padding[:2], 0)
         given = (*lead, *pixels, in_block)
         source = padded_stage(source, (*lead, height, width, in_block), before, filling, extents=given)
@@ -185,7 +183,7 @@ def _reduction(
         return source[n, floordiv(quad, quads), h, w, floormod(quad, quads) * DEPTH + ri]
 
     return te.compute(
-        (shape.batch, tiles * vectors, out_height, choice.columns, block),
+        (shape.batch, tiles * vectors, out_height, plan.columns, block),
         lambda n, k, h, w, b: te.sum(
             read(n, k, h * sh + r * dh, w * sw + s * dw).astype("int32")
             * weights[floordiv(k, vectors), rc, r, s, ro, floormod(k, vectors), b, ri].astype("int32"),
@@ -195,42 +193,42 @@ def _reduction(
     )
 
 
-def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool) -> Any:
+def schedule(sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, whole: bool) -> Any:
     """Apply the template to the stages dp (optional), conv and out; return the loop to tensorize.
 
     `whole`: tiles cover rows without a rest.
     """
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, ro, ri = sch.get_loops(conv)
-    ko, ki = sch.split(k, [None, choice.tile.vectors])
-    step = pixels_of_step(model)
-    wo, wi, wp = sch.split(w, [None, choice.tile.pixels // step, step])
-    dots = choice.tile.vectors * choice.tile.pixels
-    steps = unrolled_steps(sch, (rc, r, s, ro), dots, UNROLLED_DOTS) if model.isa == "neon" else 1
+    ko, ki = sch.split(k, [None, plan.tile.vectors])
+    step = pixels_of_step(cpu)
+    wo, wi, wp = sch.split(w, [None, plan.tile.pixels // step, step])
+    dots = plan.tile.vectors * plan.tile.pixels
+    steps = unrolled_steps(sch, (rc, r, s, ro), dots, UNROLLED_DOTS) if cpu.isa == "neon" else 1
     rc, near = sch.split(rc, [None, steps])
-    task, wo = parallel_tasks(sch, choice, model, (n, ko, h, wo), (rc, near, r, s, ro, wi, ki, wp, b, ri))
+    task, wo = parallel_tasks(sch, plan, cpu, (n, ko, h, wo), (rc, near, r, s, ro, wi, ki, wp, b, ri))
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
     store_tile(sch, out, step if whole else 1)
-    few_taps = model.isa == "neon" and int(sch.get(s).extent) * dots <= UNROLLED_DOTS
+    few_taps = cpu.isa == "neon" and int(sch.get(s).extent) * dots <= UNROLLED_DOTS
     for loop in (wi, ki, near, *((s,) if few_taps else ())):
         sch.unroll(loop)
     if pad is not None:
-        schedule_pad(sch, pad, task if choice.rows is not None else None)
+        schedule_pad(sch, pad, task if plan.rows is not None else None)
     vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
     return wp if step > 1 else b
 
 
 def parallel_tasks(
-    sch: Schedule, choice: ConvPlan, model: TargetModel, outer: tuple[Any, ...], inner: tuple[Any, ...]
+    sch: Schedule, plan: ConvPlan, cpu: CpuModel, outer: tuple[Any, ...], inner: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     """Order the loops (batch, tile of channels, row, tile of pixels) and `inner`; return that of tasks and of tiles."""
     n, ko, h, wo = outer
-    if choice.flat:
-        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, model), None])
+    if plan.flat:
+        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, cpu), None])
         sch.reorder(n, ko, wc, h, wo, *inner)
         task = sch.fuse(n, ko, wc)
-    elif choice.rows is not None:
-        ho, hi = sch.split(h, [None, choice.rows])
+    elif plan.rows is not None:
+        ho, hi = sch.split(h, [None, plan.rows])
         sch.reorder(n, ho, ko, hi, wo, *inner)
         task = sch.fuse(n, ho)
     else:

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.schedules.common.tiles import MAX_ACCUMULATORS, MAX_VECTORS, ConvTile, cheapest
@@ -18,7 +19,6 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
     shape_with,
 )
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
-from edgec.targets.tvm.target_model import TargetModel
 
 LOAD_WEIGHT = 0.4
 """Share of a load's cycle that the dot products do not hide; fits the kernel times measured on AVX512-VNNI."""
@@ -29,63 +29,63 @@ def int8_shape(node: Node) -> ConvShape:
     return shape_with(node, node.facts["integers"].shape, packed_input=True)
 
 
-def dots_fit_registers(vectors: int, pixels: int, model: TargetModel) -> bool:
+def dots_fit_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
     """Whether accumulators, the weights of one step and a register of input find room."""
     accumulators = vectors * pixels
-    inputs = pixels // pixels_of_step(model)
-    needed = accumulators + (inputs + 1 if model.isa == "neon" else vectors + 1)
-    return accumulators <= MAX_ACCUMULATORS and needed <= min(model.registers, 29 if model.isa == "neon" else 32)
+    inputs = pixels // pixels_of_step(cpu)
+    needed = accumulators + (inputs + 1 if cpu.isa == "neon" else vectors + 1)
+    return accumulators <= MAX_ACCUMULATORS and needed <= min(cpu.registers, 29 if cpu.isa == "neon" else 32)
 
 
-def dot_cost(vectors: int, pixels: int, model: TargetModel) -> float:
+def dot_cost(vectors: int, pixels: int, cpu: CpuModel) -> float:
     """Return the estimated cost of a dot product of a tile, 1 where their throughput is the limit."""
     accumulators = vectors * pixels
-    latency = model.fma_latency * model.fma_ports / accumulators
-    loads = (vectors + pixels / pixels_of_step(model)) / accumulators
+    latency = cpu.fma_latency * cpu.fma_ports / accumulators
+    loads = (vectors + pixels / pixels_of_step(cpu)) / accumulators
     # NEON has no loads for free: instructions are counted.
-    return max(1.0, latency) + (1.0 if model.isa == "neon" else LOAD_WEIGHT) * loads
+    return max(1.0, latency) + (1.0 if cpu.isa == "neon" else LOAD_WEIGHT) * loads
 
 
 @cache
 def dot_tile(
-    blocks: int, width: int, model: TargetModel, *, exact: bool = False, work: tuple[float, ...] = (1.0,) * MAX_VECTORS
+    blocks: int, width: int, cpu: CpuModel, *, exact: bool = False, work: tuple[float, ...] = (1.0,) * MAX_VECTORS
 ) -> ConvTile:
     """Return the register tile for rows of `width` pixels and `blocks` vectors of output channels.
 
     Arguments as for `conv_tile`; pixels are a multiple of what one instruction takes.
     """
-    step = pixels_of_step(model)
+    step = pixels_of_step(cpu)
     fitting = (
         ConvTile(vectors, pixels)
         for vectors in range(1, min(blocks, MAX_VECTORS) + 1)
         for pixels in range(step, min(ceil_div(width, step) * step, MAX_ACCUMULATORS) + 1, step)
-        if not (exact and width % pixels) and dots_fit_registers(vectors, pixels, model)
+        if not (exact and width % pixels) and dots_fit_registers(vectors, pixels, cpu)
     )
 
     def cost(tile: ConvTile) -> float:
-        return dot_cost(tile.vectors, tile.pixels, model) * work[tile.vectors - 1]
+        return dot_cost(tile.vectors, tile.pixels, cpu) * work[tile.vectors - 1]
 
     best = cheapest(fitting, blocks, width, cost)
     if best is None:
-        return dot_tile(blocks, width, model, work=work) if exact else ConvTile(1, step)
+        return dot_tile(blocks, width, cpu, work=work) if exact else ConvTile(1, step)
     return best
 
 
-def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
     """Return the tiles for an integer convolution of `shape`."""
-    block = block_of(shape.out, model)
+    block = block_of(shape.out, cpu)
     blocks = ceil_div(shape.out, block)
     work = tuple(float(group_span(shape, vectors * block)) for vectors in range(1, MAX_VECTORS + 1))
-    tile = dot_tile(blocks, shape.out_width, model, work=work)
+    tile = dot_tile(blocks, shape.out_width, cpu, work=work)
     columns = ceil_div(shape.out_width, tile.pixels) * tile.pixels
     if shape.pointwise:
         pixels = shape.out_height * shape.out_width
-        flat = dot_tile(blocks, pixels, model, exact=True, work=work)
+        flat = dot_tile(blocks, pixels, cpu, exact=True, work=work)
         padded = ceil_div(pixels, flat.pixels) * flat.pixels
         waste = columns / shape.out_width * pixels / padded
-        if dot_cost(flat.vectors, flat.pixels, model) <= COPY_COST * waste * dot_cost(tile.vectors, tile.pixels, model):
+        if dot_cost(flat.vectors, flat.pixels, cpu) <= COPY_COST * waste * dot_cost(tile.vectors, tile.pixels, cpu):
             return ConvPlan(flat, flat=True, columns=padded, rows=None)
-    return ConvPlan(tile, flat=False, columns=columns, rows=rows_of_task(shape, 1, model))
+    return ConvPlan(tile, flat=False, columns=columns, rows=rows_of_task(shape, 1, cpu))
 
 
 def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Array:

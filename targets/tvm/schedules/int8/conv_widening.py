@@ -11,6 +11,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
@@ -36,7 +37,6 @@ from edgec.targets.tvm.schedules.int8.conv import (
 )
 from edgec.targets.tvm.schedules.int8.conv_plan import int8_shape
 from edgec.targets.tvm.schedules.int8.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
-from edgec.targets.tvm.target_model import TargetModel
 
 MAX_TILE_VECTORS = 4
 """With more, LLVM copies registers to and fro: 106 instructions for 5x2 instead of 73."""
@@ -44,9 +44,9 @@ UNROLLED_SUMS = 32
 """Sums of four channels, each of six or eight products, in an unrolled loop body."""
 
 
-def match(node: Node, model: TargetModel) -> bool:
+def match(node: Node, cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution for a CPU of this kind."""
-    return model.isa == "neon" and model.dot_product == "none" and conv_int8.match(node, model)
+    return cpu.isa == "neon" and cpu.dot_product == "none" and conv_int8.match(node, cpu)
 
 
 def widening_cost(vectors: int, pixels: int) -> float:
@@ -55,7 +55,7 @@ def widening_cost(vectors: int, pixels: int) -> float:
     return (products + loads + spreads) / (32 * vectors * pixels)
 
 
-def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
+def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
     """Return the tiles for a convolution of `shape`: few pixels, as their bytes have to be spread, many channels."""
     blocks = ceil_div(shape.out, QUAD)
     width = shape.out_height * shape.out_width if shape.pointwise else shape.out_width
@@ -73,7 +73,7 @@ def plan(shape: ConvShape, model: TargetModel) -> ConvPlan:
     columns = ceil_div(width, tile.pixels) * tile.pixels
     if shape.pointwise:
         return ConvPlan(tile, flat=True, columns=columns, rows=None)
-    return ConvPlan(tile, flat=False, columns=columns, rows=rows_of_task(shape, 1, model))
+    return ConvPlan(tile, flat=False, columns=columns, rows=rows_of_task(shape, 1, cpu))
 
 
 def pack_weights(weights: Array, quads: int, vectors: int) -> Array:
@@ -86,51 +86,51 @@ def pack_weights(weights: Array, quads: int, vectors: int) -> Array:
     return np.ascontiguousarray(split.transpose(0, 4, 7, 8, 1, 2, 5, 3, 6))
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer convolution region."""
     node = region.anchor
     shape = int8_shape(node)
-    choice = plan(shape, model)
+    plan = plan_by_rule(shape, cpu)
     weights = node.facts["integers"]
     even = ceil_div(shape.cin // shape.groups, QUAD) % 2 == 0
     quads = 2 if even and weights.min(initial=0) >= LEAST_WEIGHT else 1
     if shape.groups > 1:
-        weights = window_weights(weights, shape, choice.tile.vectors * QUAD).astype(np.int8)
-    packed = pack_weights(weights, quads, choice.tile.vectors)
+        weights = window_weights(weights, shape, plan.tile.vectors * QUAD).astype(np.int8)
+    packed = pack_weights(weights, quads, plan.tile.vectors)
 
     plain = (shape.batch, shape.cin, shape.height, shape.width)
-    source = te.placeholder(packed_shape(plain, QUAD), model.byte_type, name="source")
+    source = te.placeholder(packed_shape(plain, QUAD), cpu.byte_type, name="source")
     weight_tensor = te.placeholder(packed.shape, "int8", name="weights")
-    part = _reduction(source, weight_tensor, shape, choice, node)
+    part = _reduction(source, weight_tensor, shape, plan, node)
     j = te.reduce_axis((0, HALVES), "j")
     conv = te.compute(part.shape[:-1], lambda n, k, h, w, b: te.sum(part[n, k, h, w, b, j], axis=j), name="conv")
-    epilogue = Epilogue(region, shape.out, model, flat=choice.flat)
+    epilogue = Epilogue(region, shape.out, cpu, flat=plan.flat)
     expression = epilogue.expression
     out = te.compute(
-        packed_shape(expression.shape, block_of(shape.out, model), flat=choice.flat),
+        packed_shape(expression.shape, block_of(shape.out, cpu), flat=plan.flat),
         lambda *i: epilogue.at(i, conv(*i)),
         name="out",
     )
     sch = Schedule(te.create_prim_func([source, weight_tensor, *epilogue.tensors, out]))
-    whole = choice.columns == (shape.out_height if choice.flat else 1) * shape.out_width
-    loops = schedule(sch, choice, model, whole=whole and (choice.flat or shape.out_width % choice.tile.pixels == 0))
+    whole = plan.columns == (shape.out_height if plan.flat else 1) * shape.out_width
+    loops = schedule(sch, plan, cpu, whole=whole and (plan.flat or shape.out_width % plan.tile.pixels == 0))
     sch.tensorize(loops[0], products(quads, shape.strides[1]))
     sch.tensorize(loops[1], gather())
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
-    detail = f"{choice.tile.vectors}x{choice.tile.pixels}{' flat' if choice.flat else ''}"
+    detail = f"{plan.tile.vectors}x{plan.tile.pixels}{' flat' if plan.flat else ''}"
     function = finish(sch)
-    if choice.flat:
+    if plan.flat:
         function = with_rows(function, [*expression.flat_names, "out"], shape)
     return Kernel(function, operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
 
 
-def padded_source(source: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:
+def padded_source(source: te.Tensor, shape: ConvShape, plan: ConvPlan, node: Node) -> te.Tensor:
     """Return `source`, or where padding or the tile need one a stage `dp` that is wide enough for loads of vectors."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
-    height = ((1 if choice.flat else shape.out_height) - 1) * sh + (rows - 1) * dh + 1
-    width = (choice.columns - 1) * sw + (columns - 1) * dw + sw
+    height = ((1 if plan.flat else shape.out_height) - 1) * sh + (rows - 1) * dh + 1
+    width = (plan.columns - 1) * sw + (columns - 1) * dw + sw
     # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
-    pixels = (1, shape.height * shape.width) if choice.flat else (shape.height, shape.width)
+    pixels = (1, shape.height * shape.width) if plan.flat else (shape.height, shape.width)
     if not any(p > 0 for p in shape.padding) and width <= pixels[1] and height <= pixels[0]:
         return source
     lead = [int(extent) for extent in source.shape[:2]]
@@ -148,17 +148,17 @@ def first_quad(k: Any, vectors: int, shape: ConvShape) -> Any:
     return first_group(floordiv(k, vectors), vectors * QUAD, span, shape) * group_quads
 
 
-def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: ConvPlan, node: Node) -> te.Tensor:
+def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, plan: ConvPlan, node: Node) -> te.Tensor:
     """Return the stage `part` [N, K/4, H, W, 4, 2]."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
     tiles, depth, _, _, vectors, _, quads, *_ = (int(extent) for extent in weights.shape)
-    source = padded_source(source, shape, choice, node)
+    source = padded_source(source, shape, plan, node)
     rc, q = te.reduce_axis((0, depth), "rc"), te.reduce_axis((0, quads), "q")
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     t = te.reduce_axis((0, HALVES), "t")
 
     return te.compute(
-        (shape.batch, tiles * vectors, 1 if choice.flat else shape.out_height, choice.columns, QUAD, HALVES),
+        (shape.batch, tiles * vectors, 1 if plan.flat else shape.out_height, plan.columns, QUAD, HALVES),
         lambda n, k, h, w, b, j: te.sum(
             source[
                 n, first_quad(k, vectors, shape) + rc * quads + q, h * sh + r * dh, w * sw + s * dw, j * HALVES + t
@@ -172,26 +172,26 @@ def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, choice: 
     )
 
 
-def schedule(sch: Schedule, choice: ConvPlan, model: TargetModel, *, whole: bool) -> tuple[Any, Any]:
+def schedule(sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, whole: bool) -> tuple[Any, Any]:
     """Apply the template to the stages dp (optional), part, conv and out; return the loops to tensorize."""
     part, conv, out = (sch.get_sblock(name) for name in ("part", "conv", "out"))
     pad = find_block(sch, "dp")
     n, k, h, w, b, j, rc, r, s, q, t = sch.get_loops(part)
-    ko, ki = sch.split(k, [None, choice.tile.vectors])
-    wo, wi, wp = sch.split(w, [None, choice.tile.pixels // PIXELS, PIXELS])
-    sums = choice.tile.vectors * choice.tile.pixels
+    ko, ki = sch.split(k, [None, plan.tile.vectors])
+    wo, wi, wp = sch.split(w, [None, plan.tile.pixels // PIXELS, PIXELS])
+    sums = plan.tile.vectors * plan.tile.pixels
     rc, near = sch.split(rc, [None, unrolled_steps(sch, (rc, r, s), sums, UNROLLED_SUMS)])
     inner = (rc, near, r, s, ki, wi, wp, b, j, q, t)
-    task, wo = parallel_tasks(sch, choice, model, (n, ko, h, wo), inner)
+    task, wo = parallel_tasks(sch, plan, cpu, (n, ko, h, wo), inner)
     sch.reverse_compute_at(conv, wo, preserve_unit_loops=True)
     sch.reverse_compute_at(out, wo, preserve_unit_loops=True)
-    store_tile(sch, out, choice.tile.pixels if whole else 1)
+    store_tile(sch, out, plan.tile.pixels if whole else 1)
     lane = sch.get_loops(conv)[-2]
     few_taps = int(sch.get(s).extent) * sums <= UNROLLED_SUMS
     for loop in (ki, wi, near, *((s,) if few_taps else ()), *sch.get_loops(conv)[-6:-2]):
         sch.unroll(loop)
     if pad is not None:
-        schedule_pad(sch, pad, task if choice.rows is not None else None)
+        schedule_pad(sch, pad, task if plan.rows is not None else None)
     vectorize_tile(sch, sch.decompose_reduction(conv, lane), 5)
     start = sch.decompose_reduction(part, rc)
     sch.fuse(*sch.get_loops(start)[-2:])

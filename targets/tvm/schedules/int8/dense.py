@@ -8,6 +8,7 @@ from typing import Any
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import MATMUL
@@ -19,27 +20,26 @@ from edgec.targets.tvm.schedules.float.conv_plan import pack_bias
 from edgec.targets.tvm.schedules.int8.conv import vectorize_tile
 from edgec.targets.tvm.schedules.int8.conv_plan import dot_tile, pack_dot_weights, requantization
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels_of_step
-from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` multiplies a plain matrix of bytes by constant integer weights."""
     return node.op == MATMUL and not node.args[0].packed and math.prod(node.shape or (0,)) > 0
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer dense region."""
     node, tail = region.anchor, region.tail
     left = node.args[0]
     assert node.shape is not None and tail.shape is not None
     (rows, columns), depth, tail_shape = matrix_of(node.shape), left.shape[-1], tail.shape
-    block = block_of(columns, model)
-    tile = dot_tile(ceil_div(columns, block), rows, model)
+    block = block_of(columns, cpu)
+    tile = dot_tile(ceil_div(columns, block), rows, cpu)
     # [N, K] as a 1x1 kernel: [tiles, K/4, vectors, block, 4] once the unit axes are dropped.
     packed = pack_dot_weights(node.facts["integers"][:, :, None, None], DEPTH, block, tile.vectors)[:, :, 0, 0, 0]
     factor, addend = (pack_bias(array, block) for array in requantization(node, columns))
 
-    source = te.placeholder(left.shape, model.byte_type, name="source")
+    source = te.placeholder(left.shape, cpu.byte_type, name="source")
     constants = [
         te.placeholder(packed.shape, "int8", name="weights"),
         te.placeholder(factor.shape, name="factor"),
@@ -47,7 +47,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     ]
     weights = constants[0]
     quads, padded_rows = int(packed.shape[1]), ceil_div(rows, tile.pixels) * tile.pixels
-    zero = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+    zero = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
     stage = padded_stage(
         source,
         (quads, padded_rows, DEPTH),
@@ -75,9 +75,9 @@ def lower(region: Region, model: TargetModel) -> Kernel:
 
     out = te.compute((rows, columns), value, name="out")
     sch = Schedule(te.create_prim_func([source, *constants, *expression.tensors, out]))
-    loop = schedule(sch, tile, math.gcd(columns, block), model)
+    loop = schedule(sch, tile, math.gcd(columns, block), cpu)
     sch.transform_layout(sch.get_sblock("out"), "out", lambda m, n: (*unravel(m, tail_shape), n))
-    sch.tensorize(loop, channels(model, block, packed))
+    sch.tensorize(loop, channels(cpu, block, packed))
     operands = [Operand(left), Operand(packed), Operand(factor), Operand(addend), *expression.operands]
     detail = f"{tile.vectors}x{tile.pixels}"
     return Kernel(finish(sch), operands, tail_shape, packed=False, rule="dense_int8", detail=detail)
@@ -89,11 +89,11 @@ def _element(source: te.Tensor, k: Any, m: Any, depth: int, zero: Any) -> Any:
     return item if depth % DEPTH == 0 else tirx.if_then_else(k < depth, item, zero)
 
 
-def schedule(sch: Schedule, tile: ConvTile, store_lanes: int, model: TargetModel) -> Any:
+def schedule(sch: Schedule, tile: ConvTile, store_lanes: int, cpu: CpuModel) -> Any:
     """Tasks are (group of vectors, rows); the rows are packed beforehand. Return the loop to tensorize."""
     conv, out, pack = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
     n, m, b, ro, ri = sch.get_loops(conv)
-    step = pixels_of_step(model)
+    step = pixels_of_step(cpu)
     no, ni = sch.split(n, [None, tile.vectors])
     mo, mi, mp = sch.split(m, [None, tile.pixels // step, step])
     sch.reorder(no, mo, ro, mi, ni, mp, b, ri)

@@ -10,6 +10,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.operators import CONV
@@ -19,12 +20,11 @@ from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.schedules.int8.conv import Epilogue, vectorize_tile
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, taps
-from edgec.targets.tvm.target_model import TargetModel
 
 MAX_UNROLLED_STEPS = 24
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution with one filter a channel."""
     return node.op == CONV and bool(node.facts["depthwise"])
 
@@ -39,22 +39,22 @@ def pack_taps(weights: Array, block: int) -> Array:
     return np.ascontiguousarray(split.transpose(0, 2, 3, 1, 4))
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer depthwise convolution region."""
     node = region.anchor
     assert node.shape is not None
     plain, (out_height, out_width) = node.args[0].shape, node.shape[2:]
-    block, (sh, sw) = block_of(plain[1], model), node.facts["strides"]
+    block, (sh, sw) = block_of(plain[1], cpu), node.facts["strides"]
     packed = pack_taps(node.facts["integers"], block)
     blocks, rows, steps = packed.shape[:3]
-    pixels = depthwise_pixels(out_width, rows * steps * DEPTH, model)
+    pixels = depthwise_pixels(out_width, rows * steps * DEPTH, cpu)
     columns = ceil_div(out_width, pixels) * pixels
 
-    source = te.placeholder(packed_shape(plain, block), model.byte_type, name="source")
+    source = te.placeholder(packed_shape(plain, block), cpu.byte_type, name="source")
     weights = te.placeholder(packed.shape, "int8", name="weights")
     extents = (plain[0], blocks, (out_height - 1) * sh + rows, (columns - 1) * sw + steps * DEPTH, block)
     before = (0, 0, *node.facts["padding"][:2], 0)
-    zero = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
+    zero = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
     stage = padded_stage(source, extents, before, zero)
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, steps), "s")
     i = te.reduce_axis((0, DEPTH), "i")
@@ -66,22 +66,22 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         ),
         name="conv",
     )
-    epilogue = Epilogue(region, plain[1], model)
+    epilogue = Epilogue(region, plain[1], cpu)
     out = te.compute(
         packed_shape(epilogue.expression.shape, block), lambda *index: epilogue.at(index, conv(*index)), name="out"
     )
     sch = Schedule(te.create_prim_func([source, weights, *epilogue.tensors, out]))
-    schedule(sch, pixels, taps(model, block, packed), model)
+    schedule(sch, pixels, taps(cpu, block, packed), cpu)
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     return Kernel(finish(sch), operands, epilogue.expression.shape, packed=True, rule="depthwise_int8")
 
 
-def schedule(sch: Schedule, pixels: int, intrinsic: str, model: TargetModel) -> Schedule:
+def schedule(sch: Schedule, pixels: int, intrinsic: str, cpu: CpuModel) -> Schedule:
     """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s, i = sch.get_loops(conv)
     steps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, 1, model)])
+    ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, 1, cpu)])
     wo, wi = sch.split(w, [None, pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b, i)
     task = sch.fuse(n, c, ho)

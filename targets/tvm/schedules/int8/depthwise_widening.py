@@ -10,6 +10,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
@@ -18,16 +19,15 @@ from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.schedules.int8 import depthwise as depthwise_int8
 from edgec.targets.tvm.schedules.int8.conv import Epilogue, store_tile, vectorize_tile
-from edgec.targets.tvm.target_model import TargetModel
 
 STORED_PIXELS = 4
 MAX_UNROLLED_TAPS = 25
 INT16_BYTES = 2
 
 
-def match(node: Node, model: TargetModel) -> bool:
+def match(node: Node, cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution with one filter a channel, for a CPU of this kind."""
-    return model.isa == "neon" and depthwise_int8.match(node, model)
+    return cpu.isa == "neon" and depthwise_int8.match(node, cpu)
 
 
 def pack_weights(weights: Array, block: int) -> Array:
@@ -39,18 +39,18 @@ def pack_weights(weights: Array, block: int) -> Array:
     return np.ascontiguousarray(full.reshape(blocks, block, rows, columns).transpose(0, 2, 3, 1))
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer depthwise convolution region."""
     node = region.anchor
     assert node.shape is not None
     plain, (out_height, out_width) = node.args[0].shape, node.shape[2:]
-    block, (sh, sw), (dh, dw) = block_of(plain[1], model), node.facts["strides"], node.facts["dilation"]
+    block, (sh, sw), (dh, dw) = block_of(plain[1], cpu), node.facts["strides"], node.facts["dilation"]
     packed = pack_weights(node.facts["integers"], block)
     blocks, rows, taps = packed.shape[:3]
-    pixels = depthwise_pixels(out_width, rows * taps, model)
+    pixels = depthwise_pixels(out_width, rows * taps, cpu)
     columns = ceil_div(out_width, pixels) * pixels
 
-    source = te.placeholder(packed_shape(plain, block), model.byte_type, name="source")
+    source = te.placeholder(packed_shape(plain, block), cpu.byte_type, name="source")
     weights = te.placeholder(packed.shape, "int16", name="weights")
     extents = (plain[0], blocks, (out_height - 1) * sh + (rows - 1) * dh + 1, (columns - 1) * sw + (taps - 1) * dw + 1)
     zero = tirx.const(node.facts["scaling"].zero_point, "int16")
@@ -68,23 +68,23 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         ),
         name="conv",
     )
-    epilogue = Epilogue(region, plain[1], model)
+    epilogue = Epilogue(region, plain[1], cpu)
     out = te.compute(
         packed_shape(epilogue.expression.shape, block), lambda *index: epilogue.at(index, conv(*index)), name="out"
     )
     sch = Schedule(te.create_prim_func([source, weights, *epilogue.tensors, out]))
     whole = columns == out_width and pixels % STORED_PIXELS == 0
-    schedule(sch, pixels, model, stored=STORED_PIXELS if whole else 1)
+    schedule(sch, pixels, cpu, stored=STORED_PIXELS if whole else 1)
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
     return Kernel(finish(sch), operands, epilogue.expression.shape, packed=True, rule="depthwise_widening")
 
 
-def schedule(sch: Schedule, pixels: int, model: TargetModel, *, stored: int) -> None:
+def schedule(sch: Schedule, pixels: int, cpu: CpuModel, *, stored: int) -> None:
     """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
     conv, out, pad = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
-    ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, INT16_BYTES, model)])
+    ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, INT16_BYTES, cpu)])
     wo, wi = sch.split(w, [None, pixels])
     sch.reorder(n, c, ho, hi, wo, r, s, wi, b)
     task = sch.fuse(n, c, ho)

@@ -14,9 +14,9 @@ from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812 (the name its parser expects)
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.graph import Array
 from edgec.targets.tvm.schedules.int8.byte_products import FORMS, form_of
-from edgec.targets.tvm.target_model import TargetModel
 
 DEPTH = 4
 """Bytes of an int32 lane."""
@@ -24,22 +24,22 @@ SDOT = "llvm.aarch64.neon.sdot.v4i32.v16i8"
 NEON_PIXELS = 4
 
 
-def pixels_of_step(model: TargetModel) -> int:
+def pixels_of_step(cpu: CpuModel) -> int:
     """Return how many pixels one `channels` intrinsic covers: NEON's takes its bytes from lanes of one register."""
-    return NEON_PIXELS if model.isa == "neon" else 1
+    return NEON_PIXELS if cpu.isa == "neon" else 1
 
 
-def channels(model: TargetModel, block: int, packed: Array, stride: int = 1) -> str:
+def channels(cpu: CpuModel, block: int, packed: Array, stride: int = 1) -> str:
     """Return the name of the intrinsic for one vector of `block` output channels and pixels `stride` apart.
 
     `packed` are the layer's weights, four of a sum side by side.
     """
-    return _sdot_channels(stride) if model.isa == "neon" else _x86_channels(form_of(model, packed), block)
+    return _sdot_channels(stride) if cpu.isa == "neon" else _x86_channels(form_of(cpu, packed), block)
 
 
-def taps(model: TargetModel, block: int, packed: Array) -> str:
+def taps(cpu: CpuModel, block: int, packed: Array) -> str:
     """Return the name of x86's intrinsic for one vector of `block` channels; `packed` as above."""
-    return _taps(form_of(model, packed), block)
+    return _taps(form_of(cpu, packed), block)
 
 
 @cache

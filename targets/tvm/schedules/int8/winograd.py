@@ -15,6 +15,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import CONV
@@ -26,7 +27,6 @@ from edgec.targets.tvm.schedules.float.winograd_plan import OUT, TASK_ROWS, Wino
 from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
 from edgec.targets.tvm.schedules.int8.conv import Epilogue
 from edgec.targets.tvm.schedules.int8.conv_plan import int8_shape
-from edgec.targets.tvm.target_model import TargetModel
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
 SCALE, INVERSE_OF_NINE = 64, 954437177
@@ -40,14 +40,14 @@ REGISTERS, MAX_TILES = 30, 7
 """Of a register tile: sums and inputs, two of weights besides; more 4x4 tiles, half a register of input each, spill."""
 
 
-def match(node: Node, model: TargetModel) -> bool:
-    """Whether `node` is an integer convolution that takes fewer instructions this way on `model`."""
-    if model.isa != "neon" or model.dot_product != "none" or node.op != CONV or node.facts["groups"] > 1:
+def match(node: Node, cpu: CpuModel) -> bool:
+    """Whether `node` is an integer convolution that takes fewer instructions this way on `cpu`."""
+    if cpu.isa != "neon" or cpu.dot_product != "none" or node.op != CONV or node.facts["groups"] > 1:
         return False
     facts, weights = node.facts, node.facts["integers"]
     square = weights.shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
     out, cin = weights.shape[:2]
-    if not square or cin % model.lanes or min(out, cin) < LEAST_CHANNELS:
+    if not square or cin % cpu.lanes or min(out, cin) < LEAST_CHANNELS:
         return False
     shape = int8_shape(node)
     sums = np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3))
@@ -55,17 +55,17 @@ def match(node: Node, model: TargetModel) -> bool:
 
 
 @cache
-def plan(shape: ConvShape, model: TargetModel) -> WinogradPlan:
+def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> WinogradPlan:
     """Return the tiling of the least estimate; register tiles are smaller than those of floats."""
     rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
     candidates = []
     for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
-        for vectors, high, wide in _register_tiles(ceil_div(shape.out, block_of(shape.out, model)), task_rows, columns):
+        for vectors, high, wide in _register_tiles(ceil_div(shape.out, block_of(shape.out, cpu)), task_rows, columns):
             padded = ceil_div(rows, task_rows) * task_rows, ceil_div(columns, wide) * wide
             tiling = (*padded, task_rows, padded[1], vectors, high, wide)
             ways = (False, True) if task_rows == rows else (False,)
             candidates += [WinogradPlan(*tiling, by_channels=by_channels) for by_channels in ways]
-    return min(candidates, key=lambda candidate: winograd_cycles(shape, candidate, model))
+    return min(candidates, key=lambda candidate: winograd_cycles(shape, candidate, cpu))
 
 
 def _register_tiles(blocks: int, rows: int, columns: int) -> Iterator[tuple[int, int, int]]:
@@ -77,25 +77,25 @@ def _register_tiles(blocks: int, rows: int, columns: int) -> Iterator[tuple[int,
             yield from ((vectors, high, wide) for high in heights if high * wide <= most)
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer convolution region computed by Winograd's method."""
     node = region.anchor
     shape = int8_shape(node)
-    choice = plan(shape, model)
-    block = block_of(shape.out, model)
-    transformed = transform_weights(node.facts["integers"], INTEGERS, block, block, choice.vectors)
-    source = te.placeholder(packed_shape(node.args[0].shape, block), model.byte_type, name="source")
+    plan = plan_by_rule(shape, cpu)
+    block = block_of(shape.out, cpu)
+    transformed = transform_weights(node.facts["integers"], INTEGERS, block, block, plan.vectors)
+    source = te.placeholder(packed_shape(node.args[0].shape, block), cpu.byte_type, name="source")
     weights = te.placeholder(transformed.shape, INTEGERS.stored, name="weights")
-    zero = tirx.const(node.facts["scaling"].zero_point, model.byte_type)
-    full = whole_tiles(source, weights, shape.padding, zero, choice, INTEGERS)
-    epilogue = Epilogue(region, shape.out, model, steps=SCALE)
+    zero = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
+    full = whole_tiles(source, weights, shape.padding, zero, plan, INTEGERS)
+    epilogue = Epilogue(region, shape.out, cpu, steps=SCALE)
     expression = epilogue.expression
     shape_out = packed_shape(expression.shape, block)
     out = te.compute(shape_out, lambda *i: epilogue.at(i, full(*i).astype("int32")), name="out")
     tensors = [source, weights, *epilogue.tensors, out]
-    sch = schedule(Schedule(te.create_prim_func(tensors)), choice, by_lane=True)
+    sch = schedule(Schedule(te.create_prim_func(tensors)), plan, by_lane=True)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), *epilogue.operands]
-    detail = f"{shape}: {choice}"
+    detail = f"{shape}: {plan}"
     return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd_int8", detail=detail)
 
 

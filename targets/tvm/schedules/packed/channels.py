@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.memory import SLICES
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Node
@@ -17,21 +18,20 @@ from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import floordiv, floormod
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
-from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` takes channels from a packed tensor."""
     return node.op == CHANNELS and node.dtype == "float32" and bool(node.args[0].packed)
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a region that begins with a run of channels."""
     node = region.anchor
     start, shape = node.facts["start"], node.args[0].shape
-    expression = PackedExpression(region.members, model)
-    block, whole_block = expression.block, block_of(shape[1], model)
-    source = te.placeholder(packed_shape(shape, whole_block), model.storage, name="source")
+    expression = PackedExpression(region.members, cpu)
+    block, whole_block = expression.block, block_of(shape[1], cpu)
+    source = te.placeholder(packed_shape(shape, whole_block), cpu.storage, name="source")
     aligned = block == whole_block and start % block == 0
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
@@ -46,9 +46,9 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     run = None if aligned else math.gcd(math.gcd(block, whole_block), start)
     run = 1 if not aligned and node.shape is not None and node.shape[1] % block else run
     operands = [Operand(node.args[0], packed=True)]
-    kernel = injective_kernel(expression, [source], operands, value, run, "channels", model)
+    kernel = injective_kernel(expression, [source], operands, value, run, "channels", cpu)
     if aligned and len(region.members) == 1 and shape[0] == 1:
-        offset = start * math.prod(shape[2:]) * np.dtype(model.storage).itemsize
+        offset = start * math.prod(shape[2:]) * np.dtype(cpu.storage).itemsize
         return replace(kernel, function=kernel.function.with_attr(SLICES, offset))
     return kernel
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.memory import JOINS
 from edgec.targets.tvm.packed_layout import block_of, pack_channels, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
@@ -22,13 +23,12 @@ from edgec.targets.tvm.schedules.common.kernel import (
 )
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
-from edgec.targets.tvm.target_model import TargetModel
 
 MOVED = ("float32", "int8", "uint8")
 """Elements of tensors that are moved without a look at them."""
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` joins channels of NCHW tensors, at least one of them packed."""
     if node.op != "relax.concat" or node.shape is None or len(node.shape) != 4 or node.dtype not in MOVED:
         return False
@@ -38,15 +38,15 @@ def match(node: Node, _model: TargetModel) -> bool:
     return whole and int(node.attrs.axis) in (1, -3) and packed
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a concat region; vectors are the longest runs contiguous in every operand."""
-    expression = PackedExpression(region.members, model)
+    expression = PackedExpression(region.members, cpu)
     block = expression.block
     parts: list[tuple[te.Tensor, int, int]] = []
     operands, first, run = [], 0, block
-    stored = model.stored(region.anchor.dtype)
+    stored = cpu.stored(region.anchor.dtype)
     for index, part in enumerate(region.anchor.args[0]):
-        part_block = block_of(part.shape[1], model)
+        part_block = block_of(part.shape[1], cpu)
         run = math.gcd(run, math.gcd(part_block, first))
         tensor = te.placeholder(packed_shape(part.shape, part_block), stored, name=f"part{index}")
         parts.append((tensor, first, part_block))
@@ -73,7 +73,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
         value = _guard_tail(value, first, block)
-    kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", model)
+    kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", cpu)
     pixels = math.prod(expression.shape[2:])
     alone = len(region.members) == 1 and expression.shape[0] == 1
     joins = alone and all(isinstance(operand.source, Node) for operand in operands)

@@ -9,6 +9,7 @@ from typing import Any
 from tvm import te
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import packed_shape
 from edgec.targets.tvm.regions.rule import Kernel, Operand
 from edgec.targets.tvm.schedules.common.kernel import (
@@ -17,7 +18,6 @@ from edgec.targets.tvm.schedules.common.kernel import (
 )
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.tiles import TASKS_PER_CORE
-from edgec.targets.tvm.target_model import TargetModel
 
 
 def injective_kernel(
@@ -27,7 +27,7 @@ def injective_kernel(
     value: Callable[..., Any],
     run: int | None,
     rule: str,
-    model: TargetModel,
+    cpu: CpuModel,
 ) -> Kernel:
     """Return the kernel of a region that computes `value` at each packed index.
 
@@ -38,38 +38,38 @@ def injective_kernel(
         value: Element of the result at (n, c, h, w, b).
         run: See `schedule`.
         rule: Name of the workload.
-        model: The CPU.
+        cpu: The CPU.
     """
     out = te.compute(packed_shape(expression.shape, expression.block), value, name="out")
-    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), model, run=run)
+    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), cpu, run=run)
     return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule=rule)
 
 
-def schedule(sch: Schedule, model: TargetModel, *, run: int | None = None) -> Schedule:
+def schedule(sch: Schedule, cpu: CpuModel, *, run: int | None = None) -> Schedule:
     """Vectorize the innermost axis, run the outer ones in parallel.
 
     Args:
         sch: Schedule with the one block `out`.
-        model: The CPU.
+        cpu: The CPU.
         run: Longest run of the innermost axis that is contiguous in every operand; None: the whole axis.
     """
     loops = sch.get_loops(sch.get_sblock("out"))
     extents = [int(sch.get(loop).extent) for loop in loops]
     total = math.prod(extents)
     width = extents[-1] if run is None else math.gcd(run, extents[-1])
-    if width > model.lanes:
-        width = math.gcd(width, model.lanes)
+    if width > cpu.lanes:
+        width = math.gcd(width, cpu.lanes)
     outer = loops[:-1]
     if width > 1:
         split, lane = sch.split(loops[-1], [None, width])
         sch.vectorize(lane)
         outer = [*outer, split]
-    elif len(outer) > 1 and extents[-1] <= model.lanes:
+    elif len(outer) > 1 and extents[-1] <= cpu.lanes:
         sch.unroll(loops[-1])
     if total < PARALLEL_THRESHOLD or not outer:
         return sch
     count, tasks = 0, 1
-    while count < len(outer) and (count == 0 or tasks < 4 * TASKS_PER_CORE * model.cores):
+    while count < len(outer) and (count == 0 or tasks < 4 * TASKS_PER_CORE * cpu.cores):
         tasks *= int(sch.get(outer[count]).extent)
         count += 1
     sch.parallel(sch.fuse(*outer[:count]) if count > 1 else outer[0])

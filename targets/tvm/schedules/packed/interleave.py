@@ -7,6 +7,7 @@ from typing import Any
 
 from tvm import te, tirx
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
@@ -16,22 +17,21 @@ from edgec.targets.tvm.schedules.common.kernel import (
 )
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
-from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` puts the phases of a transposed convolution into place."""
     return node.op == "edgec.interleave"
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel that moves phase (h + p) mod s of a transposed convolution's channels to pixel h."""
     node = region.anchor
     (sh, sw), (top, left) = node.facts["strides"], node.facts["before"]
-    expression = PackedExpression(region.members, model)
+    expression = PackedExpression(region.members, cpu)
     block, each = expression.block, node.facts["channels"]
-    phase_block = block_of(node.args[0].shape[1], model)
-    stored = model.stored(node.args[0].dtype)
+    phase_block = block_of(node.args[0].shape[1], cpu)
+    stored = cpu.stored(node.args[0].dtype)
     source = te.placeholder(packed_shape(node.args[0].shape, phase_block), stored, name="source")
     run = math.gcd(each, block, phase_block)
 
@@ -44,7 +44,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         part = floormod(first, phase_block // run) * run + floormod(b, run)
         return expression.at((n, c, h, w, b), source[n, floordiv(first, phase_block // run), row, column, part])
 
-    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, run, "interleave", model)
+    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, run, "interleave", cpu)
 
 
 RULE = Rule("interleave", "packed", match, lower)

@@ -7,6 +7,7 @@ from typing import Any
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import CONV, QUANTIZE
@@ -16,22 +17,21 @@ from edgec.targets.tvm.schedules.common.kernel import (
 )
 from edgec.targets.tvm.schedules.common.packed_expression import apply
 from edgec.targets.tvm.schedules.packed.injective import schedule
-from edgec.targets.tvm.target_model import TargetModel
 
 PACKED = frozenset({CONV, "edgec.max_pool", "edgec.upsample", "relax.concat"})
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` quantizes a plain NCHW tensor that operators on packed tensors read."""
     plain = node.op == QUANTIZE and not node.args[0].packed and len(node.shape or ()) == 4
     return plain and any(user.op in PACKED for user in node.users)
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel that quantizes and packs; spare channels get the integer of zero."""
     node = region.anchor
     shape = node.args[0].shape
-    block = block_of(shape[1], model)
+    block = block_of(shape[1], cpu)
     source = te.placeholder(shape, name="source")
 
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
@@ -41,7 +41,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         return apply(node, lambda _: item)
 
     out = te.compute(packed_shape(shape, block), value, name="out")
-    sch = schedule(Schedule(te.create_prim_func([source, out])), model, run=1)
+    sch = schedule(Schedule(te.create_prim_func([source, out])), cpu, run=1)
     return Kernel(finish(sch), [Operand(node.args[0])], shape, packed=True, rule="pack_bytes")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
@@ -15,31 +16,30 @@ from edgec.targets.tvm.schedules.common.kernel import (
     widened,
 )
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
-from edgec.targets.tvm.schedules.common.window import Window, plan, schedule
-from edgec.targets.tvm.target_model import TargetModel
+from edgec.targets.tvm.schedules.common.window import Window, plan_by_rule, schedule
 
 LOWEST = {"float32": -3.4028234663852886e38, "float16": -65504.0, "int8": -128.0, "uint8": 0.0}
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is a max or average pool over H and W."""
     return node.op in ("edgec.max_pool", "edgec.average_pool")
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a pooling region; an average over a window that overlaps padding divides as ONNX says."""
     node = region.anchor
     maximum = node.op == "edgec.max_pool"
     size = node.facts["window"]
-    filling = LOWEST[model.stored(node.dtype)] if maximum else 0.0
-    choice = plan(node, size, model)
-    window = Window(node, model, filling, choice.pixels, size, node.facts["strides"], (1, 1))
+    filling = LOWEST[cpu.stored(node.dtype)] if maximum else 0.0
+    plan = plan_by_rule(node, size, cpu)
+    window = Window(node, cpu, filling, plan.pixels, size, node.facts["strides"], (1, 1))
     r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
     reduce = te.max if maximum else te.sum
     conv = te.compute(
         window.shape, lambda n, c, h, w, b: reduce(widened(window.read(n, c, h, w, b, r, s)), axis=[r, s]), name="conv"
     )
-    expression = PackedExpression(region.members, model)
+    expression = PackedExpression(region.members, cpu)
     tensors, operands = [window.source], [Operand(node.args[0], packed=True)]
     scale = None
     if not maximum:
@@ -53,11 +53,11 @@ def lower(region: Region, model: TargetModel) -> Kernel:
             operands.append(Operand(scales))
             scale = lambda h, w: table[h, w]  # noqa: E731
     out = te.compute(
-        packed_shape(expression.shape, block_of(expression.shape[1], model)),
+        packed_shape(expression.shape, block_of(expression.shape[1], cpu)),
         lambda *i: expression.at(i, conv(*i) if scale is None else conv(*i) * scale(i[2], i[3])),
         name="out",
     )
-    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), choice, model)
+    sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), plan, cpu)
     return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="pool")
 
 

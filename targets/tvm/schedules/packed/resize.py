@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from tvm import te
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import packed_shape
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import widened
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
-from edgec.targets.tvm.target_model import TargetModel
 
 COORDINATES: dict[str, Callable[[Array, int, int], Array]] = {
     "half_pixel": lambda at, size, resized: (at + 0.5) * size / resized - 0.5,
@@ -28,7 +28,7 @@ COORDINATES: dict[str, Callable[[Array, int, int], Array]] = {
 """Where ONNX (Resize-19) puts output position `at` of an axis in the input, by coordinate transformation mode."""
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` resizes H and W of a packed tensor in a way this module knows."""
     source = node.args[0] if node.args else None
     if node.op != "relax.image.resize2d" or node.dtype != "float32" or node.shape is None:
@@ -53,14 +53,14 @@ def neighbours(size: int, resized: int, mode: str, *, linear: bool) -> tuple[Arr
     return first, np.minimum(first + 1, size - 1).astype(np.int32), (where - first).astype(np.float32)
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a resize region."""
     node = region.anchor
     shape, linear = node.args[0].shape, node.attrs.method == "linear"
     assert node.shape is not None
     mode = str(node.attrs.coordinate_transformation_mode)
-    expression = PackedExpression(region.members, model)
-    source = te.placeholder(packed_shape(shape, expression.block), model.storage, name="source")
+    expression = PackedExpression(region.members, cpu)
+    source = te.placeholder(packed_shape(shape, expression.block), cpu.storage, name="source")
     arrays = [
         array
         for size, resized in zip(shape[2:], node.shape[2:], strict=True)
@@ -88,7 +88,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
         lambda *index: expression.at(index, element(*index)),
         None,
         "resize",
-        model,
+        cpu,
     )
 
 

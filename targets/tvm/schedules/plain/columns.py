@@ -15,6 +15,7 @@ from tvm import te
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm import intrinsics
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
@@ -22,7 +23,6 @@ from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, f32, f
 from edgec.targets.tvm.schedules.common.packed_expression import apply
 from edgec.targets.tvm.schedules.common.tiles import divisors
 from edgec.targets.tvm.schedules.plain.rows import REDUCTIONS
-from edgec.targets.tvm.target_model import TargetModel
 
 Index = tuple[Any, ...]
 Value = Callable[[Index], Any]
@@ -33,7 +33,7 @@ REDUCED = 1
 """A reduced axis is kept, with this extent."""
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` reduces, or normalizes by softmax, some axes before the last of a plain float tensor."""
     source = node.args[0] if node.args else None
     if node.dtype != "float32" or not node.shape or not isinstance(source, Node) or not source.shape:
@@ -72,7 +72,7 @@ def _is_operand(arg: Any) -> bool:
     return arg.dtype == "float32" and arg.shape is not None if isinstance(arg, (Node, np.ndarray)) else False
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a region of work along columns."""
     stages = _Stages(region)
     for member in region.members:
@@ -83,7 +83,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     shape = region.tail.shape
     assert shape is not None
     out = te.compute(shape, lambda *index: stages.at(region.tail, index), name="out")
-    sch = schedule(Schedule(te.create_prim_func([*stages.tensors, out])), sorted(stages.axes), model)
+    sch = schedule(Schedule(te.create_prim_func([*stages.tensors, out])), sorted(stages.axes), cpu)
     return Kernel(finish(sch), stages.operands, shape, packed=False, rule="columns")
 
 
@@ -171,11 +171,11 @@ class _Stages:
         return lambda index: powers(index) * inverse(index)
 
 
-def schedule(sch: Schedule, axes: list[int], model: TargetModel) -> Schedule:
+def schedule(sch: Schedule, axes: list[int], cpu: CpuModel) -> Schedule:
     """Tasks are strips of columns; every stage is computed in its strip, vectorized along it."""
     out = sch.get_sblock("out")
     loops = sch.get_loops(out)
-    width, lanes = _strip(int(sch.get(loops[-1]).extent), model)
+    width, lanes = _strip(int(sch.get(loops[-1]).extent), cpu)
     strips, column = sch.split(loops[-1], [None, width])
     kept = [loop for axis, loop in enumerate(loops[:-1]) if axis not in axes]
     along = [loops[axis] for axis in axes]
@@ -202,10 +202,10 @@ def schedule(sch: Schedule, axes: list[int], model: TargetModel) -> Schedule:
     return sch
 
 
-def _strip(columns: int, model: TargetModel) -> tuple[int, int]:
+def _strip(columns: int, cpu: CpuModel) -> tuple[int, int]:
     """Return how many columns a strip has, and how many of them make a vector (1: left to LLVM)."""
-    lanes = math.gcd(columns, model.lanes)
-    if lanes < min(4, model.lanes):
+    lanes = math.gcd(columns, cpu.lanes)
+    if lanes < min(4, cpu.lanes):
         return columns, 1
     return max(count for count in divisors(columns // lanes) if count <= WIDEST_STRIP) * lanes, lanes
 

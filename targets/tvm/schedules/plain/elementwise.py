@@ -7,6 +7,7 @@ import math
 from tvm import te
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.elementwise import COSTLY
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Region, Rule
@@ -18,17 +19,16 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
     matrix_of,
     unravel,
 )
-from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is a costly elementwise operator on a plain tensor of known, non-empty shape."""
     if node.op not in COSTLY or not node.shape or math.prod(node.shape) == 0:
         return False
     return is_plain_elementwise(node, *matrix_of(node.shape)) and not node.args[0].packed
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a plain elementwise region."""
     tail = region.tail
     assert tail.shape is not None
@@ -39,7 +39,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     sch = Schedule(te.create_prim_func([*expression.tensors, out]))
     block = sch.get_sblock("out")
     fused = sch.fuse(*sch.get_loops(block))
-    lanes = math.gcd(rows * columns, model.lanes)
+    lanes = math.gcd(rows * columns, cpu.lanes)
     outer, lane = sch.split(fused, [None, lanes])
     if lanes > 1:
         sch.vectorize(lane)

@@ -10,6 +10,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning, Workload
@@ -17,10 +18,9 @@ from edgec.targets.tvm.schedules.common.kernel import f32, find_block, finish, f
 from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, fits_matrix, matrix_of, unravel
 from edgec.targets.tvm.schedules.common.tiles import ConvTile, conv_tile
 from edgec.targets.tvm.schedules.common.tilings import register_tiles
-from edgec.targets.tvm.target_model import TargetModel
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is a float product of matrices of known shape."""
     if node.op != "relax.matmul" or node.dtype != "float32" or node.shape is None:
         return False
@@ -63,21 +63,21 @@ def product_of(node: Node) -> Product:
     return Product(batch, rows, left.shape[-1], node.shape[-1], shared)
 
 
-def plan(product: Product, model: TargetModel) -> ConvTile:
+def plan_by_rule(product: Product, cpu: CpuModel) -> ConvTile:
     """Return the register tile by rule."""
-    block = block_of(product.columns, model)
-    return conv_tile(ceil_div(product.columns, block), product.rows, block, model)
+    block = block_of(product.columns, cpu)
+    return conv_tile(ceil_div(product.columns, block), product.rows, block, cpu)
 
 
-def lower(region: Region, model: TargetModel, tile: ConvTile | None = None) -> Kernel:
+def lower(region: Region, cpu: CpuModel, tile: ConvTile | None = None) -> Kernel:
     """Return the kernel of a matrix product region, with the register tile `tile` or else one by rule."""
     node = region.anchor
     left, right = node.args
     assert node.shape is not None
     product = product_of(node)
     batch, rows, depth, columns, shared = astuple(product)
-    tile = tile or plan(product, model)
-    block = block_of(columns, model)
+    tile = tile or plan_by_rule(product, cpu)
+    block = block_of(columns, cpu)
     blocks = ceil_div(ceil_div(columns, block), tile.vectors) * tile.vectors
     padded_rows = ceil_div(rows, tile.pixels) * tile.pixels
 
@@ -86,13 +86,13 @@ def lower(region: Region, model: TargetModel, tile: ConvTile | None = None) -> K
 
     def read_left(b: Any, m: Any, k: Any) -> Any:
         index = unravel(m, (*lead, 1)) if shared else (*unravel(b, (*lead, 1)), m)
-        return source[(*_aligned(index, left.shape[:-1]), k)].astype(model.arithmetic)
+        return source[(*_aligned(index, left.shape[:-1]), k)].astype(cpu.arithmetic)
 
     stage, read = None, read_left
-    if padded_rows != rows or model.arithmetic != "float32":
+    if padded_rows != rows or cpu.arithmetic != "float32":
         stage = padded_stage(source, (batch, padded_rows, depth), (0, 0, 0), 0.0, read_left, (batch, rows, depth), "dp")
         read = stage
-    weights, weight_operand, packed = _weights(right, lead, tile, block, depth, columns, batch, model, constant=shared)
+    weights, weight_operand, packed = _weights(right, lead, tile, block, depth, columns, batch, cpu, constant=shared)
     k = te.reduce_axis((0, depth), "k")
     vectors = tile.vectors
     conv = te.compute(
@@ -100,7 +100,7 @@ def lower(region: Region, model: TargetModel, tile: ConvTile | None = None) -> K
         lambda b, n, m, i: te.sum(
             read(b, m, k)
             * packed[0 if packed.shape[0] == 1 else b, floordiv(n, vectors), k, floormod(n, vectors), i].astype(
-                model.arithmetic
+                cpu.arithmetic
             ),
             axis=k,
         ),
@@ -138,15 +138,15 @@ def _weights(
     depth: int,
     columns: int,
     batch: int,
-    model: TargetModel,
+    cpu: CpuModel,
     *,
     constant: bool,
 ) -> tuple[te.Tensor, Operand, te.Tensor]:
     """Return the parameter, its operand, and the stage [batch or 1, N/(vectors*block), K, vectors, block] to read."""
     groups = ceil_div(columns, tile.vectors * block)
     if constant and isinstance(right, np.ndarray):
-        values = pack_dense(right, tile.vectors, block)[None].astype(model.storage)
-        tensor = te.placeholder(values.shape, model.storage, name="weights")
+        values = pack_dense(right, tile.vectors, block)[None].astype(cpu.storage)
+        tensor = te.placeholder(values.shape, cpu.storage, name="weights")
         return tensor, Operand(values), tensor
     tensor = te.placeholder(right.shape, name="weights")
 
@@ -159,7 +159,7 @@ def _weights(
         )
         if columns % (tile.vectors * block):
             item = tirx.if_then_else(n < columns, item, f32(0.0))
-        return item.astype(model.arithmetic)
+        return item.astype(cpu.arithmetic)
 
     packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="wp")
     return tensor, _operand(right), packed
@@ -215,12 +215,12 @@ def workload(region: Region) -> Workload:
     return Workload(f"matmul {sizes}{constant}{region.followers()}", macs)
 
 
-def plans(node: Node, model: TargetModel) -> list[ConvTile]:
+def plans(node: Node, cpu: CpuModel) -> list[ConvTile]:
     """Return the register tiles of a matrix product: that by rule, then cheapest by estimate first."""
     product = product_of(node)
-    block = block_of(product.columns, model)
-    others = register_tiles(ceil_div(product.columns, block), product.rows, block, model)
-    return [plan(product, model), *others]
+    block = block_of(product.columns, cpu)
+    others = register_tiles(ceil_div(product.columns, block), product.rows, block, cpu)
+    return [plan_by_rule(product, cpu), *others]
 
 
 RULE = Rule("matmul", "plain", match, lower, fits=fits_matrix, tuning=Tuning(workload, plans, lower))

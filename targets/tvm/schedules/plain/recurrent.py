@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
 from edgec.targets.tvm.regions.graph import Array, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, alone
 from edgec.targets.tvm.schedules.plain.recurrent_kernel import Parameter, Result, recurrence_function
 from edgec.targets.tvm.schedules.plain.recurrent_plan import pack, pack_rows, products
-from edgec.targets.tvm.target_model import TargetModel
 
 RESULTS = ("sequence", "state", "cell")
 """What the operator returns, in order."""
@@ -21,17 +21,17 @@ ROWS = ("scales", "bias", "peepholes")
 """Operands that have a number for each unit of some gates."""
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` are the steps of a recurrent layer."""
     return node.op == RECURRENCE
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a recurrent layer; it writes what is read of its results, in the order of axes of that."""
     node = region.anchor
     what, names = described(node.attrs)
     results = [Result(RESULTS[index], last.shape, axes) for index, axes, last in node.facts["results"]]
-    function, arguments = recurrent_function(what, dict(zip(names, node.args, strict=True)), results, model)
+    function, arguments = recurrent_function(what, dict(zip(names, node.args, strict=True)), results, cpu)
     operands = [Operand(argument) for argument in arguments]
     written = [last for _, _, last in node.facts["results"]]
     detail = f"{what.kind} {what.steps} steps, {what.hidden} units"
@@ -44,7 +44,7 @@ def described(attributes: Any) -> tuple[Recurrence, list[str]]:
 
 
 def recurrent_function(
-    what: Recurrence, operands: Mapping[str, Any], results: Sequence[Result], model: TargetModel
+    what: Recurrence, operands: Mapping[str, Any], results: Sequence[Result], cpu: CpuModel
 ) -> tuple[tirx.PrimFunc, list[Any]]:
     """Return the scheduled function, and its arguments: `operands`, of which constants are packed.
 
@@ -55,16 +55,16 @@ def recurrent_function(
             `bias` of a candidate [directions, hidden] that a reset gate scales, `peepholes`, all as arrays; `lengths`,
             `state` and `cell` as ONNX has them, arrays or anything with shape and dtype.
         results: What to write.
-        model: The CPU.
+        cpu: The CPU.
     """
-    tiles = products(what, model)
+    tiles = products(what, cpu)
     given = {name: value for name, value in operands.items() if name not in ("weights", *ROWS)}
     weights = operands["weights"]
-    stored = weights.dtype if weights.dtype == np.int8 else np.dtype(model.storage)
+    stored = weights.dtype if weights.dtype == np.int8 else np.dtype(cpu.storage)
     given |= {f"weights{at}": pack(weights, what, tile).astype(stored) for at, tile in enumerate(tiles)}
     given |= {name: pack_rows(operands[name], what, gates) for name, gates in _row_constants(what, operands)}
     parameters = [Parameter(name, tuple(value.shape), _dtype(value)) for name, value in given.items()]
-    return recurrence_function(what, tiles, parameters, results, model.cores), list(given.values())
+    return recurrence_function(what, tiles, parameters, results, cpu.cores), list(given.values())
 
 
 def _row_constants(what: Recurrence, operands: Mapping[str, Any]) -> list[tuple[str, int]]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import ceil_div
 from edgec.targets.tvm.recurrence import Recurrence
 from edgec.targets.tvm.regions.graph import Array
 from edgec.targets.tvm.schedules.common.tiles import divisors, fits_registers, tile_cost
-from edgec.targets.tvm.target_model import TargetModel
 
 MOST_SUMS = 4
 """Partial sums of one product at most; more rows of weights at a time bring nothing."""
@@ -36,30 +36,30 @@ class Product:
         return self.lanes * self.vectors
 
 
-def products(what: Recurrence, model: TargetModel) -> tuple[Product, ...]:
+def products(what: Recurrence, cpu: CpuModel) -> tuple[Product, ...]:
     """Return the products of one step; a GRU whose reset gate scales the state needs that gate before the candidate."""
     two = what.kind == "GRU" and not what.reset_after
     gates = ((0, 1), (2,)) if two else (tuple(range(what.gates)),)
-    tiles = [_tile(what, each, model) for each in gates]
+    tiles = [_tile(what, each, cpu) for each in gates]
     rows = min(tile.rows for tile in tiles)
     return tuple(Product(tile.gates, tile.lanes, tile.vectors, rows, tile.sums) for tile in tiles)
 
 
-def _tile(what: Recurrence, gates: tuple[int, ...], model: TargetModel) -> Product:
-    lanes = math.gcd(what.columns, model.lanes)
+def _tile(what: Recurrence, gates: tuple[int, ...], cpu: CpuModel) -> Product:
+    lanes = math.gcd(what.columns, cpu.lanes)
     count = len(gates)
 
     def cost(tile: Product) -> tuple[float, int]:
         vectors = count * tile.vectors * tile.sums
         waste = ceil_div(what.batch, tile.rows) * tile.rows / what.batch
-        return round(tile_cost(vectors, tile.rows, lanes, model) * waste, 4), -tile.rows
+        return round(tile_cost(vectors, tile.rows, lanes, cpu) * waste, 4), -tile.rows
 
     tiles = [
         Product(gates, lanes, vectors, rows, sums)
         for vectors in divisors(what.columns // lanes)
         for rows in range(1, what.batch + 1)
         for sums in (1, 2, MOST_SUMS)
-        if what.hidden % sums == 0 and fits_registers(count * vectors * sums, rows, model)
+        if what.hidden % sums == 0 and fits_registers(count * vectors * sums, rows, cpu)
     ]
     return min(tiles, key=cost, default=Product(gates, lanes, 1, 1, 1))
 

@@ -15,6 +15,7 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm import intrinsics
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, f32, finish
@@ -24,7 +25,6 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
     matrix_of,
     unravel,
 )
-from edgec.targets.tvm.target_model import TargetModel
 
 Value = Callable[[Any, Any], Any]
 # TVM's own begin with the largest finite number: the greatest of a row that is masked whole has to be minus infinity.
@@ -40,7 +40,7 @@ REDUCTIONS: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
 LARGEST_ROW = 1 << 16
 
 
-def match(node: Node, _model: TargetModel) -> bool:
+def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` works along the last axis of a plain float tensor."""
     source = node.args[0] if node.args else None
     if node.dtype != "float32" or not node.shape or not isinstance(source, Node) or not source.shape:
@@ -74,11 +74,11 @@ def fits(anchor: Node, node: Node) -> bool:
     return is_plain_elementwise(node, whole, width) or is_plain_elementwise(node, whole, 1)
 
 
-def lower(region: Region, model: TargetModel) -> Kernel:
+def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a region of work along rows."""
     source, tail = region.anchor.args[0], region.tail
     rows, columns = matrix_of(source.shape)
-    builder = _Stages(region, rows, columns, model)
+    builder = _Stages(region, rows, columns, cpu)
     given: dict[int, Value] = {}
     for member in region.members:
         if member.op == "relax.nn.softmax":
@@ -91,7 +91,7 @@ def lower(region: Region, model: TargetModel) -> Kernel:
     width = tail.shape[-1]
     out = te.compute((rows, width), lambda m, n: builder.expression.at(tail, m, n, given), name="out")
     function = te.create_prim_func([*builder.expression.tensors, out])
-    sch = schedule(Schedule(function), model, rows * columns)
+    sch = schedule(Schedule(function), cpu, rows * columns)
     tail_shape = tail.shape
     sch.transform_layout(sch.get_sblock("out"), "out", lambda m, n: (*unravel(m, tail_shape), n))
     return Kernel(finish(sch), builder.expression.operands, tail_shape, packed=False, rule="rows")
@@ -100,9 +100,9 @@ def lower(region: Region, model: TargetModel) -> Kernel:
 class _Stages:
     """TE stages of one region, each over [rows, columns]."""
 
-    def __init__(self, region: Region, rows: int, columns: int, model: TargetModel) -> None:
+    def __init__(self, region: Region, rows: int, columns: int, cpu: CpuModel) -> None:
         self.expression = PlainExpression(region.members)
-        self.rows, self.columns, self.lanes = rows, columns, model.lanes
+        self.rows, self.columns, self.lanes = rows, columns, cpu.lanes
         self.count = 0
 
     def operand(self, member: Node, given: dict[int, Value]) -> Value:
@@ -180,7 +180,7 @@ class _Stages:
         return result
 
 
-def schedule(sch: Schedule, model: TargetModel, elements: int) -> Schedule:
+def schedule(sch: Schedule, cpu: CpuModel, elements: int) -> Schedule:
     """Pull every stage into the row loop of `out`, innermost last, and vectorize each along the row."""
     out = sch.get_sblock("out")
     row = sch.get_loops(out)[0]
@@ -199,7 +199,7 @@ def schedule(sch: Schedule, model: TargetModel, elements: int) -> Schedule:
             sch.decompose_reduction(block, outer)
         elif name.startswith(("map", "out")):
             extent = int(sch.get(loops[-1]).extent)
-            lanes = math.gcd(extent, model.lanes)
+            lanes = math.gcd(extent, cpu.lanes)
             # An odd row is left whole: LLVM vectorizes the loop and peels the rest.
             if lanes > 1:
                 _, lane = sch.split(loops[-1], [None, lanes])

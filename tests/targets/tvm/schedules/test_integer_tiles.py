@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("tvm")
 
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.schedules.common.tiles import ConvTile, reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
 from edgec.targets.tvm.schedules.int8.byte_products import fit_pairs
@@ -14,23 +15,22 @@ from edgec.targets.tvm.schedules.int8.conv_plan import (
     dot_tile,
     dots_fit_registers,
     pack_dot_weights,
-    plan,
+    plan_by_rule,
 )
 from edgec.targets.tvm.schedules.int8.conv_widening import pack_weights
-from edgec.targets.tvm.schedules.int8.conv_widening import plan as widening_plan
+from edgec.targets.tvm.schedules.int8.conv_widening import plan_by_rule as widening_plan
 from edgec.targets.tvm.schedules.int8.depthwise import pack_taps
-from edgec.targets.tvm.target_model import TargetModel
 
-VNNI = TargetModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=1, dot_product="vnni")
-A76 = TargetModel("neon", 4, 32, 2, 4, 64 << 10, 512 << 10, cores=1, dot_product="sdot")
-A72 = TargetModel("neon", 4, 32, 2, 4, 32 << 10, 256 << 10, cores=1)
+VNNI = CpuModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=1, dot_product="vnni")
+A76 = CpuModel("neon", 4, 32, 2, 4, 64 << 10, 512 << 10, cores=1, dot_product="sdot")
+A72 = CpuModel("neon", 4, 32, 2, 4, 32 << 10, 256 << 10, cores=1)
 POINTWISE = ConvShape(1, 64, 14, 14, 128, 14, 14, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, packed_input=True)
 
 
 @pytest.mark.parametrize("model", [VNNI, A76], ids=["vnni", "sdot"])
 @pytest.mark.parametrize("blocks", [1, 2, 3, 6, 24])
 @pytest.mark.parametrize("width", [1, 7, 13, 52, 196])
-def test_tiles_fit_the_registers(blocks: int, width: int, model: TargetModel) -> None:
+def test_tiles_fit_the_registers(blocks: int, width: int, model: CpuModel) -> None:
     tile = dot_tile(blocks, width, model)
     assert dots_fit_registers(tile.vectors, tile.pixels, model)
     assert tile.pixels % (4 if model is A76 else 1) == 0
@@ -44,12 +44,12 @@ def test_tiles_keep_the_dot_products_busy() -> None:
 
 def test_types_of_activations_are_those_the_cpu_multiplies() -> None:
     assert (VNNI.byte_type, A76.byte_type, A72.byte_type) == ("uint8", "int8", "int8")
-    assert TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=1, dot_product="pairs").byte_type == "uint8"
-    assert TargetModel("sse", 4, 16, 1, 4, 32 << 10, 256 << 10, cores=1).byte_type is None
+    assert CpuModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=1, dot_product="pairs").byte_type == "uint8"
+    assert CpuModel("sse", 4, 16, 1, 4, 32 << 10, 256 << 10, cores=1).byte_type is None
 
 
 def test_pointwise_convolutions_see_rows_as_one() -> None:
-    for choice in (plan(POINTWISE, VNNI), plan(POINTWISE, A76), widening_plan(POINTWISE, A72)):
+    for choice in (plan_by_rule(POINTWISE, VNNI), plan_by_rule(POINTWISE, A76), widening_plan(POINTWISE, A72)):
         assert choice.flat
         assert choice.columns >= 196
     assert widening_plan(POINTWISE, A72).tile == ConvTile(4, 2)

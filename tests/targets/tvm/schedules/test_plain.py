@@ -13,8 +13,8 @@ from tvm import relax
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model, model_of_target
 from edgec.targets.tvm.pipeline import lower_with_report
-from edgec.targets.tvm.target_model import model_of_target, target_model
 from tests.support.lowered import HOST, MODEL, SMALL_MODELS, build_module, check
 
 OPS = relax.op
@@ -126,7 +126,7 @@ def test_registered_pipeline():
 def test_the_target_says_what_a_board_says():
     for name in ("host", "rpi5", "x86-64-v3"):
         board = resolve(load_board(name))
-        model = target_model(load_board(name))
+        model = cpu_model(load_board(name))
         assert replace(model_of_target(llvm_target(board)), l1=model.l1, l2=model.l2) == model
 
 

@@ -13,8 +13,8 @@ from tvm import relax
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.pipeline import lower_with_report
-from edgec.targets.tvm.target_model import target_model
 from tests.support.lowered import build_module
 
 
@@ -31,7 +31,7 @@ def pointwise() -> str:
 
     board = resolve(load_board("rpi4"))
     target = llvm_target(board)
-    lowered = lower_with_report(build_module(build, [(1, 32, 14, 14)]), target_model(board), target)
+    lowered = lower_with_report(build_module(build, [(1, 32, 14, 14)]), cpu_model(board), target)
     (name,) = (name for name, rule in lowered.report.rules.items() if rule == "conv")
     function = lowered.module[name].with_attr("global_symbol", name)
     return str(tvm.tirx.build(tvm.IRModule({name: function}), target).inspect_source("asm"))

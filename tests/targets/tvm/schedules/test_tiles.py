@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("tvm")
 from edgec.targets.board import load_board
+from edgec.targets.tvm.cpu_model import CpuModel, cpu_model, model_of
 from edgec.targets.tvm.packed_layout import block_of
 from edgec.targets.tvm.schedules.common.tiles import (
     ConvTile,
@@ -20,15 +21,14 @@ from edgec.targets.tvm.schedules.common.tiles import (
     task_rows,
     unevenness,
 )
-from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, plan, weight_bytes
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, plan_by_rule, weight_bytes
 from edgec.targets.tvm.schedules.float.winograd_plan import Network, direct_cycles, pays, winograd_cycles
-from edgec.targets.tvm.schedules.float.winograd_plan import plan as winograd_plan
-from edgec.targets.tvm.target_model import TargetModel, model_of, target_model
+from edgec.targets.tvm.schedules.float.winograd_plan import plan_by_rule as winograd_plan
 
-AVX512 = TargetModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=2)
-ZEN4 = TargetModel("avx512", 16, 32, 2, 4, 32 << 10, 1 << 20, cores=2, half_width_same_peak=True)
-AVX2 = TargetModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=4)
-NEON = TargetModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4)
+AVX512 = CpuModel("avx512", 16, 32, 2, 4, 48 << 10, 1 << 20, cores=2)
+ZEN4 = CpuModel("avx512", 16, 32, 2, 4, 32 << 10, 1 << 20, cores=2, half_width_same_peak=True)
+AVX2 = CpuModel("avx2", 8, 16, 2, 4, 32 << 10, 256 << 10, cores=4)
+NEON = CpuModel("neon", 4, 32, 2, 4, 32 << 10, 512 << 10, cores=4)
 
 
 def shape_of(cin: int, size: int, out: int, kernel: int, *, groups: int = 1, stride: int = 1) -> ConvShape:
@@ -94,21 +94,21 @@ def test_depthwise_pixels_prefer_no_waste():
 
 
 def test_pointwise_rows_are_fused():
-    assert plan(shape_of(96, 26, 96, 1), AVX512).flat
-    assert not plan(shape_of(96, 26, 96, 1, stride=2), AVX512).flat
+    assert plan_by_rule(shape_of(96, 26, 96, 1), AVX512).flat
+    assert not plan_by_rule(shape_of(96, 26, 96, 1, stride=2), AVX512).flat
 
 
 def test_weights_beyond_the_cache_are_read_once():
     one_core = dataclasses.replace(AVX512, cores=1)
     large, small = shape_of(512, 14, 512, 3, stride=2), shape_of(64, 112, 64, 3, stride=2)
-    assert plan(large, one_core).rows == large.out_height and plan(large, AVX512).rows is None
-    assert plan(small, one_core).rows not in (None, small.out_height)
-    assert weight_bytes(large, plan(large, AVX512).tile.vectors * 16) < AVX512.l2
+    assert plan_by_rule(large, one_core).rows == large.out_height and plan_by_rule(large, AVX512).rows is None
+    assert plan_by_rule(small, one_core).rows not in (None, small.out_height)
+    assert weight_bytes(large, plan_by_rule(large, AVX512).tile.vectors * 16) < AVX512.l2
 
 
 def test_tiles_of_groups_that_are_no_multiple_of_a_vector_are_narrow():
     # 68 channels a group: of the 17 single vectors 3 lie in two groups, of tiles of three vectors all do.
-    assert plan(shape_of(272, 14, 272, 1, groups=4), AVX512).tile.vectors == 1
+    assert plan_by_rule(shape_of(272, 14, 272, 1, groups=4), AVX512).tile.vectors == 1
 
 
 def test_a_layer_says_what_it_is():
@@ -146,7 +146,7 @@ def test_model_from_features():
 
 
 def test_model_of_a_board():
-    model = target_model(load_board("rpi4"))
+    model = cpu_model(load_board("rpi4"))
     assert (model.isa, model.lanes, model.l1, model.l2) == ("neon", 4, 32 << 10, 256 << 10)
 
 

@@ -11,9 +11,9 @@ pytest.importorskip("tvm")
 
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.schedules.float.winograd_stages import transform_weights
 from edgec.targets.tvm.schedules.int8.winograd import INTEGERS, INVERSE_OF_NINE, SCALE, G
-from edgec.targets.tvm.target_model import target_model
 from tests.support.quantized_layers import Pair, QuantizedNetwork, lowered, reference
 from tests.support.tvm_artefact import compiled, require_emulator
 
@@ -63,7 +63,7 @@ def test_it_equals_onnx_runtime_where_inputs_and_weights_are_largest(tmp_path: P
     require_emulator()
     network = extreme_network()
     model, board = network.model(network.nodes[-1].output[0]), load_board("rpi4")
-    _, report = lowered(model, target_model(board), llvm_target(resolve(board)))
+    _, report = lowered(model, cpu_model(board), llvm_target(resolve(board)))
     assert "winograd_int8" in report.counts()
     artefact = compiled(tmp_path / "artefact", "rpi4", model)
     signs = np.random.default_rng(1).random((1, 32, 21, 22)) < 0.5

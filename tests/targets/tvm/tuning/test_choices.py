@@ -7,9 +7,9 @@ import pytest
 from tvm import relax
 
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.pipeline import Lowering, lower_with_report
 from edgec.targets.tvm.schedules.choices import Choice
-from edgec.targets.tvm.target_model import TargetModel
 from tests.support.lowered import HOST, MODEL, SMALL_MODELS, build_module, execute
 
 TARGET = llvm_target(resolve(HOST))
@@ -55,7 +55,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("layer", "model"), [*((layer, MODEL) for layer in LAYERS), ("pointwise", NEON)])
-def test_every_kind_of_choice_computes_the_same(layer: str, model: TargetModel) -> None:
+def test_every_kind_of_choice_computes_the_same(layer: str, model: CpuModel) -> None:
     build, shape = LAYERS[layer]
     lowering = Lowering(build_module(build, [shape]), model, TARGET)
     ((workload, choices),) = lowering.workloads().items()

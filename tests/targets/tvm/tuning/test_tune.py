@@ -19,9 +19,9 @@ from edgec.errors import BadOption
 from edgec.record import Record
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
+from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.pipeline import Lowering
-from edgec.targets.tvm.target_model import target_model
 from edgec.targets.tvm.tuning.database import Database, Measurement
 from edgec.targets.tvm.tuning.identity import schedule_version, target_key
 from edgec.targets.tvm.tuning.plot import draw_gains
@@ -49,7 +49,7 @@ def small() -> ir.Model:
 def two_choices() -> list[dict[str, Any]]:
     """Return the rule's choice on this machine, and what it would rather have next."""
     host = load_board("host")
-    lowering = Lowering(to_relax(small()), target_model(host), llvm_target(resolve(host)))
+    lowering = Lowering(to_relax(small()), cpu_model(host), llvm_target(resolve(host)))
     ((workload, choices),) = lowering.workloads().items()
     assert workload.key == WORKLOAD
     return [choice.as_json() for choice in choices[:2]]

@@ -26,7 +26,7 @@ CPU_CACHE_FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 @dataclass(frozen=True)
-class TargetModel:
+class CpuModel:
     """A CPU as the tile choice sees it; sizes in bytes, `lanes` counts elements of `arithmetic` in one vector."""
 
     isa: Isa
@@ -67,7 +67,7 @@ class TargetModel:
         """Return the type in which packed values of `dtype` lie in memory."""
         return self.storage if dtype == "float32" else dtype
 
-    def at_precision(self, precision: Precision) -> TargetModel:
+    def at_precision(self, precision: Precision) -> CpuModel:
         """Return the model that keeps floats, and multiplies them where the CPU can, as `precision` says."""
         if precision != "fp16":
             return self
@@ -76,14 +76,14 @@ class TargetModel:
         return replace(self, storage="float16")
 
 
-def target_model(board: Board) -> TargetModel:
+def cpu_model(board: Board) -> CpuModel:
     """Return the model of `board`'s CPU, from its record and LLVM's feature table of that CPU."""
     known = resolve(board)
     l1, l2 = _caches(board)
     return model_of(features(llvm_target(known)), cpu=known.cpu, l1=l1, l2=l2, cores=board.threads)
 
 
-def model_of_target(target: tvm.target.Target) -> TargetModel:
+def model_of_target(target: tvm.target.Target) -> CpuModel:
     """Return the model of TVM's `target`, an LLVM CPU; caches are this machine's where it has that CPU."""
     cpu = str(target.attrs.get("mcpu", "generic"))
     here = cpu == str(tvm.get_global_func("target.llvm_get_system_cpu")())
@@ -91,18 +91,18 @@ def model_of_target(target: tvm.target.Target) -> TargetModel:
     return model_of(features(target), cpu=cpu, l1=l1, l2=l2, cores=int(target.attrs.get("num-cores", 1)))
 
 
-def model_of(feature_names: AbstractSet[str], *, cpu: str, l1: int, l2: int, cores: int) -> TargetModel:
+def model_of(feature_names: AbstractSet[str], *, cpu: str, l1: int, l2: int, cores: int) -> CpuModel:
     """Return the model of a CPU with LLVM's `feature_names`, caches of `l1` and `l2` bytes and `cores` threads."""
     if "neon" in feature_names:
         dot: DotProduct = "smmla" if "i8mm" in feature_names else "sdot" if "dotprod" in feature_names else "none"
         fp16 = "fullfp16" in feature_names
-        return TargetModel("neon", 4, 32, 2, 4, l1, l2, cores, dot, fp16_arithmetic=fp16)
+        return CpuModel("neon", 4, 32, 2, 4, l1, l2, cores, dot, fp16_arithmetic=fp16)
     if "avx512f" in feature_names:
         dot = "vnni" if "avx512vnni" in feature_names else "pairs"
-        return TargetModel("avx512", 16, 32, 2, 4, l1, l2, cores, dot, half_width_same_peak=cpu in DOUBLE_PUMPED)
+        return CpuModel("avx512", 16, 32, 2, 4, l1, l2, cores, dot, half_width_same_peak=cpu in DOUBLE_PUMPED)
     if "avx2" in feature_names and "fma" in feature_names:
-        return TargetModel("avx2", 8, 16, 2, 4, l1, l2, cores, "vnni" if "avxvnni" in feature_names else "pairs")
-    return TargetModel("sse", 4, 16, 1, 4, l1, l2, cores)
+        return CpuModel("avx2", 8, 16, 2, 4, l1, l2, cores, "vnni" if "avxvnni" in feature_names else "pairs")
+    return CpuModel("sse", 4, 16, 1, 4, l1, l2, cores)
 
 
 def _caches(board: Board) -> tuple[int, int]:
