@@ -119,7 +119,7 @@ class Emitter:
             return
         function = self.builder.lookup_binding(variable).args[0].name_hint
         block = block_of(kernel.shape[1], self.cpu) if kernel.packed else 0
-        shift = int(tail.facts.get("shift", 0))
+        shift = tail.shift
         self.report.taps.append(
             Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, shift)
         )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
+from edgec.targets.tvm.regions.facts import Array, Scaling
+from edgec.targets.tvm.regions.graph import Graph, Node, nodes_in
 from edgec.targets.tvm.regions.operators import DEQUANTIZE, QUANTIZE
-from edgec.targets.tvm.regions.quantized import scaling_of
 
 RESHAPES = frozenset({"relax.reshape", "relax.squeeze", "relax.expand_dims"})
 UNARY: dict[str, Callable[[Array], Array]] = {
@@ -70,7 +70,7 @@ def _value(node: Node) -> Array | None:
 
 
 def _pair(node: Node, array: Array) -> Array:
-    scaling = scaling_of(node)
+    scaling = node.known(Scaling)
     return scaling.quantize(array, node.dtype) if node.op == QUANTIZE else scaling.dequantize(array)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tvm
 from tvm import relax
 
-Array = np.ndarray[Any, Any]
+from edgec.targets.tvm.regions.facts import Array, Facts
+
+Known = TypeVar("Known")
 
 VALUE_NAMES = "edgec.value_names"
 """Attribute of a function: name of a variable -> name of the value it holds in the network it was imported from."""
@@ -27,9 +29,9 @@ class Node:
 
     `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`).
     `shape` is None unless every dimension is known, `dtype` is empty for what is no tensor. `facts` holds what rewrites
-    know beyond the call's attributes. `name` is that of the value in the network that was imported, empty where it is
-    none of its values. `packed` says that the value lives in blocks of channels, see
-    `schedules.common.tiles.block_of`.
+    know beyond the call's attributes, `shift` what they added to integers. `name` is that of the value in the network
+    that was imported, empty where it is none of its values. `packed` says that the value lies in blocks of channels,
+    see `packed_layout.block_of`.
     """
 
     op: str
@@ -39,9 +41,15 @@ class Node:
     order: float
     call: Any = field(default=None, repr=False)
     packed: bool = False
-    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    facts: Facts | None = field(default=None, repr=False)
     users: list[Node] = field(default_factory=list, repr=False)
     name: str = ""
+    shift: int = 0
+
+    def known(self, kind: type[Known]) -> Known:
+        """Return the facts, which are of this kind."""
+        assert isinstance(self.facts, kind)
+        return self.facts
 
     @property
     def attrs(self) -> Any:

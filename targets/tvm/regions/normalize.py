@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from edgec.targets.tvm.regions.graph import Array, Graph, Node, nodes_in
+from edgec.targets.tvm.regions.facts import Array, Convolution, Pool, Upsampling, pair, sides
+from edgec.targets.tvm.regions.graph import Graph, Node, nodes_in
 from edgec.targets.tvm.regions.recurrent import name_results
 from edgec.targets.tvm.regions.slices import name_slices
 from edgec.targets.tvm.regions.taps import drop_taps
@@ -98,15 +100,15 @@ def _read_weights(graph: Graph) -> None:
         source, weights = node.args[:2]
         if not isinstance(source, Node) or source.shape is None or not isinstance(weights, np.ndarray):
             continue
-        node.facts.update(
+        node.facts = Convolution(
             weights=weights,
             bias=np.zeros(weights.shape[0], np.float32),
-            strides=node.ints("strides"),
-            padding=node.ints("padding"),
-            dilation=node.ints("dilation"),
+            strides=pair(node.ints("strides")),
+            padding=sides(node.ints("padding")),
+            dilation=pair(node.ints("dilation")),
             groups=int(node.attrs.groups),
         )
-        drop_taps(node.facts, "weights", source.shape, node.shape)
+        drop_taps(node.facts, source.shape, node.shape)
 
 
 def _shuffles(graph: Graph) -> None:
@@ -115,7 +117,8 @@ def _shuffles(graph: Graph) -> None:
     `shuffle` is the number of groups g: output channel c reads channel (c mod g) * C/g + c div g.
     """
     for node in graph.nodes:
-        if "weights" not in node.facts or node.facts["weights"].shape[:2] != (node.facts["groups"], 1):
+        layer = node.facts
+        if not isinstance(layer, Convolution) or layer.weights.shape[:2] != (layer.groups, 1):
             continue
         last = node.args[0]
         swap = _source(last, "relax.reshape")
@@ -129,7 +132,7 @@ def _shuffles(graph: Graph) -> None:
         whole = first.shape[0] == source.shape[0] and first.shape[3:] == source.shape[2:]
         if alone and whole and swap.attrs.axes is not None and swap.ints("axes") == [0, 2, 1, 3, 4]:
             node.args[0] = source
-            node.facts["shuffle"] = first.shape[1]
+            layer.shuffle = first.shape[1]
 
 
 def _source(node: Node | None, op: str) -> Node | None:
@@ -141,11 +144,12 @@ def _source(node: Node | None, op: str) -> Node | None:
 def _fold_affine(graph: Graph) -> None:
     """conv, then add/sub/mul/div by a constant a channel (batch norm, bias)  ->  conv with other weights and bias."""
     for node in graph.nodes:
-        if "weights" not in node.facts:
+        layer = node.facts
+        if not isinstance(layer, Convolution):
             continue
-        weights = node.facts["weights"]
+        weights = layer.weights
         channels = weights.shape[0]
-        scale, bias = np.ones(channels), node.facts["bias"].astype(np.float64)
+        scale, bias = np.ones(channels), layer.bias.astype(np.float64)
         tail = node
         while len(tail.users) == 1 and not graph.is_output(tail):
             user = tail.users[0]
@@ -164,8 +168,8 @@ def _fold_affine(graph: Graph) -> None:
             tail = user
         if tail is node or not (np.all(np.isfinite(scale)) and np.all(np.isfinite(bias))):
             continue
-        node.facts["weights"] = (weights * scale.reshape(-1, 1, 1, 1)).astype(np.float32)
-        node.facts["bias"] = bias.astype(np.float32)
+        layer.weights = (weights * scale.reshape(-1, 1, 1, 1)).astype(np.float32)
+        layer.bias = bias.astype(np.float32)
         graph.replace(tail, node)
 
 
@@ -214,14 +218,14 @@ def _pool(graph: Graph, node: Node, source: Node) -> None:
         node.op = "edgec.global_pool"
         return
     node.op = "edgec.max_pool" if maximum else "edgec.average_pool"
-    node.facts.update(window=window, strides=strides, padding=padding)
-    if not maximum:
-        node.facts["counts_padding"] = bool(node.attrs.count_include_pad)
+    top, left, bottom, right = padding
+    pool = Pool(window=pair(window), strides=pair(strides), padding=(top, left, bottom, right))
+    node.facts = pool if maximum else replace(pool, counts_padding=bool(node.attrs.count_include_pad))
     if maximum and strides == [1, 1] and min(window) >= LARGE_POOL and not node.attrs.ceil_mode:
         shape = (*source.shape[:3], node.shape[3])
         rows = Node(node.op, [source], shape, node.dtype, order=node.order - 0.001, call=node.call)
-        rows.facts.update(window=[1, window[1]], strides=[1, 1], padding=[0, padding[1], 0, padding[3]])
-        node.facts.update(window=[window[0], 1], padding=[padding[0], 0, padding[2], 0])
+        rows.facts = replace(pool, window=(1, window[1]), padding=(0, left, 0, right))
+        node.facts = replace(pool, window=(window[0], 1), padding=(top, 0, bottom, 0))
         node.args = [rows]
         graph.nodes.append(rows)
 
@@ -239,4 +243,4 @@ def _resize(graph: Graph) -> None:
         floors = mode == "asymmetric" and node.attrs.rounding_method == "floor"
         if height == int(height) and width == int(width) and (floors or mode == "half_pixel"):
             node.op = "edgec.upsample"
-            node.facts["factors"] = (int(height), int(width))
+            node.facts = Upsampling((int(height), int(width)))

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ import numpy as np
 from edgec.quantization import SMALLEST_SCALE
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
-from edgec.targets.tvm.regions.graph import Array, Graph, Node
+from edgec.targets.tvm.regions.facts import Array, Convolution, IntegerConvolution, IntegerProduct, Scaling, pair, sides
+from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.operators import CONV, DEQUANTIZE, MATMUL, QUANTIZE
 from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import add_phases, interleave_last, is_plain
@@ -32,31 +32,12 @@ NEON_STRIDE = 2
 """NEON's kernels take four pixels at once, from two registers at most."""
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """`real = (q - zero_point) * scale` of one tensor."""
-
-    scale: float
-    zero_point: int
-
-    def quantize(self, array: Array, dtype: str) -> Array:
-        """Return `array` (float32) as integers, halves rounded to even, out-of-range values saturated."""
-        limits = np.iinfo(dtype)
-        steps = np.rint(array / np.float32(self.scale)) + self.zero_point
-        return np.asarray(np.clip(steps, limits.min, limits.max).astype(dtype))
-
-    def dequantize(self, array: Array) -> Array:
-        """Return the real numbers of integers, float32."""
-        return np.asarray((array.astype(np.int32) - self.zero_point) * np.float32(self.scale), np.float32)
-
-
 def read_quantization(graph: Graph, cpu: CpuModel) -> bool:
     """Rewrite Q/DQ nodes with constant parameters, in place; return whether there were any.
 
-    Pairs of one scale become `edgec.quantize` and `edgec.dequantize` with the fact `scaling`; the fact `shift` is what
-    was added to the integers of the network. Convolutions and products
-    of dequantized activations with dequantized int8 weights become `edgec.conv_int8` and `edgec.matmul_int8`, which
-    read the integers. Other dequantized constants become float constants.
+    Pairs of one scale become `edgec.quantize` and `edgec.dequantize`, whose facts are a `Scaling`. Convolutions and
+    products of dequantized activations with dequantized int8 weights become `edgec.conv_int8` and `edgec.matmul_int8`,
+    which read the integers. Other dequantized constants become float constants.
     """
     pairs = [node for node in graph.nodes if node.op in ("relax.quantize", "relax.dequantize")]
     if not pairs:
@@ -88,12 +69,6 @@ def place_integers(graph: Graph) -> None:
         graph.relink()
 
 
-def scaling_of(node: Node) -> Scaling:
-    """Return the parameters of a quantize or dequantize node."""
-    scaling: Scaling = node.facts["scaling"]
-    return scaling
-
-
 def _read_pair(node: Node) -> None:
     source, scale, zero_point = node.args
     constant = isinstance(scale, np.ndarray) and isinstance(zero_point, np.ndarray)
@@ -106,7 +81,7 @@ def _read_pair(node: Node) -> None:
         return  # what never varied is sometimes exported with a scale of 0, by which the kernels cannot divide
     node.op = QUANTIZE if node.op == "relax.quantize" else DEQUANTIZE
     node.args = [source]
-    node.facts["scaling"] = Scaling(float(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]))
+    node.facts = Scaling(float(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]))
 
 
 def _one_type(graph: Graph, byte_type: str) -> None:
@@ -117,10 +92,10 @@ def _one_type(graph: Graph, byte_type: str) -> None:
             continue
         shift = 128 if byte_type == "uint8" else -128
         node.dtype = byte_type
-        node.facts["shift"] = shift
+        node.shift = shift
         for each in (node, *node.users):
-            scaling = scaling_of(each)
-            each.facts["scaling"] = Scaling(scaling.scale, scaling.zero_point + shift)
+            scaling = each.known(Scaling)
+            each.facts = Scaling(scaling.scale, scaling.zero_point + shift)
 
 
 def _read_convolution(node: Node, cpu: CpuModel) -> None:
@@ -141,18 +116,18 @@ def _read_convolution(node: Node, cpu: CpuModel) -> None:
         return
     node.op = CONV
     node.args = [source.args[0]]
-    node.facts.update(
-        integers=integers,
-        scales=scales * scaling_of(source).scale,
+    node.facts = IntegerConvolution(
+        weights=integers,
+        scales=scales * source.known(Scaling).scale,
         bias=np.zeros(len(integers)),
-        scaling=scaling_of(source),
-        strides=node.ints("strides"),
-        padding=node.ints("padding"),
-        dilation=node.ints("dilation"),
+        scaling=source.known(Scaling),
+        strides=pair(node.ints("strides")),
+        padding=sides(node.ints("padding")),
+        dilation=pair(node.ints("dilation")),
         groups=groups,
         depthwise=depthwise and groups > 1,
     )
-    drop_taps(node.facts, "integers", source.shape, shape)
+    drop_taps(node.facts, source.shape, shape)
 
 
 def _read_transposed(graph: Graph, node: Node, cpu: CpuModel) -> None:
@@ -166,14 +141,19 @@ def _read_transposed(graph: Graph, node: Node, cpu: CpuModel) -> None:
     channels = ceil_div(len(scales), block) * block if len(scales) > block else len(scales)
     node.args[0] = source.args[0]
     conv = add_phases(graph, node, integers, channels)
-    phases = conv.facts["phases"]
+    phases, scaling = conv.known(Convolution), source.known(Scaling)
+    count = len(phases.weights)
+    each = np.pad(scales, (0, channels - len(scales)), mode="edge")
     conv.op = CONV
-    conv.facts.update(
-        integers=phases,
-        scales=np.tile(np.pad(scales, (0, channels - len(scales)), mode="edge"), len(phases) // channels)
-        * scaling_of(source).scale,
-        bias=np.zeros(len(phases)),
-        scaling=scaling_of(source),
+    conv.facts = IntegerConvolution(
+        weights=phases.weights,
+        scales=np.tile(each, count // channels) * scaling.scale,
+        bias=np.zeros(count),
+        scaling=scaling,
+        strides=phases.strides,
+        padding=phases.padding,
+        dilation=phases.dilation,
+        groups=phases.groups,
         depthwise=False,
     )
 
@@ -191,11 +171,11 @@ def _read_product(node: Node, byte_type: str) -> None:
     integers, scales = read
     node.op = MATMUL
     node.args = [source.args[0]]
-    node.facts.update(
-        integers=integers if transposed else np.ascontiguousarray(integers.T),
-        scales=scales * scaling_of(source).scale,
+    node.facts = IntegerProduct(
+        weights=integers if transposed else np.ascontiguousarray(integers.T),
+        scales=scales * source.known(Scaling).scale,
         bias=np.zeros(len(scales)),
-        scaling=scaling_of(source),
+        scaling=source.known(Scaling),
     )
 
 
@@ -234,21 +214,21 @@ def _dequantized(node: Node) -> Array:
 def _fold_biases(graph: Graph) -> None:
     """Integer layer, then an add of a constant a channel  ->  the layer with a bias."""
     for node in graph.nodes:
-        while node.op in (CONV, MATMUL) and len(node.users) == 1 and not graph.is_output(node):
+        layer = node.facts if isinstance(node.facts, (IntegerConvolution, IntegerProduct)) else None
+        while layer is not None and len(node.users) == 1 and not graph.is_output(node):
             user = node.users[0]
-            constant = _bias(user, node)
+            constant = _bias(user, node, len(layer.bias))
             if constant is None:
                 break
-            node.facts["bias"] = node.facts["bias"] + constant
+            layer.bias = layer.bias + constant
             graph.replace(user, node)
             graph.relink()
 
 
-def _bias(user: Node, layer: Node) -> Array | None:
+def _bias(user: Node, layer: Node, channels: int) -> Array | None:
     if user.op != "relax.add" or user.shape != layer.shape:
         return None
     constant = next((arg for arg in user.args if isinstance(arg, np.ndarray)), None)
-    channels = len(layer.facts["bias"])
     axis = -3 if layer.op == CONV else -1
     if constant is None or constant.size not in (1, channels):
         return None
@@ -274,7 +254,7 @@ def _drop_clipping(graph: Graph) -> None:
 
 def representable(node: Node) -> tuple[float, float]:
     """Return the smallest and the largest real number that a quantize node gives."""
-    scaling = scaling_of(node)
+    scaling = node.known(Scaling)
     least, most = (0, 255) if node.dtype == "uint8" else (-128, 127)
     return (least - scaling.zero_point) * scaling.scale, (most - scaling.zero_point) * scaling.scale
 
@@ -288,12 +268,12 @@ def _move_bytes(graph: Graph) -> None:
         sources = [each for each in data if isinstance(each, Node)]
         if not all(source.op == DEQUANTIZE for source in sources) or not all(user.op == QUANTIZE for user in users):
             continue
-        known = {(scaling_of(source), source.args[0].dtype) for source in sources}
-        known |= {(scaling_of(user), user.dtype) for user in users}
+        known = {(source.known(Scaling), source.args[0].dtype) for source in sources}
+        known |= {(user.known(Scaling), user.dtype) for user in users}
         if len(known) != 1 or not sources:
             continue
         ((scaling, node.dtype),) = known
-        node.facts["shift"] = users[0].facts.get("shift", 0)
+        node.shift = users[0].shift
         integers = [e.args[0] if isinstance(e, Node) else scaling.quantize(e, node.dtype) for e in data]
         _replace_data(node, integers)
         for user in list(users):
@@ -316,5 +296,5 @@ def _drop_pairs(graph: Graph) -> None:
         source = node.args[0] if node.op == QUANTIZE else None
         if not isinstance(source, Node) or source.op != DEQUANTIZE or source.args[0].dtype != node.dtype:
             continue
-        if scaling_of(source) == scaling_of(node):
+        if source.known(Scaling) == node.known(Scaling):
             graph.replace(node, source.args[0])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from edgec.targets.tvm.recurrence import RECURRENCE
+from edgec.targets.tvm.regions.facts import Results
 from edgec.targets.tvm.regions.graph import Graph, Node
 
 
 def name_results(graph: Graph) -> None:
-    """Note on recurrent layers the fact `results`: index of the result, order of its axes, the node that holds it."""
+    """Note on recurrent layers which of their results are read."""
     for node in graph.nodes:
         if node.op == RECURRENCE:
-            node.facts["results"] = [(item.call.index, *_written(item, graph)) for item in node.users]
+            node.facts = Results(tuple((item.call.index, *_written(item, graph)) for item in node.users))
 
 
 def _written(item: Node, graph: Graph) -> tuple[tuple[int, ...], Node]:

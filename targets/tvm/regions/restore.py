@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
+from edgec.targets.tvm.regions.facts import Convolution, IntegerConvolution, IntegerProduct, Pool, Scaling, Slice
 from edgec.targets.tvm.regions.graph import CALL, Node
 from edgec.targets.tvm.regions.operators import CHANNELS, CONV, DEQUANTIZE, MATMUL, QUANTIZE
-from edgec.targets.tvm.regions.quantized import scaling_of
 
 REWRITTEN = {"relax.add": relax.op.add, "relax.square": relax.op.square, "relax.sqrt": relax.op.sqrt}
 """Operators that normalization puts in place of others."""
@@ -29,8 +29,8 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
         return relax.TupleGetItem(expression(node.args[0]), call.index)
     if node.op in INVENTED:
         return INVENTED[node.op](node, expression(node.args[0]))
-    if "weights" in node.facts:
-        return _convolution(node, expression)
+    if isinstance(node.facts, Convolution):
+        return _convolution(node.facts, expression(node.args[0]), node.args[0].shape)
     arguments = [expression(arg) for arg in node.args]
     if node.op != CALL and call.op.name == "relax.call_tir":
         kind = call.ty_args[0]
@@ -42,27 +42,25 @@ def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any],
     return relax.Call(callee, arguments, call.attrs, call.ty_args)
 
 
-def _convolution(node: Node, expression: Callable[[Any], Any]) -> Any:
-    facts = node.facts
-    source = expression(node.args[0])
-    if "shuffle" in facts:
-        n, c, h, w = node.args[0].shape
-        groups = facts["shuffle"]
+def _convolution(layer: Convolution, source: Any, shape: tuple[int, ...]) -> Any:
+    if layer.shuffle is not None:
+        n, c, h, w = shape
+        groups = layer.shuffle
         grouped = relax.op.reshape(source, (n, groups, c // groups, h, w))
         source = relax.op.reshape(relax.op.permute_dims(grouped, [0, 2, 1, 3, 4]), (n, c, h, w))
     conv = relax.op.nn.conv2d(
         source,
-        relax.const(facts["weights"]),
-        strides=facts["strides"],
-        padding=facts["padding"],
-        dilation=facts["dilation"],
-        groups=facts["groups"],
+        relax.const(layer.weights),
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
     )
-    return relax.op.add(conv, relax.const(np.reshape(facts["bias"], (1, -1, 1, 1))))
+    return relax.op.add(conv, relax.const(np.reshape(layer.bias, (1, -1, 1, 1))))
 
 
 def _pair(node: Node, source: Any) -> Any:
-    scaling, integers = scaling_of(node), node.dtype if node.op == QUANTIZE else node.args[0].dtype
+    scaling, integers = node.known(Scaling), node.dtype if node.op == QUANTIZE else node.args[0].dtype
     operator = relax.op.quantize if node.op == QUANTIZE else relax.op.dequantize
     parameters = [relax.const(scaling.scale, "float32"), relax.const(scaling.zero_point, integers)]
     return operator(source, *parameters, out_dtype=node.dtype)
@@ -70,31 +68,34 @@ def _pair(node: Node, source: Any) -> Any:
 
 def _integer_layer(node: Node, source: Any) -> Any:
     """Return the layer in floats: dequantized input, dequantized weights."""
-    facts, scaling = node.facts, scaling_of(node)
+    layer = node.facts
+    assert isinstance(layer, (IntegerConvolution, IntegerProduct))
+    scaling = layer.scaling
     parameters = [relax.const(scaling.scale, "float32"), relax.const(scaling.zero_point, node.args[0].dtype)]
     source = relax.op.dequantize(source, *parameters)
-    steps = (facts["scales"] / scaling.scale).reshape(-1, *[1] * (facts["integers"].ndim - 1))
-    weights = (facts["integers"] * steps).astype(np.float32)
-    if node.op == MATMUL:
+    steps = (layer.scales / scaling.scale).reshape(-1, *[1] * (layer.weights.ndim - 1))
+    weights = (layer.weights * steps).astype(np.float32)
+    if isinstance(layer, IntegerProduct):
         product = relax.op.matmul(source, relax.const(np.ascontiguousarray(weights.T)))
-        return relax.op.add(product, relax.const(facts["bias"].astype(np.float32)))
+        return relax.op.add(product, relax.const(layer.bias.astype(np.float32)))
     conv = relax.op.nn.conv2d(
         source,
         relax.const(weights),
-        strides=facts["strides"],
-        padding=facts["padding"],
-        dilation=facts["dilation"],
-        groups=facts["groups"],
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
     )
-    return relax.op.add(conv, relax.const(facts["bias"].astype(np.float32).reshape(1, -1, 1, 1)))
+    return relax.op.add(conv, relax.const(layer.bias.astype(np.float32).reshape(1, -1, 1, 1)))
 
 
 def _max_pool(node: Node, source: Any) -> Any:
-    return relax.op.nn.max_pool2d(source, node.facts["window"], node.facts["strides"], node.facts["padding"])
+    pool = node.known(Pool)
+    return relax.op.nn.max_pool2d(source, pool.window, pool.strides, pool.padding)
 
 
 def _channels(node: Node, source: Any) -> Any:
-    start = node.facts["start"]
+    start = node.known(Slice).start
     assert node.shape is not None
     return relax.op.strided_slice(source, axes=[1], begin=[start], end=[start + node.shape[1]])
 

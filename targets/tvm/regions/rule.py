@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgec.targets.tvm.cpu_model import CpuModel
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.readable import is_packed_elementwise
 
 Layout = Literal["packed", "plain"]

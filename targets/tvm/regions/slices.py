@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgec.targets.tvm.regions.facts import Slice
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.operators import CHANNELS
 
@@ -10,14 +11,14 @@ PICTURE_RANK = 4
 
 
 def name_slices(graph: Graph) -> None:
-    """Rewrite, in place, slices of neighbouring channels of NCHW tensors; fact `start` is the first channel."""
+    """Rewrite, in place, slices of neighbouring channels of NCHW tensors."""
     for node in graph.nodes:
         start = _start(node)
         if start is None:
             continue
         source = node.args[0] if node.op != "tuple_get" else node.args[0].args[0]
         node.op, node.args = CHANNELS, [source]
-        node.facts["start"] = start
+        node.facts = Slice(start)
 
 
 def _start(node: Node) -> int | None:

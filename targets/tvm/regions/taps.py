@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from edgec.targets.tvm.regions.facts import AnyConvolution, pair, sides
 
 
-def drop_taps(facts: dict[str, Any], name: str, source: Sequence[int], result: Sequence[int]) -> None:
-    """Cut the weights `facts[name]` [K, C, R, S] to the taps that read inside at some pixel; change the padding alike.
+def drop_taps(layer: AnyConvolution, source: Sequence[int], result: Sequence[int]) -> None:
+    """Cut the weights of `layer` to the taps that read inside at some pixel; change the padding alike.
 
     Args:
-        facts: Of a convolution: weights, `padding`, `strides`, `dilation`.
-        name: Of the weights.
+        layer: Altered in place.
         source: Shape of the input, NCHW.
         result: Shape of the output, NCHW.
     """
-    weights, padding, dilation = facts[name], list(facts["padding"]), list(facts["dilation"])
+    weights, padding, dilation = layer.weights, list(layer.padding), list(layer.dilation)
     for axis in (0, 1):
         first, last = kept_taps(
-            weights.shape[2 + axis], source[2 + axis], result[2 + axis], facts["strides"][axis], dilation[axis],
+            weights.shape[2 + axis], source[2 + axis], result[2 + axis], layer.strides[axis], dilation[axis],
             (padding[axis], padding[2 + axis]),
         )  # fmt: skip
         padding[axis] -= first * dilation[axis]
         padding[2 + axis] -= (weights.shape[2 + axis] - 1 - last) * dilation[axis]
         weights = weights.take(range(first, last + 1), axis=2 + axis)
         dilation[axis] = 1 if first == last else dilation[axis]
-    if weights.shape != facts[name].shape:
-        facts.update({name: weights, "padding": padding, "dilation": dilation})
+    if weights.shape != layer.weights.shape:
+        layer.weights, layer.padding, layer.dilation = weights, sides(padding), pair(dilation)
 
 
 def kept_taps(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
-from edgec.targets.tvm.regions.graph import Array, Graph, Node
+from edgec.targets.tvm.regions.facts import Array, Convolution, Interleaving, pair
+from edgec.targets.tvm.regions.graph import Graph, Node
 
 
 def transposed_to_conv(graph: Graph) -> None:
@@ -19,8 +20,7 @@ def transposed_to_conv(graph: Graph) -> None:
     for node in list(graph.nodes):
         weights = node.args[1] if is_plain(node) else None
         if isinstance(weights, np.ndarray):
-            conv = add_phases(graph, node, weights, weights.shape[1])
-            conv.facts.update(weights=conv.facts["phases"], bias=np.zeros(len(conv.facts["phases"]), np.float32))
+            add_phases(graph, node, weights, weights.shape[1])
 
 
 def is_plain(node: Node) -> bool:
@@ -34,7 +34,7 @@ def is_plain(node: Node) -> bool:
 def add_phases(graph: Graph, node: Node, weights: Array, channels: int) -> Node:
     """Put a convolution and `edgec.interleave` in the place of `node`; return the convolution.
 
-    Its weights are in the fact `phases`. A phase takes `channels` output channels, as many as `weights` [C, K, R, S]
+    A phase takes `channels` output channels, as many as `weights` [C, K, R, S]
     have or more: the spare ones are zero.
     """
     strides, padding, source = node.ints("strides"), node.ints("padding"), node.args[0]
@@ -44,15 +44,16 @@ def add_phases(graph: Graph, node: Node, weights: Array, channels: int) -> Node:
     after = [count - extent for count, extent in zip(counts, source.shape[2:], strict=True)]
     shape = (node.shape[0], phases.shape[0], *counts)
     conv = Node("relax.nn.conv2d", [source], shape, node.dtype, order=node.order - 0.001, call=node.call)
-    conv.facts.update(
-        phases=phases,
-        strides=[1, 1],
-        padding=[taps[0] - 1, taps[1] - 1, after[0], after[1]],
-        dilation=[1, 1],
+    conv.facts = Convolution(
+        weights=phases,
+        bias=np.zeros(len(phases), np.float32),
+        strides=(1, 1),
+        padding=(taps[0] - 1, taps[1] - 1, after[0], after[1]),
+        dilation=(1, 1),
         groups=1,
     )
     shuffle = Node("edgec.interleave", [conv], node.shape, node.dtype, order=node.order, call=node.call)
-    shuffle.facts.update(strides=strides, before=padding[:2], channels=channels)
+    shuffle.facts = Interleaving(pair(strides), pair(padding[:2]), channels)
     graph.nodes += [conv, shuffle]
     graph.replace(node, shuffle)
     return conv
@@ -104,10 +105,10 @@ def _phase_arguments(user: Node, node: Node, last: str) -> list[Any] | None:
         if isinstance(arg, np.ndarray) and arg.size > 1:
             if arg.size != channels or arg.ndim < 3 or arg.shape[-3] != channels:
                 return None
-            spare = node.facts["channels"] - channels
-            phases = source.shape[1] // node.facts["channels"]
-            each = np.pad(arg.reshape(-1), (0, spare), mode="edge")
-            arguments.append(np.tile(each, phases).reshape(-1, 1, 1))
+            each = node.known(Interleaving).channels
+            spare, phases = each - channels, source.shape[1] // each
+            padded = np.pad(arg.reshape(-1), (0, spare), mode="edge")
+            arguments.append(np.tile(padded, phases).reshape(-1, 1, 1))
         elif isinstance(arg, Node) and arg is not node:
             return None
         else:

@@ -11,9 +11,9 @@ from tvm import te
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, pack_channels, packed_shape
 from edgec.targets.tvm.regions.elementwise import BINARY, COARSE, UNARY, clip, leaky_relu
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array, Scaling
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import DEQUANTIZE, QUANTIZE
-from edgec.targets.tvm.regions.quantized import scaling_of
 from edgec.targets.tvm.regions.rule import Operand
 from edgec.targets.tvm.schedules.common.kernel import f32, widened
 from edgec.targets.tvm.schedules.common.requantize import dequantize, quantize
@@ -116,7 +116,7 @@ def apply(node: Node, value: Callable[[Any], Any]) -> Any:
         low, high = (float(bound.value) for bound in node.args[1:3])
         return clip(value(node.args[0]), low, high)
     if node.op in (QUANTIZE, DEQUANTIZE):
-        scaling = scaling_of(node)
+        scaling = node.known(Scaling)
         if node.op == QUANTIZE:
             return quantize(value(node.args[0]), scaling.scale, scaling.zero_point, node.dtype)
         return dequantize(value(node.args[0]), scaling.scale, scaling.zero_point)

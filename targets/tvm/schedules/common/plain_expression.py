@@ -10,7 +10,8 @@ import numpy as np
 from tvm import te, tirx
 
 from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import DEQUANTIZE
 from edgec.targets.tvm.regions.rule import Operand
 from edgec.targets.tvm.schedules.common.kernel import f32, floordiv, floormod

@@ -12,6 +12,7 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
+from edgec.targets.tvm.regions.facts import Convolution, Pool
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.schedules.common.kernel import (
     copy_rows,
@@ -48,17 +49,18 @@ class Window:
         self,
         node: Node,
         cpu: CpuModel,
-        filling: float,
+        layer: Convolution | Pool,
         pixels: int,
         window: Sequence[int],
-        strides: Sequence[int],
-        dilation: Sequence[int],
+        *,
+        dilation: Sequence[int] = (1, 1),
+        filling: float = 0.0,
     ) -> None:
         assert node.shape is not None
         plain = node.args[0].shape
         block = block_of(plain[1], cpu)
         out_height, out_width = node.shape[2:]
-        top, left = node.facts["padding"][:2]
+        (top, left), strides = layer.padding[:2], layer.strides
         self.strides, self.dilation = strides, dilation
         columns = ceil_div(out_width, pixels) * pixels
         height = (out_height - 1) * strides[0] + (window[0] - 1) * dilation[0] + 1
@@ -66,9 +68,9 @@ class Window:
         self.source = te.placeholder(packed_shape(plain, block), cpu.stored(node.args[0].dtype), name="source")
         self.stage = self.source
         read = self.source
-        if "shuffle" in node.facts:
-            read = _shuffled(self.source, plain[1], node.facts["shuffle"], block)
-        if any(node.facts["padding"]) or read is not self.source or height > plain[2] or width > plain[3]:
+        if isinstance(layer, Convolution) and layer.shuffle is not None:
+            read = _shuffled(self.source, plain[1], layer.shuffle, block)
+        if any(layer.padding) or read is not self.source or height > plain[2] or width > plain[3]:
             lead = [int(extent) for extent in self.source.shape[:2]]
             extents, before = packed_shape(plain, block), (0, 0, top, left, 0)
             self.stage = padded_stage(

@@ -15,6 +15,7 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
+from edgec.targets.tvm.regions.facts import Convolution
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
 from edgec.targets.tvm.schedules.common.kernel import (
@@ -52,7 +53,7 @@ CACHED_SOURCE = "source_global"
 
 def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is a convolution with constant weights that is not depthwise."""
-    return "weights" in node.facts
+    return isinstance(node.facts, Convolution)
 
 
 def lower(region: Region, cpu: CpuModel, plan: ConvPlan | None = None) -> Kernel:
@@ -61,10 +62,11 @@ def lower(region: Region, cpu: CpuModel, plan: ConvPlan | None = None) -> Kernel
     shape = conv_shape(node)
     plan = plan or plan_by_rule(shape, cpu)
     block = block_of(shape.out, cpu)
-    weights = window_weights(node.facts["weights"], shape, plan.tile.vectors * block)
+    layer = node.known(Convolution)
+    weights = window_weights(layer.weights, shape, plan.tile.vectors * block)
     step = reduction_step(shape.cin // shape.groups, block_of(shape.cin, cpu))
     packed = pack_weights(weights, step, block, plan.tile.vectors).astype(cpu.storage)
-    bias = pack_bias(node.facts["bias"], block, plan.tile.vectors)
+    bias = pack_bias(layer.bias, block, plan.tile.vectors)
 
     source = _source_tensor(shape, plan, cpu)
     weight_tensor = te.placeholder(packed.shape, cpu.storage, name="weights")

@@ -11,7 +11,8 @@ from tvm import tirx
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import AnyConvolution, Array, Convolution, IntegerConvolution
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Region, Workload
 from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, ConvTile, conv_tile, task_rows, tile_cost
 from edgec.targets.tvm.schedules.common.tilings import register_tiles, task_sizes
@@ -91,28 +92,24 @@ class ConvPlan:
 
 
 def conv_shape(node: Node) -> ConvShape:
-    """Return the template's parameters for a float convolution."""
-    return shape_with(node, node.facts["weights"].shape, packed_input=node.args[0].packed)
-
-
-def shape_with(node: Node, weights: tuple[int, ...], *, packed_input: bool) -> ConvShape:
-    """Return the template's parameters for a convolution whose weights have the shape `weights` (K, C, R, S)."""
-    facts, (batch, cin, height, width) = node.facts, node.args[0].shape
-    assert node.shape is not None
+    """Return the template's parameters for a convolution, of floats or of bytes."""
+    assert isinstance(node.facts, AnyConvolution) and node.shape is not None
+    layer, (batch, cin, height, width) = node.facts, node.args[0].shape
+    out, _, rows, columns = layer.weights.shape
     return ConvShape(
         batch=batch,
         cin=cin,
         height=height,
         width=width,
-        out=weights[0],
+        out=out,
         out_height=node.shape[2],
         out_width=node.shape[3],
-        kernel=(weights[2], weights[3]),
-        strides=tuple(facts["strides"]),
-        dilation=tuple(facts["dilation"]),
-        padding=tuple(facts["padding"]),
-        groups=facts["groups"],
-        packed_input=packed_input,
+        kernel=(rows, columns),
+        strides=layer.strides,
+        dilation=layer.dilation,
+        padding=layer.padding,
+        groups=layer.groups,
+        packed_input=isinstance(layer, IntegerConvolution) or bool(node.args[0].packed),
     )
 
 
@@ -243,9 +240,9 @@ def conv_workload(region: Region) -> Workload:
 
 def named_workload(region: Region, name: str) -> Workload:
     """Return the workload `name` of a region that begins with a convolution."""
-    shape = conv_shape(region.anchor)
+    shape, shuffle = conv_shape(region.anchor), region.anchor.known(Convolution).shuffle
     marks = [f"pad {'x'.join(map(str, shape.padding))}" if any(shape.padding) else ""]
-    marks += ["" if shape.packed_input else "of plain input", "shuffled" if "shuffle" in region.anchor.facts else ""]
+    marks += ["" if shape.packed_input else "of plain input", "shuffled" if shuffle is not None else ""]
     key = " ".join([f"{name} {shape}", *filter(None, marks)])
     taps = shape.cin // shape.groups * shape.kernel[0] * shape.kernel[1]
     return Workload(key + region.followers(), shape.batch * shape.out * shape.out_height * shape.out_width * taps)

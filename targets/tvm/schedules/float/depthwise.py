@@ -8,6 +8,7 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
+from edgec.targets.tvm.regions.facts import Convolution
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning, Workload
 from edgec.targets.tvm.schedules.common.kernel import (
@@ -23,29 +24,30 @@ from edgec.targets.tvm.schedules.float.conv_plan import conv_shape, named_worklo
 
 def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is a convolution with one filter a channel."""
-    if "weights" not in node.facts:
+    if not isinstance(node.facts, Convolution) or node.facts.groups == 1:
         return False
-    groups, weights = node.facts["groups"], node.facts["weights"]
-    return bool(groups > 1 and weights.shape[0] == groups == node.args[0].shape[1] and weights.shape[1] == 1)
+    groups = node.facts.groups
+    return node.facts.weights.shape[:2] == (groups, 1) and bool(node.args[0].shape[1] == groups)
 
 
 def lower(region: Region, cpu: CpuModel, plan: WindowPlan | None = None) -> Kernel:
     """Return the kernel of a depthwise convolution region, tiled by `plan` or else by rule."""
     node = region.anchor
-    weights = node.facts["weights"]
+    layer = node.known(Convolution)
+    weights = layer.weights
     channels, _, rows, columns = weights.shape
     block = block_of(channels, cpu)
     blocks = ceil_div(channels, block)
     packed = np.zeros((blocks * block, rows, columns), cpu.storage)
     packed[:channels] = weights[:, 0]
     packed = np.ascontiguousarray(packed.reshape(blocks, block, rows, columns).transpose(0, 2, 3, 1))
-    bias = pack_bias(node.facts["bias"], block)
+    bias = pack_bias(layer.bias, block)
     weight_tensor, bias_tensor = (
         te.placeholder(packed.shape, cpu.storage, name="weights"),
         te.placeholder((blocks, block), name="bias"),
     )
     plan = plan or plan_by_rule(node, (rows, columns), cpu)
-    window = Window(node, cpu, 0.0, plan.pixels, (rows, columns), node.facts["strides"], node.facts["dilation"])
+    window = Window(node, cpu, layer, plan.pixels, (rows, columns), dilation=layer.dilation)
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
     conv = te.compute(
         window.shape,

@@ -12,6 +12,7 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
+from edgec.targets.tvm.regions.facts import Convolution, Network
 from edgec.targets.tvm.regions.graph import Graph, Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
 from edgec.targets.tvm.schedules.common.kernel import finish
@@ -20,7 +21,6 @@ from edgec.targets.tvm.schedules.common.tiles import reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import conv_shape, conv_workload, pack_bias
 from edgec.targets.tvm.schedules.float.winograd_plan import (
     DIRECT,
-    Network,
     WinogradPlan,
     direct_cycles,
     may_pay,
@@ -42,34 +42,31 @@ G = np.array(
 )
 FLOATS = Arithmetic(G, "float32", "float32")
 
-NETWORK = "network"
-"""Fact of a convolution: what the whole network costs, see `weigh`."""
-
 
 def match(node: Node, cpu: CpuModel) -> bool:
     """Whether `node` is a convolution that is cheaper this way on `cpu`."""
-    return possible(node, cpu) and pays(conv_shape(node), cpu, node.facts.get(NETWORK))
+    return possible(node, cpu) and pays(conv_shape(node), cpu, node.known(Convolution).network)
 
 
 def possible(node: Node, cpu: CpuModel) -> bool:
     """Whether `node` is a convolution that can be done this way."""
     # The transforms cost more bits than fp16 has to spare.
-    if "weights" not in node.facts or not node.args[0].packed or cpu.storage != "float32":
+    if not isinstance(node.facts, Convolution) or not node.args[0].packed or cpu.storage != "float32":
         return False
     facts = node.facts
-    square = facts["weights"].shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
-    return bool(square and facts["groups"] == 1 and min(facts["weights"].shape[:2]) >= cpu.lanes)
+    square = facts.weights.shape[2:] == (3, 3) and facts.strides == (1, 1) and facts.dilation == (1, 1)
+    return square and facts.groups == 1 and min(facts.weights.shape[:2]) >= cpu.lanes
 
 
 def weigh(graph: Graph, cpu: CpuModel) -> None:
     """Note on every convolution what the whole network costs: `match` compares a layer's gain and size with that."""
-    convolutions = [node for node in graph.nodes if "weights" in node.facts]
-    constants = [arg for node in graph.nodes if "weights" not in node.facts for arg in node.args]
-    weights = [node.facts["weights"] for node in convolutions]
+    convolutions = [node for node in graph.nodes if isinstance(node.facts, Convolution)]
+    constants = [arg for node in graph.nodes if not isinstance(node.facts, Convolution) for arg in node.args]
+    weights = [node.known(Convolution).weights for node in convolutions]
     size = sum(array.nbytes for array in [*constants, *weights] if isinstance(array, np.ndarray))
     network = Network(sum(direct_cycles(conv_shape(node), cpu) for node in convolutions), size)
     for node in convolutions:
-        node.facts[NETWORK] = network
+        node.known(Convolution).network = network
 
 
 def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Kernel:
@@ -79,8 +76,8 @@ def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Ke
     plan = plan or plan_by_rule(shape, cpu)
     block, in_block = block_of(shape.out, cpu), block_of(shape.cin, cpu)
     step = reduction_step(shape.cin, in_block)
-    transformed = transform_weights(node.facts["weights"], FLOATS, step, block, plan.vectors)
-    bias = pack_bias(node.facts["bias"], block)
+    transformed = transform_weights(node.known(Convolution).weights, FLOATS, step, block, plan.vectors)
+    bias = pack_bias(node.known(Convolution).bias, block)
     source = te.placeholder(packed_shape(node.args[0].shape, in_block), name="source")
     weights = te.placeholder(transformed.shape, name="weights")
     bias_tensor = te.placeholder(bias.shape, name="bias")
@@ -102,7 +99,7 @@ def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Ke
 def plans(node: Node, cpu: CpuModel) -> list[WinogradPlan]:
     """Return the tilings, that by rule first; none where this method cannot pay."""
     shape = conv_shape(node) if possible(node, cpu) else None
-    if shape is None or not (match(node, cpu) or may_pay(shape, cpu, node.facts.get(NETWORK))):
+    if shape is None or not (match(node, cpu) or may_pay(shape, cpu, node.known(Convolution).network)):
         return []
     return [plan_by_rule(shape, cpu), *plans_by_cost(shape, cpu)]
 

@@ -7,6 +7,7 @@ from functools import cache
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
+from edgec.targets.tvm.regions.facts import Network
 from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, divisors, fits_registers, tile_cost
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
 
@@ -35,14 +36,6 @@ SAVED_AT_BEST = 1 / 3
 """Of the direct convolution's time, where the estimate sees no gain."""
 DIRECT = (3 * OUT) ** 2 / PATCH**2
 """Multiplications of a 3x3 convolution done directly for each that this method does."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """What a layer is measured against: cycles of all convolutions done directly, and bytes of all weights."""
-
-    cycles: float
-    weight_bytes: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from tvm import tirx
 
 from edgec.targets.tvm.cpu_model import CpuModel
-from edgec.targets.tvm.regions.graph import Array
+from edgec.targets.tvm.regions.facts import Array
 
 DOT = {lanes: f"llvm.x86.avx512.vpdpbusd.{bits}" for lanes, bits in ((16, 512), (8, 256), (4, 128))}
 """Instructions by int32 lanes. LLVM takes AVX-VNNI's encoding where there is no AVX-512."""

@@ -15,8 +15,9 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
+from edgec.targets.tvm.regions.facts import IntegerConvolution, Scaling
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.operators import CONV, QUANTIZE
+from edgec.targets.tvm.regions.operators import QUANTIZE
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
@@ -26,13 +27,13 @@ from edgec.targets.tvm.schedules.float.conv import chunks_of, schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
+    conv_shape,
     first_group,
     group_span,
     pack_bias,
     window_weights,
 )
 from edgec.targets.tvm.schedules.int8.conv_plan import (
-    int8_shape,
     pack_dot_weights,
     plan_by_rule,
     requantization,
@@ -45,16 +46,16 @@ UNROLLED_DOTS = 72
 
 def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution that is not depthwise."""
-    return node.op == CONV and not node.facts["depthwise"]
+    return isinstance(node.facts, IntegerConvolution) and not node.facts.depthwise
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer convolution region."""
     node = region.anchor
-    shape = int8_shape(node)
+    shape = conv_shape(node)
     plan = plan_by_rule(shape, cpu)
     block = block_of(shape.out, cpu)
-    weights = node.facts["integers"]
+    weights = node.known(IntegerConvolution).weights
     if shape.groups > 1:
         weights = window_weights(weights, shape, plan.tile.vectors * block).astype("int8")
     step = reduction_step(ceil_div(shape.cin // shape.groups, DEPTH) * DEPTH, block_of(shape.cin, cpu))
@@ -108,10 +109,10 @@ class Epilogue:
     """
 
     def __init__(self, region: Region, channels: int, cpu: CpuModel, *, flat: bool = False, steps: int = 1) -> None:
-        node, tail = region.anchor, region.tail
-        factor, addend = requantization(node, channels)
+        tail = region.tail
+        factor, addend = requantization(region.anchor.known(IntegerConvolution))
         factor = factor / steps
-        self._direct = tail.facts["scaling"] if len(region.members) == 2 and tail.op == QUANTIZE else None
+        self._direct = tail.known(Scaling) if len(region.members) == 2 and tail.op == QUANTIZE else None
         if self._direct is not None:
             factor, addend = factor / self._direct.scale, addend / self._direct.scale
         self._dtype = tail.dtype
@@ -164,7 +165,7 @@ def _reduction(
     pixels = (1, shape.height * shape.width) if plan.flat else (shape.height, shape.width)
     if any(p > 0 for p in shape.padding) or width > pixels[1] or height > pixels[0]:
         lead = [int(extent) for extent in source.shape[:2]]
-        filling = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
+        filling = tirx.const(node.known(IntegerConvolution).scaling.zero_point, cpu.byte_type)
         before = (0, 0, *shape.padding[:2], 0)
         given = (*lead, *pixels, in_block)
         source = padded_stage(source, (*lead, height, width, in_block), before, filling, extents=given)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array, IntegerConvolution, IntegerProduct
 from edgec.targets.tvm.schedules.common.tiles import MAX_ACCUMULATORS, MAX_VECTORS, ConvTile, cheapest
 from edgec.targets.tvm.schedules.float.conv_plan import (
     COPY_COST,
@@ -16,17 +16,11 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvShape,
     group_span,
     rows_of_task,
-    shape_with,
 )
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
 
 LOAD_WEIGHT = 0.4
 """Share of a load's cycle that the dot products do not hide; fits the kernel times measured on AVX512-VNNI."""
-
-
-def int8_shape(node: Node) -> ConvShape:
-    """Return the template's parameters for an integer convolution."""
-    return shape_with(node, node.facts["integers"].shape, packed_input=True)
 
 
 def dots_fit_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
@@ -98,11 +92,10 @@ def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Arr
     return np.ascontiguousarray(split.transpose(0, 3, 6, 7, 4, 1, 2, 5))
 
 
-def requantization(node: Node, channels: int) -> tuple[Array, Array]:
+def requantization(layer: IntegerConvolution | IntegerProduct) -> tuple[Array, Array]:
     """Return factor and addend a channel that turn the accumulator of an integer layer into its real result.
 
     sum((q - z) * w) * s + bias = acc * s + (bias - z * sum(w) * s); computed in double precision.
     """
-    scales, integers = node.facts["scales"], node.facts["integers"]
-    sums = integers.reshape(channels, -1).sum(axis=1, dtype=np.int64)
-    return scales, node.facts["bias"] - node.facts["scaling"].zero_point * sums * scales
+    sums = layer.weights.reshape(len(layer.weights), -1).sum(axis=1, dtype=np.int64)
+    return layer.scales, layer.bias - layer.scaling.zero_point * sums * layer.scales

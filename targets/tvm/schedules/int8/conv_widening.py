@@ -13,7 +13,8 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array, IntegerConvolution
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.common.tiles import ConvTile, cheapest
@@ -21,6 +22,7 @@ from edgec.targets.tvm.schedules.float.conv import schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
+    conv_shape,
     first_group,
     group_span,
     rows_of_task,
@@ -35,7 +37,6 @@ from edgec.targets.tvm.schedules.int8.conv import (
     vectorize_tile,
     with_rows,
 )
-from edgec.targets.tvm.schedules.int8.conv_plan import int8_shape
 from edgec.targets.tvm.schedules.int8.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
 
 MAX_TILE_VECTORS = 4
@@ -89,9 +90,9 @@ def pack_weights(weights: Array, quads: int, vectors: int) -> Array:
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer convolution region."""
     node = region.anchor
-    shape = int8_shape(node)
+    shape = conv_shape(node)
     plan = plan_by_rule(shape, cpu)
-    weights = node.facts["integers"]
+    weights = node.known(IntegerConvolution).weights
     even = ceil_div(shape.cin // shape.groups, QUAD) % 2 == 0
     quads = 2 if even and weights.min(initial=0) >= LEAST_WEIGHT else 1
     if shape.groups > 1:
@@ -134,7 +135,7 @@ def padded_source(source: te.Tensor, shape: ConvShape, plan: ConvPlan, node: Nod
     if not any(p > 0 for p in shape.padding) and width <= pixels[1] and height <= pixels[0]:
         return source
     lead = [int(extent) for extent in source.shape[:2]]
-    zero = tirx.const(node.facts["scaling"].zero_point, "int8")
+    zero = tirx.const(node.known(IntegerConvolution).scaling.zero_point, "int8")
     before = (0, 0, *shape.padding[:2], 0)
     return padded_stage(source, (*lead, height, width, QUAD), before, zero, extents=(*lead, *pixels, QUAD))
 

@@ -10,8 +10,8 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
+from edgec.targets.tvm.regions.facts import IntegerProduct
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.operators import MATMUL
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, fits_matrix, matrix_of, unravel
@@ -24,7 +24,7 @@ from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels
 
 def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` multiplies a plain matrix of bytes by constant integer weights."""
-    return node.op == MATMUL and not node.args[0].packed and math.prod(node.shape or (0,)) > 0
+    return isinstance(node.facts, IntegerProduct) and not node.args[0].packed and math.prod(node.shape or (0,)) > 0
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
@@ -36,8 +36,9 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     block = block_of(columns, cpu)
     tile = dot_tile(ceil_div(columns, block), rows, cpu)
     # [N, K] as a 1x1 kernel: [tiles, K/4, vectors, block, 4] once the unit axes are dropped.
-    packed = pack_dot_weights(node.facts["integers"][:, :, None, None], DEPTH, block, tile.vectors)[:, :, 0, 0, 0]
-    factor, addend = (pack_bias(array, block) for array in requantization(node, columns))
+    layer = node.known(IntegerProduct)
+    packed = pack_dot_weights(layer.weights[:, :, None, None], DEPTH, block, tile.vectors)[:, :, 0, 0, 0]
+    factor, addend = (pack_bias(array, block) for array in requantization(layer))
 
     source = te.placeholder(left.shape, cpu.byte_type, name="source")
     constants = [
@@ -47,7 +48,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     ]
     weights = constants[0]
     quads, padded_rows = int(packed.shape[1]), ceil_div(rows, tile.pixels) * tile.pixels
-    zero = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
+    zero = tirx.const(layer.scaling.zero_point, cpu.byte_type)
     stage = padded_stage(
         source,
         (quads, padded_rows, DEPTH),

@@ -12,8 +12,8 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
-from edgec.targets.tvm.regions.operators import CONV
+from edgec.targets.tvm.regions.facts import Array, IntegerConvolution
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, padded_stage
 from edgec.targets.tvm.schedules.common.slabs import slab_rows
@@ -26,7 +26,7 @@ MAX_UNROLLED_STEPS = 24
 
 def match(node: Node, _cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution with one filter a channel."""
-    return node.op == CONV and bool(node.facts["depthwise"])
+    return isinstance(node.facts, IntegerConvolution) and node.facts.depthwise
 
 
 def pack_taps(weights: Array, block: int) -> Array:
@@ -44,8 +44,9 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     node = region.anchor
     assert node.shape is not None
     plain, (out_height, out_width) = node.args[0].shape, node.shape[2:]
-    block, (sh, sw) = block_of(plain[1], cpu), node.facts["strides"]
-    packed = pack_taps(node.facts["integers"], block)
+    layer = node.known(IntegerConvolution)
+    block, (sh, sw) = block_of(plain[1], cpu), layer.strides
+    packed = pack_taps(layer.weights, block)
     blocks, rows, steps = packed.shape[:3]
     pixels = depthwise_pixels(out_width, rows * steps * DEPTH, cpu)
     columns = ceil_div(out_width, pixels) * pixels
@@ -53,8 +54,8 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     source = te.placeholder(packed_shape(plain, block), cpu.byte_type, name="source")
     weights = te.placeholder(packed.shape, "int8", name="weights")
     extents = (plain[0], blocks, (out_height - 1) * sh + rows, (columns - 1) * sw + steps * DEPTH, block)
-    before = (0, 0, *node.facts["padding"][:2], 0)
-    zero = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
+    before = (0, 0, *layer.padding[:2], 0)
+    zero = tirx.const(layer.scaling.zero_point, cpu.byte_type)
     stage = padded_stage(source, extents, before, zero)
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, steps), "s")
     i = te.reduce_axis((0, DEPTH), "i")

@@ -12,7 +12,8 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array, IntegerConvolution
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import copy_rows, finish, padded_stage
 from edgec.targets.tvm.schedules.common.slabs import slab_rows
@@ -44,8 +45,9 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     node = region.anchor
     assert node.shape is not None
     plain, (out_height, out_width) = node.args[0].shape, node.shape[2:]
-    block, (sh, sw), (dh, dw) = block_of(plain[1], cpu), node.facts["strides"], node.facts["dilation"]
-    packed = pack_weights(node.facts["integers"], block)
+    layer = node.known(IntegerConvolution)
+    block, (sh, sw), (dh, dw) = block_of(plain[1], cpu), layer.strides, layer.dilation
+    packed = pack_weights(layer.weights, block)
     blocks, rows, taps = packed.shape[:3]
     pixels = depthwise_pixels(out_width, rows * taps, cpu)
     columns = ceil_div(out_width, pixels) * pixels
@@ -53,8 +55,8 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     source = te.placeholder(packed_shape(plain, block), cpu.byte_type, name="source")
     weights = te.placeholder(packed.shape, "int16", name="weights")
     extents = (plain[0], blocks, (out_height - 1) * sh + (rows - 1) * dh + 1, (columns - 1) * sw + (taps - 1) * dw + 1)
-    zero = tirx.const(node.facts["scaling"].zero_point, "int16")
-    before = (0, 0, *node.facts["padding"][:2], 0)
+    zero = tirx.const(layer.scaling.zero_point, "int16")
+    before = (0, 0, *layer.padding[:2], 0)
     given = tuple(int(extent) for extent in source.shape)
     stage = padded_stage(
         source, (*extents, block), before, zero, lambda *index: source(*index).astype("int16"), extents=given

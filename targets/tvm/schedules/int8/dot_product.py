@@ -15,7 +15,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812 (the name its parser expects)
 
 from edgec.targets.tvm.cpu_model import CpuModel
-from edgec.targets.tvm.regions.graph import Array
+from edgec.targets.tvm.regions.facts import Array
 from edgec.targets.tvm.schedules.int8.byte_products import FORMS, form_of
 
 DEPTH = 4

@@ -17,16 +17,15 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
+from edgec.targets.tvm.regions.facts import IntegerConvolution
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.operators import CONV
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import finish
 from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, divisors
-from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
+from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, conv_shape
 from edgec.targets.tvm.schedules.float.winograd_plan import OUT, TASK_ROWS, WinogradPlan, winograd_cycles
 from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
 from edgec.targets.tvm.schedules.int8.conv import Epilogue
-from edgec.targets.tvm.schedules.int8.conv_plan import int8_shape
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
 SCALE, INVERSE_OF_NINE = 64, 954437177
@@ -42,14 +41,15 @@ REGISTERS, MAX_TILES = 30, 7
 
 def match(node: Node, cpu: CpuModel) -> bool:
     """Whether `node` is an integer convolution that takes fewer instructions this way on `cpu`."""
-    if cpu.isa != "neon" or cpu.dot_product != "none" or node.op != CONV or node.facts["groups"] > 1:
+    layer = node.facts
+    if cpu.isa != "neon" or cpu.dot_product != "none" or not isinstance(layer, IntegerConvolution) or layer.groups > 1:
         return False
-    facts, weights = node.facts, node.facts["integers"]
-    square = weights.shape[2:] == (3, 3) and facts["strides"] == [1, 1] and facts["dilation"] == [1, 1]
+    weights = layer.weights
+    square = weights.shape[2:] == (3, 3) and layer.strides == (1, 1) and layer.dilation == (1, 1)
     out, cin = weights.shape[:2]
     if not square or cin % cpu.lanes or min(out, cin) < LEAST_CHANNELS:
         return False
-    shape = int8_shape(node)
+    shape = conv_shape(node)
     sums = np.abs(weights.astype(np.int64)).sum(axis=(1, 2, 3))
     return shape.out_height * shape.out_width >= LEAST_PIXELS and int(sums.max()) < LARGEST_SUM
 
@@ -80,13 +80,13 @@ def _register_tiles(blocks: int, rows: int, columns: int) -> Iterator[tuple[int,
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of an integer convolution region computed by Winograd's method."""
     node = region.anchor
-    shape = int8_shape(node)
+    shape = conv_shape(node)
     plan = plan_by_rule(shape, cpu)
     block = block_of(shape.out, cpu)
-    transformed = transform_weights(node.facts["integers"], INTEGERS, block, block, plan.vectors)
+    transformed = transform_weights(node.known(IntegerConvolution).weights, INTEGERS, block, block, plan.vectors)
     source = te.placeholder(packed_shape(node.args[0].shape, block), cpu.byte_type, name="source")
     weights = te.placeholder(transformed.shape, INTEGERS.stored, name="weights")
-    zero = tirx.const(node.facts["scaling"].zero_point, cpu.byte_type)
+    zero = tirx.const(node.known(IntegerConvolution).scaling.zero_point, cpu.byte_type)
     full = whole_tiles(source, weights, shape.padding, zero, plan, INTEGERS)
     epilogue = Epilogue(region, shape.out, cpu, steps=SCALE)
     expression = epilogue.expression

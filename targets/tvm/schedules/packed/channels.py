@@ -12,6 +12,7 @@ from tvm import te, tirx
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.memory import SLICES
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
+from edgec.targets.tvm.regions.facts import Slice
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import CHANNELS
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
@@ -28,7 +29,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a region that begins with a run of channels."""
     node = region.anchor
-    start, shape = node.facts["start"], node.args[0].shape
+    start, shape = node.known(Slice).start, node.args[0].shape
     expression = PackedExpression(region.members, cpu)
     block, whole_block = expression.block, block_of(shape[1], cpu)
     source = te.placeholder(packed_shape(shape, whole_block), cpu.storage, name="source")

@@ -14,7 +14,8 @@ from tvm import te, tirx
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.memory import JOINS
 from edgec.targets.tvm.packed_layout import block_of, pack_channels, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import (
     floordiv,

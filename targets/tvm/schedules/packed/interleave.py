@@ -9,6 +9,7 @@ from tvm import te, tirx
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
+from edgec.targets.tvm.regions.facts import Interleaving
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import (
@@ -27,9 +28,10 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel that moves phase (h + p) mod s of a transposed convolution's channels to pixel h."""
     node = region.anchor
-    (sh, sw), (top, left) = node.facts["strides"], node.facts["before"]
+    phases = node.known(Interleaving)
+    (sh, sw), (top, left) = phases.strides, phases.before
     expression = PackedExpression(region.members, cpu)
-    block, each = expression.block, node.facts["channels"]
+    block, each = expression.block, phases.channels
     phase_block = block_of(node.args[0].shape[1], cpu)
     stored = cpu.stored(node.args[0].dtype)
     source = te.placeholder(packed_shape(node.args[0].shape, phase_block), stored, name="source")

@@ -8,7 +8,8 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array, Pool
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import (
     f32,
@@ -30,10 +31,11 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a pooling region; an average over a window that overlaps padding divides as ONNX says."""
     node = region.anchor
     maximum = node.op == "edgec.max_pool"
-    size = node.facts["window"]
+    layer = node.known(Pool)
+    size = layer.window
     filling = LOWEST[cpu.stored(node.dtype)] if maximum else 0.0
     plan = plan_by_rule(node, size, cpu)
-    window = Window(node, cpu, filling, plan.pixels, size, node.facts["strides"], (1, 1))
+    window = Window(node, cpu, layer, plan.pixels, size, filling=filling)
     r, s = te.reduce_axis((0, size[0]), "r"), te.reduce_axis((0, size[1]), "s")
     reduce = te.max if maximum else te.sum
     conv = te.compute(
@@ -63,17 +65,17 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 def _average_scales(node: Node) -> Array:
     """Return 1 / (elements averaged) at each output pixel, [OH, OW]."""
-    top, left, bottom, right = node.facts["padding"]
-    counts_padding = node.facts["counts_padding"]
+    layer = node.known(Pool)
+    top, left, bottom, right = layer.padding
     assert node.shape is not None
 
     def counts(size: int, window: int, stride: int, out: int, before: int, after: int) -> Array:
         starts = np.arange(out) * stride - before
-        low, high = (-before, size + after) if counts_padding else (0, size)
+        low, high = (-before, size + after) if layer.counts_padding else (0, size)
         return np.minimum(starts + window, high) - np.maximum(starts, low)
 
     height, width = node.args[0].shape[2:]
-    (rows, columns), (sh, sw) = node.facts["window"], node.facts["strides"]
+    (rows, columns), (sh, sw) = layer.window, layer.strides
     vertical = counts(height, rows, sh, node.shape[2], top, bottom)
     horizontal = counts(width, columns, sw, node.shape[3], left, right)
     return (1.0 / np.outer(vertical, horizontal)).astype(np.float32)

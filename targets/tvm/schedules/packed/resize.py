@@ -13,7 +13,8 @@ from tvm import te
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import packed_shape
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import widened
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression

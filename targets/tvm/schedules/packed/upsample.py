@@ -8,6 +8,7 @@ from tvm import te
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import packed_shape
+from edgec.targets.tvm.regions.facts import Upsampling
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import (
@@ -25,7 +26,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a nearest-neighbour upsampling region."""
     node = region.anchor
-    high, wide = node.facts["factors"]
+    high, wide = node.known(Upsampling).factors
     expression = PackedExpression(region.members, cpu)
     stored = cpu.stored(node.args[0].dtype)
     source = te.placeholder(packed_shape(node.args[0].shape, expression.block), stored, name="source")

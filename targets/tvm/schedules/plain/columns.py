@@ -17,7 +17,8 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm import intrinsics
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.elementwise import BINARY, PARAMETRIC, UNARY
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, f32, finish
 from edgec.targets.tvm.schedules.common.packed_expression import apply

@@ -12,7 +12,8 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning, Workload
 from edgec.targets.tvm.schedules.common.kernel import f32, find_block, finish, floordiv, floormod, padded_stage, widened
 from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, fits_matrix, matrix_of, unravel

@@ -10,7 +10,8 @@ from tvm import tirx
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
-from edgec.targets.tvm.regions.graph import Array, Node
+from edgec.targets.tvm.regions.facts import Array, Results
+from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, alone
 from edgec.targets.tvm.schedules.plain.recurrent_kernel import Parameter, Result, recurrence_function
 from edgec.targets.tvm.schedules.plain.recurrent_plan import pack, pack_rows, products
@@ -30,10 +31,11 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a recurrent layer; it writes what is read of its results, in the order of axes of that."""
     node = region.anchor
     what, names = described(node.attrs)
-    results = [Result(RESULTS[index], last.shape, axes) for index, axes, last in node.facts["results"]]
+    read = node.known(Results).read
+    results = [Result(RESULTS[index], last.shape, axes) for index, axes, last in read]
     function, arguments = recurrent_function(what, dict(zip(names, node.args, strict=True)), results, cpu)
     operands = [Operand(argument) for argument in arguments]
-    written = [last for _, _, last in node.facts["results"]]
+    written = [last for _, _, last in read]
     detail = f"{what.kind} {what.steps} steps, {what.hidden} units"
     return Kernel(function, operands, written[0].shape, packed=False, rule="recurrent", detail=detail, results=written)
 

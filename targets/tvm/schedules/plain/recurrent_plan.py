@@ -10,7 +10,7 @@ import numpy as np
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import ceil_div
 from edgec.targets.tvm.recurrence import Recurrence
-from edgec.targets.tvm.regions.graph import Array
+from edgec.targets.tvm.regions.facts import Array
 from edgec.targets.tvm.schedules.common.tiles import divisors, fits_registers, tile_cost
 
 MOST_SUMS = 4

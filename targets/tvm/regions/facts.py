@@ -1,0 +1,143 @@
+"""What rewrites know of a node beyond the attributes of its call: a record for each kind of operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]
+"""Top, left, bottom, right."""
+
+
+def pair(values: Sequence[int]) -> Pair:
+    """Return two numbers as such."""
+    first, second = values
+    return first, second
+
+
+def sides(values: Sequence[int]) -> Sides:
+    """Return four numbers as such."""
+    top, left, bottom, right = values
+    return top, left, bottom, right
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a layer is measured against: cycles of all convolutions done directly, and bytes of all weights."""
+
+    cycles: float
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """`real = (q - zero_point) * scale` of one tensor: the parameters of `edgec.quantize` and `edgec.dequantize`."""
+
+    scale: float
+    zero_point: int
+
+    def quantize(self, array: Array, dtype: str) -> Array:
+        """Return `array` (float32) as integers, halves rounded to even, out-of-range values saturated."""
+        limits = np.iinfo(dtype)
+        steps = np.rint(array / np.float32(self.scale)) + self.zero_point
+        return np.asarray(np.clip(steps, limits.min, limits.max).astype(dtype))
+
+    def dequantize(self, array: Array) -> Array:
+        """Return the real numbers of integers, float32."""
+        return np.asarray((array.astype(np.int32) - self.zero_point) * np.float32(self.scale), np.float32)
+
+
+@dataclass(eq=False, kw_only=True)
+class AnyConvolution:
+    """A convolution with constant `weights` [K, C/groups, R, S]."""
+
+    weights: Array
+    strides: Pair
+    padding: Sides
+    dilation: Pair
+    groups: int
+
+
+@dataclass(eq=False, kw_only=True)
+class Convolution(AnyConvolution):
+    """A convolution in floats."""
+
+    bias: Array
+    """[K], float32."""
+    shuffle: int | None = None
+    """Number of groups g: output channel c reads channel (c mod g) * C/g + c div g of the input."""
+    network: Network | None = None
+    """The network it is part of, where that is known."""
+
+
+@dataclass(eq=False, kw_only=True)
+class IntegerConvolution(AnyConvolution):
+    """A convolution of bytes by int8 weights."""
+
+    scales: Array
+    """[K], doubles: of the input times of the weights."""
+    bias: Array
+    """[K], doubles."""
+    scaling: Scaling
+    """Of the input."""
+    depthwise: bool
+
+
+@dataclass(eq=False, kw_only=True)
+class IntegerProduct:
+    """A product of a matrix of bytes with int8 `weights` [N, K]; the rest as for a convolution."""
+
+    weights: Array
+    scales: Array
+    bias: Array
+    scaling: Scaling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A max or average pool over H and W."""
+
+    window: Pair
+    strides: Pair
+    padding: Sides
+    counts_padding: bool = False
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """Nearest-neighbour upsampling by whole numbers, of H and of W."""
+
+    factors: Pair
+
+
+@dataclass(frozen=True)
+class Interleaving:
+    """Phases of a transposed convolution, of `channels` each; `before` is the padding at the top and on the left."""
+
+    strides: Pair
+    before: Pair
+    channels: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A run of channels from `start` on."""
+
+    start: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is read of a recurrent layer: index of the result, order of its axes, the node that holds it."""
+
+    read: tuple[tuple[int, tuple[int, ...], Any], ...]
+
+
+Facts: TypeAlias = (
+    Scaling | Convolution | IntegerConvolution | IntegerProduct | Pool | Upsampling | Interleaving | Slice | Results
+)
