@@ -8,7 +8,7 @@ from typing import Any
 
 import tvm
 import tvm_ffi
-from tvm import tirx
+from tvm import s_tir, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
@@ -37,6 +37,8 @@ LONGEST_EXPRESSION = 256
 
 def schedule_function(function: tirx.PrimFunc, cpu: CpuModel) -> tuple[tirx.PrimFunc, str]:
     """Return `function` scheduled, and the rule: `injective`, or the fallback where it has reductions or odd loops."""
+    if not (isinstance(function.body, s_tir.SBlockRealize) and function.body.block.name_hint == "root"):
+        return function, FALLBACK  # loops that TVM wrote out, as those of running sums: no schedule applies to them
     try:
         sch = Schedule(with_intrinsics(function))
         lanes = cpu.lanes if _vectorizes(sch.mod["main"]) else 1
