@@ -1,4 +1,4 @@
-"""`ArrayStore`: arrays by key, in memory up to a limit and in files beyond, so that any number of samples fits."""
+"""`ArrayStore`: arrays by key, in memory up to a limit and in files beyond it, so that many samples fit."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MEMORY_BYTES = 1 << 29
 
 
 class ArrayStore:
-    """Arrays by key. Files are removed with the store.
+    """Arrays by key. The files are removed together with the store.
 
     Args:
-        memory: Bytes of arrays that are kept in memory.
+        memory: Number of bytes of arrays that are kept in memory.
     """
 
     def __init__(self, memory: int = MEMORY_BYTES) -> None:
@@ -35,7 +35,7 @@ class ArrayStore:
         return key in self._memory or key in self._files
 
     def put(self, key: Hashable, array: Array) -> None:
-        """Keep `array`, which must not be altered afterwards, under a key that holds nothing yet."""
+        """Store `array`, which must not be modified afterwards, under a key that is not in use yet."""
         if array.nbytes <= self._left:
             self._left -= array.nbytes
             self._memory[key] = array
@@ -50,7 +50,7 @@ class ArrayStore:
         self._files[key] = path
 
     def get(self, key: Hashable) -> Array:
-        """Return the array under `key`; KeyError if there is none."""
+        """Return the array under `key`; raises KeyError if there is none."""
         held = self._memory.get(key)
         if held is not None:
             return held
@@ -58,7 +58,7 @@ class ArrayStore:
         return loaded
 
     def drop(self, key: Hashable) -> None:
-        """Forget the array under `key`, if there is one."""
+        """Remove the array under `key`, if there is one."""
         if key in self._memory:
             self._left += self._memory.pop(key).nbytes
         elif key in self._files:

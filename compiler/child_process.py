@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, however that ends, together with all that they started."""
+"""Child processes that end when their parent ends, for whatever reason, together with all processes they started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEEPER = """
 import os, signal, subprocess, sys, threading
 
 def end_with_parent():
-    os.read(0, 1)  # returns when nobody can write to the pipe any more
+    os.read(0, 1)  # returns once no process holds the other end of the pipe
     os.killpg(0, signal.SIGKILL)
 
 threading.Thread(target=end_with_parent, daemon=True).start()
@@ -22,23 +22,23 @@ except OSError as error:
     sys.exit(f"{sys.argv[1]}: {error.strerror}")
 os._exit(code if code >= 0 else 128 - code)
 """
-"""Runs between parent and child, in a session of its own that no signal to the parent's reaches."""
+"""Runs between parent and child, in a session of its own, which signals to the parent do not reach."""
 
 
 def run_child(
     command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `command` to its end and return what it wrote; where this process ends before, so does that one.
+    """Run `command` to its end and return what it wrote; it is killed if this process ends before it.
 
     Args:
         command: Program and arguments.
         folder: Its working directory.
-        environment: Variables in place of this process's.
+        environment: Environment variables, instead of this process's.
 
     Raises:
         OSError: No process can be started.
     """
-    reading, writing = os.pipe()  # neither end is inherited, but as standard input
+    reading, writing = os.pipe()  # the child inherits neither end except as its standard input
     with (
         os.fdopen(reading) as ending,
         os.fdopen(writing, "w") as alive,

@@ -1,4 +1,4 @@
-"""Errors of edgec: `EdgecError` is the user's to mend and says how, `InternalError` is a bug of ours."""
+"""Errors of edgec: the user can correct an `EdgecError`, which says how; an `InternalError` is a bug of edgec."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class EdgecError(Exception):
-    """Something the user can mend; shown as one message without traceback.
+    """Something the user can correct; it is shown as one message without traceback.
 
     Args:
         problem: What is wrong, naming the file, node, tensor or option at fault and its value.
@@ -29,7 +29,7 @@ class BadModel(EdgecError):
 
 
 class UnsupportedModel(EdgecError):
-    """The model is valid ONNX, but the chosen target cannot run it; names op and node."""
+    """The model is valid ONNX, but the chosen target cannot run it; the message names operator and node."""
 
 
 class BadOption(EdgecError):
@@ -55,11 +55,11 @@ class VerificationFailed(EdgecError):
 
 
 class InternalError(Exception):
-    """A bug in edgec, never the user's fault; names the pass or step that broke its promise."""
+    """A bug in edgec, never the user's fault; the message names the pass or step that broke its contract."""
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return which field of a record pydantic refuses first, and why."""
+    """Return the first field of a record that pydantic rejects, and the reason."""
     first = error.errors()[0]
     where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
     return f"{where}: {what}" if where else what

@@ -1,4 +1,4 @@
-"""`Measuring`: how losses are measured, as a user says it: data, metric, decoder, and who does the work."""
+"""`Measuring`: the user's settings for measuring losses: data, metric, decoder, and worker processes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edgec.validation import fields_of, validated
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Measuring:
-    """What a network is measured on, by which metric, and where the work is done.
+    """The data and metric that a network is measured with, and the processes that do the work.
 
-    One record for every function of the API. It is the table `[measuring]` of edgec.toml, its fields are flags of the
-    commands, and every function takes them by name, too: `edgec.prune(model, data="pictures", ...)`.
+    All functions of the API share this record. It is the table `[measuring]` of edgec.toml, its fields are flags of the
+    commands, and every function also takes them by name: `edgec.prune(model, data="pictures", ...)`.
     """
 
     data: Any = Field(
@@ -32,22 +32,22 @@ class Measuring:
     )
     decoder: str | None = Field(
         default=None,
-        description="How the outputs are read: yolov8, ctc, ..., or a file that says it; default: as it is recognised.",
+        description="How the outputs are read: yolov8, ctc, ..., or a decoder file; default: the recognised decoder.",
     )
     preprocess: Preprocessing = Field(
         default_factory=Preprocessing, description="How pictures become the network's input."
     )
     limit: int | None = Field(
-        default=None, ge=1, description="Largest number of samples to use; those used lie at even distances."
+        default=None, ge=1, description="Maximum number of samples to use; they are taken at even distances."
     )
     workers: int | None = Field(
         default=None,
         ge=0,
         exclude=True,
-        description="Number of worker processes; default: one for each processor; 0: none, all is done in this one.",
+        description="Number of worker processes; default: one per processor; 0: none, all work is done in this one.",
     )
     scheduler: str | None = Field(
-        default=None, exclude=True, description="Address of a Dask scheduler that shares out the work instead."
+        default=None, exclude=True, description="Address of a Dask scheduler whose workers do the work instead."
     )
 
     @field_validator("data")
@@ -57,7 +57,7 @@ class Measuring:
             return os.fspath(data)
         if data is None or isinstance(data, str) or (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
             return data
-        raise ValueError("data is a path, module:callable, or Samples")
+        raise ValueError("data must be a path, module:callable, or Samples")
 
     @field_serializer("data")
     def _as_text(self, data: Any) -> str | None:
@@ -77,7 +77,7 @@ class MeasuringFields(TypedDict, total=False):
 
 
 def take_measuring(given: dict[str, Any], measuring: Measuring | None) -> Measuring:
-    """Take the fields of `Measuring` out of `given`, and return them as a record; or `measuring`, if there are none.
+    """Take the fields of `Measuring` out of `given` and return them as a record; without any, return `measuring`.
 
     Raises:
         BadOption: Both are given, or a value is wrong.
@@ -86,5 +86,5 @@ def take_measuring(given: dict[str, Any], measuring: Measuring | None) -> Measur
     if measuring is None:
         return validated(Measuring, fields, "measuring")
     if fields:
-        raise BadOption(f"{' and '.join(fields)} and measuring are given", remedy="Say it within measuring.")
+        raise BadOption(f"{' and '.join(fields)} and measuring are given", remedy="Give the field within measuring.")
     return measuring

@@ -1,4 +1,4 @@
-"""Option records: an option has its name, type, default and help here; CLI and edgec.toml derive from it."""
+"""Option records: name, type, default and help of every option are here; CLI and edgec.toml are derived from them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from edgec.validation import fields_of, validated
 
 Precision = Literal["fp32", "fp16", "int8"]
 MOST_THREADS = 1024
-"""Threads of a board at most: beyond, a number is a mistake."""
+"""Maximum number of threads of a board: a larger number is taken for a mistake."""
 
 
 class CompileOptions(BaseModel):
-    """Settings of one compilation. Every field is also a key of edgec.toml and, dashes for underscores, a CLI flag."""
+    """Settings of one compilation. Every field is a key of edgec.toml and, with dashes for underscores, a CLI flag."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,11 +52,11 @@ class CompileOptions(BaseModel):
     )
     measuring: Measuring = Field(
         default_factory=Measuring,
-        description="What the network is compressed and int8 is calibrated on, and how losses are measured.",
+        description="Data on which the network is compressed and int8 is calibrated, and how losses are measured.",
     )
     classes: str | tuple[str, ...] | None = Field(
         default=None,
-        description="Names of the network's classes: a,b,c or a file; default: those in the model's metadata.",
+        description="Names of the network's classes: a,b,c or a file; default: the names in the model's metadata.",
     )
     max_loss: float | None = Field(
         default=None,
@@ -69,10 +69,10 @@ class CompileOptions(BaseModel):
         description="Remove channels by these settings of `edgec prune`; without a goal of its own, within max_loss.",
     )
     quantize: QuantizeOptions = Field(
-        default_factory=QuantizeOptions, description="How int8 is made: the settings of `edgec quantize`."
+        default_factory=QuantizeOptions, description="How int8 is quantized: the settings of `edgec quantize`."
     )
     tuned: Path | None = Field(default=None, description="Database of `edgec tune`, whose measured schedules are used.")
-    seed: int = Field(default=0, ge=0, description="Seed of the golden inputs where none are given.")
+    seed: int = Field(default=0, ge=0, description="Seed of the golden inputs, if none are given.")
     cache: bool = Field(
         default=True,
         exclude=True,
@@ -105,12 +105,12 @@ class CompileOptions(BaseModel):
         return self.measuring.preprocess
 
     def preprocessed(self, how: Preprocessing) -> CompileOptions:
-        """Return the same with another preprocessing."""
+        """Return the same options with another preprocessing."""
         return self.model_copy(update={"measuring": replace(self.measuring, preprocess=how)})
 
 
 class CompileFields(MeasuringFields, total=False):
-    """The fields of `CompileOptions` but the target, for calls that take them by name."""
+    """The fields of `CompileOptions` except the target, for calls that take them by name."""
 
     shapes: Mapping[str, tuple[int, ...]]
     batch: tuple[int, int] | None
@@ -134,20 +134,20 @@ class CompileFields(MeasuringFields, total=False):
 
 
 MEASURING = {"samples": "limit"} | {name: name for name in fields_of(Measuring)}
-"""Settings that may stand at the top in place of the table `measuring`."""
+"""Settings of the table `measuring` that may also be given at the top level."""
 QUANTIZE = {name: name for name in ("calibrator", "scales")}
-"""The same of the table `quantize`."""
+"""Settings of the table `quantize` that may also be given at the top level."""
 
 
 def nested(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return settings with those that stand at the top in short, such as `data`, in the table they belong to.
+    """Return settings in which those given at the top level for short, such as `data`, are moved into their table.
 
     Args:
-        settings: As a user gives them.
-        source: Where they come from, for the message.
+        settings: The settings as the user gives them.
+        source: Origin of the settings, for the message.
 
     Raises:
-        BadOption: Such a setting is given at both places.
+        BadOption: A setting is given at the top level and in its table.
     """
     result = dict(settings)
     for table, short in (("measuring", MEASURING), ("quantize", QUANTIZE)):
@@ -156,7 +156,7 @@ def nested(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
             continue
         given = result.get(table)
         if given is not None and not isinstance(given, dict):
-            raise BadOption(f"{source}: {' and '.join(inner)} and {table} are given", remedy=f"Say it within {table}.")
+            raise BadOption(f"{source}: {' and '.join(inner)} and {table} are given", remedy=f"Give it within {table}.")
         if twice := set(inner) & set(given or {}):
             problem = f"{source}: {', '.join(sorted(twice))} is given at the top and in {table}"
             raise BadOption(problem, remedy="Give it once.")
@@ -165,7 +165,7 @@ def nested(settings: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of both, tables merged, those of `over` where both have one."""
+    """Return the settings of both, with tables merged; those of `over` override those of `under`."""
     result = dict(under)
     for key, value in over.items():
         old = result.get(key)
@@ -177,7 +177,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return the settings in the TOML file `path`, keys as in `CompileOptions`.
 
     Raises:
-        BadOption: The file is unreadable or not TOML, or a key is no setting (and might become another argument).
+        BadOption: The file is unreadable or not TOML, or a key is not a setting (it could become another argument).
     """
     try:
         settings = parse("toml", path.read_text(encoding="utf-8"))
@@ -197,10 +197,10 @@ def compile_options(settings: Mapping[str, Any], *, source: str = "options") -> 
     """Validate `settings` into `CompileOptions`.
 
     Args:
-        settings: Field name -> value; those of `measuring`, and the calibrator and scales, may stand at the top.
-        source: Where they come from, for the message.
+        settings: Field name -> value; those of `measuring`, and the calibrator and scales, may be at the top level.
+        source: Origin of the settings, for the message.
 
     Raises:
-        BadOption: A key is unknown or a value is wrong; the first such is named.
+        BadOption: A key is unknown or a value is wrong; the message names the first one.
     """
     return validated(CompileOptions, nested(settings, source), source)

@@ -1,4 +1,4 @@
-"""Files that may be anything: only plain ones are read, no more of them than is sensible, and no deeper."""
+"""Reading files of unknown origin: only regular files are read, up to a maximum size and nesting depth."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ else:
 
 CHUNK_BYTES = 1 << 20
 LONGEST_JSON = 64 << 20
-"""Bytes of a JSON file of edgec: manifests, findings and evidence of real networks have some hundred thousand."""
+"""Maximum size in bytes of a JSON file of edgec; manifests, findings and evidence of real networks have some 100 kB."""
 
 
 def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
-    """Open a plain file; what else may lie there (a pipe, a device) could be waited for without end.
+    """Open a regular file. Anything else, such as a pipe or a device, could block without end.
 
     Raises:
-        OSError: It is none, or cannot be read; or it is a link that is not to be followed.
+        OSError: It is not a regular file, cannot be read, or is a link and `follow` is false.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(f"{path} is no plain file")
+        raise OSError(f"{path} is not a regular file")
     return os.fdopen(handle, "rb")
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a plain file, hexadecimal.
+    """Return the SHA-256 of a regular file, in hexadecimal.
 
     Raises:
-        OSError: It is none, or cannot be read.
+        OSError: It is not a regular file, or cannot be read.
     """
     digest = hashlib.sha256()
     with open_plain(path) as stream:
@@ -50,10 +50,10 @@ def hash_file(path: Path) -> str:
 
 
 def read_plain(path: Path, limit: int) -> bytes:
-    """Return the content of a plain file.
+    """Return the content of a regular file.
 
     Raises:
-        OSError: It is none, or cannot be read.
+        OSError: It is not a regular file, or cannot be read.
         ValueError: It has more than `limit` bytes.
     """
     with open_plain(path) as stream:
@@ -64,11 +64,11 @@ def read_plain(path: Path, limit: int) -> bytes:
 
 
 def read_json(path: Path, limit: int = LONGEST_JSON) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises:
-        OSError: It is no plain file, or cannot be read.
-        ValueError: It is no JSON in UTF-8, has more than `limit` bytes, or is nested too deeply.
+        OSError: It is not a regular file, or cannot be read.
+        ValueError: It is not JSON in UTF-8, has more than `limit` bytes, or is nested too deeply.
     """
     return parse("json", read_plain(path, limit).decode())
 

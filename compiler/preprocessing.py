@@ -1,4 +1,4 @@
-"""How a picture becomes a network's input: one record, kept in the manifest so that every later step does the same."""
+"""How a picture becomes a network's input: one record, stored in the manifest, so that all later steps agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Preprocessing(BaseModel):
         description="stretch: to the input's size; letterbox: keep the aspect ratio, pad with grey; crop: keep the "
         "aspect ratio, cut the centre; line (text): to the input's height, pad on the right with zeros.",
     )
-    crop_fraction: float = Field(default=0.875, gt=0, le=1, description="crop: share of the shorter side that is kept.")
+    crop_fraction: float = Field(default=0.875, gt=0, le=1, description="crop: kept fraction of the shorter side.")
     colour: Literal["rgb", "bgr", "grey"] = "rgb"
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0,)
@@ -26,7 +26,7 @@ class Preprocessing(BaseModel):
 
     @property
     def channels(self) -> int:
-        """Colour channels of a picture."""
+        """Number of colour channels of a picture."""
         return 1 if self.colour == "grey" else 3
 
     @model_validator(mode="after")

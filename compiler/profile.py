@@ -1,4 +1,4 @@
-"""What a target states about itself so that the graph passes can serve it without knowing it by name."""
+"""What a target states about itself, so that the graph passes can serve it without knowing its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Feeds = Mapping[str, np.ndarray[Any, Any]]
 
 
 class Estimate(Protocol):
-    """How long the layers of a network take on one board: good for comparing networks, not for promises."""
+    """Estimates how long the layers of a network take on one board; good for comparing networks, not for promises."""
 
     def __call__(
         self, layers: Sequence[LayerCost], precision: str, in_float: Collection[str] = ()
@@ -26,20 +26,20 @@ class Estimate(Protocol):
 
         Args:
             layers: All layers of the network, in order.
-            precision: What they run in.
-            in_float: Names of layers that run in fp32 all the same.
+            precision: Precision in which they run.
+            in_float: Names of layers that run in fp32 nevertheless.
         """
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a board computes in one precision, as far as its results are to be compared with a reference's.
+    """How a board computes in one precision, as needed to compare its results with those of a reference.
 
     Attributes:
-        tolerance: Accepted error of an output, relative to its range, where the reference's own noise is less.
-        rounding: Share of its root mean square by which a sum may be off, see `edgec.reference.noise.perturbed`.
-        reference: Returns of a network the one whose results in ONNX Runtime are the board's; None: the network itself.
-        exact: Whether the results are those of `reference` up to the order of sums, or only about so.
+        tolerance: Accepted error of an output, relative to its range, if the reference itself has less noise.
+        rounding: Error of a sum, as a fraction of its root mean square; see `edgec.reference.noise.perturbed`.
+        reference: Returns the network whose results in ONNX Runtime equal the board's; None: the network itself.
+        exact: Whether the results equal those of `reference` up to the order of sums, or only approximately.
     """
 
     tolerance: float
@@ -66,32 +66,32 @@ ARITHMETIC = {"fp32": Arithmetic(1e-4), "fp16": Arithmetic(2e-2), "int8": Arithm
 
 @dataclass(frozen=True)
 class Profile:
-    """Needs of one board; given by `Target.profile`, read by passes and by compression."""
+    """Properties of one board; `Target.profile` returns it, passes and compression read it."""
 
     precisions: tuple[str, ...] = ("fp32",)
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Why a precision is not among `precisions`, where there is more to say than that."""
+    """Reason why a precision is not among `precisions`, if there is more to say."""
     channel_multiple: int = 1
-    """Widths that are a multiple of this are fast (vector width, tensor-core tile)."""
+    """Channel counts that are a multiple of this run fast (vector width, tensor-core tile)."""
     operators: Collection[str] | None = None
-    """Operators of the standard domain that the back end takes, after rewrites of its own; None: any. Others are
-    written as those they are made of, where they have a definition."""
+    """Operators of the standard domain that the back end supports, after its own rewrites; None: any. All others are
+    expanded by their definition, if they have one."""
     bounded_sizes: bool = False
-    """Whether the back end has the operators of `edgec.model.bounded`, in which networks are written whose sizes depend
-    on the data; they are refused otherwise."""
+    """Whether the back end has the operators of `edgec.model.bounded`, in which networks with data-dependent sizes are
+    written; without them such networks are refused."""
     quantization_style: Literal["runtime", "tensorrt"] = "runtime"
     """Form of quantized networks: integer weights and zero points, or TensorRT's (symmetric, float weights)."""
     weight_bits: int = 8
-    """Width of quantized weights that the integer kernels take at full speed; they take 8 in any case."""
+    """Width in bits of quantized weights that the integer kernels run at full speed; they support 8 in any case."""
     dynamic_batch: bool = False
-    """Whether the batch may vary from inference to inference."""
+    """Whether the batch size may vary from inference to inference."""
     built_on_board: bool = False
-    """Whether artefacts are not complete before something is built on the board, as `edgec deploy` does."""
+    """Whether an artefact has to be built on the board before it is complete, as `edgec deploy` does."""
     tunable: bool = False
-    """Whether schedules that `edgec tune` chose are taken."""
+    """Whether the back end uses schedules that `edgec tune` chose."""
     estimate: Estimate | None = None
-    """Time of each layer; None: nothing is known, multiply-accumulates are counted instead."""
+    """Estimates the time of each layer; None: no estimate exists, so multiply-accumulates are counted instead."""
     in_half: Callable[[ir.Model, Iterable[Feeds]], Emulation] | None = None
     """Emulates a network in fp16 as the board is to run it, for inputs like the samples; None: nothing emulates it."""
     arithmetic: Mapping[str, Arithmetic] = field(default_factory=lambda: ARITHMETIC)
-    """By precision; results of fp16 and int8 are those of fp32, more or less, unless it says otherwise."""
+    """Arithmetic of each precision; by default, results of fp16 and int8 approximate those of fp32."""

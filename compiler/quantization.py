@@ -18,18 +18,18 @@ from edgec.whole_file import write_text
 Array = np.ndarray[Any, Any]
 
 SMALLEST_SCALE = 2.0**-100
-"""Steps below would be subnormal once multiplied with a weight's; no activation needs one."""
+"""Smallest scale: a smaller one would become subnormal when multiplied with a weight's, and no activation needs it."""
 
 
 class QuantParams(BaseModel):
     """`q = clamp(round(x / scale) + zero_point, low, high)`, `x' = (q - zero_point) * scale`; rounds half to even.
 
     Attributes:
-        bits: Width of q.
+        bits: Width of q in bits.
         signed: Whether q is two's complement.
-        scale: Real value of one step, > 0: one for the tensor, or one for each index along `axis`.
-        zero_point: The q that means 0.
-        axis: Axis along which the scales vary; None: one for all.
+        scale: Real value of one step, > 0: one for the tensor, or one per index along `axis`.
+        zero_point: The q that stands for 0.
+        axis: Axis along which the scales vary (per-channel); None: one scale for the tensor.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,9 +73,9 @@ class Scheme(BaseModel):
     """How activations are quantized.
 
     Attributes:
-        kind: asymmetric: unsigned with a zero point; symmetric: signed, zero point 0; power-of-two: zero point 0,
-            unsigned where nothing is negative, and every scale is 2**-f, f the fraction length.
-        bits: Width.
+        kind: asymmetric: unsigned with a zero point; symmetric: signed with zero point 0; power-of-two: zero point 0,
+            unsigned if no value is negative, every scale is 2**-f with fraction length f.
+        bits: Width in bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,31 +84,31 @@ class Scheme(BaseModel):
     bits: int = Field(default=8, ge=2, le=16)
 
     def params(self, low: float, high: float) -> QuantParams:
-        """Return the parameters that cover [low, high], which is widened to hold 0 exactly."""
+        """Return the parameters that cover [low, high], which is widened to contain 0 exactly."""
         low, high = min(low, 0.0), max(high, 0.0)
         steps = 2**self.bits - 1
         if self.kind == "asymmetric":
-            # In two halves: high - low may exceed what a float holds.
+            # Each bound is divided first: high - low may exceed the range of a float.
             scale = max(high / steps - low / steps, SMALLEST_SCALE)
             zero_point = min(max(round(-low / scale), 0), steps)
             return QuantParams(bits=self.bits, signed=False, scale=(_narrow(scale),), zero_point=zero_point)
         signed = self.kind == "symmetric" or low < 0
         scale = max(high, -low, SMALLEST_SCALE) / (steps // 2 if signed else steps)
         if self.kind == "power-of-two":
-            # The smallest power of two that covers the range but for half a step.
+            # The smallest power of two that covers the range up to half a step.
             top = (steps // 2 if signed else steps) + 0.5
             scale = 2.0 ** math.ceil(math.log2(max(high, -low, SMALLEST_SCALE) / top))
         return QuantParams(bits=self.bits, signed=signed, scale=(_narrow(scale),))
 
 
 class TensorRange(BaseModel):
-    """What is kept of a tensor, and how it was found.
+    """Range of a tensor that quantization represents, and how it was found.
 
     Attributes:
-        low, high: Values beyond are clipped.
-        method: The calibrator, or `manual`.
-        error: Mean squared quantization error over the tensor's mean square; None where it was not measured.
-        scale, zero_point: Follow from low, high and the table's scheme; written for the reader's sake.
+        low, high: Bounds of the range; values outside are clipped.
+        method: Name of the calibrator, or `manual`.
+        error: Mean squared quantization error relative to the tensor's mean square; None if it was not measured.
+        scale, zero_point: They follow from low, high and the table's scheme, and are written for the reader.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,12 +123,12 @@ class TensorRange(BaseModel):
     @model_validator(mode="after")
     def _ordered(self) -> TensorRange:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise ValueError(f"low {self.low} and high {self.high} are no range")
+            raise ValueError(f"low {self.low} and high {self.high} are not a range")
         return self
 
 
 class CalibrationTable(BaseModel):
-    """Tensor -> range, as `edgec calibrate` finds it; to be looked at, edited (low, high), and used to quantize."""
+    """Tensor -> range, as `edgec calibrate` finds it; users may read it, edit low and high, and quantize with it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -138,7 +138,7 @@ class CalibrationTable(BaseModel):
     samples: int = 0
     notes: tuple[str, ...] = ()
     equalized: dict[str, tuple[float, ...]] = Field(
-        default_factory=dict, description="Tensor -> what its channels are divided by; the ranges are those after it."
+        default_factory=dict, description="Tensor -> divisors of its channels; the ranges are those after the division."
     )
     tensors: dict[str, TensorRange] = Field(default_factory=dict)
 
@@ -153,7 +153,7 @@ class CalibrationTable(BaseModel):
         return self.scheme.params(self.tensors[tensor].low, self.tensors[tensor].high)
 
     def filled(self) -> CalibrationTable:
-        """Return the table with each scale and zero point worked out from its range."""
+        """Return the table with each scale and zero point computed from its range."""
         tensors = {}
         for name, each in self.tensors.items():
             params = self.params(name)
@@ -161,7 +161,7 @@ class CalibrationTable(BaseModel):
         return self.model_copy(update={"tensors": tensors})
 
     def with_ranges(self, ranges: dict[str, TensorRange]) -> CalibrationTable:
-        """Return the table with some ranges replaced."""
+        """Return the table with the given ranges replaced."""
         return self.model_copy(update={"tensors": self.tensors | ranges})
 
     def __repr__(self) -> str:
@@ -169,15 +169,15 @@ class CalibrationTable(BaseModel):
         return f"<CalibrationTable: {found}, {self.samples} samples>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as JSON, `filled`; BadOption where it cannot be written."""
+        """Write the `filled` table as JSON; raises BadOption if it cannot be written."""
         write_text(path, self.filled().model_dump_json(indent=1, exclude_none=True) + "\n")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> CalibrationTable:
-        """Read what `save` wrote, perhaps edited.
+        """Read a file that `save` wrote and that may have been edited.
 
         Raises:
-            BadOption: It is no such file, or a scale was edited so that it does not follow from its range any more.
+            BadOption: It is not such a file, or a scale was edited and no longer follows from its range.
         """
         try:
             table = cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
@@ -188,11 +188,13 @@ class CalibrationTable(BaseModel):
         for name, each in table.tensors.items():
             params = table.params(name)
             if each.scale is not None and not math.isclose(each.scale, params.scale[0], rel_tol=1e-6):
-                problem = f"calibration table {path}: {name}: scale {each.scale} is not that of {each.low}..{each.high}"
-                raise BadOption(problem, remedy="Edit low and high, and remove scale and zero_point: they follow.")
+                span = f"{each.low}..{each.high}"
+                problem = f"calibration table {path}: {name}: scale {each.scale} does not follow from {span}"
+                remedy = "Edit low and high only, and remove scale and zero_point, which are computed from them."
+                raise BadOption(problem, remedy=remedy)
         return table
 
 
 def _narrow(scale: float) -> float:
-    """Return `scale` as the float32 that a model file holds."""
+    """Return `scale` rounded to float32, as a model file stores it."""
     return float(np.float32(scale))

@@ -1,4 +1,4 @@
-"""`QuantizeOptions`: how a network is quantized, as a user says it."""
+"""`QuantizeOptions`: the user's settings for quantizing a network."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 Kind = Literal["asymmetric", "symmetric", "power-of-two"]
-"""Schemes of quantization; see `edgec.quantization.Scheme`."""
+"""Quantization schemes; see `edgec.quantization.Scheme`."""
 Style = Literal["runtime", "tensorrt"]
-"""runtime: integers in the file, biases as int32 (ONNX Runtime, OpenVINO, TVM). tensorrt: float weights in front of a
-pair, float biases, as TensorRT 8 reads them."""
+"""runtime: integer weights in the file, biases as int32 (ONNX Runtime, OpenVINO, TVM). tensorrt: float weights in
+front of a QuantizeLinear/DequantizeLinear pair and float biases, as TensorRT 8 reads them."""
 
 Refinement = Literal["outputs", "metric"]
 """Searches that move ranges after calibration; see `edgec.compress.refine_ranges`."""
@@ -29,7 +29,7 @@ class QuantizeOptions(BaseModel):
         "fixed-point, or module:Class.",
     )
     scales: Path | None = Field(
-        default=None, description="Table of `edgec calibrate`, perhaps edited, which is used instead of calibrating."
+        default=None, description="Calibration table, possibly edited, which is used instead of calibrating."
     )
     scheme: Kind | None = Field(
         default=None,
@@ -40,13 +40,11 @@ class QuantizeOptions(BaseModel):
         default="linear", description="How the weights are stored: linear, kmeans, log2, binary, or module:function."
     )
     activations: bool = Field(default=True, description="Quantize the activations too, not the weights alone.")
-    equalize: bool = Field(
-        default=True, description="Bring the ranges of a tensor's channels closer together before calibrating."
-    )
+    equalize: bool = Field(default=True, description="Equalize the ranges of a tensor's channels before calibrating.")
     repair: bool = Field(default=True, description="Refit the weights of each layer to the float network's outputs.")
     style: Style = Field(
         default="runtime",
-        description="Form of the file: runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt; compile takes the board's.",
+        description="Form of the file: runtime (ONNX Runtime, OpenVINO, TVM) or tensorrt; compile uses the board's.",
     )
     exclude: tuple[str, ...] = Field(
         default=(), description="Patterns (*, ?) of names of layers that stay in floating point."

@@ -1,4 +1,4 @@
-"""What happened during one compilation: passes, refusals and stages; feeds the manifest, the report and progress."""
+"""Log of one compilation: passes, refusals and stages, for the manifest, the report and the progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PassEntry:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something a step did not do: the node or tensor concerned, and the reason in one sentence."""
+    """Something that a step left as it was: the node or tensor concerned, and the reason in one sentence."""
 
     step: str
     where: str
@@ -29,14 +29,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Step:
-    """The network after one step of its compression; the first is `original`.
+    """The network after one step of its compression; the first step is `original`.
 
     Attributes:
-        name: The step.
-        loss: What the metric lost up to here, on the samples that were decided on; None where nothing was measured.
+        name: Name of the step.
+        loss: Loss of the metric up to this step, on the samples for decisions; None if it was not measured.
         macs: Multiply-accumulates of one inference.
-        weight_bytes: Of all constants.
-        seconds: Of one inference on the board, by edgec's estimate; None where it has none.
+        weight_bytes: Number of bytes of all constants.
+        seconds: Estimated time of one inference on the board; None without an estimate.
     """
 
     name: str
@@ -48,18 +48,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Compression:
-    """What pruning and quantization did to the network, step by step, and what they cost on data they did not see.
+    """What pruning and quantization did to the network, step by step, and the loss on held-out samples.
 
     Attributes:
-        metric: What was measured.
-        higher_is_better: Its direction.
-        accepted: The accepted loss; None: there was another goal.
-        decided_on: Samples that ranges, ratios and repairs come from.
-        held_out: Other samples, that the result was judged on; 0 where no loss was promised.
-        before: Metric of the original on the held-out samples.
-        after: The same of the result.
-        rounds: How often it was tried; each time after the first with half of the loss.
-        steps: What each step cost and gained.
+        metric: Name of the metric that was measured.
+        higher_is_better: Whether a higher value of the metric is better.
+        accepted: The accepted loss; None if the goal was another one.
+        decided_on: Number of samples from which ranges, ratios and repairs were computed.
+        held_out: Number of other samples on which the result was evaluated; 0 if no loss was promised.
+        before: Metric of the original network on the held-out samples.
+        after: Metric of the result on the held-out samples.
+        rounds: Number of attempts; each one after the first gets half the loss of the one before.
+        steps: Cost and gain of each step.
     """
 
     metric: str
@@ -74,7 +74,7 @@ class Compression:
 
     @property
     def loss(self) -> float | None:
-        """What was lost on the held-out samples."""
+        """Loss of the metric on the held-out samples."""
         if self.before is None or self.after is None:
             return None
         return self.before - self.after if self.higher_is_better else self.after - self.before
@@ -84,9 +84,9 @@ class Compression:
 class Record:
     """Log of one compilation.
 
-    `listener` is called with each stage as it begins: that is how a front end shows progress. The log named `edgec` has
-    the stages, and what each pass did and refused. Times are deliberately not kept here: what the record holds goes
-    into the artefact, which is reproducible.
+    `listener` is called with each stage when it begins, so that a front end can show progress. The log named `edgec`
+    contains the stages, and what each pass did and refused. Times are left out on purpose: the record is stored in
+    the artefact, which is reproducible.
     """
 
     listener: Listener = lambda progress: None
@@ -95,22 +95,22 @@ class Record:
     compression: Compression | None = None
 
     def tell(self, message: str) -> None:
-        """Say at once what the user should know of this run alone: it goes into no artefact."""
+        """Tell the user something about this run alone, at once; it is not stored in the artefact."""
         logger.info(message)
         self.listener(Progress(message))
 
     def begin(self, name: str) -> None:
-        """Say that the stage `name` begins."""
+        """Report that the stage `name` begins."""
         logger.info(name)
         self.listener(Progress(name))
 
     def count(self, name: str, done: int, total: int = 0) -> None:
-        """Say how many parts of a stage are done; `total` is 0 where nobody knows how many there will be."""
+        """Report how many parts of a stage are done; `total` is 0 if their number is unknown."""
         self.listener(Progress(name, done, total))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Announce that the stage `name` begins."""
+        """Report that the stage `name` begins, and run the block as that stage."""
         self.begin(name)
         yield
 
@@ -121,7 +121,7 @@ class Record:
             logger.debug("%s: %s", name, change)
 
     def warn(self, step: str, where: str, reason: str) -> None:
-        """Note what `step` had to assume of `where`, and say it as a warning."""
+        """Note an assumption that `step` made about `where`, and log it as a warning."""
         self.refusals.append(Refusal(step, where, reason))
         logger.warning("%s: %s", where, reason)
 

@@ -20,11 +20,11 @@ GROUPS = {
     "passes": "pass",
     "targets": "target",
 }
-"""Group of entry points -> what one of it is called."""
+"""Group of entry points -> what a member of it is called in messages."""
 
 
 def names(group: str) -> list[str]:
-    """Return the sorted names registered in `group` (one of `GROUPS`), importing none of them."""
+    """Return the sorted names registered in `group` (one of `GROUPS`) without importing anything."""
     return sorted(_entries(group))
 
 
@@ -32,7 +32,7 @@ def load(group: str, name: str) -> Any:
     """Import and return the object registered as `name` in `group`, or given as `module:attribute`.
 
     Raises:
-        BadOption: The name is unknown (near matches are listed) or its import fails.
+        BadOption: The name is unknown (the message lists near matches), or its import fails.
     """
     entry = _entries(group).get(name)
     if entry is None and ":" in name:
@@ -45,12 +45,14 @@ def load(group: str, name: str) -> Any:
         own = name == entry.value
         raise BadOption(
             f"{GROUPS[group]} {name!r} cannot be imported{'' if own else f' from {entry.value}'}: {error}",
-            remedy="Give module:name of something importable." if own else "Reinstall the package that provides it.",
+            remedy="Give module:name of an object that can be imported."
+            if own
+            else "Reinstall the package that provides it.",
         ) from error
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return one sentence with the near matches of `name` among `known`, or with all of them if none is near."""
+    """Return a sentence with the near matches of `name` among `known`, or with all of them if there are none."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     if near:

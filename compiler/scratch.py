@@ -1,4 +1,4 @@
-"""Scratch folders: removed when their block ends, or by the next run where their process was killed."""
+"""Scratch folders, which are removed when their block ends, or by the next run if their process was killed."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from edgec.errors import BadOption
 PREFIX = "edgec-"
 SUFFIX = ".tmp"
 RANDOM = "[a-z0-9_]{8}"
-"""What `tempfile.mkdtemp` puts between the two."""
+"""The characters that `tempfile.mkdtemp` inserts between prefix and suffix."""
 LONGEST_NAME = 150
-"""Bytes of a destination's name that are taken into the name of what is staged for it; a name has 255 at most."""
+"""Maximum number of bytes of the destination's name in the name of its staging folder; names have at most 255."""
 
 
 @contextmanager
 def scratch_folder(place: Path, prefix: str, rescue: Callable[[Path], None] = lambda abandoned: None) -> Iterator[Path]:
-    """Yield a new folder in `place`, which vanishes with the block; first remove those that killed processes left.
+    """Yield a new folder in `place`, which is removed after the block; first remove those that killed processes left.
 
-    A folder is locked as long as its process lives: the lock, unlike a process number, is right across containers, and
-    ends with the process however that ends. Where locks are not to be had nothing is removed.
+    A folder is locked as long as its process runs. The lock, unlike a process number, is valid across containers, and
+    is released however the process ends. On file systems without locks nothing is removed.
 
     Args:
         place: An existing folder.
-        prefix: Of the new folder's name; what begins otherwise is left alone.
+        prefix: Prefix of the new folder's name; folders with other prefixes are left alone.
         rescue: Called with each abandoned folder before it is removed.
 
     Raises:
-        OSError: No folder can be made in `place`.
+        OSError: The folder cannot be created in `place`.
     """
     _remove_abandoned(place, prefix, rescue)
     folder, lock = _locked_folder(place, prefix)
@@ -51,7 +51,7 @@ def temporary_folder() -> Iterator[Path]:
     """Yield a scratch folder in the system's folder for temporary files.
 
     Raises:
-        BadOption: That is closed, or the disk is full.
+        BadOption: That folder is not writable, or the disk is full.
     """
     folder: Path | None = None
     try:
@@ -66,18 +66,18 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def is_staged_for(name: str, destination: str) -> bool:
-    """Whether `name` is that of a scratch folder in which the next content of `destination`, beside it, is made."""
+    """Whether `name` is a scratch folder in which the next content of `destination`, beside it, is prepared."""
     return re.fullmatch(re.escape(staging_prefix(Path(destination))) + RANDOM + re.escape(SUFFIX), name) is not None
 
 
 def is_inside(error: OSError, folder: Path) -> bool:
-    """Whether `error` tells that a file in `folder` could not be written or read; of a copy, its destination counts."""
+    """Whether `error` says that a file in `folder` could not be written or read; for a copy, its destination counts."""
     path = error.filename if error.filename2 is None else error.filename2
     return isinstance(path, (str, os.PathLike)) and Path(path).is_relative_to(folder)
 
 
 def staging_prefix(destination: Path) -> str:
-    """Return the `prefix` of scratch folders beside `destination`, in which its next content is made."""
+    """Return the `prefix` of scratch folders beside `destination` in which its next content is prepared."""
     return f".{os.fsdecode(os.fsencode(destination.name)[:LONGEST_NAME])}."
 
 
@@ -86,20 +86,20 @@ def _locked_folder(place: Path, prefix: str) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=SUFFIX, dir=place))
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # another process took it for abandoned
+        except FileNotFoundError:  # another process took it for abandoned and removed it
             continue
-        with suppress(OSError):  # a file system without locks
+        with suppress(OSError):  # the file system has no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if folder.exists():
             return folder, handle
-        os.close(handle)  # likewise, before it was locked
+        os.close(handle)  # it was removed before it was locked
 
 
 def _remove_abandoned(place: Path, prefix: str, rescue: Callable[[Path], None]) -> None:
     pattern = re.compile(re.escape(prefix) + RANDOM + re.escape(SUFFIX))
     with suppress(OSError), os.scandir(place) as entries:
         for path in [Path(entry) for entry in entries if pattern.fullmatch(entry.name)]:
-            with suppress(OSError):  # another user's, or gone
+            with suppress(OSError):  # it belongs to another user, or is gone
                 handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:
                     if os.fstat(handle).st_uid == os.geteuid():

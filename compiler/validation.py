@@ -1,4 +1,4 @@
-"""Records of settings made from what a user gives: one message for a wrong key or value, one command-line form."""
+"""Records of settings made from user input: one message for a wrong key or value, one command-line form."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def validated(kind: type[Settings], given: Mapping[str, Any], source: str) -> Se
     Args:
         kind: A pydantic model or dataclass that forbids unknown fields.
         given: Field name -> value.
-        source: Where they come from, for the message, e.g. `--prune`.
+        source: Origin of the settings, for the message, e.g. `--prune`.
 
     Raises:
-        BadOption: A field is unknown (near matches are listed) or a value is wrong; the first such is named.
+        BadOption: A field is unknown (the message lists near matches) or a value is wrong; the first one is named.
     """
     try:
         return TypeAdapter(kind).validate_python(dict(given))
@@ -36,12 +36,12 @@ def validated(kind: type[Settings], given: Mapping[str, Any], source: str) -> Se
 
 
 def refused(error: ValidationError, kind: type[Any], source: str) -> BadOption:
-    """Return the error that names the first field that pydantic refuses in a record of `kind`."""
+    """Return the error that names the first field of a record of `kind` that pydantic rejects."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return BadOption(f"{source}: unknown setting {key!r}", remedy=suggest(key, fields_of(kind)))
-    if first["type"] == "value_error":  # a sentence of ours, which says what was got
+    if first["type"] == "value_error":  # the message is edgec's own and names the value already
         return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg'].removeprefix('Value error, ')}")
     return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg']} (got {first['input']!r})")
 

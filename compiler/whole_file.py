@@ -1,4 +1,4 @@
-"""Files written whole or not at all: beside their place first, then renamed."""
+"""Files that are written as a whole or not at all: first beside their place, then renamed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edgec.scratch import scratch_folder, staging_prefix
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the place to write what shall become `path`; it is there, and on the disk, when the block ends well.
+    """Yield a path to write to; what was written becomes `path`, flushed to the disk, if the block succeeds.
 
-    A block that fails, or a process that is killed, leaves what was at `path`. Links stay links; what is no plain file
-    (a pipe, /dev/stdout) is written to directly.
+    If the block fails or the process is killed, `path` keeps its content. Symbolic links stay links. Anything but a
+    regular file (a pipe, /dev/stdout) is written to directly.
 
     Raises:
         BadOption: The path cannot be written.
@@ -39,13 +39,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8; as `whole_file`."""
+    """Write `text` as UTF-8, in the way of `whole_file`."""
     with whole_file(path) as staged:
         staged.write_text(text, encoding="utf-8")
 
 
 def flush(path: Path) -> None:
-    """Return when the file at `path`, or the entries of the folder there, are on the disk.
+    """Return when the file at `path`, or the entries of the folder `path`, are stored on the disk.
 
     Raises:
         OSError: They cannot be written.
@@ -54,7 +54,7 @@ def flush(path: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that has no such thing for folders
+        if error.errno != errno.EINVAL:  # the file system cannot flush folders
             raise
     finally:
         os.close(handle)

@@ -1,1 +1,1 @@
-"""The functions of edgec, one a file: what `import edgec` offers, and what the commands call."""
+"""The functions of edgec, one per file: what `import edgec` offers, and what the commands call."""

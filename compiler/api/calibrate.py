@@ -1,4 +1,4 @@
-"""`calibrate`: the range of every tensor of a model that becomes integers."""
+"""`calibrate`: finds the range of every tensor of a model that will be quantized."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgec.quantization import CalibrationTable, Scheme
 from edgec.quantizing import Kind
 
 SAMPLES = 512
-"""Number of samples that are used at most, unless a limit is given: a range needs more of them than a repair."""
+"""Maximum number of samples unless a limit is given: a calibration needs more of them than a repair."""
 
 
 def calibrate(
@@ -35,19 +35,19 @@ def calibrate(
     progress: Listener | None = None,
     **fields: Unpack[MeasuringFields],
 ) -> CalibrationTable:
-    """Find the range of every tensor of `model` that becomes integers. Memory does not grow with the data.
+    """Find the range of every tensor of `model` that will be quantized. Memory does not grow with the data.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
         measuring: Data; its labels, metric and decoder are not used.
         calibrator: Name of the method that finds the ranges, or `module:Class`.
         scheme: asymmetric, symmetric or power-of-two.
-        equalize: Whether the ranges of a tensor's channels are brought closer together first; the table keeps that.
+        equalize: Whether the ranges of a tensor's channels are equalized first; the table stores the divisors.
         shapes: Shapes of inputs that the model leaves open.
-        checkpoint: File that an interrupted run goes on from, where the calibrator can be resumed; removed at the end.
+        checkpoint: File from which an interrupted run continues, if the calibrator supports it; removed at the end.
         threads: Number of threads of ONNX Runtime.
-        progress: Called with each stage as it begins, and with the number of samples that are done.
-        fields: Fields of `Measuring`, in place of `measuring`.
+        progress: Called with each stage when it begins, and with the number of finished samples.
+        fields: Fields of `Measuring`, instead of `measuring`.
 
     Returns:
         The ranges: `table.save("scales.json")` writes them, `quantize(..., table=table)` uses them.

@@ -1,4 +1,4 @@
-"""`check`: what a board's back end says of every node of a model, before anything is compiled."""
+"""`check`: the findings of a board's back end for every node of a model, before anything is compiled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgec.targets.board import Board
 
 @dataclass(frozen=True, repr=False)
 class Legality:
-    """What `board` makes of the model: one finding a node, what concerns the whole model first."""
+    """Findings of a back end: one per node, after those that concern the whole model."""
 
     model: str
     board: Board
@@ -32,7 +32,7 @@ class Legality:
 
     @property
     def counts(self) -> Counter[str]:
-        """Findings by verdict."""
+        """Number of findings for each verdict."""
         return Counter(finding.verdict for finding in self.findings)
 
     def __repr__(self) -> str:
@@ -41,16 +41,16 @@ class Legality:
 
 
 def check(model: Source, *, target: str, shapes: Shapes | None = None, progress: Listener | None = None) -> Legality:
-    """Ask the back end of a board about every node of `model` as the passes leave it.
+    """Check every node of `model`, as the passes leave it, against the back end of a board.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
         target: Board name, or path of a board file.
         shapes: Shape of each input that the model leaves open.
-        progress: Called with each stage as it begins.
+        progress: Called with each stage when it begins.
 
     Raises:
-        EdgecError: The model cannot be read, the target is unknown, a shape is missing.
+        EdgecError: The model cannot be read, the target is unknown, or a shape is missing.
     """
     options = compile_options({"target": target, "shapes": dict(shapes or {})})
     board, back_end, profile = open_target(target)

@@ -1,4 +1,4 @@
-"""`compare`: what changed from one artefact, model or result to another, and whether that is within limits."""
+"""`compare`: the differences between two artefacts, models or results, and whether they are within limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgec.model.load import Source
 
 @dataclass(frozen=True)
 class Change:
-    """One figure of both sides; None where it is not known. `beyond` says which limit it breaks, if it does."""
+    """One figure of both sides; None if it is unknown. `beyond` says which limit it exceeds, if any."""
 
     name: str
     old: float | None
@@ -25,7 +25,7 @@ class Change:
 
     @property
     def relative(self) -> float | None:
-        """By which share of the old figure it changed."""
+        """Relative change of the figure."""
         if self.old is None or self.new is None or not self.old or not math.isfinite(self.old):
             return None
         return self.new / self.old - 1
@@ -33,13 +33,13 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class Changes:
-    """What changed from `old` to `new`.
+    """Differences between `old` and `new`.
 
     Attributes:
-        old: Name of the one.
-        new: Name of the other.
-        rows: One for each figure that is known of either.
-        notes: What a reader should know, a sentence each.
+        old: Name of the old side.
+        new: Name of the new side.
+        rows: One row for each figure that is known for either side.
+        notes: Remarks for the reader, one sentence each.
     """
 
     old: str
@@ -49,17 +49,17 @@ class Changes:
 
     @property
     def ok(self) -> bool:
-        """Whether all is within the limits."""
+        """Whether all figures are within the limits."""
         return not any(row.beyond for row in self.rows)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as values that JSON has; a figure that is not finite becomes None."""
+        """Return the changes as values that JSON can store; a figure that is not finite becomes None."""
         rows = [asdict(row) | {"relative": row.relative} for row in self.rows]
         clean = [{key: None if _is_infinite(value) else value for key, value in row.items()} for row in rows]
         return {"old": self.old, "new": self.new, "ok": self.ok, "changes": clean, "notes": list(self.notes)}
 
     def markdown(self) -> str:
-        """Return it as a table for a pull request."""
+        """Return the changes as a Markdown table for a pull request."""
         verdict = "within the limits" if self.ok else "**beyond the limits**"
         lines = [f"`{_cell(self.old)}` to `{_cell(self.new)}`: {verdict}", ""]
         lines += ["| figure | old | new | change | |", "| --- | ---: | ---: | ---: | --- |"]
@@ -82,21 +82,21 @@ def compare(
     target: str | None = None,
     shapes: Shapes | None = None,
 ) -> Changes:
-    """Say what changed from `old` to `new`: size, work, error, metrics, time, and nodes that a board refuses.
+    """Compare `old` with `new`: size, work, error, metrics, time, and the nodes that a board refuses.
 
-    Of an artefact the figures are those in its evidence: run `edgec verify`, `bench` and `eval` on it before.
+    For an artefact the figures are those in its evidence: run `edgec verify`, `bench` and `eval` on it before.
 
     Args:
         old: Artefact or its folder, ONNX model, or a .json file that `edgec bench --json` or `eval --json` printed.
         new: The same.
-        max_loss: How much each metric may get worse, in its own units.
-        max_slowdown: By which share the time may grow, e.g. 0.03. A time is too long only if both its median and its
-            minimum grew by more: noise moves one of them.
-        target: Board that is asked about the nodes of models. What it refuses more than before breaks a limit.
+        max_loss: Maximum loss of each metric, in its own units.
+        max_slowdown: Maximum relative increase of the time, e.g. 0.03. A time is too long only if both its median and
+            its minimum exceed this, because noise changes one of them.
+        target: Board on which the nodes of models are checked. New refusals exceed a limit.
         shapes: Shapes of inputs that the models leave open.
 
     Raises:
-        BadOption: A side cannot be read, or a limit is given for what was not measured on both sides alike.
+        BadOption: A side cannot be read, or a limit is given for something that was not measured equally on both sides.
     """
     for name, limit in (("max_loss", max_loss), ("max_slowdown", max_slowdown)):
         if limit is not None and not (math.isfinite(limit) and limit >= 0):
@@ -181,7 +181,7 @@ def shown(value: float | None, unit: str) -> str:
 
 
 def change(row: Change) -> str:
-    """Return by how much a figure changed, as text."""
+    """Return the change of a figure as text."""
     return "" if row.relative is None else f"{row.relative:+.1%}"
 
 

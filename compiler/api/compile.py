@@ -1,4 +1,4 @@
-"""`compile`: the whole data flow, from an ONNX model to an artefact folder, on one screen."""
+"""`compile`: the whole data flow from an ONNX model to an artefact folder."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def compile(
     progress: Listener | None = None,
     **options: Unpack[CompileFields],
 ) -> Artefact:
-    """Compile `model` for a board, run it where it can be run here, and write the artefact if it is right.
+    """Compile `model` for a board, run the artefact if this machine can, and write it if its outputs are right.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
@@ -79,9 +79,10 @@ def compile(
             replaced.
         inputs: Golden inputs by name, arrays or files (.npy, pictures); default: printed pages for pictures, else
             random numbers, from `seed`, and some of the data.
-        verify: Run the artefact, emulated if need be, and compare; default: where this machine is the board.
-        keep_failed: Write the artefact, and return it, where that fails; its `verification` tells.
-        progress: Called with each stage as it begins; the log named `edgec` has them too.
+        verify: Run the artefact, emulated if necessary, and compare its outputs; default: only if this machine has the
+            board's architecture.
+        keep_failed: Write and return the artefact even if the verification fails; see its `verification`.
+        progress: Called with each stage when it begins; the log named `edgec` contains the stages too.
         options: Fields of `CompileOptions`: shapes, precision, threads ...; those of `Measuring` (data, metric ...) may
             be given by themselves or as `measuring`.
 
@@ -89,8 +90,8 @@ def compile(
         The artefact, open.
 
     Raises:
-        EdgecError: Something the user can mend: what and how is in the message. Nothing is left half-written.
-        VerificationFailed: The artefact is wrong. Nothing is written.
+        EdgecError: The user can correct the problem; the message says how. Nothing is left half-written.
+        VerificationFailed: The outputs of the artefact are wrong. Nothing is written.
     """
     settings = compile_options({"target": target, **options})
     board, back_end, profile = open_target(settings.target)
@@ -126,7 +127,7 @@ def compile(
             )
         canonical = compressed.model
         settings = settings.model_copy(update={"precision": compressed.precision})
-    # What compression and passes of the user's change is what is wanted.
+    # Changes by compression and by the user's passes are intended, so they are part of the reference.
     wanted = original if compressed is None and not settings.extra_passes else canonical
     if wanted is canonical:
         with record.stage("reference of the changed network"):
@@ -172,7 +173,7 @@ def _write_manifest(
     golden: Golden,
     application: Application | None,
 ) -> Manifest:
-    """Write the manifest of the artefact in `staging`, sign it if that is asked for, and return it."""
+    """Write the manifest of the artefact in `staging`, sign it if requested, and return it."""
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         edgec=__version__,
@@ -199,10 +200,10 @@ def _write_manifest(
 
 
 def _verified(artefact: Artefact, wanted: bool | None, record: Record) -> tuple[Verification | None, str]:
-    """Run the artefact, as asked for or where this machine is the board, and keep what came of it as evidence.
+    """Run the artefact, if requested or if this machine has the board's architecture, and store the result as evidence.
 
     Returns:
-        What came of it, or None and why it could not be run.
+        The result, or None and the reason why the artefact could not be run.
     """
     if not (is_this_machine(artefact.manifest.board) if wanted is None else wanted):
         return None, ""
@@ -218,7 +219,7 @@ def _verified(artefact: Artefact, wanted: bool | None, record: Record) -> tuple[
 
 @dataclass(frozen=True)
 class Shown:
-    """What the artefact itself said of the sample pictures in its findings, and where it ran."""
+    """Results of the artefact itself on the sample pictures of its findings, and where it ran."""
 
     where: str
     answers: list[dict[str, Any]]
@@ -228,7 +229,7 @@ def _keep_answers(artefact: Artefact, compressed: Compressed) -> None:
     try:
         opened = artefact.runner()
     except CannotRunHere:
-        return  # the report then shows what the compressed network says in ONNX Runtime
+        return  # the report then shows the results of the compressed network in ONNX Runtime
     with opened as runner:
         said: list[Answer] = answers(runner.run, compressed)
     keep(artefact.folder, "pictures", Shown(runner.description, [each.model_dump() for each in said]))
@@ -240,7 +241,7 @@ def _compresses(settings: CompileOptions, model: ir.Model) -> bool:
 
 
 def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
-    """Return where interrupted sensitivities wait: a place of these settings and this model alone."""
+    """Return the journal of interrupted sensitivities for exactly these settings and this model."""
     digest = hashlib.sha256((settings.model_dump_json() + model).encode()).hexdigest()[:8]
     place = Path(os.path.realpath(folder))
     return place.with_name(f"{place.name}.{digest}.sensitivity.jsonl")
@@ -249,7 +250,7 @@ def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
 def _settle(
     fixed: ir.Model, settings: CompileOptions, path: Path | None, record: Record
 ) -> tuple[CompileOptions, Application | None]:
-    """Return the settings with how pictures become the input of `fixed`, and how its outputs are read."""
+    """Return the settings with the preprocessing of the input of `fixed`, and how its outputs are read."""
     decoder, how = settings.measuring.decoder, settings.preprocess
     settled = settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path)
     if settled.hint:
@@ -258,13 +259,13 @@ def _settle(
 
 
 def _in_precision_of(model: ir.Model, settings: CompileOptions, profile: Profile) -> CompileOptions:
-    """Return `settings` with precision int8 where the model is on integers already, and the board has them."""
+    """Return `settings` with precision int8 if the model is quantized already and the board supports int8."""
     on_integers = settings.precision == "fp32" and "int8" in profile.precisions and is_quantized(model)
     return settings.model_copy(update={"precision": "int8"}) if on_integers else settings
 
 
 def _inner(model: ir.Model, lowered: Lowered) -> tuple[str, ...]:
-    """Return the values inside to be compared; none where sizes depend on the data: what pads a value is no matter."""
+    """Return the inner values to compare; none if sizes depend on the data, because their padding is arbitrary."""
     return () if true_sizes(model).counts else chosen(lowered.inner)
 
 
@@ -274,7 +275,7 @@ def _outputs(model: ir.Model, samples: Sequence[Arrays]) -> list[Arrays]:
 
 
 def _samples(model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions) -> list[Arrays]:
-    """Return the golden inputs: those given or, one after another, synthetic ones and pictures of the data."""
+    """Return the golden inputs: the given ones or, otherwise, synthetic ones and then pictures of the data."""
     specs = inputs_of(model)
     if given is not None:
         files = {name: Path(value) for name, value in given.items() if isinstance(value, (str, os.PathLike))}

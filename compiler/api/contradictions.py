@@ -1,4 +1,4 @@
-"""Settings of a compilation that contradict its board or its model, refused before the long work."""
+"""Refuses settings of a compilation that contradict its board or its model, before any long work."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edgec.targets.board import Board
 
 
 def check_options(settings: CompileOptions, board: Board, profile: Profile) -> None:
-    """Refuse settings that the board does not offer, and files of settings that are not there.
+    """Raise an error for settings that the board does not support, and for files of settings that do not exist.
 
     Args:
         settings: As `implied_options` returns them.
-        board: Its record.
-        profile: What its back end says of it.
+        board: Record of the board.
+        profile: Profile of the board, from its back end.
 
     Raises:
-        BadOption: Names the first such setting.
+        BadOption: There is such a setting; the message names the first one.
     """
     precision = settings.precision
     if precision not in profile.precisions:
@@ -48,7 +48,7 @@ def check_options(settings: CompileOptions, board: Board, profile: Profile) -> N
 
 
 def check_integers(model: ir.Model, settings: CompileOptions) -> None:
-    """Refuse int8 for a model in float where there is no data to quantize it by, with a BadOption."""
+    """Raise BadOption if int8 is asked for a model in float, and there is no data for calibrating it."""
     if settings.precision == "int8" and settings.measuring.data is None and not is_quantized(model):
-        problem = "precision int8: the model is in float, and there are no pictures to quantize it by"
+        problem = "precision int8: the model is in float, and there are no pictures for calibrating it"
         raise BadOption(problem, remedy="Give --data, or a model with QuantizeLinear nodes.")

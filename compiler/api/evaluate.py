@@ -1,4 +1,4 @@
-"""`evaluate`: how good a model or an artefact is on data, by the metrics of its task."""
+"""`evaluate`: the accuracy of a model or an artefact on data, by the metrics of its task."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Run = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What was measured.
+    """Results of an evaluation.
 
     Attributes:
-        data: What it was measured on.
+        data: Name of the data.
         samples: Number of samples.
-        where: Where the network ran, e.g. `onnxruntime`, `native`.
+        where: Where the network ran, e.g. `onnxruntime` or `native`.
         metrics: Name of each metric -> its result.
     """
 
@@ -54,15 +54,15 @@ class Evaluation:
         return next(iter(self.metrics.values())).value
 
     def keep(self, artefact: str | os.PathLike[str]) -> None:
-        """Keep it in the evidence of the artefact in that folder, where `Report` finds it.
+        """Store the evaluation in the evidence of the artefact in that folder, where `Report` finds it.
 
         Raises:
-            BadOption: It cannot be written.
+            BadOption: The evidence cannot be written.
         """
         keep(Path(artefact), "evaluation", self.as_json())
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as values that JSON has; an infinite value becomes None."""
+        """Return the evaluation as values that JSON can store; an infinite value becomes None."""
         finite = {name: _finite(vars(result)) for name, result in self.metrics.items()}
         return {"data": self.data, "samples": self.samples, "where": self.where, "metrics": finite}
 
@@ -73,7 +73,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Network:
-    """Something that can be run: a model in ONNX Runtime, or an artefact."""
+    """A network that can be run: a model in ONNX Runtime, or an artefact."""
 
     run: Run
     inputs: tuple[TensorSpec, ...]
@@ -93,21 +93,21 @@ def evaluate(
     progress: Listener | None = None,
     **fields: Unpack[MeasuringFields],
 ) -> Evaluation:
-    """Measure how good `model` is on data.
+    """Measure the accuracy of `model` on data.
 
     Args:
         model: An ONNX model (path, bytes, or in memory), which runs in ONNX Runtime; or an artefact, or its folder,
-            which runs as it would on the board, emulated if need be.
-        measuring: Data, metric, decoder and preprocessing; an artefact has a preprocessing of its own.
-        metrics: Further metrics to measure in the same sweep.
+            which runs as on the board, emulated if necessary.
+        measuring: Data, metric, decoder and preprocessing; an artefact has its own preprocessing.
+        metrics: Further metrics to measure in the same run.
         reference: The original model, for the metric output-error.
         shapes: Shapes of inputs that the model leaves open.
         threads: Number of worker threads.
-        progress: Called with each stage as it begins, and with the number of samples that are done.
-        fields: Fields of `Measuring`, in place of `measuring`.
+        progress: Called with each stage when it begins, and with the number of finished samples.
+        fields: Fields of `Measuring`, instead of `measuring`.
 
     Raises:
-        EdgecError: The model, the data, the metric or the decoder is wrong, or they do not go together.
+        EdgecError: The model, the data, the metric or the decoder is wrong, or they do not fit each other.
     """
     given: dict[str, Any] = dict(fields)
     measuring = take_measuring(given, measuring)
@@ -164,7 +164,7 @@ def _of_model(model: Any, threads: int | None, measuring: Measuring, shapes: Sha
 
 
 def _finite(data: Any) -> Any:
-    """Replace what JSON has no number for, an infinite error, by None."""
+    """Replace infinite and NaN errors, for which JSON has no number, by None."""
     if isinstance(data, dict):
         return {key: _finite(value) for key, value in data.items()}
     return None if isinstance(data, float) and not math.isfinite(data) else data

@@ -1,4 +1,4 @@
-"""`Figures`: what is known of an artefact, of a model, or of a result in JSON, so that two can be compared."""
+"""`Figures`: the known figures of an artefact, a model, or a result in JSON, so that two can be compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgec.reference.compare import Noise, OutputComparison
 
 @dataclass(frozen=True)
 class Times:
-    """How long an inference took, in milliseconds, and under which conditions: only like times are compared."""
+    """Times of an inference in milliseconds, and their conditions: only times under equal conditions are compared."""
 
     median: float
     minimum: float
@@ -31,18 +31,18 @@ class Times:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of one side; None or empty where nothing is.
+    """Known figures of one side; None or empty if unknown.
 
     Attributes:
-        name: What it is called.
-        size: In bytes: all files of an artefact, or the weights of a model.
+        name: Name of the side.
+        size: Size in bytes: of all files of an artefact, or of the weights of a model.
         macs: Multiply-accumulates of one inference.
-        error: Largest error against ONNX Runtime, relative to the range of the output.
+        error: Largest error relative to ONNX Runtime, as a fraction of the range of the output.
         correct: Whether the verification accepted it.
         metrics: Name of each metric -> its result.
-        data: What the metrics were measured on, and how many samples.
-        times: Of one inference.
-        refused: Names and reasons of the nodes that the board refuses; None if no board was asked.
+        data: Name of the data on which the metrics were measured, and number of samples.
+        times: Times of one inference.
+        refused: Names and reasons of the nodes that the board refuses; None if no board was given.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Figures:
 
 
 def figures_of(side: Source | Artefact, target: str | None = None, shapes: Shapes | None = None) -> Figures:
-    """Return what is known of `side`: an artefact or its folder, an ONNX model, or a .json file of bench or eval.
+    """Return the known figures of `side`: an artefact or its folder, an ONNX model, or a .json file of bench or eval.
 
     Raises:
         EdgecError: It cannot be read, or is none of these.
@@ -96,7 +96,7 @@ def _of_artefact(artefact: Artefact) -> Figures:
 
 
 def _of_json(path: Path) -> Figures:
-    remedy = "Give what `edgec bench --json` or `edgec eval --json` printed."
+    remedy = "Give the output of `edgec bench --json` or `edgec eval --json`."
     try:
         known = read_json(path)
         if isinstance(known, dict) and "metrics" in known:
@@ -106,7 +106,7 @@ def _of_json(path: Path) -> Figures:
             return Figures(str(path), times=_times(known))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadOption(f"{path}: {getattr(error, 'strerror', None) or 'it cannot be read'}", remedy=remedy) from error
-    raise BadOption(f"{path} is no result of edgec that can be compared", remedy=remedy)
+    raise BadOption(f"{path} is not a result of edgec that can be compared", remedy=remedy)
 
 
 def _of_model(model: Source, target: str | None, shapes: Shapes | None) -> Figures:

@@ -1,4 +1,4 @@
-"""`inspect`: inputs and outputs of a model, its layers with their cost, and the time that a board may take for them."""
+"""`inspect`: inputs and outputs of a model, its layers with their cost, and their estimated time on a board."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edgec.model.signature import TensorSpec, inputs_of, outputs_of
 
 @dataclass(frozen=True, repr=False)
 class Inspection:
-    """What is in a model.
+    """Contents of a model.
 
     Attributes:
-        name: The file's stem, or made from the graph's name.
-        sha256: Of the file and its external data.
-        opset: Version of the standard operators; None where the model names none.
+        name: The file's stem, or a name derived from the graph's.
+        sha256: Digest of the file and its external data.
+        opset: Version of the standard operators; None if the model gives none.
         inputs: Name, shape and element type of each input.
         outputs: The same of each output.
-        layers: Cost of each node that does work when the model runs.
-        seconds: Estimated time of each layer on the board that was asked for; None where none was.
+        layers: Cost of each node that computes at run time.
+        seconds: Estimated time of each layer on the given board; None without a board.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Inspection:
 def inspect(
     model: Source, *, shapes: Shapes | None = None, target: str | None = None, precision: str = "fp32"
 ) -> Inspection:
-    """Return what is in `model`.
+    """Return the contents of `model`.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
         shapes: Shapes of inputs that the model leaves open.
-        target: Board whose times are estimated; None: none are.
-        precision: Precision in which they are estimated.
+        target: Board for which times are estimated; None: no times are estimated.
+        precision: Precision for which times are estimated.
 
     Raises:
         EdgecError: The model cannot be read, a shape is missing, or the board has no estimate or no such precision.
@@ -75,8 +75,8 @@ def inspect(
 def _seconds(layers: tuple[LayerCost, ...], target: str, precision: str) -> tuple[float, ...]:
     board, _, profile = open_target(target)
     if precision not in profile.precisions:
-        problem = f"precision {precision} is not offered by {board.name}"
+        problem = f"{board.name} does not support precision {precision}"
         raise BadOption(problem, remedy=f"It has: {', '.join(profile.precisions)}.")
     if profile.estimate is None:
-        raise BadOption(f"edgec has no estimate for {board.name}", remedy="Give another --target, or none.")
+        raise BadOption(f"edgec has no time estimate for {board.name}", remedy="Give another --target, or none.")
     return tuple(profile.estimate(layers, precision))

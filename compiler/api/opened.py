@@ -1,4 +1,4 @@
-"""What the functions begin with: the model that is given is opened, and the board that is named is looked up."""
+"""Common first steps of the functions: the given model is opened, and the named board is looked up."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def open_network(model: Source, shapes: Shapes | None) -> ir.Model:
-    """Return `model` with its shapes fixed, in the form in which networks are pruned and quantized.
+    """Return `model` with static shapes, in the form in which networks are pruned and quantized.
 
     Raises:
-        EdgecError: It cannot be read, a shape is missing, or it has no such form.
+        EdgecError: It cannot be read, a shape is missing, or it cannot be brought into that form.
     """
     return prepare(fix_shapes(load(model).model, dict(shapes or {})))
 
 
 def path_of(model: object) -> Path | None:
-    """Return the path of the file that a model is given as; None where it is given in memory."""
+    """Return the path of the file if the model is given as one; None if it is given in memory."""
     return Path(model) if isinstance(model, (str, os.PathLike)) else None
 
 
 def open_target(name: str) -> tuple[Board, Target, Profile]:
-    """Return the board of that name or file, its back end, and what this says of it.
+    """Return the board with this name or file, its back end, and its profile.
 
     Raises:
         BadOption: There is no such board or back end.

@@ -27,7 +27,7 @@ from edgec.validation import validated
 
 
 class Fields(PruneFields, MeasuringFields, total=False):
-    """What `prune` takes by name."""
+    """Options that `prune` takes by name."""
 
 
 def prune(
@@ -42,25 +42,25 @@ def prune(
     progress: Listener | None = None,
     **options: Unpack[Fields],
 ) -> Pruned:
-    """Remove channels of `model`, as many as the goal in `options` allows, and repair what is left by data.
+    """Remove channels of `model`, as many as the goal in `options` allows, and refit the remaining weights by data.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
-        measuring: Data and metric; data may be left out where nothing is measured or repaired.
-        target: Board whose widths are kept and whose time is saved.
-        report: What `sensitivity` returned, or its file; None: measured now, if the goal needs it.
-        keep_report: File that a report measured now is written to; an interrupted run goes on beside it.
-        plan: What is to be removed, or its file; nothing is chosen then.
+        measuring: Data and metric; data may be omitted if nothing is measured or repaired.
+        target: Board whose channel multiple is used and whose estimated time is saved.
+        report: Report of `sensitivity`, or its file; None: it is measured now, if the goal needs it.
+        keep_report: File to which a report measured now is written; an interrupted run continues from a file beside it.
+        plan: Plan of the channels to remove, or its file; then nothing is chosen.
         shapes: Shapes of inputs that the model leaves open.
-        progress: Called with each stage as it begins, and with the number of sensitivities there are and will be.
-        options: Fields of `PruneOptions`: one goal, criterion, cap, include ...; those of `Measuring`, in place of
+        progress: Called with each stage when it begins, and with the number of finished and of all sensitivities.
+        options: Fields of `PruneOptions`: one goal, criterion, cap, include ...; and those of `Measuring`, instead of
             `measuring`.
 
     Returns:
-        The pruned model, `.model` or `.save("small.onnx")`, and what is known of it.
+        The pruned model, `.model` or `.save("small.onnx")`, and information on it.
 
     Raises:
-        EdgecError: Something the user can mend.
+        EdgecError: The user can correct the problem; the message says how.
     """
     given: dict[str, Any] = dict(options)
     measuring = take_measuring(given, measuring)
@@ -78,7 +78,7 @@ def prune(
     reporter.stage("load")
     network = open_network(model, shapes)
     if wanted is not None and not settings.repair and measuring.data is None:
-        settings = settings.model_copy(update={"criterion": "l1"})  # nothing is ranked by it
+        settings = settings.model_copy(update={"criterion": "l1"})  # no ranking is needed
     needs_data = measuring.data is not None or goal == "max_loss" or (known is None and goal.startswith("target"))
     task = open_task(measuring, network, path_of(model)) if needs_data else None
     evaluator = None if task is None else Evaluator(network, task)

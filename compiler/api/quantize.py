@@ -1,4 +1,4 @@
-"""`quantize`: a model that computes on integers, in standard ONNX, from a float model and data."""
+"""`quantize`: turns a float model and data into an integer model in standard ONNX."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgec.validation import validated
 
 
 class Fields(QuantizeFields, MeasuringFields, total=False):
-    """What `quantize` takes by name."""
+    """Options that `quantize` takes by name."""
 
 
 def quantize(
@@ -33,20 +33,20 @@ def quantize(
     progress: Listener | None = None,
     **options: Unpack[Fields],
 ) -> Quantization:
-    """Calibrate `model`, quantize and repair it, and keep the accepted loss, if there is one.
+    """Calibrate, quantize and repair `model`, and keep the accepted loss, if there is one.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
-        measuring: Data, metric and decoder; labels are needed where the metric needs them.
-        table: What `calibrate` returned, or its file; None: the ranges are found now. The same as `scales`.
+        measuring: Data, metric and decoder; labels are needed if the metric needs them.
+        table: Table of `calibrate`, or its file; None: the ranges are calibrated now. `scales` is the same.
         shapes: Shapes of inputs that the model leaves open.
         threads: Number of threads of ONNX Runtime.
-        progress: Called with each stage as it begins.
-        options: Fields of `QuantizeOptions`: calibrator, weight_bits, max_loss ...; those of `Measuring`, in place of
-            `measuring`.
+        progress: Called with each stage when it begins.
+        options: Fields of `QuantizeOptions`: calibrator, weight_bits, max_loss ...; and those of `Measuring`, instead
+            of `measuring`.
 
     Returns:
-        The quantized model, `.model` or `.save("model.int8.onnx")`, and what is known of it.
+        The quantized model, `.model` or `.save("model.int8.onnx")`, and information on it.
 
     Raises:
         EdgecError: The model, the data, an option or the table is wrong.

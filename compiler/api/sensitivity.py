@@ -1,4 +1,4 @@
-"""`sensitivity`: what a model loses by pruning each of its groups of channels alone."""
+"""`sensitivity`: the loss of a model when each of its groups of channels is pruned alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgec.validation import validated
 
 
 class Fields(MeasuringFields, total=False):
-    """What `sensitivity` takes by name."""
+    """Options that `sensitivity` takes by name."""
 
     criterion: str
     include: tuple[str, ...]
@@ -41,19 +41,19 @@ def sensitivity(
     progress: Listener | None = None,
     **options: Unpack[Fields],
 ) -> SensitivityReport:
-    """Prune each group of `model` alone, at 10 % to 90 %, and measure what is lost.
+    """Prune each group of `model` alone, at 10 % to 90 %, and measure the loss.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
         measuring: Data and metric.
-        journal: File that takes each result as it comes; an interrupted run goes on with it. It is removed at the end.
+        journal: File that stores each result at once; an interrupted run continues from it; removed at the end.
         shapes: Shapes of inputs that the model leaves open.
-        progress: Called with each stage as it begins, and with the number of results there are and will be.
-        options: `criterion`, `include`, `exclude` and `repair` of `PruneOptions`; fields of `Measuring`, in place of
+        progress: Called with each stage when it begins, and with the number of finished and of all results.
+        options: `criterion`, `include`, `exclude` and `repair` of `PruneOptions`; fields of `Measuring`, instead of
             `measuring`.
 
     Raises:
-        EdgecError: Something the user can mend.
+        EdgecError: The user can correct the problem; the message says how.
     """
     given: dict[str, Any] = dict(options)
     measuring = take_measuring(given, measuring)

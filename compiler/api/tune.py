@@ -1,4 +1,4 @@
-"""`tune`: from an ONNX model to a database of what was measured on a board, for `compile(..., tuned=...)`."""
+"""`tune`: measures schedules of a model's layers on a board, in a database for `compile(..., tuned=...)`."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def tune(
     watch: Callable[[Tuning], None] = lambda tuning: None,
     **options: Unpack[CompileFields],
 ) -> Tuning:
-    """Measure what could be chosen for the layers of `model` on a CPU board; goes on with what `database` holds.
+    """Measure candidate schedules for the layers of `model` on a CPU board; continues from what `database` contains.
 
     Args:
         model: Path of an ONNX file, its bytes, or a model in memory (not modified).
         target: Board name, or path of a board file; `host` measures on this machine.
-        database: File that takes every measurement; `edgec.compile(..., tuned=database)` uses it.
+        database: File that stores every measurement; `edgec.compile(..., tuned=database)` uses it.
         tracker: Address HOST:PORT of TVM's tracker, which knows the boards; needed for every target but `host`.
         key: Name under which the boards are registered at the tracker; default: the target.
-        trials: Choices of a layer to look at, at most; default 64.
-        seconds: Stop after that; default: 600 where `trials` is not given.
-        progress: Called with each stage as it begins.
-        watch: Called during the search, whenever there is something new, with what there is so far.
+        trials: Maximum number of candidates that are measured per layer; default 64.
+        seconds: Time in seconds after which tuning stops; default: 600 if `trials` is not given.
+        progress: Called with each stage when it begins.
+        watch: Called during the search with the present results, whenever they change.
         options: Fields of `CompileOptions`, as for `edgec.compile`: shapes, precision, threads ...
 
     Raises:
-        EdgecError: Something the user can mend.
+        EdgecError: The user can correct the problem; the message says how.
     """
     settings = compile_options({"target": target, **options})
     board, back_end, profile = open_target(settings.target)
     if not profile.tunable:
-        problem = f"target {board.name}: only CPU boards are tuned"
+        problem = f"target {board.name} cannot be tuned: only CPU boards are"
         raise BadOption(problem, remedy="TensorRT measures its own choices when it builds on the board.")
     if tracker is None and board.name != "host":
         problem = f"target {board.name} needs --tracker: its kernels cannot be measured on this machine"
@@ -78,11 +78,11 @@ def tune(
     require_packages()
     where = None if tracker is None else parse_tracker(tracker, key or board.name)
     known = Database(Path(database))
-    known.append([])  # a place that is not writable is found now, and what comes out can be compiled with in any case
+    known.append([])  # fails now if the place is not writable, and the file can be compiled with in any case
     from edgec.targets.tvm.tuning.tune import TuneSettings, tune_network  # noqa: PLC0415
 
     limit = SECONDS if trials is None and seconds is None else seconds
     how = TuneSettings(settings.precision, trials or TRIALS, limit, where)
-    with record.stage("measure the network as it is by rule"):
+    with record.stage("measure the untuned network"):
         inputs = [feeds[spec.name] for spec in inputs_of(original)]
         return tune_network(canonical, board, inputs, known, how, watch)

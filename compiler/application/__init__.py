@@ -1,1 +1,1 @@
-"""From pictures to results: what an artefact's outputs mean, which head a network has, where pictures come from."""
+"""From pictures to results: picture sources, recognition of a network's head, and the meaning of its outputs."""

@@ -1,4 +1,4 @@
-"""Names of classes: from a list or a file."""
+"""Class names, from a list or a file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from edgec.errors import BadOption
 from edgec.model.metadata import listed
 from edgec.plain_file import parse
 
-FORMS = "Give a,b,c or a file: a name a line, a JSON list, COCO's .json, or a .yaml with `names`."
+FORMS = "Give a,b,c or a file: one name per line, a JSON list, COCO's .json, or a .yaml with `names`."
 
 
 def read_classes(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names that `--classes` gives: a sequence, `a,b,c`, or a file.
+    """Return the names given by `--classes`: a sequence, `a,b,c`, or a file.
 
     Args:
-        given: Names, or text: the path of a .txt or .names file (a name a line), of a .json file (a list, an object
-            number -> name, or COCO's with `categories`), of a .yaml file with `names`, or names with commas between.
+        given: Names, or text: the path of a .txt or .names file (one name per line), of a .json file (a list, an object
+            number -> name, or COCO's with `categories`), of a .yaml file with `names`, or names separated by commas.
 
     Raises:
-        BadOption: The file cannot be read or holds no names, or a name is empty.
-        MissingDependency: A .yaml file is given and PyYAML is not installed.
+        BadOption: The file cannot be read or contains no names, or a name is empty.
+        MissingDependency: A .yaml file is given, but PyYAML is not installed.
     """
     if not isinstance(given, str):
         names = tuple(given)
@@ -49,10 +49,10 @@ def _from_file(path: Path) -> tuple[str, ...]:
         try:
             record = [row["name"] for row in sorted(rows, key=lambda row: int(row["id"]))]
         except (KeyError, TypeError, ValueError) as error:
-            raise BadOption(f"--classes {path}: categories want `id` and `name`", remedy=FORMS) from error
+            raise BadOption(f"--classes {path}: each category needs an `id` and a `name`", remedy=FORMS) from error
     elif isinstance(record, dict):
         record = record.get("names", record.get("classes", record))
     names = listed(record)
     if not names:
-        raise BadOption(f"--classes {path}: it holds no names, numbered from 0", remedy=FORMS)
+        raise BadOption(f"--classes {path}: it contains no names, numbered from 0", remedy=FORMS)
     return names

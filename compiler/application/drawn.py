@@ -1,4 +1,4 @@
-"""`Drawn`: a folder of pictures with results drawn onto them, or a video of them."""
+"""`Drawn`: writes pictures with results drawn onto them, as a folder of files or a video."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgec.errors import BadOption
 from edgec.whole_file import whole_file
 
 RATE = 25.0
-"""Frames a second of a video whose source does not say."""
+"""Frames per second of a video whose source does not give a rate."""
 VIDEO = "drawn.mp4"
 
 
 class Drawn:
-    """Writes to `folder`, which is made: pictures as .png files of their names, frames of a video as one .mp4.
+    """Writes to `folder`, which is created: pictures as .png files with their names, frames of a video as one .mp4.
 
     Raises:
-        BadOption: The folder cannot be made.
+        BadOption: The folder cannot be created.
     """
 
     def __init__(self, folder: Path, *, moving: bool, rate: float) -> None:
@@ -33,7 +33,7 @@ class Drawn:
             raise BadOption(f"output {folder}: {error.strerror}", remedy="Give the name of a folder.") from error
 
     def write(self, name: str, picture: Image.Image) -> Path:
-        """Write one picture and return the file it is in."""
+        """Write one picture and return the path of its file."""
         return self._frame(picture) if self._moving else self._picture(name, picture)
 
     def close(self) -> None:
@@ -43,7 +43,7 @@ class Drawn:
 
     def _picture(self, name: str, picture: Image.Image) -> Path:
         stem = str(Path(name).with_suffix(""))
-        safe = stem if stem not in self._taken else name.replace(".", "_")  # a.jpg and a.png are two
+        safe = stem if stem not in self._taken else name.replace(".", "_")  # a.jpg and a.png are two pictures
         self._taken.add(safe)
         path = self._folder / f"{safe}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`Predictor`: a picture in, a typed result out."""
+"""`Predictor`: turns a picture into a typed result."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from edgec.preprocessing import Preprocessing
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 MIN_SCORE = 0.25
-"""Objects with less are not shown to people; metrics look at them too."""
+"""Minimum score of objects that are shown to people; metrics also use objects of lower scores."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Prepares a picture, runs the network and reads its outputs.
+    """Preprocesses a picture, runs the network and decodes its outputs.
 
     Attributes:
         run: Inputs by name -> outputs by name.
         inputs: The network's inputs.
-        preprocessing: How a picture becomes its input.
-        decoder: Reads the outputs, see `decoder_for_people`.
+        preprocessing: How a picture becomes the network's input.
+        decoder: Decodes the outputs, see `decoder_for_people`.
     """
 
     run: Callable[[Arrays], Arrays]
@@ -49,10 +49,10 @@ class Predictor:
     def predict(self, picture: list[AnyPicture] | tuple[AnyPicture, ...]) -> list[Result]: ...
 
     def predict(self, picture: AnyPicture | list[AnyPicture] | tuple[AnyPicture, ...]) -> Result | list[Result]:
-        """Return what the network says of a picture, or of each of a list.
+        """Return the result for a picture, or for each of a list.
 
         Raises:
-            BadOption: A picture cannot be read, or the network takes none, or its outputs do not fit the decoder.
+            BadOption: A picture cannot be read, the network takes no pictures, or its outputs do not fit the decoder.
         """
         if isinstance(picture, (list, tuple)):
             return [self._predict(each) for each in picture]
@@ -66,12 +66,12 @@ class Predictor:
 
 
 def decoder_for_people(application: Application | None, given: str | None, min_score: float | None) -> Decoder:
-    """Return a decoder that gives what people want to see: nothing of a low score.
+    """Return a decoder for results that are shown to people: it drops objects of a low score.
 
     Args:
-        application: What the artefact knows of its outputs.
+        application: What is known of the artefact's outputs.
         given: A decoder as for `read_decoder`, instead of the artefact's; it keeps the artefact's class names.
-        min_score: Lowest score of an object; default: the decoder's, where it was set, else `MIN_SCORE`.
+        min_score: Minimum score of an object; default: the decoder's, if it was set, else `MIN_SCORE`.
 
     Raises:
         BadOption: There is no decoder, or it has no scores.
@@ -83,15 +83,15 @@ def decoder_for_people(application: Application | None, given: str | None, min_s
     elif application is not None:
         decoder = application.open()
     else:
-        problem = "the artefact has no decoder: what its outputs mean is not known"
-        remedy = "Give one (--decoder yolov8, in Python decoder='yolov8'), here or when it is compiled."
+        problem = "the artefact has no decoder: the meaning of its outputs is unknown"
+        remedy = "Give one (--decoder yolov8, in Python decoder='yolov8'), here or when compiling."
         raise BadOption(problem, remedy=remedy)
     if "min_score" not in type(decoder).model_fields:
         if min_score is not None:
-            raise BadOption("a lowest score is for boxes, this decoder gives none", remedy="Leave it out.")
+            raise BadOption("a minimum score is for boxes, but this decoder returns none", remedy="Leave it out.")
         return decoder
     if min_score is not None and not 0 <= min_score <= 1:
-        raise BadOption(f"lowest score {min_score}: not from 0 to 1")
+        raise BadOption(f"minimum score {min_score} is not between 0 and 1")
     if min_score is None and "min_score" in decoder.model_fields_set:
         return decoder
     default = max(MIN_SCORE, type(decoder).model_fields["min_score"].default)
@@ -101,10 +101,10 @@ def decoder_for_people(application: Application | None, given: str | None, min_s
 def check_fit(
     decoder: Decoder, outputs: Iterable[TensorSpec], inputs: Sequence[TensorSpec], how: Preprocessing
 ) -> None:
-    """Refuse a decoder that cannot read outputs of these shapes, or whose class names are not as many as classes.
+    """Raise an error for a decoder that cannot read outputs of these shapes, or with the wrong number of class names.
 
     Raises:
-        BadOption: It is so; says which output, and what the decoder wants.
+        BadOption: The message names the output, and what the decoder needs.
     """
     outputs = tuple(outputs)
     blank = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in outputs}

@@ -1,4 +1,4 @@
-"""`Application`: what an artefact's outputs mean; kept in the manifest."""
+"""`Application`: the meaning of an artefact's outputs, stored in the manifest."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgec.errors import BadOption
 
 
 class Application(BaseModel):
-    """The decoder of a network's outputs, with the names of its classes, needing no other file.
+    """The decoder of a network's outputs, with the names of its classes; it needs no other file.
 
     Attributes:
-        decoder: Its name, as registered.
-        settings: Those that were given or found, the class names among them; others are the decoder's defaults.
-        assumed: In sentences: how the head was recognised, and what was taken for granted. Empty where the user gave
+        decoder: Registered name of the decoder.
+        settings: Settings that were given or found, including the class names; all others have the decoder's defaults.
+        assumed: How the head was recognised, and what was assumed, in sentences. Empty if the user gave
             the decoder.
     """
 
@@ -32,14 +32,14 @@ class Application(BaseModel):
         """Return the decoder.
 
         Raises:
-            BadOption: It is none that is registered here, or its settings are wrong.
+            BadOption: The decoder is not registered here, or its settings are wrong.
         """
         if self.decoder not in registry.names("decoders"):
-            problem = f"the artefact's decoder {self.decoder!r} is none that is installed here"
+            problem = f"the artefact's decoder {self.decoder!r} is not installed here"
             raise BadOption(problem, remedy="Install the package that provides it, or give one by --decoder.")
         return make_decoder(self.decoder, self.settings, f"decoder {self.decoder} of the artefact")
 
 
 def application_of(name: str, decoder: Decoder, assumed: tuple[str, ...] = ()) -> Application:
-    """Return the record of a decoder that is called `name`."""
+    """Return the record of the decoder with this name."""
     return Application(decoder=name, settings=decoder.self_contained(), assumed=assumed)

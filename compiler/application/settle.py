@@ -1,4 +1,4 @@
-"""`settle`: what a compilation knows of its network's outputs: what the user says, else what the graph shows."""
+"""`settle`: determines the meaning of a network's outputs from the user's settings, or else from the graph."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from edgec.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Settled:
-    """How the outputs are read and how pictures become the input.
+    """How the outputs are decoded and how pictures are preprocessed.
 
     Attributes:
-        application: None where nothing is known.
-        preprocess: As given, else as assumed.
-        hint: What is lacking to read the outputs, one sentence; empty where nothing is.
+        application: The meaning of the outputs; None if it is unknown.
+        preprocess: Preprocessing as given or, otherwise, as assumed.
+        hint: What is missing for decoding the outputs, in one sentence; empty if nothing is.
     """
 
     application: Application | None
@@ -45,17 +45,17 @@ def settle(
     preprocess: Preprocessing | None = None,
     path: Path | None = None,
 ) -> Settled:
-    """Return how the outputs of `model` are read.
+    """Return how the outputs of `model` are decoded.
 
     Args:
-        model: With static shapes.
-        decoder: As for `read_decoder`; None: as it is recognised.
-        classes: Names of the classes, as for `read_classes`; None: the decoder's own, else those in the metadata.
-        preprocess: How pictures become the input; what it leaves open is as networks with such a head want it.
-        path: File of the model, which a decoder may read metadata from.
+        model: Model with static shapes.
+        decoder: Decoder as for `read_decoder`; None: the recognised one.
+        classes: Class names as for `read_classes`; None: the decoder's own, else those in the metadata.
+        preprocess: Preprocessing of pictures; fields that are not set get the values usual for the head.
+        path: File of the model, in which a decoder may read metadata.
 
     Raises:
-        BadOption: The decoder cannot read the outputs, or the names are not as many as the classes.
+        BadOption: The decoder cannot read the outputs, or the number of names is not that of the classes.
     """
     preprocess = Preprocessing() if preprocess is None else preprocess
     metadata = dict(model.metadata_props)
@@ -67,19 +67,19 @@ def settle(
     head = recognize(model)
     if not isinstance(head, Head):
         if names:
-            problem = "--classes: what the outputs mean is not known, so there is nothing to name"
+            problem = "--classes: the meaning of the outputs is unknown, so there are no classes to name"
             raise BadOption(problem, remedy=_remedy(head))
         return Settled(None, _completed(preprocess, _of_input(model)), head.text if head else "")
     how = _completed(preprocess, {**_of_input(model), **_wanted(head, metadata)})
     assumed = (f"recognised {head.decoder}: {head.reason}", *head.assumed)
     if how != preprocess:
-        assumed += (f"pictures are taken as {_described(how)}",)
+        assumed += (f"pictures are preprocessed as {_described(how)}",)
     made = make_decoder(head.decoder, dict(head.settings), f"recognised decoder {head.decoder}")
     return Settled(_named(head.decoder, made, names, metadata, model, how, assumed), how)
 
 
 def _completed(given: Preprocessing, assumed: Mapping[str, Any]) -> Preprocessing:
-    """Return `given` with what was assumed in the fields that were not set."""
+    """Return `given` with the assumed values in the fields that were not set."""
     return Preprocessing(**{**assumed, **{field: getattr(given, field) for field in given.model_fields_set}})
 
 
@@ -96,7 +96,7 @@ def _named(
     how: Preprocessing,
     assumed: tuple[str, ...],
 ) -> Application:
-    """Return the record of `decoder` with the names of its classes, after a check that it fits the outputs."""
+    """Return the record of `decoder` with its class names, after a check that it fits the outputs."""
     inputs, outputs = inputs_of(model), outputs_of(model)
     if names:
         decoder = _with_names(decoder, names)
@@ -110,9 +110,9 @@ def _named(
             if check:
                 check_fit(with_names, outputs, inputs, how)
             decoder = with_names
-            assumed += (f"the names of the {len(found)} classes are those of the model's metadata",) if assumed else ()
+            assumed += (f"the names of the {len(found)} classes are those in the model's metadata",) if assumed else ()
         except BadOption:
-            assumed += (f"the {len(found)} names of classes in the model's metadata are not of this head's classes",)
+            assumed += (f"the {len(found)} class names in the model's metadata do not belong to this head",)
     return application_of(name, decoder, assumed)
 
 
@@ -127,7 +127,7 @@ def _takes_pictures(inputs: tuple[TensorSpec, ...], how: Preprocessing) -> bool:
 
 
 def _of_input(model: ir.Model) -> dict[str, Any]:
-    """Return the layout and the colours that the shape of the only input shows."""
+    """Return the layout and the colours that follow from the shape of the only input."""
     inputs = inputs_of(model)
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         return {}
@@ -143,7 +143,7 @@ def _of_input(model: ir.Model) -> dict[str, Any]:
 
 
 def _wanted(head: Head, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return what networks with this head want of their pictures."""
+    """Return the usual preprocessing of networks with this head."""
     wanted = dict(head.preprocess)
     if head.decoder == "scores" and metadata.get("task") == "classify" and "Ultralytics" in metadata.get("author", ""):
         wanted |= {"resize": "crop", "crop_fraction": 1.0}

@@ -1,4 +1,4 @@
-"""`open_source`: where pictures come from: a file, a folder, a video or a camera."""
+"""`open_source`: pictures from a file, a folder, a video or a camera."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORMS = "Give a picture, a folder of pictures, a video, or camera:0."
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: its name, which is that of its file or `frame000001`, and the picture."""
+    """One picture with its name, which is that of its file or `frame000001`."""
 
     name: str
     picture: Image.Image
@@ -34,9 +34,9 @@ class Source:
     """Pictures, one after the other.
 
     Attributes:
-        frames: They come as they are asked for.
-        moving: They are those of a video or a camera.
-        rate: Frames a second, where they are; 0 where it is not known.
+        frames: The pictures, which are read one by one.
+        moving: Whether they come from a video or a camera.
+        rate: Frames per second of a video or camera; 0 if unknown.
     """
 
     frames: Iterator[Frame]
@@ -45,20 +45,20 @@ class Source:
 
 
 def is_source(given: str) -> bool:
-    """Whether `given` names a video, a folder or a camera, and not one file that might hold a tensor."""
+    """Whether `given` names a video, a folder or a camera, and not a single file that might contain a tensor."""
     return bool(CAMERA.fullmatch(given)) or Path(given).suffix.lower() in VIDEO_SUFFIXES or Path(given).is_dir()
 
 
 @contextmanager
 def open_source(given: str) -> Iterator[Source]:
-    """Yield the pictures that `given` names: a file, a folder (and those in it), a video, or `camera:N`.
+    """Yield the pictures that `given` names: a file, a folder (and the files in it), a video, or `camera:N`.
 
     Raises:
-        BadOption: There is none, or it cannot be read; while the frames are asked for too.
-        MissingDependency: A video or a camera is to be read and OpenCV is not installed.
+        BadOption: It does not exist or cannot be read; this may also be raised while frames are read.
+        MissingDependency: A video or a camera is given, but OpenCV is not installed.
     """
     if given.startswith("camera:"):
-        yield from _moving(_camera(given), f"{given} stopped giving pictures", endless=True)
+        yield from _moving(_camera(given), f"{given} stopped delivering pictures", endless=True)
     elif Path(given).is_dir():
         folder = Path(given)
         pictures = find_pictures(folder)
@@ -85,7 +85,7 @@ def _moving(capture: Any, stopped: str, *, endless: bool) -> Iterator[Source]:
             number += 1
             yield Frame(f"frame{number:06}", Image.fromarray(np.ascontiguousarray(bgr[..., ::-1])))
         if endless or number == 0:
-            raise BadOption(stopped or "the video holds no frame that can be read", remedy="Is it whole, or free?")
+            raise BadOption(stopped or "the video contains no readable frame", remedy="Check it with a player.")
 
     try:
         yield Source(frames(), moving=True, rate=float(capture.get(cv2.CAP_PROP_FPS)) or 0.0)
@@ -96,7 +96,7 @@ def _moving(capture: Any, stopped: str, *, endless: bool) -> Iterator[Source]:
 def _camera(given: str) -> Any:
     number = CAMERA.fullmatch(given)
     if number is None:
-        raise BadOption(f"--input {given}: a camera is named by its number", remedy="camera:0 is /dev/video0.")
+        raise BadOption(f"--input {given}: a camera is named by its number", remedy="For /dev/video0, give camera:0.")
     device = Path(f"/dev/video{int(number[1])}")
     if not device.exists():
         there = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video*"))
@@ -104,7 +104,7 @@ def _camera(given: str) -> Any:
         raise BadOption(f"--input {given}: there is no {device}", remedy=remedy)
     capture = _opencv().VideoCapture(int(number[1]))
     if not capture.isOpened():
-        raise BadOption(f"--input {given}: {device} cannot be opened", remedy="Is another program using it?")
+        raise BadOption(f"--input {given}: {device} cannot be opened", remedy="Close other programs that use it.")
     return capture
 
 

@@ -1,1 +1,1 @@
-"""The folder that goes to the board: writing, checking, opening and measuring it."""
+"""The folder that is copied to the board: writing, checking, opening and measuring it."""

@@ -1,4 +1,4 @@
-"""`Artefact`: a compiled model on disk, with what can be done with it."""
+"""`Artefact`: a compiled model on disk, and the operations on it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Latency:
 class Artefact:
     """A folder written by `edgec.compile`; its files were checked against the manifest when it was opened.
 
-    `verification` is what came of running it when it was compiled; None: it was opened later, or not run, and
-    `unverified` says why it could not be.
+    `verification` is the result of running it after compilation; None if it was opened later, or not run, and then
+    `unverified` gives the reason.
     """
 
     folder: Path
@@ -53,11 +53,11 @@ class Artefact:
         """Open the artefact in `folder`.
 
         Args:
-            folder: Written by `edgec.compile`.
-            signers: File with the names and public keys of which one has to have signed it; default: none has to.
+            folder: Folder written by `edgec.compile`.
+            signers: File of names and public keys, one of which must have signed it; default: no signature is needed.
 
         Raises:
-            BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
+            BadArtefact: It is not an artefact, was altered, or was signed by none of `signers`.
         """
         path = Path(folder)
         if signers is not None:
@@ -71,18 +71,18 @@ class Artefact:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files together."""
+        """Total number of bytes of all files."""
         return sum(entry.size for entry in self.manifest.files)
 
     def runner(self, threads: int | None = None) -> Runner:
-        """Load it for execution here, natively or emulated.
+        """Load the artefact for execution here, natively or emulated.
 
         Args:
-            threads: Worker threads, no more than there are CPUs here; default: as compiled.
+            threads: Number of worker threads, at most the number of CPUs; default: as compiled.
 
         Raises:
             BadOption: `threads` is less than 1.
-            CannotRunHere: This machine is not its board and cannot emulate it.
+            CannotRunHere: This machine does not have the board's architecture and cannot emulate it.
         """
         manifest = self.manifest
         target: Target = registry.load("targets", manifest.board.backend)()
@@ -105,30 +105,30 @@ class Artefact:
         decoder: str | None = None,
         threads: int | None = None,
     ) -> Any:
-        """Return what the network says of a picture, or of each of a list; see `Loaded.predict`.
+        """Return the result for a picture, or for each of a list; see `Loaded.predict`.
 
-        It is loaded for this call alone: for one picture after the other `edgec.load` is faster.
+        The artefact is loaded for this call alone: for several pictures `edgec.load` is faster.
         """
         with Loaded(self.runner(threads), self.manifest) as loaded:
             return loaded.predict(picture, min_score=min_score, decoder=decoder)
 
     def golden_inputs(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the first of the inputs that were stored with it, by name."""
+        """Return the first of the golden inputs, by name."""
         return read_samples(self.folder, self.manifest.inputs)[0] if self.manifest.inputs else {}
 
     def golden_outputs(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return what ONNX Runtime gave for them, by name."""
+        """Return ONNX Runtime's outputs for them, by name."""
         return read_samples(self.folder, self.manifest.outputs)[0] if self.manifest.outputs else {}
 
     def verify(self, threads: int | None = None, *, keep: bool = False) -> Verification:
-        """Run it on its golden inputs and compare, with values inside the network too where the runner shows them.
+        """Run the artefact on its golden inputs and compare the outputs, and inner values if the runner returns them.
 
         Args:
             threads: Number of worker threads; default: as compiled.
-            keep: Whether the outcome is kept in its evidence, where `Report` finds it.
+            keep: Whether to store the result in its evidence, where `Report` finds it.
 
         Raises:
-            CannotRunHere: This machine is not its board and cannot emulate it.
+            CannotRunHere: This machine does not have the board's architecture and cannot emulate it.
         """
         manifest = self.manifest
         expected = read_samples(self.folder, manifest.outputs)
@@ -164,10 +164,10 @@ class Artefact:
             threads: Number of worker threads; default: as compiled.
             warmup: Number of warm-up runs, which are not measured.
             runs: Number of runs that are measured.
-            keep: Whether the times are kept in its evidence, where `Report` finds them.
+            keep: Whether to store the times in its evidence, where `Report` finds them.
 
         Raises:
-            CannotRunHere: This machine is not its board and cannot emulate it.
+            CannotRunHere: This machine does not have the board's architecture and cannot emulate it.
         """
         with self.runner(threads) as runner:
             times = [1e3 * t for t in runner.bench(self.golden_inputs(), warmup=warmup, runs=runs)]
@@ -180,7 +180,7 @@ class Artefact:
     def _threads(self, given: int | None) -> int:
         if given is not None and given < 1:
             raise BadOption(f"threads must be at least 1, got {given}")
-        # More than there are CPUs wait for one another most of the time.
+        # More threads than CPUs mostly wait for each other.
         return min(given or self.manifest.threads, len(os.sched_getaffinity(0)))
 
 
@@ -194,11 +194,11 @@ def load(path: str | Path, threads: int | None = None, *, signers: str | Path | 
     Args:
         path: Folder written by `edgec.compile` or `edgec compile`.
         threads: Number of worker threads; default: as compiled.
-        signers: File with the names and public keys of which one has to have signed it; default: none has to.
+        signers: File of names and public keys, one of which must have signed it; default: no signature is needed.
 
     Raises:
-        BadArtefact: It is none, not as it was written, or signed by nobody of `signers`.
-        CannotRunHere: This machine is not its board and cannot emulate it.
+        BadArtefact: It is not an artefact, was altered, or was signed by none of `signers`.
+        CannotRunHere: This machine does not have the board's architecture and cannot emulate it.
     """
     artefact = Artefact.open(path, signers=signers)
     return Loaded(artefact.runner(threads), artefact.manifest)

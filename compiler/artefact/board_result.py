@@ -1,4 +1,4 @@
-"""result.json, which the script on the board writes, taken into the artefact's evidence."""
+"""Imports result.json, which the script on the board writes, into the artefact's evidence."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgec.reference.compare import Comparison, OutputComparison
 
 SCHEMA = 1
 LONGEST_RESULT = 1 << 20
-"""Bytes; those of real boards have some thousand."""
-READ = ConfigDict(frozen=True, extra="ignore")  # a newer script may say more
+"""Maximum size in bytes; those of real boards have some thousand."""
+READ = ConfigDict(frozen=True, extra="ignore")  # a newer script may write more fields
 
 
 class Statistics(BaseModel):
@@ -34,7 +34,7 @@ class Statistics(BaseModel):
 
 
 class Output(BaseModel):
-    """How far an output is from the golden one; None where it is no number."""
+    """Error of an output relative to the golden one; None if it is not a number."""
 
     model_config = READ
 
@@ -44,7 +44,7 @@ class Output(BaseModel):
 
 
 class Engine(BaseModel):
-    """What was built, from what and where."""
+    """The engine that was built, and its origin."""
 
     model_config = READ
 
@@ -56,7 +56,7 @@ class Engine(BaseModel):
 
 
 class BoardResult(BaseModel):
-    """The outcome on the board; times only where the outputs were right."""
+    """Result of the board; it contains times only if the outputs were right."""
 
     model_config = READ
 
@@ -77,7 +77,7 @@ class BoardResult(BaseModel):
 
 @dataclass(frozen=True)
 class OnBoard:
-    """What evidence.json keeps of it, under `board`."""
+    """What evidence.json stores of the result, under `board`."""
 
     where: str
     engine_bytes: int
@@ -91,8 +91,8 @@ def read_result(path: Path) -> BoardResult:
     """Read the result.json at `path`.
 
     Raises:
-        BadArtefact: It is none.
-        CannotRunHere: It says that the board could not build, load or run the engine; the message is the board's.
+        BadArtefact: It is not a valid result.json.
+        CannotRunHere: The board could not build, load or run the engine; the message is the board's.
     """
     try:
         data = read_json(path, LONGEST_RESULT)
@@ -112,11 +112,11 @@ def read_result(path: Path) -> BoardResult:
 
 
 def import_result(artefact: Artefact, path: Path) -> BoardResult:
-    """Take what was measured on the board into the evidence of `artefact`, where the report finds it.
+    """Store the measurements of the board in the evidence of `artefact`, where the report finds them.
 
     Raises:
-        BadArtefact: The file is no result.json, or one of another artefact.
-        CannotRunHere: It says that the board could not build, load or run the engine.
+        BadArtefact: The file is not a result.json, or belongs to another artefact.
+        CannotRunHere: The board could not build, load or run the engine.
     """
     result = read_result(path)
     if result.engine.model_sha256 != artefact.manifest.runtime.get("model_sha256"):
@@ -128,7 +128,7 @@ def import_result(artefact: Artefact, path: Path) -> BoardResult:
     measured = OnBoard(result.where, engine.bytes, result.machine, result.warnings, parts, throughput)
     keep(artefact.folder, "board", measured)
     whole = result.latency_ms.get("end_to_end")
-    if whole is None:  # one of an earlier engine would be shown beside wrong outputs
+    if whole is None:  # times of an earlier engine must not be shown beside wrong outputs
         drop(artefact.folder, "latency")
     else:
         keep(artefact.folder, "latency", Latency(result.where, 1, result.runs, whole.median, whole.p90, whole.min))

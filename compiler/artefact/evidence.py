@@ -1,4 +1,4 @@
-"""evidence.json: what was measured on an artefact; beside the manifest, which holds nothing that varies."""
+"""evidence.json: measurements of an artefact, separate from the manifest, which contains nothing that varies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def keep(folder: Path, key: str, measured: DataclassInstance | dict[str, Any]) -
 
 
 def drop(folder: Path, key: str) -> None:
-    """Take `key` out of the artefact's evidence: it holds no longer."""
+    """Remove `key` from the artefact's evidence, because it is no longer valid."""
     evidence = read(folder)
     if evidence.pop(key, None) is not None:
         _write(folder, evidence)
@@ -32,7 +32,7 @@ def _write(folder: Path, evidence: dict[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the evidence kept in `folder`; empty where there is none."""
+    """Return the evidence in `folder`; empty if there is none."""
     try:
         evidence = read_json(folder / EVIDENCE)
     except (OSError, ValueError):

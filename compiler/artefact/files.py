@@ -1,4 +1,4 @@
-"""The files of an artefact: listed with their hashes, and checked before anything of them is used."""
+"""The files of an artefact: they are listed with their hashes, and checked before any of them is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.scratch import is_staged_for
 
 MANIFEST, EVIDENCE = "manifest.json", "evidence.json"
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
-"""Hashes of the manifest and of all files in it, as sha256sum(1) checks them; what ssh-keygen(1) signed of that."""
+"""Hashes of the manifest and of all files in it, for sha256sum(1); and the signature of that file by ssh-keygen(1)."""
 BESIDE = (MANIFEST, EVIDENCE, SUMS, SIGNATURE)
 LONGEST_SUMS = 64 << 20
 
@@ -31,7 +31,7 @@ class FileEntry(BaseModel):
 
 
 def list_files(folder: Path) -> tuple[FileEntry, ...]:
-    """Return what is in `folder` now, but for the files that describe it."""
+    """Return the files that are in `folder` now, except those that describe it."""
     return tuple(_entry(folder / name, name) for name in sorted(_names(folder)) if name not in BESIDE)
 
 
@@ -41,10 +41,10 @@ def write_sums(folder: Path, entries: Sequence[FileEntry]) -> None:
 
 
 def check_manifest(folder: Path, digest: str) -> None:
-    """Refuse a manifest, of the hash `digest`, that is not as it was written.
+    """Raise an error unless the manifest still has the hash `digest`.
 
     Raises:
-        BadArtefact: It is not.
+        BadArtefact: It was altered or damaged.
     """
     if not _read_sums(folder).endswith(_line(digest, MANIFEST)):
         remedy = "One of them was altered or damaged: copy the whole folder again, or compile again."
@@ -52,10 +52,10 @@ def check_manifest(folder: Path, digest: str) -> None:
 
 
 def check_files(folder: Path, entries: Sequence[FileEntry], later: Collection[str]) -> None:
-    """Refuse a folder that holds other files than `entries`, as they are listed, and what may appear `later`.
+    """Raise an error for a folder with files other than `entries`, unchanged, and those that may appear `later`.
 
     Raises:
-        BadArtefact: Names the file.
+        BadArtefact: The message names the file.
     """
     if _read_sums(folder) != _sums(entries, hash_file(folder / MANIFEST)):
         raise BadArtefact(f"{folder}: {SUMS} does not list what {MANIFEST} lists", remedy="Compile again.")
@@ -67,12 +67,12 @@ def check_files(folder: Path, entries: Sequence[FileEntry], later: Collection[st
     for name in sorted(_names(folder) - listed - set(BESIDE)):
         expected = any(PurePosixPath(name).is_relative_to(place) for place in later)
         if not expected and not is_staged_for(PurePosixPath(name).parts[0], EVIDENCE):
-            remedy = "Remove it if you put it there; else copy the whole folder again."
+            remedy = "Remove it if you put it there; otherwise copy the whole folder again."
             raise BadArtefact(f"{folder}: {name} is not in the manifest", remedy=remedy)
 
 
 def reason(error: Exception) -> str:
-    """Return what went wrong, without the path."""
+    """Return the reason of an error, without the path."""
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -92,7 +92,7 @@ def _read_sums(folder: Path) -> str:
 
 
 def _names(folder: Path) -> set[str]:
-    """Return all that is in `folder` and its folders, by the path from there, but for the folders themselves."""
+    """Return the relative paths of all files in `folder` and its subfolders."""
     return {Path(path).relative_to(folder).as_posix() for path in _walk(folder)}
 
 

@@ -1,4 +1,4 @@
-"""The golden data of an artefact, .npy files: inputs, what the reference gives for them, sketches of values inside."""
+"""The golden data of an artefact, as .npy files: inputs, reference outputs, sketches of inner values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INNER = "golden/inner"
 
 
 class Golden(NamedTuple):
-    """What the manifest says of golden data."""
+    """What the manifest stores about golden data."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -33,9 +33,9 @@ class Golden(NamedTuple):
 
 
 def write_golden(folder: Path, model: ir.Model, expected: Expectation, tolerance: float, picture_layout: str) -> Golden:
-    """Write what is expected of an artefact of `model` into its `folder`.
+    """Write the expected results of an artefact of `model` into its `folder`.
 
-    Each output gets the error that is accepted of it: `tolerance`, none if it is of integers, or its noise.
+    Each output gets its accepted error: `tolerance`, 0 for integers, or the noise of the reference.
     """
     inputs = [
         _write(folder, "inputs", index, spec, expected.inputs, picture_layout)
@@ -56,7 +56,7 @@ def write_golden(folder: Path, model: ir.Model, expected: Expectation, tolerance
 
 
 def _write_inner(folder: Path, expected: Expectation) -> tuple[InnerValue, ...]:
-    """Write the sketches of values inside, a file a sample."""
+    """Write the sketches of inner values, one file per sample."""
     names = list(expected.inner[0]) if expected.inner else []
     if names:
         (folder / INNER).mkdir(parents=True)
@@ -68,7 +68,7 @@ def _write_inner(folder: Path, expected: Expectation) -> tuple[InnerValue, ...]:
 
 
 def read_samples(folder: Path, ports: Sequence[Port]) -> list[dict[str, Array]]:
-    """Return the golden data of `ports`, name -> array, a sample each.
+    """Return the golden data of `ports`, name -> array, one mapping per sample.
 
     Raises:
         BadArtefact: A file is missing, damaged or does not fit.
@@ -83,7 +83,7 @@ def read_samples(folder: Path, ports: Sequence[Port]) -> list[dict[str, Array]]:
 
 
 def read_inner(folder: Path, values: Sequence[InnerValue], samples: int) -> list[dict[str, Array]]:
-    """Return the sketches of `values`, name -> array, a sample each.
+    """Return the sketches of `values`, name -> array, one mapping per sample.
 
     Raises:
         BadArtefact: A file is missing, damaged or does not fit.

@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Loaded:
-    """The artefact's runner, see `edgec.targets.base.Runner`, that also takes pictures and gives typed results."""
+    """The artefact's runner, see `edgec.targets.base.Runner`, which also takes pictures and returns typed results."""
 
     def __init__(self, runner: Runner, manifest: Manifest) -> None:
         self._runner, self._manifest = runner, manifest
@@ -37,7 +37,7 @@ class Loaded:
 
     @property
     def description(self) -> str:
-        """Where the code runs, e.g. `native`, `qemu-aarch64 -cpu cortex-a72`."""
+        """How the code runs, e.g. `native`, `qemu-aarch64 -cpu cortex-a72`."""
         return self._runner.description
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -57,19 +57,19 @@ class Loaded:
     ) -> list[Result]: ...
 
     def predict(self, picture: Any, *, min_score: float | None = None, decoder: str | None = None) -> Any:
-        """Return what the network says of a picture: `Detections`, `Classification`, `Text`, `Mask` ...
+        """Return the result for a picture: `Detections`, `Classification`, `Text`, `Mask` ...
 
         Args:
             picture: A path, an array uint8 [height, width, 3] in RGB, a PIL picture, or a list of these.
-            min_score: Lowest score of an object; default: the decoder's, where one was set, else 0.25.
-            decoder: How the outputs are read, e.g. `yolov8`, instead of what the artefact knows.
+            min_score: Minimum score of an object; default: the decoder's, if it was set, else 0.25.
+            decoder: How the outputs are decoded, e.g. `yolov8`; default: the artefact's decoder.
 
         Returns:
-            The result, in pixels of the picture as it is seen, that is turned as its EXIF orientation says; of a list
-            a list of them.
+            The result, in pixels of the picture after rotation by its EXIF orientation; for a list, a list of
+                results.
 
         Raises:
-            BadOption: The picture cannot be read, the network takes none, or there is no decoder that fits.
+            BadOption: The picture cannot be read, the network takes no pictures, or no decoder fits.
         """
         key = (decoder, min_score)
         if key not in self._decoders:
@@ -78,11 +78,11 @@ class Loaded:
         return Predictor(self._runner.run, self._runner.inputs, how, self._decoders[key]).predict(picture)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
-        """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""
+        """Return the wall time of each of `runs` inferences, in seconds, after `warmup` warm-up runs."""
         return self._runner.bench(feeds, warmup=warmup, runs=runs)
 
     def close(self) -> None:
-        """Free what it holds; it runs nothing any more. The end of a `with` block does it, too."""
+        """Free all resources; the artefact cannot run any more. The end of a `with` block does this, too."""
         self._runner.close()
 
     def __enter__(self) -> Loaded:

@@ -1,4 +1,4 @@
-"""manifest.json: everything about an artefact that a reader, a runner or a later edgec needs."""
+"""manifest.json: everything that a reader, a runner or a later edgec needs to know about an artefact."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source(BaseModel):
 
 
 class Port(TensorSpec):
-    """An input or output with its layout (`NCHW` for pictures, empty where none is known) and golden data."""
+    """An input or output with its layout (`NCHW` for pictures, empty if unknown) and golden data."""
 
     shape: tuple[NonNegativeInt, ...]
     dtype: Dtype
@@ -49,16 +49,16 @@ class Port(TensorSpec):
     golden: str
     """Path of its golden .npy, relative to the folder."""
     sizes: tuple[int, ...] = ()
-    """Of an output with axes whose size depends on the data: of each axis, which of the manifest's `counts` holds its
-    size, or -1. `shape` then has the largest sizes."""
+    """For an output with data-dependent sizes: for each axis, the index of the manifest's count that holds its size, or
+    -1. `shape` then contains the maximum sizes."""
     more: tuple[str, ...] = ()
-    """Paths of further golden data, a sample each."""
+    """Paths of further golden data, one per sample."""
     accepted: float | None = None
-    """Of an output: accepted error, relative to its range; of integers the share that may differ."""
+    """Accepted error of an output, relative to its range; for integers the fraction that may differ."""
     noise: Noise | None = None
-    """Of an output: how far rounding alone moves the reference's."""
+    """Change of a reference output by rounding alone."""
     rows: Rows | None = None
-    """Of an output whose rows are in the order of a ranking."""
+    """For an output whose rows are in the order of a ranking: the ranking and the axis."""
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -67,18 +67,18 @@ class Port(TensorSpec):
 
     @property
     def spec(self) -> TensorSpec:
-        """Name, shape and dtype alone."""
+        """Only name, shape and dtype."""
         return TensorSpec(name=self.name, shape=self.shape, dtype=self.dtype)
 
     def spec_of(self, array: np.ndarray[Any, Any]) -> TensorSpec:
-        """Return the same with the sizes of `array` on the axes whose size depends on the data, up to the largest."""
+        """Return the spec with the sizes of `array` on axes whose size depends on the data, up to the maximum."""
         sizes = self.sizes if len(self.sizes) == array.ndim else [-1] * len(self.shape)
         shape = [min(array.shape[axis], n) if sizes[axis] >= 0 else n for axis, n in enumerate(self.shape)]
         return self.spec.model_copy(update={"shape": tuple(shape)})
 
 
 class InnerValue(BaseModel):
-    """A value inside the network of which a sketch is kept: elements of it, and how far rounding alone moves them."""
+    """A value inside the network of which a sketch is stored: some elements, and their change by rounding alone."""
 
     model_config = FORBID
 
@@ -88,7 +88,7 @@ class InnerValue(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The artefact's description. Holds nothing that differs between two compilations of the same thing."""
+    """The artefact's description. It contains nothing that differs between two compilations of the same model."""
 
     model_config = FORBID
 
@@ -101,9 +101,9 @@ class Manifest(BaseModel):
     tolerance: float = Field(ge=0, allow_inf_nan=False)
     """Accepted error of each output against the golden one, relative to its range; see also `Port.accepted`."""
     exact: bool = False
-    """Whether the golden outputs are what the reference gives in the artefact's own precision."""
+    """Whether the golden outputs are computed in the artefact's own precision."""
     precision_error: float | None = None
-    """What that precision alone makes of the outputs: largest error against single precision, relative to the range."""
+    """Change of the outputs by that precision alone: largest error against single precision, relative to the range."""
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     inner: tuple[InnerValue, ...] = ()
@@ -111,27 +111,27 @@ class Manifest(BaseModel):
     refusals: tuple[Refusal, ...]
     compression: Compression | None = None
     application: Application | None = None
-    """What the outputs mean; None where that is not known."""
+    """The meaning of the outputs; None if it is unknown."""
     counts: tuple[str, ...] = ()
-    """Further results of the compiled network, behind its outputs: sizes that depend on the data, each an int64 [1]."""
+    """Further results of the compiled network, after its outputs: sizes that depend on the data, each an int64 [1]."""
     runtime: dict[str, Any]
-    """What the back end's own loader needs."""
+    """Data for the back end's own loader."""
     commands: dict[str, str] = {}
-    """What can be done with it on its board: purpose -> command line in its folder, the first thing to do first."""
+    """Uses of the artefact on its board: purpose -> command line in its folder, in the order of use."""
     files: tuple[FileEntry, ...] = ()
     later: tuple[str, ...] = ()
-    """Files and folders that appear where it is built or run; others that are not in `files` are refused."""
+    """Files and folders that may appear when it is built or run; all others that are not in `files` are refused."""
 
     @model_validator(mode="after")
     def _has_counts(self) -> Manifest:
         for port in self.outputs:
             if port.sizes and (len(port.sizes) != len(port.shape) or max(port.sizes) >= len(self.counts)):
-                raise ValueError(f"output {port.name!r} has sizes that nothing tells")
+                raise ValueError(f"output {port.name!r} has sizes without a count")
         return self
 
     @property
     def true_sizes(self) -> TrueSizes:
-        """Which of the counts belongs to which axis of which output."""
+        """The count that belongs to each axis of each output."""
         axes = {
             port.name: {axis: self.counts[at] for axis, at in enumerate(port.sizes) if at >= 0}
             for port in self.outputs
@@ -144,7 +144,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> Manifest:
     """Complete `manifest` with the files now in `folder` and write it there; returns the completed one.
 
     Raises:
-        InternalError: The back end wrote a `runtime` that it would not read.
+        InternalError: The back end wrote a `runtime` that it cannot read.
     """
     complete = manifest.model_copy(update={"files": list_files(folder)})
     try:
@@ -154,15 +154,15 @@ def write_manifest(manifest: Manifest, folder: Path) -> Manifest:
     text = json.dumps(complete.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     write_sums(folder, complete.files)
-    return Manifest.model_validate_json(text)  # as it will be read: lists are not tuples there
+    return Manifest.model_validate_json(text)  # read back, because JSON has lists instead of tuples
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the artefact in `folder` and check that each of its files is there and as it was written.
+    """Read the manifest of the artefact in `folder` and check that all its files exist unchanged.
 
     Raises:
-        BadArtefact: No artefact, written by a newer edgec, a file is missing, altered or not listed, or a path leaves
-            the folder or its back end is no registered one.
+        BadArtefact: It is not an artefact, or from a newer edgec; a file is missing, altered or not listed; a path
+            leaves the folder; or its back end is not registered.
     """
     path = folder / MANIFEST
     try:
@@ -198,6 +198,6 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _check_runtime(manifest: Manifest) -> tuple[str, ...]:
-    """Return the files that the back end's loader reads, by its own record of what it needs."""
+    """Return the files that the back end's loader reads, according to its `runtime` record."""
     target: Target = registry.load("targets", manifest.board.backend)()
     return target.runtime.model_validate(manifest.runtime).files()

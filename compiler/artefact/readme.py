@@ -1,4 +1,4 @@
-"""README.txt: what an artefact is, how it is run and where it came from, for whoever finds the folder on a board."""
+"""README.txt: what an artefact is, how it is run and where it came from, for anyone who finds it on a board."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ README = "README.txt"
 
 
 def write_readme(manifest: Manifest, folder: Path) -> None:
-    """Write the README of the artefact in `folder`; it holds nothing that differs between two compilations."""
+    """Write the README of the artefact in `folder`; it contains nothing that differs between two compilations."""
     (folder / README).write_text(_text(manifest), encoding="utf-8")
 
 
@@ -25,19 +25,19 @@ def _text(manifest: Manifest) -> str:
         "\n\n".join(
             [
                 f"{title}\n{'=' * len(title)}",
-                "This folder holds a neural network that edgec has compiled for the board above. It is complete:\n"
+                "This folder contains a neural network that edgec compiled for the board above. It is complete:\n"
                 "copy it as a whole, and keep its executable files executable (scp -r or rsync -a).",
                 _section("What you can do with it on the board, in this folder", _commands(manifest)),
-                _section("What goes in", _ports(manifest.inputs)),
-                _section("What comes out", _ports(manifest.outputs)),
-                _section("Where it came from", _origin(manifest)),
+                _section("Inputs", _ports(manifest.inputs)),
+                _section("Outputs", _ports(manifest.outputs)),
+                _section("Origin", _origin(manifest)),
                 _section(
-                    "What is in it",
+                    "Files",
                     [
                         f"{MANIFEST} says what was done to the network, and lists all files.",
-                        f"{EVIDENCE}, if it is there, says what was measured.",
-                        f"{SUMS} has the hashes of all files; `sha256sum -c --quiet {SUMS}` checks them.",
-                        "golden/ has inputs, and the outputs of ONNX Runtime for them.",
+                        f"{EVIDENCE}, if it is there, contains the measurements.",
+                        f"{SUMS} contains the hashes of all files; `sha256sum -c --quiet {SUMS}` checks them.",
+                        "golden/ contains inputs, and the outputs of ONNX Runtime for them.",
                     ],
                 ),
             ]

@@ -1,4 +1,4 @@
-"""An artefact on a board that can be reached by SSH: copied, built, verified and measured there, the result fetched."""
+"""Deploys an artefact to a board over SSH: copies, builds, verifies and measures it there, and fetches the result."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 Listener = Callable[[str], None]
 SCRIPT, RESULT = "build.sh", "result.json"
 ROOT = "edgec"
-"""Folder in the user's home on the board; artefacts lie in it by their names."""
+"""Folder in the user's home on the board that contains the artefacts, by their names."""
 CONNECT_SECONDS = 20
 TAIL = 6
 LONGEST_LINE = 1 << 16
-"""Bytes that a line of the board's output may have."""
+"""Maximum number of bytes of a line of the board's output."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A board's address; `user` and `port` as ~/.ssh/config or the defaults say where they are None."""
+    """A board's address; `user` and `port` are None if ~/.ssh/config or the defaults decide."""
 
     host: str
     user: str | None = None
@@ -52,7 +52,7 @@ class Device:
 
     @property
     def ssh(self) -> str:
-        """The command line that reaches it."""
+        """The command line that connects to it."""
         return f"ssh {f'-p {self.port} ' if self.port else ''}{self}"
 
 
@@ -60,9 +60,9 @@ def parse_device(text: str) -> Device:
     """Parse `ssh://[user@]host[:port]`.
 
     Raises:
-        BadOption: It has another form.
+        BadOption: The text is not of that form.
     """
-    remedy = "E.g. ssh://nvidia@192.168.55.1 or ssh://nvidia@tx2.local:2222."
+    remedy = "Give an address such as ssh://nvidia@192.168.55.1 or ssh://nvidia@tx2.local:2222."
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -74,26 +74,26 @@ def parse_device(text: str) -> Device:
         raise BadOption(
             "--device contains a password, which would stay in your shell's history", remedy="Use SSH keys."
         )
-    place = parts.netloc.rpartition("@")[2]  # .hostname is in lower case, aliases of ~/.ssh/config may not be
+    place = parts.netloc.rpartition("@")[2]  # .hostname is lower case, but aliases of ~/.ssh/config need not be
     host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
     return Device(host, parts.username, port)
 
 
 def check_deployable(target: str) -> None:
-    """Refuse, before long work, a device for a board that nothing is built on.
+    """Raise an error, before any long work, for a board on which nothing has to be built.
 
     Raises:
-        BadOption: The board is such a one, or there is none of that name.
+        BadOption: It is such a board, or no board has this name.
     """
     board = load_board(target)
     back_end: Target = registry.load("targets", board.backend)()
     if not back_end.profile(board).built_on_board:
         remedy = "Leave --device out, and copy the folder to the board: it runs there as it is."
-        raise BadOption(f"--device: nothing is to be built on {board.name}", remedy=remedy)
+        raise BadOption(f"--device: artefacts for {board.name} need no build on the board", remedy=remedy)
 
 
 def require_client() -> None:
-    """Say, before long work, whether boards can be reached from here.
+    """Check, before any long work, that boards can be reached from this machine.
 
     Raises:
         MissingDependency: asyncssh is not installed.
@@ -105,25 +105,25 @@ def require_client() -> None:
 
 
 def deploy(artefact: Artefact, device: Device, listener: Listener | None = None, *, runs: int = 100) -> BoardResult:
-    """Copy `artefact` to `device`, build, verify and measure there, and take the result into its evidence.
+    """Copy `artefact` to `device`, build, verify and measure it there, and store the result in its evidence.
 
-    What is there already is used again: files with the right hash are not copied, an engine that is up to date is not
-    built. So a second call goes on where the first was broken off.
+    Files with the right hash are not copied again, and an engine that is up to date is not built again. So a second
+    call continues where the first one was interrupted.
 
     Args:
-        artefact: One with a script for the board.
-        device: The board; its host key must be known, and a key of the user's be accepted.
-        listener: Called with each step, and with each line the board prints.
+        artefact: Artefact with a script for the board.
+        device: The board; its host key must be known, and it must accept one of the user's keys.
+        listener: Called with each step, and with each line that the board prints.
         runs: Number of inferences that are timed.
 
     Raises:
         BadOption: The artefact has no script for the board.
-        CannotRunHere: The board cannot be reached or logged in to, or something fails on it.
+        CannotRunHere: The board cannot be reached or refuses the login, or something fails on it.
         MissingDependency: asyncssh is not installed.
     """
     if not (artefact.folder / SCRIPT).is_file():
-        remedy = "Copy the folder to the board, it runs there as it is."
-        raise BadOption(f"{artefact.folder} has no {SCRIPT}: nothing is to be built on the board", remedy=remedy)
+        remedy = "Copy the folder to the board; it runs there as it is."
+        raise BadOption(f"{artefact.folder} has no {SCRIPT}: it needs no build on the board", remedy=remedy)
     require_client()
     with temporary_folder() as folder:
         path = folder / RESULT
@@ -139,7 +139,7 @@ async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: 
     known: dict[str, Any] = {"username": device.user, "port": device.port}
     options = {name: value for name, value in known.items() if value is not None}
     async with asyncssh.connect(device.host, connect_timeout=CONNECT_SECONDS, **options) as connection:
-        place = posixpath.join(ROOT, Path(os.path.realpath(artefact.folder)).name)
+        await sftp.remove(posixpath.join(place, RESULT))  # a result of an earlier run must not be taken for this one's
         async with connection.start_sftp_client() as sftp:
             await _copy(artefact, place, connection, sftp, listener)
             if await sftp.exists(posixpath.join(place, RESULT)):
@@ -151,14 +151,14 @@ async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: 
                     remedy=f"Try it there: {device.ssh} {place}/{SCRIPT} --debug",
                 )
             async with sftp.open(posixpath.join(place, RESULT), "rb") as file:
-                content = await file.read(LONGEST_RESULT + 1)  # more is refused where it is read
+                content = await file.read(LONGEST_RESULT + 1)  # the reader refuses a longer one
             result.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 async def _copy(
     artefact: Artefact, place: str, connection: asyncssh.SSHClientConnection, sftp: asyncssh.SFTPClient, tell: Listener
 ) -> None:
-    """Copy the files whose hash is another one there; each under a temporary name, so that none is ever half."""
+    """Copy the files whose hash differs there; each one under a temporary name, so that no file is ever incomplete."""
     entries, folder = artefact.manifest.files, artefact.folder
     beside = [name for name in (MANIFEST, SUMS, SIGNATURE) if (folder / name).exists()]
     wanted = {entry.path: entry.sha256 for entry in entries} | {name: hash_file(folder / name) for name in beside}
@@ -186,9 +186,9 @@ async def _hashes(place: str, connection: asyncssh.SSHClientConnection) -> dict[
 
 
 async def _build(place: str, connection: asyncssh.SSHClientConnection, listener: Listener, runs: int) -> list[str]:
-    """Run the script, each line it prints to `listener`; return the lines.
+    """Run the script, pass each line that it prints to `listener`, and return the lines.
 
-    In a terminal: where the connection ends, by Ctrl-C or by a fault, the script and the builder end with it.
+    It runs in a terminal: if the connection ends, by Ctrl-C or by an error, the script and the builder end too.
     """
     command = f"exec {shlex.quote(place)}/{SCRIPT} --runs {runs}"
     lines: deque[str] = deque(maxlen=TAIL)
@@ -202,7 +202,7 @@ async def _build(place: str, connection: asyncssh.SSHClientConnection, listener:
 
 
 async def _lines(stream: asyncssh.SSHReader[bytes]) -> AsyncIterator[str]:
-    """Yield the lines of `stream`, whatever bytes they have; a longer one than any real one in pieces."""
+    """Yield the lines of `stream`, whatever bytes they contain; very long lines are split."""
     rest = b""
     while piece := await stream.read(LONGEST_LINE):
         *whole, rest = (rest + piece).split(b"\n")
@@ -215,13 +215,13 @@ async def _lines(stream: asyncssh.SSHReader[bytes]) -> AsyncIterator[str]:
 
 
 def _plain(line: str) -> str:
-    """Return a line without the control characters that a terminal would act on."""
+    """Return a line without terminal control characters."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", line).rstrip()
 
 
 @contextmanager
 def _as_errors(device: Device) -> Iterator[None]:
-    """Turn what goes wrong with the connection into an error that says what to do."""
+    """Turn errors of the connection into an error that says what to do."""
     import asyncssh  # noqa: PLC0415
 
     try:
@@ -234,7 +234,7 @@ def _as_errors(device: Device) -> Iterator[None]:
         raise CannotRunHere(f"{device}: it accepts none of your SSH keys", remedy=remedy) from error
     except (TimeoutError, asyncio.TimeoutError, socket.gaierror, ConnectionError) as error:
         reason = str(error) or f"no answer in {CONNECT_SECONDS} s"
-        remedy = f"Is it on, is sshd running? Try: {device.ssh}. What was copied and built is used again."
+        remedy = f"Check that it is on and runs sshd: {device.ssh}. Files that were copied or built are used again."
         raise CannotRunHere(f"{device} cannot be reached: {reason}", remedy=remedy) from error
     except asyncssh.SFTPError as error:
         remedy = "Free some space there, or correct the permissions; what was copied already is used again."

@@ -1,4 +1,4 @@
-"""Signatures of artefacts, by OpenSSH: who holds a key has compiled it, and nothing of it has changed since."""
+"""Signatures of artefacts, by OpenSSH: they prove who compiled an artefact, and that nothing has changed since."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgec.errors import BadArtefact, BadOption, MissingDependency
 
 PROGRAM = "ssh-keygen"
 NAMESPACE = "edgec"
-"""What is signed by these keys for another purpose is no signature of an artefact."""
+"""Namespace of the signatures: what these keys signed for other purposes is not accepted."""
 
 
 def check_key(key: Path) -> None:
-    """Refuse, before long work, a key that cannot sign.
+    """Raise an error, before any long work, for a key that cannot sign.
 
     Raises:
         BadOption: There is no such file.
@@ -27,14 +27,14 @@ def check_key(key: Path) -> None:
 
 
 def sign(folder: Path, key: Path) -> None:
-    """Sign the artefact in `folder` with `key`; of a public key, the SSH agent has to hold the private one.
+    """Sign the artefact in `folder` with `key`; for a public key, the SSH agent must hold the private one.
 
     Raises:
         BadOption: The key cannot be used.
         MissingDependency: OpenSSH is missing.
     """
     sums = folder / SUMS
-    # In the foreground: it may have to ask for the key's passphrase.
+    # In the foreground, because it may ask for the key's passphrase.
     command = [_program(), "-Y", "sign", "-f", str(key), "-n", NAMESPACE, str(sums)]
     done = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=False)
     if done.returncode != 0 or not (folder / SIGNATURE).is_file():
@@ -43,19 +43,19 @@ def sign(folder: Path, key: Path) -> None:
 
 
 def check_signature(folder: Path, signers: Path) -> str:
-    """Return who of `signers` signed the artefact in `folder`, whose files `read_manifest` checks.
+    """Return the name among `signers` that signed the artefact in `folder`, whose files `read_manifest` checks.
 
     Args:
         folder: The artefact.
-        signers: A line for each: a name and a public key, see ALLOWED SIGNERS in ssh-keygen(1).
+        signers: File with one name and public key per line, see ALLOWED SIGNERS in ssh-keygen(1).
 
     Raises:
-        BadArtefact: It is not signed, was altered since, or by nobody of them.
+        BadArtefact: It is not signed, was altered since, or was signed by none of them.
         BadOption: There is no such file.
         MissingDependency: OpenSSH is missing.
     """
     if not signers.is_file():
-        raise BadOption(f"--signers {signers}: no such file", remedy="A line for each: a name and a public key.")
+        raise BadOption(f"--signers {signers}: no such file", remedy="Give a file with a name and public key per line.")
     if not (folder / SIGNATURE).is_file():
         raise BadArtefact(f"{folder} is not signed", remedy="Compile with --sign, or do not ask for a signature.")
     files = ["-s", str(folder / SIGNATURE), "-f", str(signers)]
@@ -63,9 +63,9 @@ def check_signature(folder: Path, signers: Path) -> str:
         [_program(), "-Y", "find-principals", *files], capture_output=True, text=True, errors="replace", check=False
     )
     who = found.stdout.strip().split("\n")[0].split(",")[0]
-    remedy = "Do not use it, or add who signed it to the signers."
+    remedy = "Do not use it, or add the name that signed it to the signers."
     if found.returncode != 0 or not who:
-        raise BadArtefact(f"{folder} was signed by nobody in {signers}", remedy=remedy)
+        raise BadArtefact(f"{folder} was signed by none of the names in {signers}", remedy=remedy)
     with (folder / SUMS).open("rb") as content:
         done = subprocess.run(
             [_program(), "-Y", "verify", *files, "-I", who, "-n", NAMESPACE],
@@ -76,7 +76,8 @@ def check_signature(folder: Path, signers: Path) -> str:
             check=False,
         )
     if done.returncode != 0:
-        raise BadArtefact(f"{folder}: {SIGNATURE} is not {who}'s of this artefact: {_last(done.stderr)}", remedy=remedy)
+        problem = f"{folder}: {SIGNATURE} is not a signature of this artefact by {who}: {_last(done.stderr)}"
+        raise BadArtefact(problem, remedy=remedy)
     return who
 
 

@@ -1,4 +1,4 @@
-"""All-or-nothing folders: built beside their place, and put into it by one rename when complete."""
+"""Folders that are written as a whole or not at all: built beside their place, then moved by one rename."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from edgec.whole_file import flush
 
 NEW, OLD = "new", "old"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
-"""Of Linux: fcntl.h and linux/fs.h."""
+"""Constants of Linux: fcntl.h and linux/fs.h."""
 WITHOUT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 ATTEMPTS = 5
 
 
 @contextmanager
 def staged_folder(destination: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `destination` if the block ends without an error, and vanishes otherwise.
+    """Yield an empty folder that becomes `destination` if the block succeeds, and is removed otherwise.
 
     An older artefact at `destination` is replaced; anything else there is refused. All files are on the disk before
-    they appear there, and at no time is there neither the older artefact nor the new one.
+    they appear there, and at every moment either the older or the new artefact exists.
 
     Raises:
-        BadOption: The place is taken, cannot be written, or the disk is full.
+        BadOption: The place is in use, cannot be written, or the disk is full.
     """
     destination = Path(os.path.realpath(destination))
     check_destination(destination)
@@ -52,13 +52,13 @@ def staged_folder(destination: Path) -> Iterator[Path]:
             flush(destination.parent)
     except OSError as error:
         if not made and error.filename is not None and staging is not None and not is_inside(error, staging):
-            raise  # not about the output: let it speak for itself
+            raise  # the error is not about the output, so its own message is better
         remedy = "Nothing was left behind. Free space or choose another place with -o."
         raise BadOption(f"output {destination}: {error.strerror or error}", remedy=remedy) from error
 
 
 def check_destination(destination: Path) -> None:
-    """Refuse, also before long work, a place for a folder that is taken or closed.
+    """Raise an error, also before any long work, for a folder whose place is in use or not writable.
 
     Raises:
         BadOption: It is.
@@ -73,7 +73,7 @@ def check_destination(destination: Path) -> None:
 
 def _replace(destination: Path, content: Path, old: Path) -> None:
     for attempt in range(ATTEMPTS):
-        check_destination(destination)  # other compilations may write there too
+        check_destination(destination)  # again, because other compilations may have written there
         try:
             if not destination.exists():
                 content.rename(destination)
@@ -86,7 +86,7 @@ def _replace(destination: Path, content: Path, old: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders change places at once; return False where the system or the file system cannot do that."""
+    """Exchange two folders in one step; return False if the system or the file system cannot do that."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

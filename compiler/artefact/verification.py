@@ -1,4 +1,4 @@
-"""`Verification`: the outcome of running an artefact on its golden inputs."""
+"""`Verification`: the result of running an artefact on its golden inputs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ BY_EVAL = (
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """The errors of an artefact against the reference, on its golden inputs.
+    """Errors of an artefact relative to the reference, on its golden inputs.
 
     Attributes:
-        where: What ran it.
-        tolerance: Accepted error, relative to the range of an output; larger where the reference's own noise is larger.
-        comparison: Of the outputs, the worst of all samples.
-        precision: Of the artefact.
-        inner: Of sketches of values inside the network, where they can be read.
+        where: Where it ran.
+        tolerance: Accepted error, relative to the range of an output; a larger noise of the reference is accepted too.
+        comparison: Comparison of the outputs, the worst of all samples.
+        precision: Precision of the artefact.
+        inner: Comparison of sketches of inner values, if these can be read.
         samples: Number of golden inputs.
         exact: Whether the reference computes in the precision of the artefact, so that any difference is an error.
-        flat: Outputs that are constant on all golden inputs: that they are right says little.
+        flat: Outputs that are constant on all golden inputs, so that their comparison says little.
     """
 
     where: str
@@ -42,7 +42,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every output, and every value inside, is within the tolerance or the reference's own noise."""
+        """Whether every output and every inner value is within the tolerance or the noise of the reference."""
         return self.comparison.within(self.tolerance) and self.inner.within(self.tolerance)
 
     def __repr__(self) -> str:
@@ -56,28 +56,28 @@ class Verification:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the figures should know, a sentence each."""
+        """Notes on the figures for the reader, one sentence each."""
         by_noise = [each for each in self.comparison.outputs if each.is_noise(self.tolerance)]
         return (
-            *(f"{each.name} differs where the reference itself does ({each})" for each in by_noise),
+            *(f"{each.name} differs, but rounding alone changes the reference as much ({each})" for each in by_noise),
             *(
-                f"{name} is constant on all golden inputs: give others with --input to see more of it"
+                f"{name} is constant on all golden inputs, so comparing it says little; give others with --input"
                 for name in self.flat
             ),
         )
 
     def check(self) -> None:
-        """Raise unless `ok`.
+        """Raise an error unless `ok`.
 
         Raises:
-            VerificationFailed: Names the worst output or, where the outputs are right, the first wrong value inside.
+            VerificationFailed: Names the worst output or, if the outputs are right, the first wrong inner value.
         """
         if self.ok:
             return
         wrong = self.comparison.failed(self.tolerance)
         inner = next((each for each in self.inner.outputs if not each.within(self.tolerance)), None)
-        told = str(wrong) if wrong is not None else f"inside the network {inner}"
+        told = str(wrong) if wrong is not None else f"the inner value {inner}"
         if wrong is not None and inner is not None:
-            told += f"; the first value inside that is wrong is {inner}"
+            told += f"; the first inner value that is wrong is {inner}"
         remedy = BY_EVAL if self.precision == "int8" and not self.exact else REPORT_IT
         raise VerificationFailed(f"{told} ({self.where}; accepted {self.tolerance:.0e})", remedy=remedy)

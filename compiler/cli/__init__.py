@@ -1,4 +1,4 @@
-"""The `edgec` command: one file a command; the only place that turns `EdgecError` into a message and an exit code."""
+"""The `edgec` command: one file per command; this file turns an `EdgecError` into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ for module in (
 
 
 START = """\
-edgec compiles a trained ONNX model for an edge board, and compares what it made with ONNX Runtime.
+edgec compiles a trained ONNX model for an edge board, and compares the result with ONNX Runtime.
 
 Do these three things first:
 
@@ -103,7 +103,7 @@ compile_app.command()(limited(compile.command))
 
 
 def main() -> None:
-    """Entry point of `edgec`. Exit codes: 0 done, 1 a check failed or a bug, 2 the user can mend it."""
+    """Entry point of `edgec`. Exit codes: 0 success, 1 a check failed or edgec has a bug, 2 the user can correct it."""
     _guarded(app)
 
 
@@ -113,7 +113,7 @@ def compile_main() -> None:
 
 
 class _Warnings(logging.Handler):
-    """Prints the warnings in the log of `edgec`."""
+    """Prints the warnings in the log of `edgec` on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stderr.print(f"warning: {record.getMessage()}", highlight=False, markup=False, soft_wrap=True)
@@ -133,7 +133,7 @@ def _guarded(entry: Callable[[], None]) -> None:
             if error.remedy:
                 stderr.print(error.remedy, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of our output has gone, e.g. `edgec targets | head -1`
+    except BrokenPipeError:  # the reader of the output is gone, e.g. `edgec targets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         log.removeHandler(warnings)

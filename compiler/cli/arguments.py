@@ -1,4 +1,4 @@
-"""Arguments of the commands: name=value pairs, shapes with their batch, values of settings."""
+"""Parses arguments of the commands: name=value pairs, shapes with a batch range, values of settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgec.quantizing import Kind
 from edgec.registry import suggest
 
 RANGE = re.compile(r"^(\d+)\.\.(\d+)([,x]|$)")
-"""First dimension of a shape whose batch may vary."""
+"""First dimension of a shape with a range of batch sizes."""
 
 
 def pairs(items: list[str], option: str) -> dict[str, str]:
     """Split `name=value` items.
 
     Raises:
-        BadOption: An item has no name or no value, or a name comes twice.
+        BadOption: An item has no name or no value, or a name is given twice.
     """
     result: dict[str, str] = {}
     for item in items:
@@ -34,7 +34,7 @@ def pairs(items: list[str], option: str) -> dict[str, str]:
 
 
 def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
-    """Parse `name=1,3,640,640` items; of a range (`name=1..8,3,640,640`, see `parse_batch`) the smallest counts.
+    """Parse `name=1,3,640,640` items; for a range (`name=1..8,3,640,640`, see `parse_batch`) the smallest size is used.
 
     Raises:
         BadOption: An item is malformed.
@@ -45,17 +45,17 @@ def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
             shapes[name] = tuple(int(part) for part in RANGE.sub(r"\1\3", value).replace("x", ",").split(","))
         except ValueError:
             raise BadOption(
-                f"--shape {name}={value}: dimensions are whole numbers, the first perhaps a range",
+                f"--shape {name}={value}: dimensions must be whole numbers; the first may be a range",
                 remedy="E.g. x=1,3,640,640 or x=1..8,3,640,640.",
             ) from None
     return shapes
 
 
 def parse_batch(items: list[str]) -> tuple[int, int] | None:
-    """Return the batch of `name=1..8,3,640,640` items, smallest and largest; None if there is no range.
+    """Return the smallest and largest batch size of `name=1..8,3,640,640` items; None if there is no range.
 
     Raises:
-        BadOption: The range is empty, or inputs have different ones.
+        BadOption: The range is empty, or inputs have different ranges.
     """
     ranges = {}
     for name, value in pairs(items, "--shape").items():
@@ -63,7 +63,8 @@ def parse_batch(items: list[str]) -> tuple[int, int] | None:
             low, high = int(match[1]), int(match[2])
             if not 1 <= low < high:
                 raise BadOption(
-                    f"--shape {name}={value}: {low}..{high} is not a range of batch sizes", remedy="E.g. 1..8."
+                    f"--shape {name}={value}: {low}..{high} is not a range of batch sizes",
+                    remedy="Give e.g. 1..8.",
                 )
             ranges[name] = (low, high)
     if len(set(ranges.values())) > 1:
@@ -72,7 +73,7 @@ def parse_batch(items: list[str]) -> tuple[int, int] | None:
 
 
 def option_names(kind: type[Any], given: Mapping[str, Any]) -> None:
-    """Refuse, before anything is loaded, values that a record of settings refuses; the message names the option.
+    """Check values, before anything is loaded, against a record of settings; the message names the option.
 
     Raises:
         BadOption: A value is wrong.
@@ -89,7 +90,7 @@ def check_scheme(name: str | None) -> Kind | None:
     """Return `name` if there is such a scheme.
 
     Raises:
-        BadOption: There is none.
+        BadOption: There is no such scheme.
     """
     for known in get_args(Kind):
         if name == known:

@@ -1,4 +1,4 @@
-"""`edgec calibrate`: the range of every tensor that becomes integers, as a table to look at, edit and reuse."""
+"""`edgec calibrate`: finds the range of every tensor that will be quantized, as a table to read, edit and reuse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Find the range of every tensor of MODEL.onnx that will be quantized.
 
-    Memory does not grow with the number of pictures. An interrupted run goes on where it was.
+    Memory does not grow with the number of pictures. An interrupted run continues where it stopped.
     """
     from edgec import calibrate
 

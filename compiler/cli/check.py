@@ -1,4 +1,4 @@
-"""`edgec check`: every node of a model against a board."""
+"""`edgec check`: checks every node of a model against a board."""
 
 from __future__ import annotations
 

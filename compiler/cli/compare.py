@@ -1,4 +1,4 @@
-"""`edgec compare`: what changed between two artefacts, models or results, as a gate for a pipeline."""
+"""`edgec compare`: the differences between two artefacts, models or results, as a check in a pipeline."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ SIDE = "artefact, ONNX model, or a .json file that `edgec bench --json` or `edge
 
 
 def command(
-    old: Annotated[str, typer.Argument(metavar="OLD", help=f"What was: {SIDE}.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="What is now, of the same kind.")],
-    max_loss: Annotated[
-        float | None, typer.Option(help="How much each metric may get worse, in its own units.")
-    ] = None,
+    old: Annotated[str, typer.Argument(metavar="OLD", help=f"Old side: {SIDE}.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="New side, of the same kind.")],
+    max_loss: Annotated[float | None, typer.Option(help="Maximum loss of each metric, in its own units.")] = None,
     max_slowdown: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="By how much the time may grow, e.g. 3% or 0.03.")
+        str | None, typer.Option(metavar="SHARE", help="Maximum increase of the time, e.g. 3% or 0.03.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Board whose refusals of nodes of the models are compared.")
+        str | None, typer.Option("--target", "-t", help="Board on which the nodes of both models are checked.")
     ] = None,
     shape: options.Shape = [],  # noqa: B006
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table for a pull request.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what changed from OLD to NEW in size, error, metrics and time, and in the nodes that a board refuses.
+    """Compare OLD and NEW: size, error, metrics and time, and the nodes that a board refuses.
 
-    The exit code is 1 if a limit is broken, NEW fails its verification, or the board refuses more than before.
+    The exit code is 1 if a limit is exceeded, NEW fails its verification, or the board refuses more than before.
     """
     from rich.table import Table
 
@@ -60,4 +58,4 @@ def _share(text: str) -> float:
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        raise BadOption(f"--max-slowdown {text} is no share", remedy="Write 3% or 0.03.") from None
+        raise BadOption(f"--max-slowdown {text} is not a fraction", remedy="Write 3% or 0.03.") from None

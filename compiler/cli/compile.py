@@ -80,7 +80,8 @@ def command(
         ),
     ] = None,
     keep_failed: Annotated[
-        bool, typer.Option("--keep-failed", help="Write the artefact where that fails, too; exit code 1.")
+        bool,
+        typer.Option("--keep-failed", help="Write the artefact even if its outputs are wrong (exit code 1)."),
     ] = False,
     device: Annotated[
         str | None,
@@ -162,7 +163,7 @@ def command(
 
 
 def _said(artefact: Artefact, verification: Verification | None, deployed: BoardResult | None) -> dict[str, Any]:
-    """Return what `--json` prints."""
+    """Return the data that `--json` prints."""
     manifest = artefact.manifest
     said = {
         "artefact": str(artefact.folder),
@@ -202,7 +203,7 @@ def _print_summary(artefact: Artefact, verification: Verification | None) -> Non
 
 
 def _print_compression(compression: Compression) -> None:
-    """Print what each step cost and gained, and what is lost on data that nothing was decided on."""
+    """Print the cost and gain of each step, and the loss on the held-out samples."""
     from rich.table import Table
 
     table = Table("step", "MACs", "weights", "time*", "loss", box=None, pad_edge=False)
@@ -218,6 +219,6 @@ def _print_compression(compression: Compression) -> None:
     stdout.print(f"* {known}", highlight=False)
     if compression.loss is not None and compression.before is not None and compression.after is not None:
         change = f"{compression.before:.4f} to {compression.after:.4f}, a loss of {compression.loss:.4f}"
-        where = f"on {compression.held_out} held-out samples ({compression.decided_on} were decided on)"
+        where = f"on {compression.held_out} held-out samples ({compression.decided_on} others were used for decisions)"
         accepted = f"accepted {compression.accepted:g}"
         stdout.print(f"{compression.metric} {change} {where}; {accepted}", highlight=False, soft_wrap=True)

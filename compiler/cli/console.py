@@ -1,4 +1,4 @@
-"""What the commands share: consoles, common options, progress, and checks of the files that are to be written."""
+"""Shared parts of the commands: consoles, common options, progress, and checks of output files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from edgec.progress import Listener, Progress
 
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 LOOPBACK = "127.0.0.1"
-"""What runs code for others listens to this machine alone, unless it is told another address."""
+"""Servers that run code for others listen on this machine alone, unless another address is given."""
 
 
 class PlainConsole(Console):
-    """Prints names and messages of whatever origin as text: neither as markup nor as commands to the terminal."""
+    """Prints names and messages of any origin as plain text: neither as markup nor as terminal control sequences."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(markup=False, **settings)
@@ -41,7 +41,7 @@ class PlainConsole(Console):
 
 
 def printable(text: str) -> str:
-    """Return `text` with `?` for what a terminal would act on, and for bytes of paths that are no UTF-8."""
+    """Return `text` with `?` for terminal control characters, and for bytes of paths that are not UTF-8."""
     return UNPRINTABLE.sub("?", text)
 
 
@@ -61,7 +61,7 @@ ArtefactFolder = Annotated[Path, typer.Argument(metavar="ARTEFACT", help="Folder
 
 
 def limited(command: Callable[..., None]) -> Callable[..., None]:
-    """Return `command` with the option `--max-memory`."""
+    """Return `command` with the additional option `--max-memory`."""
 
     @wraps(command)
     def with_limit(*, max_memory: str | None, **arguments: Any) -> None:
@@ -79,22 +79,22 @@ def limited(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class PlainLines:
-    """A listener that writes lines for a log: each stage as it begins, and what is counted every few seconds.
+    """A listener that writes lines for a log: each stage when it begins, and counted parts every few seconds.
 
     Args:
-        write: Takes a line.
+        write: Called with each line.
         clock: Returns the time in seconds.
     """
 
     SECONDS = 10.0
-    """How long nothing more is said of a stage that is counted."""
+    """Minimum time in seconds between two lines on the same counted stage."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._clock = write, clock
         self._stage, self._told = "", 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Write a line, or nothing if the last one is fresh."""
+        """Write a line, or nothing if the last one was written a moment ago."""
         now = self._clock()
         if progress.stage != self._stage or now - self._told >= self.SECONDS:
             self._stage, self._told = progress.stage, now
@@ -103,9 +103,9 @@ class PlainLines:
 
 @contextmanager
 def progress(*, silent: bool) -> Iterator[Listener]:
-    """Yield a listener that shows the running stage with its time; finished stages stay as a line each.
+    """Yield a listener that shows the running stage with its time; each finished stage remains as a line.
 
-    Where standard error is no terminal, each stage is a line when it begins.
+    If standard error is not a terminal, each stage is printed as a line when it begins.
     """
     if silent:
         yield lambda progress: None
@@ -135,7 +135,7 @@ def progress(*, silent: bool) -> Iterator[Listener]:
 
 
 def _time_left(task: Task, progress: Progress) -> str:
-    """Return how long the rest of a counted stage takes at the pace so far; nothing while that is not known."""
+    """Return the remaining time of a counted stage at the present pace; an empty text if that is not known yet."""
     if not progress.total or not progress.done or task.elapsed is None:
         return ""
     first = task.fields.setdefault("first", (task.elapsed, progress.done))
@@ -147,10 +147,10 @@ def _time_left(task: Task, progress: Progress) -> str:
 
 
 def check_output(path: Path | None) -> None:
-    """Refuse, before long work, a file that cannot be written.
+    """Raise an error, before any long work, for a file that cannot be written.
 
     Raises:
-        BadOption: Its folder is not there or closed, or it is a folder itself.
+        BadOption: Its folder does not exist or is not writable, or it is a folder itself.
     """
     if path is None:
         return
@@ -165,10 +165,10 @@ def check_output(path: Path | None) -> None:
 
 
 def check_outputs(model: Path, *outputs: Path | None) -> None:
-    """Refuse, before long work, files that cannot be written, or that would take the place of `model` or each other.
+    """Raise an error, before any long work, for files that cannot be written or would overwrite `model` or each other.
 
     Raises:
-        BadOption: As `check_output`, or two are one file.
+        BadOption: As `check_output`, or two paths are the same file.
     """
     taken = {os.path.realpath(model): "it is the model itself"}
     for path in filter(None, outputs):
@@ -179,7 +179,7 @@ def check_outputs(model: Path, *outputs: Path | None) -> None:
 
 
 def check_drawing(path: Path | None) -> None:
-    """Refuse, before long work, what no drawing can be written to.
+    """Raise an error, before any long work, for a file to which no drawing can be written.
 
     Raises:
         BadOption: As `check_output`, or the suffix is neither .svg nor .png.

@@ -1,4 +1,4 @@
-"""`edgec deploy`: copy an artefact to its board, build, verify and measure there."""
+"""`edgec deploy`: copies an artefact to its board, and builds, verifies and measures it there."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Copy ARTEFACT to its board over SSH, build, verify and measure there, and keep the result here.
+    """Copy ARTEFACT to its board over SSH, build, verify and measure it there, and keep the result here.
 
-    What is there already is used again: after a break, give the same command.
+    Files that were copied and built already are used again: after an interruption, give the same command.
     """
     from edgec.artefact.artefact import Artefact
     from edgec.artefact.remote import parse_device
@@ -36,7 +36,7 @@ def command(
 
 
 def deploy_with_progress(artefact: Artefact, device: Device, *, silent: bool, runs: int = 100) -> BoardResult:
-    """Deploy `artefact` to `device`, with a progress line; return what was measured there.
+    """Deploy `artefact` to `device`, with a progress line; return the measurements of the board.
 
     Raises:
         EdgecError: As `edgec.artefact.remote.deploy`.

@@ -1,4 +1,4 @@
-"""`edgec doctor`: which back ends and tools are here, and the one command that installs what is missing."""
+"""`edgec doctor`: shows which back ends and tools are installed, and the command that installs a missing one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ARM_SYSROOT = Path("/usr/aarch64-linux-gnu")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing edgec can use: its version here (None: missing), what for, and how to get it."""
+    """One tool that edgec can use: its installed version (None: missing), its purpose, and how to install it."""
 
     name: str
     found: str | None
@@ -26,7 +26,7 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Look for everything edgec can use on this machine."""
+    """Look for every tool that edgec can use on this machine."""
     tvm, cross = "pip install 'edgec[tvm]'", "apt-get install qemu-user libc6-arm64-cross libstdc++6-arm64-cross"
     sysroot = str(ARM_SYSROOT) if (ARM_SYSROOT / "lib" / "libstdc++.so.6").exists() else None
     return [
@@ -48,7 +48,7 @@ def command(json: Json = False) -> None:
     if json:
         print_json([asdict(check) for check in found])
         return
-    table = Table("", "tool", "here", "used for", box=None, pad_edge=False)
+    table = Table("", "tool", "installed", "used for", box=None, pad_edge=False)
     for check in found:
         table.add_row(
             Text("✓", "green") if check.found else Text("–", "yellow"),

@@ -1,4 +1,4 @@
-"""`edgec eval`: measure a model or an artefact on data, by the metric of its task."""
+"""`edgec eval`: measures a model or an artefact on data, by the metrics of its task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgec.errors import BadOption
 if TYPE_CHECKING:
     from edgec.data.metrics.base import MetricResult
 
-SMALL = 1e-3  # an output error below needs its exponent to be read
+SMALL = 1e-3  # an output error below this is printed with an exponent
 
 
 def command(
@@ -57,12 +57,12 @@ def command(
     if model.is_dir():
         try:
             evaluation.keep(model)
-        except BadOption as error:  # what was measured has been printed and holds, kept or not
+        except BadOption as error:  # the results have been printed, and are valid without being stored
             stderr.print(f"not kept: {error.problem}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print(results: Mapping[str, MetricResult]) -> None:
-    """Print a line for each metric, and one for each table of its details."""
+    """Print one line for each metric, and one for each table of its details."""
     for name, result in results.items():
         numbers = {name: result.value} | {k: v for k, v in result.details.items() if not isinstance(v, dict)}
         tables = {k: v for k, v in result.details.items() if isinstance(v, dict)}

@@ -1,4 +1,4 @@
-"""`edgec import-result`: what was measured on the board joins the artefact."""
+"""`edgec import-result`: stores the measurements of the board in the artefact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command(
     result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="File that ./build.sh wrote on the board.")],
     json: Json = False,
 ) -> None:
-    """Take the RESULT.json of the board into ARTEFACT's evidence, where `edgec report` finds it."""
+    """Store the RESULT.json of the board in ARTEFACT's evidence, where `edgec report` finds it."""
     from edgec.artefact.artefact import Artefact
     from edgec.artefact.board_result import import_result
 
@@ -28,7 +28,7 @@ def command(
 
 
 def show(artefact: Artefact, result: BoardResult, *, json: bool) -> None:
-    """Print what was measured on the board.
+    """Print the measurements of the board.
 
     Raises:
         VerificationFailed: The outputs differ from the golden ones.

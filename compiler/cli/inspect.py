@@ -1,4 +1,4 @@
-"""`edgec inspect`: what is in a model or an artefact."""
+"""`edgec inspect`: shows the contents of a model or an artefact."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def command(
     precision: Annotated[str, typer.Option(help="Precision for which the times are estimated.")] = "fp32",
     json: Json = False,
 ) -> None:
-    """Show a model's inputs, outputs and layers (shape, MACs, parameters), or what is in an artefact.
+    """Show a model's inputs, outputs and layers (shape, MACs, parameters), or the contents of an artefact.
 
-    With a board, its estimate of the layers' times too. Of an artefact: inputs, outputs, what its loader knows, and
-    all that was left as it was, with the reason.
+    With a board, the estimated time of each layer is shown too. For an artefact: inputs, outputs, how pictures and
+    outputs are processed, and all that was left as it was, with the reason.
     """
     if model.is_dir():
         show_artefact(model, json=json)

@@ -1,4 +1,4 @@
-"""What `edgec inspect` says of an artefact: what it was made from, what it needs, what was left out and why."""
+"""What `edgec inspect` shows of an artefact: its origin, its requirements, what was left as it was and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do next with an artefact that has just been compiled, as a line to copy."""
+"""The next step with an artefact that has just been compiled, as a line to copy."""
 
 from __future__ import annotations
 

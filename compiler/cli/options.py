@@ -1,4 +1,4 @@
-"""Options that several commands share; their help is that of the fields they set."""
+"""Options that several commands share; their help is that of the fields that they set."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Equalize = Annotated[bool, typer.Option(help=field_help(QuantizeOptions, "equali
 
 
 def measuring(**given: Any) -> Measuring:
-    """Return how losses are measured, of the options that were given; the preprocessing as text.
+    """Return the record of how losses are measured from the given options; the preprocessing is given as text.
 
     Raises:
         BadOption: A value is wrong.
@@ -56,7 +56,7 @@ def measuring(**given: Any) -> Measuring:
 
 
 def measuring_fields(**given: Any) -> dict[str, Any]:
-    """Return the fields of `Measuring` that were given, the preprocessing read from its text.
+    """Return the given fields of `Measuring`, with the preprocessing parsed from its text.
 
     Raises:
         BadOption: The preprocessing is wrong.

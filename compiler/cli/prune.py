@@ -1,4 +1,4 @@
-"""`edgec prune`: a smaller model from a model and data, without retraining."""
+"""`edgec prune`: makes a smaller model from a model and data, without retraining."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from edgec.compress.pruner import Pruned
 
 NOTHING = (
-    "Nothing was removed: every step costs more than the accepted loss, or the groups are too narrow for the widths "
-    "that are kept (with --target, multiples of what is fast on the board)."
+    "Nothing was removed: every step costs more than the accepted loss, or the groups are too narrow for the channel "
+    "multiple (with --target, the one that is fast on the board)."
 )
 
 
@@ -46,7 +46,7 @@ def command(
     multiple: Annotated[int | None, typer.Option(min=1, help=_help("multiple"))] = None,
     target: Annotated[
         str | None,
-        typer.Option("-t", "--target", help="Board whose fast widths are kept, and whose estimated time is saved."),
+        typer.Option("-t", "--target", help="Board whose channel multiple is used and whose estimated time is saved."),
     ] = None,
     repair: Annotated[bool, typer.Option(help=_help("repair"))] = True,
     sensitivity: Annotated[
@@ -60,7 +60,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Remove channels of MODEL.onnx, as many as the goal allows, and repair what is left by data.
+    """Remove channels of MODEL.onnx, as many as the goal allows, and refit the remaining weights by data.
 
     Give one goal: --max-loss, --target-macs, --target-size, --target-latency or --ratio; or a --plan.
     """
@@ -122,7 +122,9 @@ def _print(pruned: Pruned, output: Path, metric: str, *, json: bool) -> None:
     for name, group in pruned.plan.groups.items():
         stdout.print(f"{name}: {group.units} -> {group.units - len(group.removed)}", highlight=False, markup=False)
     for blocked in pruned.channels.blocked:
-        stdout.print(f"{blocked.layer} stays whole: {blocked.reason}", highlight=False, markup=False, soft_wrap=True)
+        stdout.print(
+            f"{blocked.layer} cannot be pruned: {blocked.reason}", highlight=False, markup=False, soft_wrap=True
+        )
     rows = (("MACs", before.macs, after.macs), ("parameters", before.parameters, after.parameters))
     for what, old, new in rows:
         stdout.print(f"{what} {old:,} -> {new:,} ({new / max(old, 1) - 1:+.1%})", highlight=False)

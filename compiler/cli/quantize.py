@@ -1,4 +1,4 @@
-"""`edgec quantize`: float model and pictures in, integer model (standard Q/DQ ONNX) out."""
+"""`edgec quantize`: turns a float model and pictures into an integer model (standard Q/DQ ONNX)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make MODEL.onnx compute on integers; any runtime that knows QuantizeLinear takes the result."""
+    """Quantize MODEL.onnx to integers; any runtime that supports QuantizeLinear can run the result."""
     from edgec import quantize
 
     check_outputs(model, output, save_scales)

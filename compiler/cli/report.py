@@ -1,4 +1,4 @@
-"""`edgec report`: what became of a network, as a page to read and to show."""
+"""`edgec report`: the results of a compilation as a page to read and to show."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def command(
     artefact: ArtefactFolder,
     output: Annotated[Path, typer.Option("-o", "--output", help="The page (HTML).")] = Path("report.html"),
 ) -> None:
-    """Write a report of ARTEFACT: one HTML page that opens anywhere, without a network.
+    """Write a report of ARTEFACT: one HTML page, which needs no network.
 
-    Accuracy, size and time against the original, layers, sensitivities, ranges, sample pictures, and what was done.
-    What `edgec verify`, `bench` and `eval` measured is in it if they ran before.
+    It shows accuracy, size and time relative to the original, layers, sensitivities, ranges, sample pictures, and what
+    was done. Results of `edgec verify`, `bench` and `eval` are included if these ran before.
     """
     from edgec import Report
 

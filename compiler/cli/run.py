@@ -1,4 +1,4 @@
-"""`edgec run`: an artefact on pictures, with what they show; or on tensors."""
+"""`edgec run`: runs an artefact on pictures and shows what it finds in them, or runs it on tensors."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def command(
         Path | None, typer.Option("-o", "--output", help="Folder for drawn pictures, or for OUTPUT.npy files.")
     ] = None,
     decoder: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="How the outputs are read, instead of what it knows.")
+        str | None, typer.Option(metavar="NAME|FILE", help="How the outputs are read; default: the artefact's decoder.")
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Smallest score of an object that is shown; default: 0.25.")
+        float | None, typer.Option(min=0, max=1, help="Minimum score of objects that are shown; default: 0.25.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this number of pictures.")] = None,
-    tensors: Annotated[bool, typer.Option("--tensors", help="Give the raw outputs, for pictures too.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Return the raw outputs, also for pictures.")] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Say what ARTEFACT sees in pictures, or run it on tensors and show, or write, its outputs."""
+    """Show what ARTEFACT finds in pictures, or run it on tensors and show, or write, its outputs."""
     from edgec.application.sources import is_source
     from edgec.artefact.artefact import Artefact
 
@@ -49,18 +49,18 @@ def command(
     source = _source(opened, input)
     readable = decoder is not None or opened.manifest.application is not None
     if source is not None and is_source(source) and tensors:
-        raise BadOption(f"--tensors: {source} is no single file", remedy="Give one picture, or a .npy file.")
+        raise BadOption(f"--tensors: {source} is not a single file", remedy="Give one picture, or a .npy file.")
     if source is not None and not tensors and (readable or is_source(source)):
         _predict(opened, source, output, decoder, min_score, limit, threads, json=json)
         return
     if source is not None and not tensors:
-        text = "it knows no decoder, so these are the network's outputs as they are; --decoder reads them"
+        text = "the artefact has no decoder, so these are the network's raw outputs; --decoder reads them"
         stderr.print(f"{artefact}: {text}", highlight=False, markup=False, soft_wrap=True)
     _run(opened, input, output, threads, json=json)
 
 
 def _source(artefact: Artefact, given: list[str]) -> str | None:
-    """Return what pictures are to be taken from; None if tensors are given."""
+    """Return the source of pictures; None if tensors are given."""
     inputs = artefact.manifest.inputs
     if len(given) != 1 or len(inputs) != 1:
         return None
@@ -79,7 +79,7 @@ def _predict(
     *,
     json: bool,
 ) -> None:
-    """Print what is seen in each picture, one line each; draw it where an output folder is given."""
+    """Print what is found in each picture, one line each; draw it if an output folder is given."""
     from itertools import islice
 
     from edgec.application.drawn import Drawn
@@ -89,7 +89,7 @@ def _predict(
 
     decoder_for_people(
         artefact.manifest.application, decoder, min_score
-    )  # what is wrong is said before anything is run
+    )  # errors in it are reported before anything runs
     with open_source(given) as source, Loaded(artefact.runner(threads), artefact.manifest) as loaded:
         drawn = None if output is None else Drawn(output, moving=source.moving, rate=source.rate)
         try:
@@ -108,7 +108,7 @@ def _predict(
 
 
 def _run(artefact: Artefact, given: list[str], output: Path | None, threads: int | None, *, json: bool) -> None:
-    """Run once on tensors, or pictures as tensors, and show, or write, the outputs."""
+    """Run once on tensors, or on pictures as tensors, and show, or write, the outputs."""
     import numpy as np
 
     from edgec.data.preprocess import read_inputs

@@ -1,4 +1,4 @@
-"""`edgec sensitivity`: what pruning each layer would cost, as a report that `edgec prune` takes."""
+"""`edgec sensitivity`: the loss when each layer is pruned, as a report that `edgec prune` uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgec.compress.sensitivity_report import SensitivityReport
 
 WIDEST = 1000
-"""Columns of a table at most."""
+"""Maximum width of a table in columns."""
 
 
 def command(
@@ -55,9 +55,9 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Prune each layer of MODEL.onnx alone, at 10 % to 90 %, and measure what is lost.
+    """Prune each layer of MODEL.onnx alone, at 10 % to 90 %, and measure the loss.
 
-    An interrupted run goes on where it was: results are kept in OUTPUT.jsonl as they come.
+    An interrupted run continues where it stopped: results are stored in OUTPUT.jsonl when they are known.
     """
     from edgec import sensitivity
     from edgec.report.sensitivity_curves import draw_curves
@@ -89,7 +89,7 @@ def command(
 
 
 def show(report: SensitivityReport) -> None:
-    """Print losses as a table, one row a group, and what stays whole."""
+    """Print losses as a table, one row per group, and the layers that cannot be pruned."""
     from rich.table import Table
 
     first = next(iter(report.groups.values()))
@@ -100,17 +100,17 @@ def show(report: SensitivityReport) -> None:
         column.justify = "right"
     for name, group in report.groups.items():
         table.add_row(name, str(group.units), *(f"{loss:.3f}" for loss in group.losses))
-    # Names are for --include: they stay whole, however narrow the terminal is.
+    # Names are needed for --include, so they are printed in full, however narrow the terminal is.
     whole = stdout.measure(table, options=stdout.options.update(max_width=WIDEST)).maximum
     PlainConsole(width=max(whole, stdout.width)).print(table)
     stdout.print(f"{report.metric} of the whole network: {report.baseline:.4f}", highlight=False)
     for layer, reason in report.kept_whole.items():
-        stdout.print(f"{layer} stays whole: {reason}", highlight=False, markup=False, soft_wrap=True)
+        stdout.print(f"{layer} is not pruned: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def shown(*, silent: bool) -> Iterator[Listener]:
-    """Yield a listener for what is being done; an interrupt says that what was measured so far is kept."""
+    """Yield a listener for the stages; an interrupt prints that all measurements so far are kept."""
     with progress(silent=silent) as listener:
         counted = []
 

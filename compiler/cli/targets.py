@@ -1,4 +1,4 @@
-"""`edgec targets`: the boards, what each is and can do."""
+"""`edgec targets`: lists the boards and their properties."""
 
 from __future__ import annotations
 

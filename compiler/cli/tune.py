@@ -1,4 +1,4 @@
-"""`edgec tune`: measure what could be chosen for a network's layers, on this machine or on boards; merge, serve."""
+"""`edgec tune`: measures schedules for a network's layers, on this machine or on boards; merges databases, serves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MERGE = "merge"
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 SHOWN = 12
-"""Layers in the table while it goes on: those that take longest."""
+"""Number of layers in the table during tuning: those that take longest."""
 
 
 def command(
@@ -76,7 +76,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Tune MODEL.onnx for a CPU board. Stop it any time: what was measured is kept, and the next run goes on.
+    """Tune MODEL.onnx for a CPU board. It may be stopped at any time; the next run then continues.
 
     edgec tune MODEL.onnx -t rpi4 --tracker HOST:PORT -o tune.db, then edgec compile MODEL.onnx -t rpi4 --tuned tune.db
     """
@@ -118,7 +118,7 @@ def parse_duration(text: str) -> float:
     """Return the seconds of `90s`, `30m` or `2h`.
 
     Raises:
-        BadOption: It is not of that form.
+        BadOption: The text is not of that form.
     """
     match = DURATION.fullmatch(text)
     if match is None:
@@ -135,7 +135,7 @@ def _serve(host: str, port: int | None) -> None:
     require_packages()
     tracker, found = start_tracker(host, port)
     alone = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    boards = "On this machine (--host 0.0.0.0 lets in other ones):" if alone else "On each board:"
+    boards = "On this machine (--host 0.0.0.0 admits others):" if alone else "On each board:"
     stdout.print(f"The tracker listens on port {found}; press Ctrl-C to stop it. {boards}", highlight=False)
     name, listening = (host, "") if alone else (socket.gethostname(), " --host 0.0.0.0")
     line = f"edgec board --tracker {name}:{found} --key KEY{listening}"
@@ -147,13 +147,13 @@ def _merge(sources: list[Path], output: Path) -> None:
     from edgec.targets.tvm.tuning.database import merge
 
     if not sources:
-        raise BadOption("merge: no database is given", remedy="E.g. edgec tune merge a.db b.db -o all.db")
+        raise BadOption("merge: no database is given", remedy="Give them: edgec tune merge a.db b.db -o all.db")
     stdout.print(f"{output}: {merge(sources, output)} measurements", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def _shown(*, silent: bool) -> Iterator[tuple[Listener, Callable[[Tuning], None]]]:
-    """Yield a listener for the stages before the search, and one that shows how far the search is."""
+    """Yield a listener for the stages before the search, and a function that shows the progress of the search."""
     if silent:
         yield lambda stage: None, lambda done: None
         return
@@ -173,7 +173,7 @@ def _live(done: Tuning) -> RenderableType:
 
     left = "" if done.left_s is None else f", {done.left_s / 60:.0f} min left"
     tuned = done.seconds * done.ratio
-    speed = f"{done.seconds * 1e3:.3g} ms by rule, {tuned * 1e3:.3g} ms so far ({1 / done.ratio:.2f}x)"
+    speed = f"{done.seconds * 1e3:.3g} ms untuned, {tuned * 1e3:.3g} ms so far ({1 / done.ratio:.2f}x)"
     head = Text(f"{speed}; {done.trials} trials, {done.stage}{left}")
     return Group(head, _table([task for task in done.tasks if not task.reason][:SHOWN]))
 
@@ -181,7 +181,7 @@ def _live(done: Tuning) -> RenderableType:
 def _table(tasks: list[Task]) -> RenderableType:
     from rich.table import Table
 
-    table = Table("layer", "of the time", "by rule us", "tuned us", "gain", "looked at", box=None, pad_edge=False)
+    table = Table("layer", "share of time", "untuned, us", "tuned, us", "gain", "measured", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     table.columns[0].overflow = "fold"
@@ -195,12 +195,12 @@ def _table(tasks: list[Task]) -> RenderableType:
 
 def _summary(done: Tuning, output: Path) -> str:
     changed = sum(task.best[0] < 1 for task in done.tasks)
-    gained = f"{done.seconds * 1e3:.3f} ms by rule, {done.seconds * done.ratio * 1e3:.3f} ms tuned"
+    gained = f"{done.seconds * 1e3:.3f} ms untuned, {done.seconds * done.ratio * 1e3:.3f} ms tuned"
     return f"{gained} ({1 / done.ratio:.2f}x), {changed} layers; compile with --tuned {output}"
 
 
 def _said(done: Tuning) -> dict[str, Any]:
-    """Return what `--json` prints."""
+    """Return the data that `--json` prints."""
     layers = [
         {
             "workload": task.workload.key,

@@ -1,4 +1,4 @@
-"""`edgec verify`: run an artefact on its golden inputs and compare with ONNX Runtime's outputs."""
+"""`edgec verify`: runs an artefact on its golden inputs and compares its outputs with ONNX Runtime's."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def command(
         errors = {output.name: output.relative for output in verification.comparison.outputs}
         print_json({"ok": verification.ok, "where": verification.where, "errors": errors})
     else:
-        table = Table("output", "max abs error", "of the range", "the reference's own", box=None, pad_edge=False)
+        table = Table("output", "max abs error", "of its range", "reference noise", box=None, pad_edge=False)
         for output in verification.comparison.outputs:
             own = f"{output.noise.largest:.2e}" if output.noise else ""
             table.add_row(output.name, f"{output.max_abs:.2e}", output.problem or f"{output.relative:.2e}", own)
         stdout.print(table)
         for note in verification.notes:
             stdout.print(note, highlight=False, markup=False)
-        inside = f", {len(verification.inner.outputs)} values inside" if verification.inner.outputs else ""
+        inside = f", {len(verification.inner.outputs)} inner values" if verification.inner.outputs else ""
         told = f"{verification.where}, {verification.samples} golden inputs{inside}"
         stdout.print(f"{told}: {'ok' if verification.ok else 'FAILED'}", highlight=False, markup=False)
     verification.check()

@@ -1,4 +1,4 @@
-"""How much of each group goes: paths of allocations, each step of which gives up the least for what it saves."""
+"""Pruning ratios of the groups: paths of allocations in which each step loses the least for what it saves."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from edgec.passes.prune.rank import Ranking
 Array = np.ndarray[Any, Any]
 Ratios = dict[str, float]
 Path = list[Ratios]
-"""Allocations, each of which removes more than the one before."""
+"""Allocations (group -> ratio), each of which removes more than the one before."""
 
 STEP = 0.02
-"""Of the ratio of a group."""
+"""Step of a group's ratio."""
 
 
 class PriceModel:
-    """What is left of a network's price at given ratios, without pruning it.
+    """Predicts the cost of a network at given ratios without pruning it.
 
-    A layer costs its price times the share of its weights that stays, which is a product over their axes.
+    The cost of a layer is its price times the fraction of its weights that stays, a product over their axes.
 
     Args:
-        model: Static shapes.
-        groups: What may be pruned.
-        prices: What each layer costs, in the order of `layer_costs`.
+        model: Model with static shapes.
+        groups: Groups that may be pruned.
+        prices: Price of each layer, in the order of `layer_costs`.
     """
 
     def __init__(self, model: ir.Model, groups: Sequence[Group], prices: Sequence[float]) -> None:
@@ -46,17 +46,17 @@ class PriceModel:
         total = sum(costs.values()) or 1.0
         self._layers: list[list[tuple[float, list[dict[int, float]]]]] = [[] for _ in groups]
         for node, tensors in shares.items():
-            axes = max(tensors.values(), key=len)  # the weights; a bias has one axis
+            axes = max(tensors.values(), key=len)  # those of the weights; a bias has one axis
             layer = (costs.get(names[node], 0.0) / total, list(axes.values()))
             for number in {number for axis in axes.values() for number in axis}:
                 self._layers[number].append(layer)
 
     def related(self, group: int) -> set[int]:
-        """Return the groups that share a layer with `group`, itself included: what they save depends on its ratio."""
+        """Return the groups that share a layer with `group`, including itself: their savings depend on its ratio."""
         return {group, *(number for _, axes in self._layers[group] for axis in axes for number in axis)}
 
     def saved(self, group: int, ratios: Array, step: float) -> float:
-        """Return the share of the whole price that is saved by removing `step` more of a group at `ratios`."""
+        """Return the fraction of the total price that is saved by removing `step` more of a group at `ratios`."""
         result = 0.0
         for price, axes in self._layers[group]:
             before = after = price
@@ -69,18 +69,18 @@ class PriceModel:
 
 
 def uniform_path(groups: Sequence[Group], cap: float) -> Path:
-    """Return the allocations that take the same of every group."""
+    """Return the allocations with the same ratio for every group."""
     return [dict.fromkeys((group.name for group in groups), float(ratio)) for ratio in _steps(cap)[1:]]
 
 
 def cheapest_path(curves: Mapping[str, Array], prices: PriceModel, cap: float) -> Path:
-    """Return the allocations along which each step loses the least for what it saves.
+    """Return the allocations in which each step loses the least for what it saves.
 
     Args:
-        curves: Group -> what is lost at each of the first steps, as `measured_curves` gives it, in the order of
-            `prices`; a group goes no further than its curve.
-        prices: What is saved.
-        cap: Largest ratio.
+        curves: Group -> loss at each of the first steps, as `measured_curves` returns it, in the order of
+            `prices`; a group is pruned no further than its curve.
+        prices: Model of the savings.
+        cap: Maximum ratio of a group.
     """
     names, steps = list(curves), _steps(cap)
     slopes = [np.diff(_convex(curve)) for curve in curves.values()]
@@ -103,7 +103,7 @@ def cheapest_path(curves: Mapping[str, Array], prices: PriceModel, cap: float) -
 
 
 def half_uniform(path: Path) -> Path:
-    """Return the allocations halfway between those of `path` and the same of every group."""
+    """Return the allocations halfway between those of `path` and the uniform ones."""
     means = [sum(ratios.values()) / len(ratios) for ratios in path]
     return [
         {name: (ratio + mean) / 2 for name, ratio in ratios.items()} for ratios, mean in zip(path, means, strict=True)
@@ -111,8 +111,8 @@ def half_uniform(path: Path) -> Path:
 
 
 def measured_curves(report: SensitivityReport, groups: Sequence[Group], cap: float) -> dict[str, Array]:
-    """Return group -> what the whole network loses at each step that was measured, in units that add over groups."""
-    # Lengths of errors add in squares, where the groups have nothing to do with one another.
+    """Return group -> loss of the whole network at each measured step, in units that add up over groups."""
+    # Errors of independent groups add up as squares.
     power = 2 if report.metric == UNLABELLED else 1
     known = {group.name: report.groups[group.name] for group in groups if group.name in report.groups}
     reach = {name: max(entry.ratios, default=0.0) + STEP / 2 for name, entry in known.items()}
@@ -120,15 +120,15 @@ def measured_curves(report: SensitivityReport, groups: Sequence[Group], cap: flo
         name: np.array([entry.loss(r) ** power for r in _steps(cap) if r <= reach[name]])
         for name, entry in known.items()
     }
-    # A group goes nowhere where the network computes no numbers any more.
+    # A curve ends where the outputs of the network are no longer finite.
     return {name: curve[: np.append(np.isfinite(curve), False).argmin()] for name, curve in curves.items()}
 
 
 def balanced_curves(measured: Mapping[str, Array], rankings: Mapping[str, Ranking], cap: float) -> dict[str, Array]:
-    """Return `measured` with an equal amount added of what the ranking says is lost in the layers behind.
+    """Return `measured` plus an equally weighted loss that the ranking predicts for the following layers.
 
-    A measurement knows what counts in the end, but of few samples and of one group alone; the second-order cost
-    of a ranking knows many more rows, but only of the next layers. Neither is reliable by itself.
+    A measurement covers the whole network, but few samples and one group alone; the second-order cost of a
+    ranking covers many more rows, but only the next layers. Neither is reliable by itself.
     """
     local = {
         name: _local_curve(rankings[name], cap)[: len(curve)]
@@ -153,7 +153,7 @@ def _steps(cap: float) -> Array:
 
 
 def _convex(curve: Array) -> Array:
-    """Return the largest convex function below `curve`: what looks dear at first may pay if one goes further."""
+    """Return the largest convex function below `curve`: an expensive first step may pay if more steps follow."""
     corners = [0]
     for place in range(1, len(curve)):
         while len(corners) > 1:
@@ -167,7 +167,7 @@ def _convex(curve: Array) -> Array:
 
 
 def first_within(path: Path, cost: Callable[[Ratios], float], target: float) -> Ratios | None:
-    """Return the first allocation of `path` whose cost is at most `target`; None: none is."""
+    """Return the first allocation of `path` whose cost is at most `target`, or None if there is none."""
     low, high = 0, len(path)
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""`Candidates`: several ways to share a budget among the groups, tried and measured."""
+"""`Candidates`: several ways to distribute a budget over the groups, which are tried and measured."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from edgec.model.cost import LayerCost, layer_costs
 from edgec.passes.channels.plan import PrunePlan
 
 Prices = Callable[[Sequence[LayerCost]], Sequence[float]]
-"""What each layer costs: what a budget is of, and what the most is to be saved of within an accepted loss."""
+"""Price of each layer: a budget is a fraction of their sum, and an accepted loss is spent to save the most of it."""
 HOPELESS = 2.0
-"""Multiple of the accepted loss beyond which the other candidates are not tried at the same budget."""
+"""Multiple of the accepted loss above which the other candidates are not tried at the same budget."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be removed, what that was measured to lose (None: nothing is measured), and the model, if it is there.
+    """A plan, its measured loss (None: nothing is measured), and the pruned model, if it was made.
 
-    A loss that is no number, of a network that computes none any more, is infinite.
+    A loss that is not finite or NaN, because the network's outputs are, is infinite.
     """
 
     plan: PrunePlan
@@ -41,19 +41,19 @@ class Candidate:
 
 
 class Candidates:
-    """Ways to share a budget among the groups: by several measures of what is lost, and the same for all.
+    """Ways to distribute a budget over the groups: by several measures of the loss, and uniformly.
 
-    None of them is best everywhere, for what groups lose alone says little of what they lose together. So each is
-    tried, and what was measured with everything removed decides.
+    None of them is best for every network, because the losses of single groups say little about their common loss.
+    So each one is tried, and the loss measured with all groups pruned decides.
 
     Args:
         pruner: Prunes, repairs and measures.
-        report: What groups lose alone.
-        prices: What the budget is of.
-        cap: Largest ratio of a group.
+        report: Loss of each group alone.
+        prices: Prices of which the budget is a fraction.
+        cap: Maximum ratio of a group.
 
     Attributes:
-        least: The smallest price that any of them reaches, as a share of the whole.
+        least: The smallest price that any of them reaches, as a fraction of the total.
     """
 
     def __init__(self, pruner: Pruner, report: SensitivityReport, prices: Prices, cap: float) -> None:
@@ -72,7 +72,7 @@ class Candidates:
         self.least = min(self.cost(path[-1]) for path in self._paths if path)
 
     def cost(self, ratios: Ratios) -> float:
-        """Return the price of the pruned network as a share of the whole."""
+        """Return the price of the pruned network as a fraction of the total."""
         key = tuple(ratios.values())
         if key not in self._costs:
             layers = layer_costs(self._pruner.sliced(self._pruner.plan(ratios)))
@@ -80,10 +80,10 @@ class Candidates:
         return self._costs[key]
 
     def within(self, target: float, accepted: float | None = None) -> Candidate | None:
-        """Return the candidate that loses the least at a cost of at most `target`; None: none gets there.
+        """Return the candidate with the least loss at a cost of at most `target`, or None if none reaches it.
 
-        With `accepted` the first that loses no more is taken, and none is tried after one that loses far more. Where
-        nothing is measured, it is the first that gets there.
+        With `accepted`, the first one that loses no more is returned, and after one that loses far more no other is
+        tried. If nothing is measured, the first one that reaches the target is returned.
         """
         best: tuple[float, Candidate, Path] | None = None
         for path in self._paths:
@@ -101,5 +101,5 @@ class Candidates:
                 break
         if best is None:
             return None
-        self._paths.sort(key=lambda path: path is not best[2])  # tried first the next time
+        self._paths.sort(key=lambda path: path is not best[2])  # the best one is tried first the next time
         return best[1]

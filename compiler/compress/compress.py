@@ -19,10 +19,10 @@ from edgec.profile import Profile
 from edgec.record import Record
 
 AIM = 0.7
-"""Share of the accepted loss that is aimed at on the samples decided on. The largest compression that looks good enough
-there is likelier to be one that these samples flatter than one that they wrong."""
+"""Fraction of the accepted loss that is aimed at on the samples for decisions. The largest compression that is good
+enough there is more likely to be one that these samples overrate than one that they underrate."""
 ROUNDS = 4
-"""Each but the first with half of the loss of the one before, after the held-out samples refused that."""
+"""Number of attempts: each after the first aims at half the loss, after the held-out samples rejected the last one."""
 
 
 def compress(
@@ -35,22 +35,22 @@ def compress(
     path: Path | None,
     journal: Path,
 ) -> Compressed:
-    """Prune and quantize `model`, measure, and keep the accepted loss on samples that nothing was decided on.
+    """Prune and quantize `model`, and check the accepted loss on held-out samples.
 
-    All is decided on one part of the data. If the other part says that more than the accepted loss is gone, it is done
-    anew with half of the loss; if that fails too, the network stays as it was.
+    All decisions are made on one part of the data. If the loss on the other part is more than accepted, everything is
+    repeated with half the loss; if that fails too, the network stays as it was.
 
     Args:
         model: In canonical form, float.
         options: As `implied_options` returns them.
-        profile: Of the board.
-        record: Takes what was done, what was not and why, and what each step cost.
+        profile: Profile of the board.
+        record: Records what was done, what was not and why, and the cost of each step.
         formats: Precisions to choose from, as `competing` returns them.
-        path: File of the model, which a decoder may read metadata from.
-        journal: Where the sensitivities are kept as they come, so that an interrupted run goes on.
+        path: File of the model, in which a decoder may read metadata.
+        journal: File in which sensitivities are stored when they are measured, so that an interrupted run can continue.
 
     Raises:
-        EdgecError: Data, metric, decoder, table or a goal are wrong, or cannot be kept.
+        EdgecError: Data, metric, decoder, table or goal are wrong, or the goal cannot be reached.
     """
     original = prepare(model)
     tasks = open_tasks(original, options, path)

@@ -1,4 +1,4 @@
-"""`measure_part`: the network with one group pruned, measured by running again only what lies behind that group."""
+"""`measure_part`: loss of the network with one group pruned, for which only the layers after that group run again."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """One group at one ratio: the units that go."""
+    """One group at one ratio: the units that are removed."""
 
     group: str
     ratio: float
     units: tuple[int, ...]
 
     def record(self, result: MetricResult) -> Record:
-        """Return what was measured here, as the journal keeps it."""
+        """Return the result at this point in the form of a journal entry."""
         return {"group": self.group, "ratio": self.ratio, "value": result.value, "higher": result.higher_is_better}
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A share of the work, complete in itself: goes to another process or machine.
+    """A self-contained part of the work, which is sent to another process or machine.
 
     Attributes:
-        model: ONNX file, as `find_groups` takes it; its groups are found again.
+        model: ONNX file, as `find_groups` takes it; the groups are found again in it.
         task: Samples and metric.
-        moments: H of layers that make up for what goes, by name; empty: weights become zero, no more.
-        points: What is measured.
-        threads: As for `Reference`.
+        moments: H of the layers that compensate for removed units, by name; if empty, weights are only set to zero.
+        points: The points to measure.
+        threads: Number of threads, as for `Reference`.
     """
 
     model: bytes
@@ -60,15 +60,15 @@ class Part:
 
 
 def measure_part(part: Part, *, evaluator: Evaluator | None = None) -> Iterator[Record]:
-    """Measure the points of `part`, group after group in the order of the graph; yield each result as it is there.
+    """Measure the points of `part`, group by group in graph order; yield each result as soon as it is known.
 
-    The samples are taken through the original network once, piece by piece: for each group as far as the layers that
-    read it. From there on the rest of the network is run for each ratio, with changed weights for these layers. That
-    is exactly the pruned network, for the weights of the removed channels are zero in it.
+    The samples pass through the original network once, step by step: for each group up to the layers that read it.
+    From there the rest of the network runs once per ratio, with changed weights in these layers. The result is
+    exactly that of the pruned network, in which the weights of the removed channels are zero.
 
     Args:
         part: The work.
-        evaluator: Of the same network and task, if this process has one.
+        evaluator: Evaluator of the same network and task, if this process has one.
     """
     model = load(part.model).model
     infer_shapes(model)

@@ -1,4 +1,4 @@
-"""`MixedPrecision`: which layers stay in float so that an accepted loss is kept, by measurement."""
+"""`MixedPrecision`: finds by measurement which layers must stay in float to keep an accepted loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgec.passes.quantize.quantize import Quantized
 
 @dataclass(frozen=True)
 class FloatLayer:
-    """A layer that stays in float: what the loss would be less by if it alone did, and its share of the MACs."""
+    """A layer that stays in float: how much the loss falls if only this layer does, and its fraction of the MACs."""
 
     name: str
     gain: float
@@ -28,7 +28,7 @@ class FloatLayer:
 
 @dataclass(frozen=True)
 class Mixed:
-    """The network within the accepted loss, its loss, and the layers left in float for it."""
+    """The network within the accepted loss, its loss, and the layers that were left in float."""
 
     quantized: Quantized
     loss: float
@@ -36,15 +36,15 @@ class Mixed:
 
 
 class MixedPrecision:
-    """Networks with more and more layers in float, those that gain most first. Each is made and measured once.
+    """Networks with more and more layers in float, in order of their gain. Each is built and measured once.
 
-    Each layer's gain is measured with all others quantized, running again only what lies behind it.
+    The gain of a layer is measured with all others quantized, running only the layers after it again.
 
     Args:
         original: The float network, in canonical form.
-        make: Quantizes it, all but the layers of these names.
-        evaluator: Metric and samples.
-        threads: As for `Reference`.
+        make: Quantizes the network, except the layers with these names.
+        evaluator: Evaluates the metric on samples.
+        threads: Number of threads, as for `Reference`.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class MixedPrecision:
     def within(self, max_loss: float) -> Mixed:
         """Return the network with the fewest layers in float whose measured loss is at most `max_loss`.
 
-        The first 1, 2, 4, 8 ... of the ranking are left out and the network is quantized anew, so that its repair
-        counts; between the last number that was not enough and the first that was, the smallest is found by halving.
-        With all layers in float the loss is none.
+        The first 1, 2, 4, 8 ... layers of the ranking are excluded and the network is quantized again, so that its
+        repair counts; between the last number that was too few and the first that was enough, bisection finds the
+        smallest. With all layers in float there is no loss.
         """
         low, high = 0, 0
         if not self._enough(0, max_loss):
@@ -82,9 +82,9 @@ class MixedPrecision:
 
     @cached_property
     def ranking(self) -> list[FloatLayer]:
-        """All quantized layers, falling by what the metric gains if that layer alone runs in float.
+        """All quantized layers, in descending order of the metric's gain if only that layer runs in float.
 
-        Of layers with equal gain, the one with fewer MACs comes first: it costs less time in float.
+        Among layers with equal gain, the one with fewer MACs comes first, because it takes less time in float.
         """
         costs = {cost.name: cost.macs for cost in layer_costs(self._original)}
         total = max(sum(costs.values()), 1)
@@ -116,7 +116,7 @@ class MixedPrecision:
         return self._tried[count]
 
     def _loss_in_float(self, model: ir.Model, node: ir.Node, original: ir.Node, suffix: Suffix) -> float:
-        """Return the loss with this layer in float, inputs and weights as they were; the model is left as it was."""
+        """Return the loss with this layer in float, with its original inputs and weights; `model` is restored after."""
         graph = graph_of(node)
         old, added = list(node.inputs), []
         try:
@@ -144,5 +144,5 @@ def _before_pair(value: ir.Value | None) -> ir.Value:
     dequantize = None if value is None else value.producer()
     quantize = None if dequantize is None or dequantize.inputs[0] is None else dequantize.inputs[0].producer()
     if quantize is None or quantize.inputs[0] is None:
-        raise ValueError(f"{value} comes from no pair")
+        raise ValueError(f"{value} is not the output of a Q/DQ pair")
     return quantize.inputs[0]

@@ -1,4 +1,4 @@
-"""`note`: what the record of a compilation says of its compression."""
+"""`note`: writes the results of compression into the record of a compilation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgec.record import Compression, Record, Step
 
 @dataclass(frozen=True)
 class Promise:
-    """How an accepted loss was kept: after how many rounds, and the metric on the held-out samples before and after."""
+    """How an accepted loss was kept: number of rounds, and the metric on the held-out samples before and after."""
 
     rounds: int
     before: MetricResult
@@ -31,7 +31,7 @@ class Promise:
 def note(
     done: Compressed, options: CompileOptions, profile: Profile, record: Record, promise: Promise | None = None
 ) -> None:
-    """Write down what was done, what was not and why, and what each step cost and gained."""
+    """Record what was done, what was not and why, and the cost and gain of each step."""
     task, held_out = done.tasks.decide, done.tasks.held_out
     if done.pruned is not None:
         _note_pruning(done.pruned, record)
@@ -105,5 +105,5 @@ def _note_quantization(result: Quantization, record: Record, samples: int) -> No
     costs = {layer.name: layer for layer in result.float_layers}
     for where, reason in result.quantized.refusals:
         layer = costs.get(where)
-        why = f"its loss on integers is {layer.gain:.5f}, its share of the MACs {layer.macs:.1%}" if layer else reason
+        why = f"its loss as integers is {layer.gain:.5f}, its share of the MACs {layer.macs:.1%}" if layer else reason
         record.refuse("quantize", where, why)

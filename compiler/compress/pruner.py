@@ -1,4 +1,4 @@
-"""`Pruner`: from ratios or a plan to the pruned model, repaired and measured."""
+"""`Pruner`: turns ratios or a plan into a pruned model, with repaired weights and a measured loss."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from edgec.passes.prune.repair import RepairReport, repair
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pruned:
-    """What came out.
+    """Result of pruning.
 
     Attributes:
         model: The pruned model.
-        plan: What was removed: which units of which group.
-        channels: The groups there are, and the layers that stay whole with the reason.
+        plan: The units that were removed from each group.
+        channels: All groups, and the layers that cannot be pruned, with the reason.
         cost_before: Multiply-accumulates, parameters and bytes of the original.
-        cost_after: The same of the pruned model.
-        repaired: What the repair did; None where nothing was repaired.
-        before: Metric of the original; None where nothing was measured.
-        after: Metric of the pruned model; None where nothing was measured.
+        cost_after: The same numbers of the pruned model.
+        repaired: What the repair did; None if nothing was repaired.
+        before: Metric of the original; None if nothing was measured.
+        after: Metric of the pruned model; None if nothing was measured.
     """
 
     model: ir.Model
@@ -50,7 +50,7 @@ class Pruned:
         return None if self.before is None or self.after is None else self.after.loss_against(self.before)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the pruned model as an ONNX file; BadOption where it cannot be written."""
+        """Write the pruned model as an ONNX file; raises BadOption if it cannot be written."""
         save(self.model, path)
 
     def __repr__(self) -> str:
@@ -61,15 +61,15 @@ class Pruned:
 
 
 class Pruner:
-    """Prunes one model in many ways. What a plan loses is measured once, however often it comes up.
+    """Prunes one model in many ways. The loss of each plan is measured only once.
 
     Args:
-        ranked: What may go, and in which order.
-        evaluator: Measures losses against that model; None: nothing is measured.
-        multiple: Widths stay multiples of this.
-        refit: Whether the layers behind are refitted to make up for what goes.
-        threads: As for `Reference`.
-        progress: Told what is being done: `repair`, `measure`.
+        ranked: Units that may be removed, and their order.
+        evaluator: Measures losses relative to the original; None: nothing is measured.
+        multiple: Channel counts stay multiples of this.
+        refit: Whether the weights of the following layers are refitted to compensate for removed channels.
+        threads: Number of threads, as for `Reference`.
+        progress: Called with the name of each stage: `repair`, `measure`.
     """
 
     def __init__(
@@ -97,26 +97,26 @@ class Pruner:
         return self._evaluator is not None
 
     def plan(self, ratios: Mapping[str, float]) -> PrunePlan:
-        """Return what goes at a ratio of each group, as far as the widths that are kept allow."""
+        """Return the units to remove at a ratio of each group, as far as the channel multiple allows."""
         return self.ranked.plan(ratios, self._multiple)
 
     def sliced(self, plan: PrunePlan) -> ir.Model:
-        """Return what is left, not repaired; errors as for `SliceChannels`."""
+        """Return the pruned model without repair; errors as for `SliceChannels`."""
         return SliceChannels(plan)(self.ranked.model.clone()).model
 
     def loss(self, plan: PrunePlan) -> tuple[float, Pruned | None]:
-        """Return what `plan` loses, and the pruned model if it was made for that now; errors as for `prune`."""
+        """Return the loss of `plan`, and the pruned model if it had to be made; errors as for `prune`."""
         key = plan.model_dump_json()
         if key in self._losses:
             return self._losses[key], None
         pruned = self.prune(plan)
         if pruned.loss is None:
-            raise ValueError("nothing is measured")
+            raise ValueError("a pruner without an evaluator cannot measure losses")
         self._losses[key] = pruned.loss
         return pruned.loss, pruned
 
     def prune(self, plan: PrunePlan) -> Pruned:
-        """Return the model without what `plan` says, refitted and measured.
+        """Return the model without the units in `plan`, refitted and measured.
 
         Raises:
             BadOption: The refit has no data, or the plan does not fit the model.

@@ -1,4 +1,4 @@
-"""`prune`: how much of each group goes, so that a goal is reached and the least is lost, and the model without it."""
+"""`prune`: finds the ratio of each group that reaches a goal with the least loss, and prunes the model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.profile import Estimate
 from edgec.pruning import PruneOptions
 
 LEVELS = 6
-"""Halvings of the budget within an accepted loss."""
+"""Number of bisection steps for the budget within an accepted loss."""
 
 
 def prune(
@@ -22,26 +22,26 @@ def prune(
     sensitivity: SensitivityReport | None = None,
     estimate: Estimate | None = None,
 ) -> Pruned:
-    """Choose ratios for the goal in `options`, remove, repair, and measure what came out.
+    """Choose ratios for the goal in `options`, remove channels, repair the weights, and measure the result.
 
-    Several ways to share a budget among the groups are tried; the one that is measured to lose the least is kept.
-    Within an accepted loss the most time is saved that the board's estimate promises, or where there is none, the most
-    of multiply-accumulates and weights.
+    Several ways to distribute a budget over the groups are tried; the one with the least measured loss is kept.
+    Within an accepted loss, as much time as possible is saved by the board's estimate, or without an estimate as many
+    multiply-accumulates and weights as possible.
 
     Args:
         pruner: Ranked channels, data and metric.
         options: The goal and its limits.
-        sensitivity: Needed for every goal but `ratio`.
-        estimate: Time of layers on the board; needed for `target_latency`.
+        sensitivity: Needed for every goal except `ratio`.
+        estimate: Estimated time of layers on the board; needed for `target_latency`.
 
     Raises:
-        BadOption: The goal needs something not given, or cannot be reached.
+        BadOption: The goal needs something that is not given, or cannot be reached.
     """
     goal, value = options.goal
     if goal == "ratio":
         return pruner.prune(pruner.plan(dict.fromkeys((group.name for group in pruner.ranked.groups), value)))
     if sensitivity is None:
-        raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Measure it first.")
+        raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Run `edgec sensitivity` first.")
     _check_report(sensitivity, pruner, options)
     if goal == "max_loss":
         found = _within_loss(pruner, sensitivity, value, options, estimate)
@@ -65,7 +65,7 @@ def _time(estimate: Estimate) -> Prices:
 
 
 def _work_and_size(whole: LayerCost) -> Prices:
-    """Return what each layer costs where no board is given: its share of all work, and of all weights, of `whole`."""
+    """Return the price of each layer if no board is given: its fraction of all MACs and of all weights of `whole`."""
     macs, size = max(whole.macs, 1), max(whole.weight_bytes, 1)
     return lambda layers: [layer.macs / macs + layer.weight_bytes / size for layer in layers]
 
@@ -74,7 +74,7 @@ def _within_loss(
     pruner: Pruner, report: SensitivityReport, accepted: float, options: PruneOptions, estimate: Estimate | None
 ) -> Candidate:
     if not pruner.measures:
-        raise BadOption("an accepted loss needs data to measure it on", remedy="Give --data.")
+        raise BadOption("an accepted loss needs data on which it is measured", remedy="Give --data.")
     prices = _work_and_size(pruner.cost_before) if estimate is None else _time(estimate)
     candidates = Candidates(pruner, report, prices, options.cap)
     best, enough, too_much = Candidate(PrunePlan()), 1.0, candidates.least
@@ -103,7 +103,7 @@ def _within_budget(
 
 
 def _check_report(report: SensitivityReport, pruner: Pruner, options: PruneOptions) -> None:
-    """Refuse a report of another model, of part of the groups, of another criterion, or measured without the repair."""
+    """Raise an error for a report of another model, of some groups only, of another criterion or repair setting."""
     known = {group.name: group for group in pruner.ranked.groups}
     for name, entry in report.groups.items():
         if name in known and known[name].units != entry.units:
@@ -117,12 +117,12 @@ def _check_report(report: SensitivityReport, pruner: Pruner, options: PruneOptio
             "the sensitivity report belongs to another model", remedy="Measure the sensitivity of this model."
         )
     if missing:
-        problem = f"the sensitivity report lacks {len(missing)} of {len(known)} groups, {missing[0]!r} for one"
-        raise BadOption(problem, remedy="Give the same --include and --exclude as for it, or measure it anew.")
+        problem = f"the sensitivity report lacks {len(missing)} of {len(known)} groups, e.g. {missing[0]!r}"
+        raise BadOption(problem, remedy="Give the report's own --include and --exclude, or measure it again.")
     if report.criterion != options.criterion:
         problem = f"the sensitivity report was measured by criterion {report.criterion}, not {options.criterion}"
-        raise BadOption(problem, remedy=f"Give --criterion {report.criterion}, or measure it anew.")
+        raise BadOption(problem, remedy=f"Give --criterion {report.criterion}, or measure the sensitivity again.")
     if report.compensated != pruner.refit:
         measured, wanted = ("with", "without") if report.compensated else ("without", "with")
-        problem = f"the sensitivity report was measured {measured} repair, and it is pruned {wanted}"
-        raise BadOption(problem, remedy="Measure it as it will be pruned (edgec sensitivity --no-compensate).")
+        problem = f"the sensitivity report was measured {measured} repair, but the model is pruned {wanted}"
+        raise BadOption(problem, remedy="Measure it with the same setting (edgec sensitivity --no-compensate).")

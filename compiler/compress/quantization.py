@@ -1,4 +1,4 @@
-"""`quantize_model`: the whole way from a float network and samples to an integer one, within an accepted loss."""
+"""`quantize_model`: turns a float network and samples into an integer network within an accepted loss."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from edgec.reference.sweep import Feeds
 
 @dataclass(frozen=True, repr=False)
 class Quantization:
-    """What `quantize_model` made.
+    """Result of `quantize_model`.
 
     Attributes:
-        quantized: The network and the story of its layers.
-        table: The ranges used; None where activations stay in float.
-        loss: Measured loss against the float network, in the metric's units; None where nothing was measured.
-        float_layers: Layers left in float for `max_loss`.
-        refined: What `refine` did.
+        quantized: The quantized network, and what was done to each layer.
+        table: The ranges used; None if activations stay in float.
+        loss: Measured loss relative to the float network, in the metric's units; None if nothing was measured.
+        float_layers: Layers that were left in float for `max_loss`.
+        refined: What `refine` did; None without it.
     """
 
     quantized: Quantized
@@ -53,7 +53,7 @@ class Quantization:
         return self.quantized.model
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the quantized network as an ONNX file; BadOption where it cannot be written."""
+        """Write the quantized network as an ONNX file; raises BadOption if it cannot be written."""
         save(self.model, path)
 
     def __repr__(self) -> str:
@@ -76,25 +76,25 @@ def quantize_model(
     threads: int | None = None,
     stage: Callable[[str], None] = lambda name: None,
 ) -> Quantization:
-    """Calibrate, refine, quantize, repair, and keep the accepted loss.
+    """Calibrate, refine, quantize and repair a network, and keep the accepted loss.
 
     Args:
-        model: As `prepare` returns it; is not altered.
+        model: Model as `prepare` returns it; it is not modified.
         samples: Calibration data; labelled if `metric` needs labels.
-        settings: See there.
-        table: Ranges found before, perhaps edited; None: they are found now.
-        metric: For `refine` and `max_loss`; None: the relative error of the outputs.
-        context: What the metric needs.
-        checkpoint: Of the calibration, see `calibrate`.
-        threads: As for `Reference`.
-        stage: Called with the name of each step as it begins.
+        settings: Settings of the quantization.
+        table: Ranges found before, possibly edited; None: they are calibrated now.
+        metric: Metric for `refine` and `max_loss`; None: the relative error of the outputs.
+        context: What the metric needs besides the outputs.
+        checkpoint: Checkpoint file of the calibration, see `calibrate`.
+        threads: Number of threads, as for `Reference`.
+        stage: Called with the name of each stage when it begins.
 
     Raises:
         BadOption: A setting, the table or the data is wrong.
     """
     evaluator = None
     if settings.refine is not None or settings.max_loss is not None or metric is not None:
-        samples = KeptSamples(samples)  # they are gone through many times
+        samples = KeptSamples(samples)  # they are read many times
         evaluator = Evaluator(model, Task(samples, metric or UNLABELLED, context or MetricContext()), threads=threads)
     quantizer = Quantizer(
         model,
@@ -110,19 +110,19 @@ def quantize_model(
 
 
 class Quantizer:
-    """Quantizes one network by one set of samples, within one accepted loss after the other.
+    """Quantizes one network with one set of samples, for one accepted loss after the other.
 
-    Calibration, refined ranges, and every network that was made and measured are kept for the next.
+    Calibration, refined ranges, and every network that was built and measured are kept for the next loss.
 
     Args:
-        model: As `prepare` returns it; is not altered.
+        model: Model as `prepare` returns it; it is not modified.
         samples: Calibration data.
-        settings: See there; `max_loss` is not looked at.
-        evaluator: Measures losses against `model`; None: nothing is measured.
-        table: Ranges found before, perhaps edited; None: they are found when they are needed.
-        checkpoint: Of the calibration, see `calibrate`.
-        threads: As for `Reference`.
-        stage: Called with the name of each step as it begins.
+        settings: Settings of the quantization; `max_loss` is ignored.
+        evaluator: Measures losses relative to `model`; None: nothing is measured.
+        table: Ranges found before, possibly edited; None: they are calibrated when needed.
+        checkpoint: Checkpoint file of the calibration, see `calibrate`.
+        threads: Number of threads, as for `Reference`.
+        stage: Called with the name of each stage when it begins.
 
     Raises:
         BadOption: A setting or the table is wrong.
@@ -160,7 +160,7 @@ class Quantizer:
         """
         table = self._table
         if max_loss is not None and self._evaluator is None:
-            raise ValueError("nothing is measured")
+            raise ValueError("a quantizer without an evaluator cannot measure losses")
         if max_loss is not None:
             self._stage("quantize")
             mixed = self._mixed.within(max_loss)
@@ -174,7 +174,7 @@ class Quantizer:
 
     @cached_property
     def _calibrated(self) -> CalibrationTable | None:
-        """The ranges of the activations; None where these stay in float."""
+        """The ranges of the activations; None if these stay in float."""
         settings = self._settings
         if not settings.activations:
             return None
@@ -193,7 +193,7 @@ class Quantizer:
 
     @cached_property
     def _equalized(self) -> ir.Model:
-        """The float network that is quantized."""
+        """The float network that is quantized, with equalized ranges if that is asked for."""
         if self._calibrated is not None:
             return apply_scales(self._original, self._calibrated.equalized)
         if not (self._settings.equalize and self._settings.repair):
@@ -211,7 +211,7 @@ class Quantizer:
         if self._settings.refine is None or table is None or evaluator is None:
             return None
         self._stage("refine")
-        # Weights refitted to float activations: refitted to the present ranges they would speak for these.
+        # The weights are refitted to float activations: otherwise they would favour the present ranges.
         options = replace(self._options, activations=False)
         first = quantize(self._equalized, table, self._feeds, options, threads=self._threads)
         insert_pairs(first.simulated, first.placement, table)
@@ -220,13 +220,13 @@ class Quantizer:
 
     @property
     def _table(self) -> CalibrationTable | None:
-        """The ranges that are used."""
+        """The ranges in use, after refinement if that is asked for."""
         return self._calibrated if self._refined is None else self._refined.table
 
     @cached_property
     def _mixed(self) -> MixedPrecision:
         if self._evaluator is None:
-            raise ValueError("nothing is measured")
+            raise ValueError("a quantizer without an evaluator cannot measure losses")
         return MixedPrecision(self._equalized, self._make, self._evaluator, threads=self._threads)
 
     def _make(self, in_float: frozenset[str]) -> Quantized:

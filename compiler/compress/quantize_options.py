@@ -1,4 +1,4 @@
-"""What a user says of a quantization, checked against the network before the long work."""
+"""Checks the user's quantization settings against the network before any long work begins."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from edgec.quantization import CalibrationTable, Scheme
 from edgec.quantizing import QuantizeOptions
 
 PROBE = np.linspace(-1, 1, 8).reshape(1, 2, 4)
-"""Weights to try a codec on."""
+"""Weights on which a codec is tried."""
 
 
 def used_scheme(settings: QuantizeOptions) -> Scheme:
-    """Return the scheme of the activations: TensorRT's files are symmetric unless something else is asked for."""
+    """Return the scheme of the activations: for TensorRT it is symmetric unless the user gives another one."""
     return Scheme(kind=settings.scheme or ("symmetric" if settings.style == "tensorrt" else "asymmetric"))
 
 
 def check_symmetric(settings: QuantizeOptions, table: CalibrationTable | None) -> None:
-    """Refuse ranges with zero points before they are looked for."""
+    """Raise an error for ranges with zero points in TensorRT's style, before they are calibrated."""
     if table is not None:
         kind = table.scheme.kind
     elif settings.activations:
@@ -36,20 +36,20 @@ def check_symmetric(settings: QuantizeOptions, table: CalibrationTable | None) -
         return
     if kind == "asymmetric":
         remedy = "Calibrate with --scheme symmetric or power-of-two."
-        raise BadOption("TensorRT takes no zero points, but the scheme is asymmetric", remedy=remedy)
+        raise BadOption("TensorRT does not support zero points, but the scheme is asymmetric", remedy=remedy)
 
 
 def quantize_options(model: ir.Model, settings: QuantizeOptions) -> LayerOptions:
     """Return the options of the pass, for `model`.
 
     Raises:
-        BadOption: A setting is unknown, does not go with another, or names no layer.
+        BadOption: A setting is unknown, contradicts another one, or matches no layer.
     """
     layers = [label(node) for node in model.graph if node.op_type in LINEAR]
-    load_codec(settings.codec)(PROBE, settings.weight_bits, False)  # an unknown codec or width is refused at once
+    load_codec(settings.codec)(PROBE, settings.weight_bits, False)  # fails now for an unknown codec or width
     if settings.style == "tensorrt" and settings.weight_bits != 8:
         raise BadOption(
-            f"TensorRT takes weights of 8 bits, not {settings.weight_bits}", remedy="Leave --weight-bits at 8."
+            f"TensorRT supports weights of 8 bits, not {settings.weight_bits}", remedy="Leave --weight-bits at 8."
         )
     excluded = set()
     for pattern in settings.exclude:
@@ -68,4 +68,4 @@ def quantize_options(model: ir.Model, settings: QuantizeOptions) -> LayerOptions
 
 
 def _examples(layers: Sequence[str]) -> str:
-    return f"Layers are called {', '.join(layers[:4])} ..." if layers else "The model has no Conv, Gemm or MatMul."
+    return f"The layers are {', '.join(layers[:4])} ..." if layers else "The model has no Conv, Gemm or MatMul."

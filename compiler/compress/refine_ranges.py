@@ -1,4 +1,4 @@
-"""`refine_ranges`: ranges moved one by one while the task's metric gets better, on top of any calibrator's result."""
+"""`refine_ranges`: adjusts ranges one by one while the task's metric improves, after any calibrator."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from edgec.quantization import CalibrationTable, QuantParams, TensorRange
 Array = np.ndarray[Any, Any]
 
 SCREENS = (2, 8)
-"""Samples on which a move is tried before the metric is asked: most are seen to be bad on very few."""
+"""Number of samples on which a range is tried before the metric is evaluated: most bad ones show on very few."""
 PAYS = 0.01
-"""Share of the outputs' error that a move has to gain on each of these."""
+"""Fraction of the outputs' error that a new range must gain on each of these samples."""
 FINE_STEP = 2**0.25
-"""Factor between two positions of a range whose scale need not be a power of two."""
+"""Factor between two tried ranges if scales need not be powers of two."""
 MOST_POSITIONS = 7
-"""Moves in one direction: for 8 bits, all fraction lengths are reached from the middle."""
+"""Maximum number of steps in one direction: for 8 bits, all fraction lengths can be reached from the middle."""
 OPENS = 1e-3
 """Gain of the metric above which the search by the metric goes on in a direction, as published."""
 LAST = {-1: 4, 1: 3}
@@ -35,14 +35,14 @@ LAST = {-1: 4, 1: 3}
 
 @dataclass(frozen=True)
 class Refined:
-    """The table with the better ranges, and what it took.
+    """The table with the improved ranges, and the work that was needed.
 
     Attributes:
-        table: With `refine` as the method of the ranges that moved.
+        table: Calibration table with `refine` as the method of the changed ranges.
         before: Metric at the start.
         after: Metric at the end, on the same samples.
-        evaluations: How often the metric was evaluated, over all samples.
-        work: All that was run, in runs of the whole network over all samples.
+        evaluations: Number of evaluations of the metric, over all samples.
+        work: All computation, in runs of the whole network over all samples.
     """
 
     table: CalibrationTable
@@ -61,18 +61,18 @@ def refine_ranges(
     *,
     threads: int | None = None,
 ) -> Refined:
-    """Move ranges one tensor after the other, in the order of the graph.
+    """Adjust the ranges of one tensor after the other, in graph order.
 
     One position is a factor of two of the range (its fraction length moves by one), or the fourth root of two where
     scales need not be powers of two. Only what lies behind the tensor is run again.
 
     Args:
-        quantized: With pairs on its activations, as `quantize` made it from `table`; its scales are altered in place.
-        placement: That it was made with.
-        table: Its ranges.
-        evaluator: Metric and samples.
+        quantized: Network as `quantize` made it from `table`; the scales of its Q/DQ pairs are modified in place.
+        placement: The placement with which it was made.
+        table: The ranges of its activations.
+        evaluator: Evaluates the metric on samples.
         search: How far the range of one tensor is moved, one of `SEARCHES`.
-        threads: As for `Reference`.
+        threads: Number of threads, as for `Reference`.
     """
     pairs = {node.name: node for node in quantized.graph if node.op_type == "QuantizeLinear"}
     order = {node: place for place, node in enumerate(quantized.graph)}
@@ -112,7 +112,7 @@ class _Range:
 
 @dataclass(frozen=True)
 class _State:
-    """Where the search is: the metric over all samples, and the error of the outputs over the first ones."""
+    """State of the search: the metric over all samples, and the error of the outputs over the first ones."""
 
     metric: MetricResult
     errors: tuple[float, ...]
@@ -150,7 +150,7 @@ def by_outputs(moves: _Moves, evaluator: Evaluator, state: _State) -> tuple[int,
     """
 
     def screened(position: int, outputs: list[Outputs]) -> tuple[float, ...] | None:
-        """Return the errors over the first samples, None if they gain too little; outputs of some may be known."""
+        """Return the errors over the first samples, or None if too little is gained; some outputs may be known."""
         errors: list[float] = []
         for count, before in zip(SCREENS, state.errors, strict=True):
             outputs = [*outputs, *moves.outputs(position, len(outputs), count)]
@@ -195,7 +195,7 @@ SEARCHES: Mapping[str, Search] = {"outputs": by_outputs, "metric": by_metric}
 
 
 def _constants(nodes: list[ir.Node], params: QuantParams) -> Mapping[str, Array]:
-    """Return scales and zero points of the pairs by the names of their constants."""
+    """Return the scales and zero points of the Q/DQ pairs, by the names of their constants."""
     result: dict[str, Array] = {}
     for node in nodes:
         scale, zero = node.inputs[1], node.inputs[2]

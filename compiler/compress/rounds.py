@@ -1,4 +1,4 @@
-"""`Rounds`: one network compressed within one accepted loss after the other; what a round found, the next reuses."""
+"""`Rounds`: compresses one network within one accepted loss after the other, reusing earlier results."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ from edgec.quantizing import QuantizeOptions
 from edgec.record import Record
 
 PRUNING = 0.5
-"""Share of the accepted loss for pruning, where quantization follows; quantization has all that pruning leaves."""
+"""Fraction of the accepted loss for pruning if quantization follows; quantization gets all that pruning leaves."""
 HALF_SAMPLES = 8
 """Samples on which layers are looked for that fp16 is not enough for."""
 WORTH_PROCESSES = 10_000
-"""Runs of the network below which starting processes takes longer than they save."""
+"""Number of network runs below which starting worker processes takes longer than they save."""
 
 
 class Rounds:
-    """Prunes and quantizes one network, as often as it takes.
+    """Prunes and quantizes one network, as often as needed.
 
-    Sensitivities, the loss of every candidate, and, for the same pruned network, calibration and every quantized
-    network are found once.
+    Sensitivities and the loss of every candidate are computed once; so are the calibration and every quantized network
+    of the same pruned network.
 
     Args:
-        original: As `prepare` returns it.
-        options: Of the compilation, as `implied_options` returns them.
-        profile: Of the board: its widths are kept, its time is saved.
+        original: Network as `prepare` returns it.
+        options: Options of the compilation, as `implied_options` returns them.
+        profile: Profile of the board: its channel multiple and its time estimate are used.
         tasks: Data and metric.
-        record: Told what is being done.
-        journal: Where sensitivities are kept as they come.
+        record: Receives the stages.
+        journal: File in which sensitivities are stored when they are measured.
         formats: Precisions to choose from, as `competing` returns them.
     """
 
@@ -77,7 +77,7 @@ class Rounds:
         self._quantizers: dict[str, Quantizer] = {}
 
     def within(self, aim: float | None) -> Compressed:
-        """Return the network pruned and quantized, so that at most `aim` is lost on the samples decided on.
+        """Return the network pruned and quantized so that at most `aim` is lost on the samples for decisions.
 
         Raises:
             BadOption: `aim` is None and pruning has no goal of its own, a goal cannot be reached, or the data is wrong.
@@ -165,7 +165,7 @@ class Rounds:
 
     @cached_property
     def sensitivity(self) -> SensitivityReport | None:
-        """What the network loses by each group at each ratio; None where the goal needs no measurement."""
+        """Loss of the network for each group and ratio; None if the goal needs no measurement."""
         if "ratio" in self._pruning.goals:
             return None
         ranked, task = self._ranked, self._tasks.decide
@@ -183,7 +183,7 @@ class Rounds:
         )
 
     def _workers(self, runs: int) -> Workers:
-        """Return who measures: as the user says, or else processes where they pay."""
+        """Return the worker processes: those the user asked for, otherwise as many as are worth starting."""
         given = self._options.measuring
         if given.workers is not None or given.scheduler is not None:
             return Workers(given.workers, given.scheduler)
@@ -212,7 +212,7 @@ class Rounds:
             self._record.count("prune: candidate", self._candidates)
 
     def _prune(self, aim: float | None) -> Pruned:
-        """Return the network pruned for the goal of the settings, or where they have none, within a loss of `aim`."""
+        """Return the network pruned for the goal of the settings or, if they have none, within a loss of `aim`."""
         options = self._pruning
         if not options.goals:
             if aim is None:
@@ -222,7 +222,7 @@ class Rounds:
         return prune(self._pruner, options, sensitivity=report, estimate=self._profile.estimate)
 
     def _quantizer(self, network: ir.Model, pruned: Pruned | None, *, measured: bool) -> Quantizer:
-        """Return what quantizes this network; the same for the same plan."""
+        """Return the quantizer of this network; it is the same one for the same plan."""
         plan = "" if pruned is None else pruned.plan.model_dump_json()
         if plan not in self._quantizers:
             options, profile = self._options, self._profile
@@ -235,7 +235,7 @@ class Rounds:
             given = {name: getattr(options.quantize, name) for name in options.quantize.model_fields_set}
             board = {"style": profile.quantization_style, "weight_bits": profile.weight_bits}
             settings = QuantizeOptions(**{**board, **given})
-            self._quantizers = {  # of the last network alone: they hold all that was made of it
+            self._quantizers = {  # only those of the last network, because they hold all its quantized networks
                 plan: Quantizer(
                     network,
                     self._tasks.decide.samples,

@@ -1,4 +1,4 @@
-"""`measure_sensitivity`: what the network loses when one group is pruned, for every group and ratio."""
+"""`measure_sensitivity`: loss of the network when one group is pruned, for every group and ratio."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from edgec.passes.prune.rank import Ranking, choose
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 WHOLE = ("", 0.0)
-"""Where the metric of the whole network stands among the results: a group without a name."""
+"""Key of the whole network's metric among the results: a group without a name."""
 
 Results = dict[tuple[str, float], MetricResult]
-"""Name of the group and ratio -> what was measured."""
+"""(Group name, ratio) -> result."""
 
 
 def measure_sensitivity(
@@ -49,25 +49,25 @@ def measure_sensitivity(
 ) -> SensitivityReport:
     """Prune every group at every ratio, one at a time, and measure the loss.
 
-    Each result is appended to `journal` as it comes; what is there already is not measured again, so that an
-    interrupted run goes on where it was.
+    Each result is appended to `journal` when it is known; results that are in it already are not measured again, so
+    that an interrupted run continues where it stopped.
 
     Args:
-        model: As `prepare` returns it.
-        groups: Those to measure, of this model.
-        rankings: Group name -> which units go first.
-        evaluator: Measures losses against `model`.
-        criterion: Name of the criterion behind `rankings`, for the report.
-        journal: File that the results are kept in, see `Journal`.
-        moments: If given, the layers behind a group make up for what is removed, as the repair will do.
-        ratios: Shares of the units, ascending.
-        workers: Who measures.
-        progress: Called with the number of results there are and will be.
+        model: Model as `prepare` returns it.
+        groups: The groups of this model to measure.
+        rankings: Group name -> order in which units are removed.
+        evaluator: Measures losses relative to `model`.
+        criterion: Name of the criterion of `rankings`, for the report.
+        journal: File in which the results are stored, see `Journal`.
+        moments: If given, the layers after a group are refitted to compensate for removed units, as in the repair.
+        ratios: Fractions of the units, ascending.
+        workers: Worker processes that measure.
+        progress: Called with the number of finished results and of all results.
 
     Raises:
-        BadOption: The journal belongs to another run, data and metric do not fit, or they cannot be handed to other
+        BadOption: The journal belongs to another run, data and metric do not fit, or they cannot be sent to other
             processes.
-        MissingDependency: A scheduler is given and Dask is not installed.
+        MissingDependency: A scheduler is given, but Dask is not installed.
     """
     task = evaluator.task
     head = {
@@ -81,7 +81,7 @@ def measure_sensitivity(
     kept = Journal(journal, {**head, "data": _digest(task)})
     done = _Measured(kept)
     if WHOLE not in done.results():
-        # Before a line is written: data and metric have to work once.
+        # Data and metric must work once before anything is written.
         kept.append(Point(*WHOLE, ()).record(evaluator.baseline))
     missing = [point for point in points if (point.group, point.ratio) not in done.results()]
     parts = list(_parts(serialize.to_bytes(model), task, missing, groups, moments or {}, workers))
@@ -98,7 +98,7 @@ def measure_sensitivity(
 
 
 def _digest(task: Task) -> str:
-    """Return a digest of what is measured on: the names of the samples, and the first as it enters the network."""
+    """Return a digest of the task: the names of the samples, and the first one as it enters the network."""
     first = fingerprint(next(iter(task.samples)))
     return hashlib.sha256(repr([first, *(sample.name for sample in task.samples)]).encode()).hexdigest()
 
@@ -107,13 +107,13 @@ def _check_sent(task: Task) -> None:
     reason = why_not_sent(task)
     if reason is not None:
         raise BadOption(
-            f"data or metric cannot be handed to other processes: {reason}",
+            f"data or metric cannot be sent to other processes: {reason}",
             remedy="Use --workers 0, or give them as a function at the top level of a module.",
         )
 
 
 class _Measured:
-    """What a journal holds; a damaged record counts as not there, and is measured again."""
+    """Results in a journal; a damaged record is treated as missing, and is measured again."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -121,7 +121,7 @@ class _Measured:
         self._taken = 0
 
     def results(self) -> Results:
-        """Return all that the journal has read so far."""
+        """Return all results that the journal has read so far."""
         for record in self._journal.records[self._taken :]:
             group, ratio, value, higher = (record.get(key) for key in ("group", "ratio", "value", "higher"))
             if isinstance(group, str) and isinstance(ratio, float) and isinstance(value, (int, float)):
@@ -138,7 +138,7 @@ def _parts(
     moments: Mapping[str, LayerMoments],
     workers: Workers,
 ) -> Iterator[Part]:
-    """Yield the work cut into parts of whole groups, of about equal length."""
+    """Yield the work in parts of whole groups, of about equal length."""
     names = list(dict.fromkeys(point.group for point in points))
     bounds = np.linspace(0, len(names), workers.parts(len(names)) + 1).round().astype(int)
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""`SensitivityReport`: the loss of each group at each ratio, as data that is saved, drawn, and fed back to pruning."""
+"""`SensitivityReport`: the loss of each group at each ratio, as data that is saved, drawn, and used for pruning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 class GroupSensitivity(BaseModel):
-    """One group: the order in which its units go, and what the whole network loses at each ratio."""
+    """One group: the order in which its units are removed, and the loss of the whole network at each ratio."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -27,14 +27,14 @@ class GroupSensitivity(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> GroupSensitivity:
         if sorted(self.order) != list(range(self.units)):
-            raise ValueError(f"the order does not name each of {self.units} units once")
+            raise ValueError(f"the order does not contain each of {self.units} units exactly once")
         rising = all(0 < ratio <= 1 for ratio in self.ratios) and list(self.ratios) == sorted(set(self.ratios))
         if not rising or len(self.losses) != len(self.ratios):
-            raise ValueError("there is no loss for each of rising ratios between 0 and 1")
+            raise ValueError("the ratios must rise from 0 to 1, with one loss each")
         return self
 
     def loss(self, ratio: float) -> float:
-        """Return the loss at `ratio`, interpolated; nothing is lost at 0, and never less by removing more."""
+        """Return the loss at `ratio`, interpolated; it is 0 at ratio 0, and never falls when more is removed."""
         last_ratio, last_loss = 0.0, 0.0
         for next_ratio, loss in zip(self.ratios, self.losses, strict=True):
             next_loss = max(loss, last_loss)
@@ -46,7 +46,7 @@ class GroupSensitivity(BaseModel):
 
 
 class SensitivityReport(BaseModel):
-    """All groups of one model, and what was measured how."""
+    """All groups of one model, and how their losses were measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +60,7 @@ class SensitivityReport(BaseModel):
     higher_is_better: bool
     groups: dict[str, GroupSensitivity]
     kept_whole: dict[str, str] = {}
-    """Layers that no group was found for, and why."""
+    """Layers that belong to no group, with the reason."""
 
     @field_validator("criterion")
     @classmethod
@@ -72,19 +72,19 @@ class SensitivityReport(BaseModel):
         return f"<SensitivityReport: {len(self.groups)} groups by {self.criterion}, {baseline}>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON.
+        """Write the report as JSON.
 
         Raises:
-            BadOption: It cannot be written.
+            BadOption: The file cannot be written.
         """
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SensitivityReport:
-        """Read it.
+        """Read a report.
 
         Raises:
-            BadOption: The file is unreadable, no report, or of a newer edgec.
+            BadOption: The file is unreadable, is not a report, or was written by a newer edgec.
         """
         try:
             return cls.model_validate_json(Path(path).read_bytes())

@@ -1,4 +1,4 @@
-"""What the settings of a compilation imply for its compression, and what of them contradicts itself."""
+"""What the settings of a compilation imply for its compression, and checks for contradictions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from edgec.quantization import CalibrationTable
 
 
 def implied_options(options: CompileOptions, profile: Profile) -> CompileOptions:
-    """Return the settings with what an accepted loss implies: pruning, and integers if they are faster on the board.
+    """Return the settings with what an accepted loss implies: pruning, and int8 if that is faster on the board.
 
-    An explicit precision stays; with int8 the loss is quantization's alone, unless pruning is asked for too.
+    An explicit precision stays; with int8 only quantization may use the loss, unless pruning is asked for too.
 
     Raises:
-        BadOption: A loss, or pruning by data, is asked for without data.
+        BadOption: A loss, or pruning that needs data, is asked for without data.
     """
     if options.max_loss is None:
         if options.prune is not None and not options.prune.goals:
@@ -46,24 +46,24 @@ def competing(options: CompileOptions, profile: Profile) -> tuple[str, ...]:
 
 
 def check_quantization(options: CompileOptions, profile: Profile) -> None:
-    """Refuse, before long work, a style that the board does not take and a calibration table that could not be used.
+    """Raise an error, before any long work, for a style that the board does not support or an unusable table.
 
     Args:
         options: As `implied_options` returns them.
-        profile: Of the board.
+        profile: Profile of the board.
 
     Raises:
-        BadOption: The style is another one, nothing is quantized, the network is pruned before, or the table cannot be
-            read.
+        BadOption: The style is not the board's, nothing is quantized, the network is pruned first, or the
+            table cannot be read.
     """
     style = options.quantize.style
     if "style" in options.quantize.model_fields_set and style != profile.quantization_style:
-        remedy = f"Leave it out: the board takes {profile.quantization_style}."
+        remedy = f"Leave it out: the board uses {profile.quantization_style}."
         raise BadOption(f"quantize: style {style} is not that of {options.target}", remedy=remedy)
     if options.quantize.scales is None:
         return
     if options.precision != "int8" or options.measuring.data is None:
-        problem = f"--scales {options.quantize.scales}: nothing is quantized"
+        problem = f"--scales {options.quantize.scales} cannot be used: nothing is quantized"
         raise BadOption(problem, remedy="Give --precision int8 and --data.")
     if options.prune is not None:
         raise BadOption(
@@ -73,7 +73,7 @@ def check_quantization(options: CompileOptions, profile: Profile) -> None:
 
 
 def why_no_integers(profile: Profile) -> str | None:
-    """Return why an accepted loss is not spent on integers; None if it is."""
+    """Return why an accepted loss is not used for quantization; None if it is."""
     if "int8" in profile.precisions:
         return None
     return profile.refused.get("int8", "the board's record does not offer int8")

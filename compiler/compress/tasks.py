@@ -1,4 +1,4 @@
-"""What is measured on what: the data of a `Measuring`, opened for a model, and parted where a loss is promised."""
+"""Opens the data of a `Measuring` for a model, and splits it if a loss is promised."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from edgec.options import CompileOptions
 from edgec.preprocessing import Preprocessing
 
 DECIDE = 0.6
-"""Share of the data that is decided on where a loss is promised; the rest is held out to check the promise."""
+"""Fraction of the data for decisions if a loss is promised; the rest is held out to check the promise."""
 SAMPLES = 128
-"""Number of samples that a compilation decides on, and a quantization calibrates on, unless a limit is given."""
+"""Number of samples for decisions of a compilation, and for calibration, unless a limit is given."""
 
 
 def open_task(measuring: Measuring, model: ir.Model, path: Path | None, *, limit: int | None = None) -> Task:
-    """Return what is measured on what, for `model`.
+    """Return the samples and the metric for `model`.
 
     Args:
         measuring: Data, metric and decoder.
-        model: Gives the inputs.
-        path: File of the model, which a decoder may read metadata from.
-        limit: Largest number of samples where `measuring` has none; None: all are used.
+        model: Model that gives the inputs.
+        path: File of the model, in which a decoder may read metadata.
+        limit: Maximum number of samples if `measuring` gives none; None: all samples are used.
 
     Raises:
-        BadOption: There is no data, it does not fit, or metric and decoder do not.
+        BadOption: There is no data, or data, metric or decoder do not fit the model.
     """
     settled = settle(model, decoder=measuring.decoder, preprocess=measuring.preprocess, path=path)
     recognized = None if settled.application is None else settled.application.open()
@@ -47,7 +47,7 @@ def open_task(measuring: Measuring, model: ir.Model, path: Path | None, *, limit
     )
     metric = measuring.metric or UNLABELLED
     if metric != UNLABELLED:
-        make_metric(metric, context)  # what does not fit is said before anything is run
+        make_metric(metric, context)  # reports a metric that does not fit before anything runs
     return Task(samples, metric, context)
 
 
@@ -60,13 +60,13 @@ def open_context(
     limit: int | None = None,
     recognized: Decoder | None = None,
 ) -> tuple[Samples, MetricContext]:
-    """Return the samples for a network with these inputs, and what metrics need besides.
+    """Return the samples for a network with these inputs, and the context of its metrics.
 
-    Arguments are those of `open_task`; `recognized` is the decoder that counts where none is given.
+    The arguments are those of `open_task`; `recognized` is the decoder to use if none is given.
     """
     if measuring.data is None:
         remedy = "Give --data; without labels the error of the outputs is measured."
-        raise BadOption("this needs data: pictures to measure and to calibrate on", remedy=remedy)
+        raise BadOption("this needs data: pictures for measuring and calibration", remedy=remedy)
     samples = open_samples(measuring.data, inputs, preprocess)
     most = limit if measuring.limit is None else measuring.limit
     decoder = read_decoder(measuring.decoder, path) if measuring.decoder else recognized
@@ -79,8 +79,8 @@ class Tasks:
     """One metric on two parts of the data.
 
     Attributes:
-        decide: Calibration, sensitivity, repair and every decision come from its samples.
-        held_out: None of the above comes from its samples; None where no loss is promised.
+        decide: Its samples are used for calibration, sensitivity, repair and every decision.
+        held_out: Its samples are used for none of these; None if no loss is promised.
     """
 
     decide: Task
@@ -92,8 +92,8 @@ def open_tasks(model: ir.Model, options: CompileOptions, path: Path | None) -> T
 
     Args:
         model: Gives the inputs.
-        options: measuring, seed and max_loss are looked at.
-        path: File of the model, which a decoder may read metadata from.
+        options: Options; `measuring`, `seed` and `max_loss` are used.
+        path: File of the model, in which a decoder may read metadata.
     """
     measuring = options.measuring
     whole = open_task(replace(measuring, limit=None), model, path)

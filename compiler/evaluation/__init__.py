@@ -1,1 +1,1 @@
-"""How good a network is on samples, by a metric, and again after a change without running what lies before it."""
+"""Evaluates networks on samples by a metric, and again after a change, running only the nodes after it."""

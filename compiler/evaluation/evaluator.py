@@ -1,4 +1,4 @@
-"""`Evaluator`: how good networks are at a task, beside the original, which runs once over the samples."""
+"""`Evaluator`: evaluates networks on a task relative to the original, which runs once over the samples."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgec.reference.session import Reference
 
 
 class Evaluator:
-    """The metric of networks on the samples of a task.
+    """Evaluates the metric of networks on the samples of a task.
 
     Args:
-        original: The network that losses are against.
-        task: Samples and metric. The samples are read anew for each network that is run.
-        threads: As for `Reference`.
+        original: The network relative to which losses are computed.
+        task: Samples and metric. The samples are read again for each network that runs.
+        threads: Number of threads, as for `Reference`.
     """
 
     def __init__(self, original: ir.Model, task: Task, *, threads: int | None = None) -> None:
@@ -52,7 +52,7 @@ class Evaluator:
         return self.measure(self.outputs(model))
 
     def measure(self, outputs: Iterable[Outputs]) -> MetricResult:
-        """Return the metric of the outputs of a network, one for each sample in their order."""
+        """Return the metric for the outputs of a network, one mapping per sample in their order."""
         metric = self.task.make(self._original.outputs)
         for sample, each in zip(self._original.samples, outputs, strict=True):
             metric.update(each, sample)
@@ -66,12 +66,12 @@ class Evaluator:
         return metric.result().value
 
     def loss(self, result: MetricResult) -> float:
-        """Return by how much `result` is worse than the original's, in the metric's units."""
+        """Return how much worse `result` is than that of the original, in the metric's units."""
         return result.loss_against(self.baseline)
 
 
 class _Original:
-    """Runs the original; its outputs are kept for the samples that a metric asks for, and only for these."""
+    """Runs the original; its outputs are stored only for the samples for which a metric needs them."""
 
     def __init__(self, model: ir.Model, task: Task, threads: int | None) -> None:
         self._model, self._task, self._threads = model, task, threads
@@ -81,11 +81,11 @@ class _Original:
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """What metrics look at of each sample: all but the inputs."""
+        """The parts of each sample that metrics read: all but the inputs."""
         return [replace(sample, inputs={}) for sample in self._task.samples]
 
     def run(self, sample: Sample) -> Outputs:
-        """Return the outputs for a sample with inputs, which are remembered until the next run."""
+        """Return the outputs for a sample with inputs, and keep them until the next run."""
         if sample.name in self._kept:
             return self.outputs(sample)
         if self._last is None or self._last[0] != sample.name:
@@ -93,7 +93,7 @@ class _Original:
         return self._last[1]
 
     def outputs(self, sample: Sample) -> Outputs:
-        """Return the outputs for a sample, with or without inputs, and keep them for the next time."""
+        """Return the outputs for a sample, with or without inputs, and store them for later calls."""
         name = sample.name
         if name not in self._kept:
             outputs = self.run(sample if sample.inputs else self._task.samples[self._numbers[name]])

@@ -1,4 +1,4 @@
-"""`run_metrics`: run a network over samples and measure it, by any number of metrics in one sweep."""
+"""`run_metrics`: runs a network over samples and evaluates any number of metrics at once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 def run_metrics(
     run: Callable[[Arrays], Arrays], samples: Iterable[Sample], metrics: Mapping[str, Metric]
 ) -> dict[str, MetricResult]:
-    """Feed each of `samples` to `run` and return the result of each metric.
+    """Pass each of `samples` to `run` and return the result of each metric.
 
     Args:
         run: Inputs by name -> outputs by name, e.g. `Reference(model).run` or `edgec.load(folder).run`.
         samples: The data; one sample is in memory at a time.
-        metrics: Fresh metrics by name, see `make_metric`.
+        metrics: New metrics by name, see `make_metric`.
 
     Raises:
-        BadOption: A metric or its decoder cannot judge these outputs or labels.
+        BadOption: A metric or its decoder cannot read these outputs or labels.
     """
     for sample in samples:
         outputs = run(sample.inputs)

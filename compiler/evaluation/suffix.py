@@ -1,4 +1,4 @@
-"""`Suffix`: what lies behind a change is run again and measured; what lies before it is run once."""
+"""`Suffix`: runs and measures only the nodes after a change again; the nodes before it run once."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Array = np.ndarray[Any, Any]
 
 
 class Suffix:
-    """Cuts a network in two: nodes that are run again, and what lies before them, which is run once for each sample.
+    """Cuts a network in two: nodes that run again, and the nodes before them, which run once per sample.
 
-    `cut` says where; a cut must not run again what an earlier one passed. A change that is to stay is made in the
-    model, before a cut passes it.
+    `cut` sets the position; a later cut must not include nodes that an earlier one left behind. A permanent change is
+    made in the model before a cut moves past it.
 
     Args:
-        model: Is read anew at each cut.
+        model: It is read again at each cut.
         evaluator: Samples and metric.
-        threads: As for `Reference`.
+        threads: Number of threads, as for `Reference`.
 
     Attributes:
-        evaluations: How often the metric was asked for, over all samples.
-        work: All that was run behind the cuts, in runs of the whole network over all samples, by MACs.
+        evaluations: Number of evaluations of the metric, over all samples.
+        work: Computation after the cuts, in runs of the whole network over all samples, by MACs.
     """
 
     def __init__(self, model: ir.Model, evaluator: Evaluator, *, threads: int | None = None) -> None:
@@ -47,11 +47,11 @@ class Suffix:
         self.work = 0.0
 
     def cut(self, nodes: Sequence[ir.Node], changing: Collection[ir.Value] = ()) -> None:
-        """Run `nodes` again from now on.
+        """Run exactly `nodes` again from now on.
 
         Args:
-            nodes: In the order of the graph, with all that depend on any of them: `from_node` or `dependents`.
-            changing: Constants that `outputs` is given anew each time.
+            nodes: Nodes in graph order, with all that depend on any of them: `from_node` or `dependents`.
+            changing: Constants for which `outputs` gets new values each time.
         """
         made = {value for node in nodes for value in node.outputs}
         self._reads = [value for value in boundary(nodes) if value not in changing]
@@ -64,7 +64,7 @@ class Suffix:
         self._share = behind / max(sum(self._macs.values()), 1)
 
     def reserve(self, values: Iterable[ir.Value]) -> None:
-        """Keep these values when a cut passes them, until the next call."""
+        """Keep these values when a cut moves past them, until the next call."""
         self._frontier.reserve(values)
 
     def evaluate(self, constants: Mapping[str, Array] | None = None) -> MetricResult:
@@ -78,8 +78,8 @@ class Suffix:
 
     def _outputs(self, constants: Mapping[str, Array], numbers: Iterable[int]) -> Iterator[Outputs]:
         if self._reference is None:
-            raise ValueError("cut first")
-        names = [value.name or "" for value in self._model.graph.outputs]  # decoders know outputs by their place
+            raise ValueError("`cut` must be called first")
+        names = [value.name or "" for value in self._model.graph.outputs]  # decoders identify outputs by position
         for number in numbers:
             feeds = {value.name or "": self._frontier.value(value, number) for value in self._reads}
             found = {value.name or "": self._frontier.value(value, number) for value in self._made_before}
@@ -89,13 +89,13 @@ class Suffix:
 
 
 def from_node(model: ir.Model, node: ir.Node) -> list[ir.Node]:
-    """Return `node` and all behind it in the order of the graph."""
+    """Return `node` and all nodes after it, in graph order."""
     nodes = list(model.graph)
     return nodes[nodes.index(node) :]
 
 
 def dependents(model: ir.Model, first: Collection[ir.Node]) -> list[ir.Node]:
-    """Return the nodes `first` and all that depend on any of them, in the order of the graph."""
+    """Return the nodes `first` and all nodes that depend on any of them, in graph order."""
     found: list[ir.Node] = []
     reached: set[ir.Value] = set()
     for node in model.graph:
@@ -106,7 +106,7 @@ def dependents(model: ir.Model, first: Collection[ir.Node]) -> list[ir.Node]:
 
 
 def boundary(nodes: Sequence[ir.Node]) -> list[ir.Value]:
-    """Return the computed values that `nodes` read and do not make."""
+    """Return the computed values that `nodes` read but do not compute."""
     made = {value for node in nodes for value in node.outputs}
     reads = dict.fromkeys(value for node in nodes for value in node.inputs if value is not None)
     return [value for value in reads if value.name and value not in made and constant(value) is None]

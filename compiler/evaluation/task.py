@@ -1,4 +1,4 @@
-"""`Task`: samples and the metric that outputs for them are measured by."""
+"""`Task`: samples, and the metric that is evaluated on them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from edgec.data.samples import AnySamples, Sample
 Outputs = Mapping[str, np.ndarray[Any, Any]]
 
 UNLABELLED = "output-error"
-"""The metric that needs no labels: the length of the outputs' error as a share of the outputs'."""
+"""The metric that needs no labels: the norm of the outputs' error relative to the norm of the outputs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is measured on what; can be handed to other processes if its samples can.
+    """Samples and metric; a task can be sent to other processes if its samples can.
 
     Attributes:
         samples: The data.
         metric: Name of the metric.
-        context: What it needs besides the outputs of the original model.
+        context: What the metric needs besides the outputs of the original model.
     """
 
     samples: AnySamples
@@ -32,7 +32,7 @@ class Task:
     context: MetricContext = field(default_factory=MetricContext)
 
     def make(self, reference: Callable[[Sample], Outputs]) -> Metric:
-        """Return the metric, ready for the first sample; `reference` gives the original's outputs for a sample.
+        """Return the metric, ready for the first sample; `reference` returns the original's outputs for a sample.
 
         Raises:
             BadOption: There is no such metric, or it needs something that the context lacks.

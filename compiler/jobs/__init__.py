@@ -1,1 +1,1 @@
-"""Many measurements, shared out to processes or to a cluster, each result kept as it comes."""
+"""Runs many measurements in worker processes or on a cluster, and stores each result when it is known."""

@@ -1,4 +1,4 @@
-"""`on_cluster`: work shared out by a Dask scheduler."""
+"""`on_cluster`: work that a Dask scheduler distributes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ ResultT = TypeVar("ResultT")
 
 
 def on_cluster(work: Callable[[PartT], ResultT], parts: Sequence[PartT], scheduler: str) -> Iterator[ResultT]:
-    """Call `work` with each of `parts` on the machines of a cluster; yield each result as it comes.
+    """Call `work` with each of `parts` on the machines of a cluster; yield each result when it arrives.
 
     Args:
         work: A function at the top level of a module that all machines have.
-        parts: Can be handed to other processes.
-        scheduler: Its address, `tcp://...`.
+        parts: Parts that can be sent to other processes.
+        scheduler: Address of the scheduler, `tcp://...`.
 
     Raises:
         MissingDependency: Dask is not installed.
-        Exception: What `work` raised.
+        Exception: Any exception that `work` raised.
     """
     try:
         distributed: Any = importlib.import_module("distributed")

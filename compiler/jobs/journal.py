@@ -1,4 +1,4 @@
-"""`Journal`: results of measurements in a file, a JSON object a line, so that an interrupted run goes on."""
+"""`Journal`: results of measurements in a file, one JSON object per line, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, BinaryIO
 from edgec.errors import BadOption
 
 Record = Mapping[str, Any]
-"""One result, fit for JSON."""
+"""One result, as values that JSON can store."""
 
 
 class Journal:
-    """Results of one run. The first line of the file is the head, which tells this run from others.
+    """Results of one run. The first line of the file is the head, which distinguishes this run from others.
 
-    Several processes append to the file, and any of them may be killed at any time: a line that was cut off, or is
-    damaged, counts as not there. What was read once is not read again.
+    Several processes append to the file, and any of them may be killed at any time: an incomplete or damaged line is
+    ignored. Each line is read only once.
 
     Args:
-        path: The file; need not exist.
-        head: What decides all results of the run.
+        path: The file, which need not exist.
+        head: All settings on which the results of the run depend.
 
     Attributes:
         path: The file.
@@ -36,23 +36,23 @@ class Journal:
         self.path = path
         self.records: list[Record] = []
         self._head = dict(head)
-        self._read = 0  # bytes of the file that were looked at
+        self._read = 0  # number of bytes of the file that were read
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             return
         there = self._first_line()
-        if there is None:  # the run was killed before it had begun
+        if there is None:  # the run was killed before it wrote its head
             path.unlink()
         elif there != self._head:
             different = [key for key in head if there.get(key) != head[key]]
             raise BadOption(
-                f"{path} was begun with another {' and '.join(different) or 'edgec'}",
+                f"{path} was started with another {' and '.join(different) or 'edgec'}",
                 remedy="Remove it, or choose another output.",
             )
         self.refresh()
 
     def begin(self) -> None:
-        """Write the head, if the file is not there yet."""
+        """Write the head, if the file does not exist yet."""
         if not self.path.exists():
             append(self.path, self._head)
 
@@ -62,7 +62,7 @@ class Journal:
         append(self.path, record)
 
     def refresh(self) -> None:
-        """Read the results that were appended, by whatever process, since the last call."""
+        """Read the results that any process appended since the last call."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -84,10 +84,10 @@ class Journal:
 
 
 def append(path: Path, record: Record) -> None:
-    """Append one line to the journal at `path`, in one write, as several processes do so at the same time."""
+    """Append one line to the journal at `path`, in a single write, because several processes may append at once."""
     with path.open("ab+") as file:
         file.seek(0, os.SEEK_END)
-        # A line that was cut off is closed first, so that it spoils no other.
+        # An incomplete line is ended first, so that it does not spoil the new one.
         broken = file.tell() > 0 and _last_byte(file) != b"\n"
         file.write((b"\n" if broken else b"") + json.dumps(dict(record)).encode() + b"\n")
 
@@ -100,6 +100,6 @@ def _last_byte(file: BinaryIO) -> bytes:
 def _parsed(line: bytes) -> Record | None:
     try:
         record = json.loads(line)
-    except (ValueError, RecursionError):  # no JSON or no UTF-8; or nested too deeply
+    except (ValueError, RecursionError):  # it is not JSON or not UTF-8, or nested too deeply
         return None
     return record if isinstance(record, dict) else None

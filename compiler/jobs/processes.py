@@ -1,4 +1,4 @@
-"""`in_processes`: work shared out to processes that end with this one, also if this one is killed."""
+"""`in_processes`: distributes work to processes that end with this one, also if this one is killed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ POLL_SECONDS = 0.5
 def in_processes(
     work: Callable[[PartT], Any], parts: Sequence[PartT], count: int, meanwhile: Callable[[], None]
 ) -> None:
-    """Call `work` with each of `parts` in `count` processes, and wait for all.
+    """Call `work` with each of `parts` in `count` processes, and wait for all of them.
 
     Args:
         work: A function at the top level of a module.
-        parts: Can be handed to other processes, see `why_not_sent`.
+        parts: Parts that can be sent to other processes, see `why_not_sent`.
         count: Number of processes, at least 1.
         meanwhile: Called about every `POLL_SECONDS` in this process.
 
     Raises:
-        Exception: The first that `work` raised; what has not begun then is not done any more.
+        Exception: The first exception that `work` raised; parts that have not begun by then are skipped.
     """
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
@@ -48,27 +48,27 @@ def in_processes(
 
 
 def begin_worker() -> None:
-    """Make this process end with its parent, and by Ctrl-C at once and without a word.
+    """Make this process end with its parent, and end at once and silently on Ctrl-C.
 
-    What it has not written by then is measured the next time.
+    Results that it has not written by then are measured again in the next run.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a job in the background: then it is not for us either
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a background job ignores it, and so does this process
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_with(sentinel: int) -> None:
-    """Wait for the end of the process that `sentinel` belongs to, then end this one."""
+    """Wait for the end of the process with this sentinel, then end this one."""
     connection.wait([sentinel])
     os._exit(1)
 
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back, also from processes begun here, until they call `begin_worker`: imports would print it."""
+    """Hold Ctrl-C back, also in new processes until they call `begin_worker`: during imports it prints a traceback."""
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""`run`: many measurements in one way, whoever does them; each result is in the journal as soon as it is there."""
+"""`run`: runs many measurements in processes or on a cluster, and writes each result to the journal at once."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def run(
     workers: Workers,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Measure all `parts` and append the results to `journal`, which holds them all at the end.
+    """Measure all `parts` and append the results to `journal`, which contains all of them at the end.
 
     Args:
-        measure: Yields the results of a part as they come; a function at the top level of a module, or a `partial` of
+        measure: Yields the results of a part one by one; a function at the top level of a module, or a `partial` of
             one.
-        parts: The work, each complete in itself; for other processes, parts that can be handed to them.
-        journal: Takes the results.
-        workers: Who does it.
-        progress: Called at the beginning, now and then, and at the end, each time after the journal was read again.
+        parts: Self-contained parts of the work; for other processes, parts that can be sent to them.
+        journal: Receives the results.
+        workers: Processes or cluster that do the work.
+        progress: Called at the beginning, from time to time, and at the end, always after reading the journal again.
 
     Raises:
-        MissingDependency: A scheduler is given, and Dask is not installed.
-        Exception: What `measure` raised.
+        MissingDependency: A scheduler is given, but Dask is not installed.
+        Exception: Any exception that `measure` raised.
     """
 
     def show() -> None:

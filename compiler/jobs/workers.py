@@ -1,4 +1,4 @@
-"""`Workers`: who does the work: this process, others on this machine, or a cluster."""
+"""`Workers`: where work is done: in this process, in others on this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pickle
 from dataclasses import dataclass
 
 PARTS_A_PROCESS = 2
-"""Parts that the work is cut in for each process: more would even out the load, but each part has a cost of its own."""
+"""Number of parts of the work per process: more would balance the load, but each part has a fixed cost."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work.
+    """Where work is done.
 
     Attributes:
-        processes: Their number; None: one a processor; 0: all is done in this process.
-        scheduler: Address of a Dask scheduler that shares out the work instead (`tcp://...`).
+        processes: Number of processes; None: one per processor; 0: all work is done in this process.
+        scheduler: Address of a Dask scheduler (`tcp://...`) that distributes the work instead.
     """
 
     processes: int | None = None
@@ -29,11 +29,11 @@ class Workers:
 
     @property
     def threads(self) -> int | None:
-        """Threads that each part of the work may use; None: as many as there are."""
+        """Number of threads that each part of the work may use; None: no limit."""
         return 1 if self.count else None
 
     def parts(self, items: int) -> int:
-        """Return the number of parts to cut `items` independent pieces of work in."""
+        """Return the number of parts into which `items` independent pieces of work are divided."""
         if self.scheduler is not None:
             return items
         return min(items, max(self.count * PARTS_A_PROCESS, 1))
@@ -43,7 +43,7 @@ ONE_A_PROCESSOR = Workers()
 
 
 def why_not_sent(thing: object) -> str | None:
-    """Return why `thing` cannot be handed to another process, None if it can."""
+    """Return the reason why `thing` cannot be sent to another process, or None if it can."""
     try:
         pickle.dumps(thing)
     except (pickle.PicklingError, AttributeError, TypeError) as error:

@@ -1,1 +1,1 @@
-"""Reading and writing ONNX models, and questions about them that every later step asks."""
+"""Reading, writing and querying ONNX models, for all later steps."""

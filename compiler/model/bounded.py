@@ -1,7 +1,7 @@
-"""Operators of the domain `edgec`: selections whose results are padded to a fixed size and come with their count.
+"""Operators of the domain `edgec`: selections whose results are padded to a fixed size, with a count of valid entries.
 
-Each is an ONNX function, whose body in standard operators is its specification: any runtime can execute it. What lies
-behind the count is zero.
+Each is an ONNX function, whose body in standard operators is its specification: any runtime can execute it. Entries
+beyond the count are zero.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DOMAIN = "edgec"
 VERSION = 1
 
 BODIES: dict[str, str] = {
-    # Whether each of `bound` places is below the count.
+    # For each of `bound` positions, whether it is below the count.
     "Valid": """
     Valid <bound> (count) => (valid) {
         zero = Constant <value_int = 0> ()
@@ -24,7 +24,7 @@ BODIES: dict[str, str] = {
         places = Range (zero, bound, one)
         valid = Less (places, count)
     }""",
-    # Indices [rank, size of x] of what is not zero, in row-major order.
+    # Indices [rank, size of x] of the elements that are not zero, in row-major order.
     "NonZero": """
     NonZero (x) => (indices, count) {
         found = NonZero (x)
@@ -35,7 +35,7 @@ BODIES: dict[str, str] = {
         pads = Concat <axis = 0> (none, lack)
         indices = Pad (found, pads)
     }""",
-    # Of the first `number` boxes [batch, boxes, 4], scores [batch, classes, boxes]: (batch, class, box) in rows.
+    # Rows (batch, class, box) from the first `number` boxes [batch, boxes, 4] and scores [batch, classes, boxes].
     "NonMaxSuppression": """
     NonMaxSuppression <bound, center_point_box: int = 0> (boxes, scores, most, overlap, least, number)
     => (chosen, count) {
@@ -52,7 +52,7 @@ BODIES: dict[str, str] = {
         pads = Concat <axis = 0> (zero, zero, lack, zero)
         chosen = Pad (found, pads)
     }""",
-    # The first `number` regions [regions, 4], as of RoiAlign; the rest is left out.
+    # The first `number` regions [regions, 4] as RoiAlign computes them; the other rows are zero.
     "RoiAlign": """
     RoiAlign <coordinate_transformation_mode, mode, output_height, output_width, sampling_ratio, spatial_scale>
     (x, rois, pictures, number) => (aligned) {
@@ -74,7 +74,7 @@ BODIES: dict[str, str] = {
 
 
 def add_function(model: ir.Model, name: str) -> None:
-    """Define the operator `name` of the domain `edgec` in `model`, unless it is there."""
+    """Define the operator `name` of the domain `edgec` in `model`, unless it is defined already."""
     version = opset(model)
     model.graph.opset_imports[DOMAIN] = VERSION
     if (DOMAIN, name, "") in model.functions:

@@ -9,13 +9,13 @@ import onnx
 from edgec.errors import BadModel, UnsupportedModel
 
 OLDEST_OPSET = 7
-"""Broadcasting and BatchNormalization have had their present meaning since then."""
+"""Oldest supported opset: since then, broadcasting and BatchNormalization have their present meaning."""
 EXPORT_AGAIN = "Export the model again; a viewer such as netron.app shows what is in it."
 NETWORK_ONLY = "Export the network alone, without the pre- or post-processing around it."
 
 
 def check_versions(opsets: Mapping[str, int], ir_version: int, source: str) -> None:
-    """Refuse opsets and file format versions that edgec, or the installed `onnx`, does not know.
+    """Raise an error for opsets and file format versions that edgec, or the installed `onnx`, does not support.
 
     Args:
         opsets: Domain -> version, as the model imports them.
@@ -23,7 +23,7 @@ def check_versions(opsets: Mapping[str, int], ir_version: int, source: str) -> N
         source: The model's name, for messages.
 
     Raises:
-        BadModel: No version of the standard operator set is given.
+        BadModel: The model does not give a version of the standard operator set.
         UnsupportedModel: A version is too old or too new.
     """
     newest = onnx.defs.onnx_opset_version()
@@ -32,22 +32,22 @@ def check_versions(opsets: Mapping[str, int], ir_version: int, source: str) -> N
         raise BadModel(f"{source} does not say which ONNX opset it uses", remedy=EXPORT_AGAIN)
     if version < OLDEST_OPSET:
         raise UnsupportedModel(
-            f"{source} uses opset {version}; edgec takes {OLDEST_OPSET} to {newest}",
+            f"{source} uses opset {version}; edgec supports {OLDEST_OPSET} to {newest}",
             remedy=f"Export it again, or use onnx.version_converter.convert_version(model, {OLDEST_OPSET}).",
         )
     if version > newest or ir_version > onnx.IR_VERSION:
         raise UnsupportedModel(
-            f"{source} uses opset {version} and IR version {ir_version}; onnx {onnx.__version__}, installed here, "
-            f"knows them up to {newest} and {onnx.IR_VERSION}",
+            f"{source} uses opset {version} and IR version {ir_version}; the installed onnx {onnx.__version__} "
+            f"supports them up to {newest} and {onnx.IR_VERSION}",
             remedy="Run `pip install -U onnx`, or export the model with an older opset.",
         )
 
 
 def check_kinds(graph: onnx.GraphProto, source: str) -> None:
-    """Refuse what no target has a notion of: sparse or string tensors, inputs and outputs that are no tensors.
+    """Raise an error for values that no target supports: sparse or string tensors, inputs or outputs but tensors.
 
     Raises:
-        UnsupportedModel: Names the initializer, input or output.
+        UnsupportedModel: There is such a value; the message names the initializer, input or output.
         BadModel: The graph has no outputs, or an input has no type.
     """
     if not graph.output:
@@ -75,10 +75,10 @@ def check_kinds(graph: onnx.GraphProto, source: str) -> None:
 
 
 def check_onnx(proto: onnx.ModelProto, source: str) -> None:
-    """Run `onnx.checker` on `proto`, which is under 2 GB and refers to no file; shapes may be missing.
+    """Run `onnx.checker` on `proto`, which is under 2 GB and has no external data; shapes may be missing.
 
     Raises:
-        BadModel: With the checker's own message.
+        BadModel: The model is invalid; contains the checker's own message.
     """
     if not all(map(_is_described, (*proto.graph.input, *proto.graph.output))):
         described = onnx.ModelProto()

@@ -1,4 +1,4 @@
-"""ONNX Runtime's own operators (domain `com.microsoft`), which its tools write into files, as standard ones."""
+"""Rewrites the operators of ONNX Runtime's own domain (`com.microsoft`), which its tools write, as standard ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from edgec.model.graph import add_constant, attribute, label, opset, replace_use
 
 DOMAIN = "com.microsoft"
 AXES_AS_INPUT = 18
-"""Operator set from which reductions take their axes as an input."""
+"""First operator set in which reductions take their axes as an input."""
 PARAMETERS = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta")}
-"""What `activation_params` of FusedConv mean."""
+"""Names of the numbers in `activation_params` of FusedConv."""
 
 SUM = 3
-"""Output of SkipLayerNormalization: what is normalized."""
+"""Index of the output of SkipLayerNormalization that holds the sum before normalization."""
 
 Value = ir.Value | None
 
 
 def write_contrib(model: ir.Model) -> None:
-    """Rewrite the operators of `REWRITES` in `model`, in place, in the model's own operator set; others stay."""
+    """Rewrite the operators of `REWRITES` in `model`, in place, in the model's own operator set."""
     for node in list(model.graph.all_nodes()):
         rewrite = REWRITES.get(node.op_type) if node.domain == DOMAIN else None
         if rewrite is not None:
@@ -35,18 +35,18 @@ def write_contrib(model: ir.Model) -> None:
 
 
 class _Writer:
-    """Inserts nodes in front of `node`, and puts the last in its place."""
+    """Inserts nodes in front of `node`, the last of which replaces it."""
 
     def __init__(self, node: ir.Node) -> None:
         self.node, self.stem = node, label(node)
         self.inputs: list[Value] = [*node.inputs, *[None] * 16]
 
     def __call__(self, op_type: str, *inputs: Value, **attributes: Any) -> ir.Value:
-        """Insert a node of one output; return that. An attribute of None is left out."""
+        """Insert a node with one output and return the output. Attributes of None are left out."""
         return insert_before(self.node, op_type, inputs, attributes, stem=f"{self.stem}_{op_type}")
 
     def finish(self, op_type: str, *inputs: Value, **attributes: Any) -> None:
-        """Put a node in the place of the old one."""
+        """Insert the node that replaces the old one."""
         substitute(self.node, op_type, inputs, attributes)
 
     def constant(self, array: Any) -> ir.Value:
@@ -58,17 +58,17 @@ class _Writer:
         return attribute(self.node, name, default)
 
     def real(self, at: int) -> ir.Value:
-        """Return the quantized input `at`, whose scale and zero point follow it, as floats."""
+        """Return the quantized input `at`, which is followed by its scale and zero point, dequantized to floats."""
         return self.dequantized(*self.inputs[at : at + 3])
 
     def dequantized(self, *operands: Value, axis: int | None = None) -> ir.Value:
-        """Return what a value, its scale and its zero point stand for, as floats."""
+        """Return a value dequantized to floats by its scale and zero point."""
         value = self("DequantizeLinear", *operands, axis=axis)
         value.type = ir.TensorType(ir.DataType.FLOAT)
         return value
 
     def quantize(self, value: ir.Value, at: int) -> None:
-        """Put the quantized `value` in the node's place; scale and zero point are inputs `at` and after."""
+        """Replace the node's output by `value`, quantized with the scale and zero point in inputs `at` and `at + 1`."""
         self.finish("QuantizeLinear", value, self.inputs[at], self.inputs[at + 1])
 
 
@@ -109,7 +109,7 @@ def _pair(op_type: str) -> Callable[[_Writer], None]:
 
 
 def _fused_conv(w: _Writer) -> None:
-    """FusedConv: convolution, sum with a fourth input, activation."""
+    """FusedConv: a convolution, then the sum with a fourth input, then an activation."""
     own = ("activation", "activation_params")
     attributes = {name: each for name, each in w.node.attributes.items() if name not in own}
     activation, numbers = w.attribute("activation", ""), w.attribute("activation_params", ())
@@ -125,7 +125,7 @@ def _fused_conv(w: _Writer) -> None:
 
 
 def _fused_matmul(w: _Writer) -> None:
-    """FusedMatMul: a product of matrices that may be transposed, times `alpha`."""
+    """FusedMatMul: a matrix product, optionally with transposed operands, multiplied by `alpha`."""
     if w.attribute("transBatchA", 0) or w.attribute("transBatchB", 0):
         return
     left = "...ji" if w.attribute("transA", 0) else "...ij"
@@ -142,7 +142,7 @@ def _gelu(w: _Writer, x: Value) -> None:
 
 
 def _fast_gelu(w: _Writer) -> None:
-    """FastGelu: x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))), of the sum with a bias."""
+    """FastGelu: x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))), of the sum of input and bias."""
     x = w.inputs[0] if w.inputs[1] is None else w("Add", w.inputs[0], w.inputs[1])
     cube = w("Mul", w("Mul", x, x), x)
     inner = w("Add", x, w("Mul", cube, w.constant(np.float32(0.044715))))
@@ -174,7 +174,7 @@ def _skip_layer_normalization(w: _Writer) -> None:
 
 
 def _product_of_quantized(w: _Writer, a: ir.Value, b: int, scale: int, zero: int, bias: int) -> None:
-    """Put the product of `a` with the dequantized input `b` in the node's place."""
+    """Replace the node by the product of `a` with the dequantized input `b`."""
     operands = [w.inputs[b], w.inputs[scale], w.inputs[zero]]
     product = w("MatMul", a, w.dequantized(*operands, axis=None if _is_scalar(w.inputs[scale]) else 1))
     w.finish("Identity", product) if w.inputs[bias] is None else w.finish("Add", product, w.inputs[bias])

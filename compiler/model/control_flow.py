@@ -1,4 +1,4 @@
-"""Control flow that is decided before the network runs: If of a known condition, Loop and Scan of known length."""
+"""Resolves control flow that is known before the network runs: If of known condition, Loop and Scan of known length."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgec.model.graph import attribute, subgraphs
 from edgec.model.rewriter import Rewriter, is_read
 
 MOST_CONDITIONS = 64
-"""Iterations of a loop that computes in each whether there is another."""
+"""Maximum number of iterations of a loop that computes in each iteration whether another one follows."""
 
 
 class _Undecided(Exception):
-    """Why a node cannot be resolved."""
+    """Reason why a node cannot be resolved."""
 
 
 def resolve_control_flow(node: ir.Node, rewriter: Rewriter) -> str | None:
-    """Put the nodes that `node` comes to in its place; return None where that was done, else the reason why not."""
+    """Replace `node` by the nodes that it executes; return None if that was done, else the reason why not."""
     try:
         RESOLVERS[node.op_type](node, rewriter)
     except _Undecided as reason:
@@ -28,7 +28,7 @@ def resolve_control_flow(node: ir.Node, rewriter: Rewriter) -> str | None:
 
 
 def is_control_flow(node: ir.Node) -> bool:
-    """Return whether `node` is one of the standard operators whose bodies are graphs of their own."""
+    """Return whether `node` is one of the standard operators whose attributes are graphs: If, Loop and Scan."""
     return node.domain in ("", "ai.onnx") and node.op_type in RESOLVERS
 
 
@@ -50,7 +50,7 @@ def _loop(node: ir.Node, rewriter: Rewriter) -> None:
     if go and counted:
         _check_room(trips, node, rewriter)
     if not (go and trips > 0) and any(map(is_read, node.outputs[len(initial) :])):
-        raise _Undecided("it collects the results of no iteration at all")
+        raise _Undecided("it collects results, but runs no iteration")
     most = rewriter.room if counted else MOST_CONDITIONS
     carried, collected = _iterate(node, body, initial, trips if go else 0, most, rewriter)
     stacks = [_stacked(node, values, 0, rewriter) if values else None for values in collected]
@@ -60,7 +60,7 @@ def _loop(node: ir.Node, rewriter: Rewriter) -> None:
 def _iterate(
     node: ir.Node, body: ir.Graph, carried: list[ir.Value | None], trips: int, most: int, rewriter: Rewriter
 ) -> tuple[list[ir.Value | None], list[list[ir.Value]]]:
-    """Insert up to `trips` copies of `body`; return what is carried out and what was collected, or leave no trace."""
+    """Insert up to `trips` copies of `body`; return the carried and the collected values, or insert nothing."""
     collected: list[list[ir.Value]] = [[] for _ in node.outputs[len(carried) :]]
     inserted: list[ir.Node] = []
     try:
@@ -119,7 +119,7 @@ RESOLVERS: dict[str, Callable[[ir.Node, Rewriter], None]] = {"If": _if, "Loop": 
 
 
 def unsqueezed(node: ir.Node, value: ir.Value, axis: int, rewriter: Rewriter) -> ir.Value:
-    """Insert, in front of `node`, what gives `value` a new axis; return the result."""
+    """Insert, in front of `node`, an Unsqueeze of `value` along `axis`; return the result."""
     if rewriter.opset < 13:
         return rewriter.add(node, "Unsqueeze", [value], {"axes": [axis]})[0]
     axes = rewriter.constant(node, "axis", np.array([axis], np.int64))
@@ -139,14 +139,14 @@ def _known(value: ir.Value | None, rewriter: Rewriter, otherwise: str) -> int:
 
 
 def _check_room(trips: int, node: ir.Node, rewriter: Rewriter, done: int = 0) -> None:
-    """Raise unless `trips` iterations of `node`, of which some are `done`, can be written out."""
+    """Raise an error unless `trips` iterations of `node`, of which `done` are inserted already, can be unrolled."""
     size = 1 + sum(1 for graph in subgraphs(node) for _ in graph.all_nodes())
     if (trips - done) * size > rewriter.room:
         raise _Undecided(f"{trips} iterations of {size - 1} nodes are too many to write out")
 
 
 def _hands_condition_on(body: ir.Graph) -> bool:
-    """Return whether the condition that comes out of a Loop's body is the one that went in."""
+    """Return whether a Loop's body returns the condition that it was given."""
     value: ir.Value | None = body.outputs[0]
     while value is not None and (node := value.producer()) is not None and node.op_type == "Identity":
         value = node.inputs[0]

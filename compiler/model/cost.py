@@ -1,4 +1,4 @@
-"""What each layer of a model costs: multiply-accumulates, parameters, bytes of weights and activations."""
+"""Cost of each layer of a model: multiply-accumulates, parameters, bytes of weights and activations."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from edgec.errors import UnsupportedModel
 from edgec.model.graph import attribute, is_static
 
 NOT_REPEATABLE = ("Random", "Bernoulli", "Multinomial")
-"""Operators whose result differs from run to run, even on constants."""
+"""Operators whose result differs from run to run, even with constant inputs."""
 INDEX_TYPES = frozenset({ir.DataType.INT64, ir.DataType.BOOL})
-"""Constants of these types are shapes, axes, indices and masks: they count as bytes, not as parameters."""
+"""Element types of shapes, axes, indices and masks: such constants count as bytes, not as parameters."""
 SUBGRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 UNKNOWN_SIZE = -1
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """Cost of one inference through one node, for the shapes (batch included) the model has.
+    """Cost of one inference through one node, for the shapes (batch included) that the model has.
 
     `shape` is that of the first output; -1 stands for a size that depends on the data. `parameters` and
-    `weight_bytes` belong to the first layer that reads a constant, so that sums count shared weights once.
+    `weight_bytes` are counted for the first layer that reads a constant, so that sums count shared weights once.
     `activation_bytes` are those of all outputs.
     """
 
@@ -38,16 +38,16 @@ class LayerCost:
 
 
 def layer_costs(model: ir.Model) -> tuple[LayerCost, ...]:
-    """Return the cost of every node of the main graph that does work at run time, in order.
+    """Return the cost of every node of the main graph that computes at run time, in order.
 
     Convolutions, matrix products, Gemm, recurrent layers and Einsum of two operands have MACs; a bias adds none.
-    Every other operator has 0, as have the bodies of If, Loop and Scan. Nodes that compute constants are no layers.
+    All other operators have 0, as do the bodies of If, Loop and Scan. Nodes that compute constants are not layers.
 
     Args:
         model: As `edgec.model.shapes.fix_shapes` returns it.
 
     Raises:
-        UnsupportedModel: An operand that the MACs depend on has an open shape; names op and node.
+        UnsupportedModel: The shape of an operand that the MACs depend on is open; the message names operator and node.
     """
     constants = _constants(model.graph)
     counted: set[ir.Value] = set()
@@ -91,7 +91,7 @@ def _layer(node: ir.Node, constants: list[ir.Value]) -> LayerCost:
 
 
 def _constants(graph: ir.Graph) -> set[ir.Value]:
-    """Return the values that do not depend on the inputs: initializers and what is computed from constants alone."""
+    """Return the values that do not depend on the inputs: initializers and everything computed from constants alone."""
     known: set[ir.Value] = {value for value in graph.initializers.values() if not value.is_graph_input()}
     for node in graph:
         repeatable = not node.op_type.startswith(NOT_REPEATABLE)
@@ -125,7 +125,7 @@ def _shape(node: ir.Node, value: ir.Value | None) -> tuple[int, ...]:
 
 
 def _convolution(weight: int) -> Callable[[ir.Node], int]:
-    """MACs of a convolution whose weight [out, in/group, *kernel] is input number `weight`."""
+    """Return a function that counts a convolution's MACs; its weight [out, in/group, *kernel] is input `weight`."""
 
     def macs(node: ir.Node) -> int:
         return math.prod(_shape(node, node.outputs[0])) * math.prod(_shape(node, node.inputs[weight])[1:])
@@ -134,7 +134,7 @@ def _convolution(weight: int) -> Callable[[ir.Node], int]:
 
 
 def _transposed_convolution(node: ir.Node) -> int:
-    # Every input element meets its group's weights once: [in, out/group, *kernel].
+    # Every input element is multiplied once with each weight of its group: [in, out/group, *kernel].
     return math.prod(_shape(node, node.inputs[0])) * math.prod(_shape(node, node.inputs[1])[1:])
 
 
@@ -148,7 +148,7 @@ def _gemm(node: ir.Node) -> int:
 
 
 def _recurrent(node: ir.Node) -> int:
-    # Each step of each sequence meets all of W [directions, gates*hidden, in] and R [directions, gates*hidden, hidden].
+    # Each step of each sequence is multiplied with W [directions, gates*hidden, in] and R [.., gates*hidden, hidden].
     first, second, _ = _shape(node, node.inputs[0])
     weights = sum(math.prod(_shape(node, value)) for value in node.inputs[1:3])
     return first * second * weights

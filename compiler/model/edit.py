@@ -1,4 +1,4 @@
-"""Edits of graphs: put a node in another's place, build what replaces it, remove what nobody reads."""
+"""Edits of graphs: replace a node, build its replacement, remove nodes whose outputs are unused."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def substitute(
     """Replace `node` by a node of the standard domain with the same name and outputs; return the new node.
 
     Args:
-        node: The node to replace; its former producers are erased where nothing reads them any more.
+        node: The node to replace; the nodes that fed it are removed if nothing reads their outputs any more.
         op_type: Operator of the new node.
-        inputs: Inputs of the new node; None is a skipped optional input, trailing ones are dropped.
+        inputs: Inputs of the new node; None stands for a skipped optional input; trailing ones are dropped.
         attributes: Name -> int, float, str, sequence of these, tensor or `ir.Attr`; None values are left out.
     """
     graph = graph_of(node)
@@ -29,7 +29,7 @@ def substitute(
     given = {name: value for name, value in (attributes or {}).items() if value is not None}
     new = ir.node(op_type, kept, given, num_outputs=len(node.outputs), name=node.name)
     producers = [value.producer() for value in node.inputs if value is not None]
-    # The name of an output that the graph returns is part of the interface, so old and new swap within one call.
+    # The name of a graph output is part of the interface, so both nodes must be exchanged within one call.
     ir.convenience.replace_nodes_and_values(graph, node, [node], [new], node.outputs, new.outputs)
     for producer in producers:
         if producer is not None:
@@ -46,12 +46,12 @@ def insert_before(
     stem: str,
     shape: Sequence[int] | None = None,
 ) -> ir.Value:
-    """Insert a node of one output in front of `node` and return that output.
+    """Insert a node with one output in front of `node` and return that output.
 
     Args:
         node: The node in front of which the new one goes.
-        op_type: Operator of the new node, standard domain.
-        inputs: Its inputs; its output gets the dtype of the first.
+        op_type: Operator of the new node, of the standard domain.
+        inputs: Its inputs; its output gets the dtype of the first one.
         attributes: As in `substitute`.
         stem: Name of the new node and of its output, made unique.
         shape: Shape of the output, if known.
@@ -64,12 +64,12 @@ def insert_before(
 
 
 class Builder:
-    """Builds what takes the place of `node`, in front of it and named after it.
+    """Builds the replacement of `node`, in front of it and named after it.
 
     Nothing changes for readers before `finish`. Nobody else may add names to the graph until then.
 
     Args:
-        node: A node in a graph.
+        node: A node of a graph.
     """
 
     def __init__(self, node: ir.Node) -> None:
@@ -79,7 +79,7 @@ class Builder:
         self._fresh = FreshNames(self.graph)
 
     def constant(self, array: Any, dtype: Any = None) -> ir.Value:
-        """Add an initializer; without `dtype` the array's own."""
+        """Add an initializer, with the dtype of `array` unless `dtype` is given."""
         return register_constant(self.graph, self._fresh(f"{self.stem}_constant"), np.asarray(array, dtype=dtype))
 
     def op(
@@ -94,11 +94,11 @@ class Builder:
         """Insert a node of the standard domain with one output, and return the output.
 
         Args:
-            op_type: Its operator.
-            inputs: Its inputs; None is a skipped optional one.
+            op_type: Operator of the node.
+            inputs: Its inputs; None stands for a skipped optional input.
             attributes: As in `substitute`.
-            dtype: Of the output, if it is to be noted; else inference finds it.
-            shape: Likewise.
+            dtype: Element type of the output, if it should be set; otherwise type inference finds it.
+            shape: Shape of the output, likewise.
         """
         output = _inserted(self.node, op_type, inputs, attributes, self._fresh(f"{self.stem}_{op_type}"))
         output.type = None if dtype is None else ir.TensorType(dtype)
@@ -106,7 +106,7 @@ class Builder:
         return output
 
     def reduce(self, op_type: str, value: ir.Value, axes: Sequence[int]) -> ir.Value:
-        """Insert a reduction that keeps the reduced axes, written as the model's opset wants it."""
+        """Insert a reduction that keeps the reduced axes, in the form that the model's opset requires."""
         if opset(self.graph) >= 18 or (op_type == "ReduceSum" and opset(self.graph) >= 13):
             return self.op(op_type, [value, self.constant(axes, np.int64)], {"keepdims": 1})
         return self.op(op_type, [value], {"axes": list(axes), "keepdims": 1})
@@ -118,7 +118,7 @@ class Builder:
 
 
 def rewrite(node: ir.Node, inputs: Sequence[ir.Value | None], attributes: Mapping[str, Any]) -> None:
-    """Give `node` other inputs and attributes; None in `attributes` removes one, those not named stay."""
+    """Replace the inputs of `node` and the given attributes; None removes an attribute, all others stay."""
     kept = list(inputs)
     while kept and kept[-1] is None:
         kept.pop()
@@ -134,13 +134,13 @@ def rewrite(node: ir.Node, inputs: Sequence[ir.Value | None], attributes: Mappin
 
 
 def insert_behind(value: ir.Value, nodes: Sequence[ir.Node], name_before: str) -> None:
-    """Insert `nodes`, which compute on from `value`, behind its producer; their last output takes its readers over.
+    """Insert `nodes`, which compute from `value`, after its producer; readers of `value` then read their last output.
 
-    It gets name, type and shape of `value`, which becomes `name_before`.
+    That output gets the name, type and shape of `value`, which is renamed to `name_before`.
     """
     producer, result, name = value.producer(), nodes[-1].outputs[0], value.name or "value"
     if producer is None:
-        raise ValueError(f"{name} is computed by no node")
+        raise ValueError(f"{name} is not computed by a node")
     graph = graph_of(producer)
     result.type, result.shape = value.type, value.shape
     readers = [use for use in value.uses() if use.node not in nodes]
@@ -161,7 +161,7 @@ def bypass(node: ir.Node, value: ir.Value) -> None:
 
 
 def erase(node: ir.Node) -> None:
-    """Remove `node` if nothing reads its outputs, then likewise the nodes that fed it."""
+    """Remove `node` if nothing reads its outputs, then in the same way the nodes that fed it."""
     pending = [node]
     while pending:
         dead = pending.pop()
@@ -169,16 +169,16 @@ def erase(node: ir.Node) -> None:
         if graph is None or any(output.uses() or output.is_graph_output() for output in dead.outputs):
             continue
         if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in dead.attributes.values()):
-            continue  # what its body reads of the outer graph is untangled by the clean-up of unused nodes
+            continue  # the clean-up of unused nodes removes what its body reads from the outer graph
         pending.extend(producer for value in dead.inputs if value is not None and (producer := value.producer()))
         graph.remove(dead, safe=True)
 
 
 def graph_of(node: ir.Node) -> ir.Graph:
-    """Return the graph that holds `node`.
+    """Return the graph that contains `node`.
 
     Raises:
-        ValueError: The node is in no graph, or in a function: functions are inlined before any rule runs.
+        ValueError: The node is in no graph, or in a function (functions are inlined before any rule runs).
     """
     if not isinstance(node.graph, ir.Graph):
         raise ValueError(f"node {node.name!r} ({node.op_type}) is in no graph")

@@ -1,4 +1,4 @@
-"""Tensors that a model keeps in files of their own: found only inside the model's folder, and read into memory."""
+"""External data of a model: files are accepted only inside the model's folder, and are read into memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSIDE = "External data must lie in the model's folder or below it: move the fil
 
 
 class TensorReader:
-    """Reads the tensors of one model into memory, as long as they fit.
+    """Reads the external tensors of one model into memory, up to the memory limit.
 
     Args:
         source: The model's name, for messages.
@@ -31,16 +31,16 @@ class TensorReader:
         self._source, self._read_bytes = source, 0
 
     def read(self, tensor: ir.TensorProtocol, where: str, folder: Path | None) -> ir.TensorProtocol:
-        """Return `tensor` backed by a numpy array, its external file read if it has one.
+        """Return `tensor` backed by a numpy array; its external file is read if it has one.
 
         Args:
-            tensor: Any tensor; what it refers to is not altered.
+            tensor: Any tensor; it is not modified.
             where: Its place in the model, for messages.
-            folder: The model's folder; None where the model did not come from a file.
+            folder: The model's folder; None if the model did not come from a file.
 
         Raises:
             BadModel: The data is missing, too short, or outside the model's folder.
-            UnsupportedModel: The tensors read so far take more than the limit of memory.
+            UnsupportedModel: The tensors read so far take more than the memory limit.
         """
         if isinstance(tensor, ir.StringTensor):
             return tensor
@@ -63,7 +63,7 @@ def external_file(location: str | os.PathLike[str], where: str, *, folder: Path 
 
     Raises:
         BadModel: It is absolute, has `..`, leaves `folder` through a symbolic link, or does not exist.
-        UnsupportedModel: It is larger than the limit of memory.
+        UnsupportedModel: It is larger than the memory limit.
     """
     text = os.fspath(location)
     problem = f"{source}: {where} has its data in {text!r}"
@@ -72,19 +72,19 @@ def external_file(location: str | os.PathLike[str], where: str, *, folder: Path 
     parts = (*PurePosixPath(text).parts, *PureWindowsPath(text).parts)
     if not text or PurePosixPath(text).is_absolute() or PureWindowsPath(text).anchor or ".." in parts:
         raise BadModel(f"{problem}, which is not a path inside the model's folder", remedy=INSIDE)
-    path = Path(os.path.realpath(folder / text))  # a loop of links is a file that is not there
+    path = Path(os.path.realpath(folder / text))  # a cycle of links is treated as a missing file
     if not path.is_relative_to(os.path.realpath(folder)):
         raise BadModel(f"{problem}, a link to {path} outside the model's folder", remedy=INSIDE)
     if not path.is_file():
         raise BadModel(
-            f"{problem}, and there is no such file in {folder}", remedy=f"Copy {text} to {folder}, beside the model."
+            f"{problem}, but there is no such file in {folder}", remedy=f"Copy {text} to {folder}, beside the model."
         )
-    check_memory(path.stat().st_size, f"{source}: {where}: {path.name}")  # all of it is hashed, too
+    check_memory(path.stat().st_size, f"{source}: {where}: {path.name}")  # the file is also hashed as a whole
     return path
 
 
 def external_tensors(proto: onnx.ModelProto) -> list[tuple[str, str]]:
-    """Return (location of the file, name of the tensor) of all external tensors, those in subgraphs included."""
+    """Return (location of the file, name of the tensor) of all external tensors, including those in subgraphs."""
     graphs = [proto.graph]
     tensors: list[onnx.TensorProto] = []
     nodes: list[onnx.NodeProto] = [node for function in proto.functions for node in function.node]
@@ -129,7 +129,7 @@ def _read(tensor: ir.ExternalTensor, where: str, *, folder: Path | None, source:
             raise ValueError(f"{path} ends {min(missing, length)} bytes early")
         file.seek(offset)
         data = file.read(length)
-    # Several elements to a byte: the decoder of ordinary tensors knows how each type is packed.
+    # Types of less than 8 bits are packed: the decoder of ordinary tensors knows how.
     if tensor.dtype.bitwidth < 8:
         return _unpacked(tensor, data)
     return np.frombuffer(data, dtype=tensor.dtype.numpy()).reshape(tensor.shape.numpy())

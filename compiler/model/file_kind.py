@@ -1,8 +1,8 @@
-"""Recognizes files that are given in place of an ONNX model, for a message that helps."""
+"""Recognizes files that are given in place of an ONNX model, for a helpful message."""
 
 from __future__ import annotations
 
-# (offset of the mark, mark, what such a file is)
+# (offset of the signature, signature, kind of file)
 MARKS = (
     (0, b"PK\x03\x04", "a zip file (a PyTorch checkpoint or a Keras model?)"),
     (0, b"\x89HDF\r\n", "an HDF5 file (a Keras model?)"),
@@ -18,14 +18,14 @@ TEXT_SAMPLE_BYTES = 512
 
 
 def file_kind(data: bytes) -> str | None:
-    """Return what the file with the contents `data` is, with its article, or None if it may well be ONNX."""
+    """Return the kind of file, with its article, whose contents are `data`, or None if it may be ONNX."""
     if not data:
         return "empty"
     for offset, mark, kind in MARKS:
         if data[offset : offset + len(mark)] == mark:
             return kind
     sample = data[:TEXT_SAMPLE_BYTES]
-    # An ONNX file begins with field tags and lengths, of which several are control characters.
+    # An ONNX file begins with field tags and lengths, several of which are control characters.
     if all(0x20 <= byte < 0x7F or byte in b"\t\n\r" for byte in sample):
         return "a text file"
     return None

@@ -1,4 +1,4 @@
-"""Graph queries and edits that several passes need; everything else about a graph is plain `onnx_ir`."""
+"""Queries and small edits of graphs that several passes need; anything else is plain `onnx_ir`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """Return what `value` always holds (initializer or Constant node), or None if it depends on the inputs.
+    """Return the constant that `value` holds (initializer or Constant node), or None if it depends on the inputs.
 
     The array shares memory with the model: copy before writing to it.
     """
@@ -24,7 +24,7 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def scalar(value: ir.Value | None) -> float | None:
-    """Return the number held by a constant of exactly one element (any rank), or None."""
+    """Return the number in a constant of exactly one element (of any rank), or None."""
     array = constant(value)
     return None if array is None or array.size != 1 else float(array.reshape(())[()])
 
@@ -62,33 +62,33 @@ def is_static(value: ir.Value) -> bool:
 
 
 def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
-    """Return the shape of `value`, or None unless it is static."""
+    """Return the shape of `value`, or None if it is not static."""
     return None if value is None or value.shape is None or not value.shape.is_static() else value.shape.numpy()
 
 
 def dtype_of(value: ir.Value | None) -> np.dtype[Any] | None:
-    """Return the numpy dtype of `value`, or None where it is unknown."""
+    """Return the numpy dtype of `value`, or None if it is unknown."""
     return None if value is None or value.dtype is None else np.dtype(value.dtype.numpy())
 
 
 def single_consumer(value: ir.Value) -> ir.Node | None:
-    """Return the node that alone reads `value`, once, or None; being a graph output counts as being read."""
+    """Return the only node that reads `value`, and reads it once, or None; a graph output counts as a reader."""
     uses = value.uses()
     return None if value.is_graph_output() or len(uses) != 1 else next(iter(uses)).node
 
 
 def label(node: ir.Node) -> str:
-    """Return the name under which messages speak of `node`: its own, else that of its first output."""
+    """Return the name of `node` in messages: its own, or that of its first output."""
     return node.name or node.outputs[0].name or node.op_type
 
 
 def opset(model: ir.Model | ir.Graph) -> int:
-    """Return the version of the standard operator set the model imports."""
+    """Return the version of the standard operator set that the model imports."""
     return int(model.opset_imports.get("", 1))
 
 
 def unique_name(graph: ir.Graph, stem: str) -> str:
-    """Return `stem`, or `stem_2`, `stem_3`, ...: the first that no value or node of `graph` or its subgraphs has."""
+    """Return the first of `stem`, `stem_2`, `stem_3`, ... that no value or node of `graph` or its subgraphs has."""
     return free_name(stem, names_in(graph))
 
 
@@ -105,7 +105,7 @@ def names_in(graph: ir.Graph) -> set[str | None]:
 
 
 def free_name(stem: str, taken: set[str | None]) -> str:
-    """Return `stem`, or `stem_2`, `stem_3`, ...: the first that is not among `taken`."""
+    """Return the first of `stem`, `stem_2`, `stem_3`, ... that is not in `taken`."""
     candidate, count = stem, 1
     while candidate in taken:
         count += 1
@@ -114,20 +114,20 @@ def free_name(stem: str, taken: set[str | None]) -> str:
 
 
 class FreshNames:
-    """Names that nothing in a graph has yet; gathers those of the graph once, for many new ones."""
+    """Generates names that are not used in a graph; it collects the graph's names once, for many new ones."""
 
     def __init__(self, graph: ir.Graph) -> None:
         self._taken = names_in(graph)
 
     def __call__(self, stem: str) -> str:
-        """Return `free_name` of `stem`; it is taken from now on."""
+        """Return `free_name` of `stem`, and mark it as taken."""
         name = free_name(stem, self._taken)
         self._taken.add(name)
         return name
 
 
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
-    """Return the graphs that `node` holds as attributes: branches and bodies."""
+    """Return the graphs among the attributes of `node`: branches and bodies."""
     found = []
     for attr in node.attributes.values():
         if attr.type == ir.AttributeType.GRAPH:
@@ -150,11 +150,11 @@ def register_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
 
 
 def replace_uses(old: ir.Value, new: ir.Value) -> None:
-    """Make every reader of `old` read `new`, also where `old` is a graph output; the graph's output names stay.
+    """Make every reader of `old` read `new`, also if `old` is a graph output; the names of graph outputs stay.
 
-    `new` takes over the output's name; where it cannot (it is an input, an initializer or another output), an
-    Identity node carries the name. `old` keeps existing without readers: remove its node, or leave that to the
-    clean-up pass. Type and shape of `old` are kept where `new` has none.
+    `new` takes over the output's name; if it cannot (it is an input, an initializer or another output), an
+    Identity node carries the name. `old` stays in the graph without readers: remove its node, or leave that to the
+    clean-up pass. `new` gets the type and shape of `old` if it has none.
     """
     if new.type is None:
         new.type = old.type
@@ -172,7 +172,7 @@ def replace_uses(old: ir.Value, new: ir.Value) -> None:
         node.outputs[0].type, node.outputs[0].shape = new.type, new.shape
         graph.append(node)
         replacement = node.outputs[0]
-    # The old name is given up first: two values of one name would be an invalid graph.
+    # The old name is released first: two values of one name would make the graph invalid.
     old.name = unique_name(graph, f"{name}_replaced")
     replacement.name = name
     for index, value in enumerate(graph.outputs):

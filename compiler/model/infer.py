@@ -1,4 +1,4 @@
-"""Shape and type inference for models of any size: ONNX's own functions, arithmetic on shapes, control flow."""
+"""Shape and type inference for models of any size: ONNX's own inference, shape arithmetic and control flow."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from edgec.model.shape_values import Array, shape_values
 from edgec.model.windows import write_odd_windows
 
 SAME_SHAPE = frozenset({"GroupNormalization"})
-"""Operators with a result of the shape of their first input, which ONNX's inference does not know."""
+"""Operators unknown to ONNX's inference whose result has the shape of their first input."""
 FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
-"""How ONNX's inference names the node that it fails at."""
+"""How ONNX's inference names the node at which it fails."""
 LONGEST_SHAPE = 1 << 20
-"""ONNX takes every vector for a shape whose elements are to be followed: beyond this length that is left out."""
+"""ONNX follows the elements of every integer vector, as it may be a shape: longer ones are hidden from it."""
 
 
 def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, remedy: str | None = None) -> None:
-    """Infer type and shape of every value of `model` anew, in place, from inputs and initializers.
+    """Infer the type and shape of every value of `model` again, in place, from inputs and initializers.
 
-    Inferring, computing with the shapes found, and resolving the control flow that they decide are repeated until
-    nothing more is found: on a copy, `model` keeps its nodes, but windows that ONNX misreads are written out. Shapes
-    that were there before are kept only where none can be inferred (operators of other domains, sizes that depend on
-    the data).
+    Three steps are repeated until nothing more is found: inference, evaluation of shape arithmetic, and resolution of
+    the control flow that shapes decide. They run on a copy: `model` keeps its nodes, except that windows which ONNX
+    misreads are written explicitly. Existing shapes are kept only if none can be inferred (operators of other domains,
+    sizes that depend on the data).
 
     Args:
         model: Any valid model.
         sizes: Sizes of symbolic dimensions, for the shapes that are kept.
-        remedy: For the message if inference fails.
+        remedy: Remedy in the message if inference fails.
 
     Raises:
-        BadModel: Types or shapes contradict each other; the message names op and node.
+        BadModel: Types or shapes contradict each other; the message names operator and node.
     """
     _write_default_axes(model)
     _open_carried(model)
@@ -58,7 +58,7 @@ def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -
     for node in bare.graph.all_nodes():
         node.name = node.name or node.outputs[0].name  # for messages
     _infer_all(bare, {}, remedy)
-    # Old shapes are not trusted where ONNX knows better: exporters leave wrong ones on outputs.
+    # Existing shapes are not used if ONNX can infer them: exporters write wrong ones on outputs.
     kept = {
         name: _merged(value.shape, before[name])
         for value in _node_outputs(bare.graph)
@@ -71,7 +71,7 @@ def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -
 
 
 def _shape_constants(model: ir.Model) -> None:
-    """Give Constant nodes the shape of their tensor: a bare copy has no nodes for large ones."""
+    """Give Constant nodes the shape of their tensor: large ones are inputs, not nodes, in a bare copy."""
     for node in model.graph.all_nodes():
         tensor = ir.convenience.get_const_tensor(node.outputs[0]) if node.op_type == "Constant" else None
         if tensor is not None:
@@ -79,10 +79,10 @@ def _shape_constants(model: ir.Model) -> None:
 
 
 def resolve_all(model: ir.Model) -> tuple[list[str], list[tuple[str, str]]]:
-    """Resolve control flow and sequences of `model`, whose shapes are inferred, in place, and infer until all is done.
+    """Resolve control flow and sequences of `model`, whose shapes are inferred, in place, until nothing changes.
 
     Returns:
-        What was done, in sentences, and (node, reason) of the control flow that stays.
+        Sentences on what was done, and (node, reason) of the control flow that stays.
     """
     changes: list[str] = []
     while may_resolve(model):
@@ -95,14 +95,14 @@ def resolve_all(model: ir.Model) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def _write_default_axes(model: ir.Model) -> None:
-    """MeanVarianceNormalization: ONNX infers through its body, and that fails where a default is left out."""
+    """Write the axes of MeanVarianceNormalization: ONNX infers through its body, which fails without them."""
     for node in model.graph.all_nodes():
         if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
             node.attributes.add(ir.AttrInt64s("axes", (0, 2, 3)))
 
 
 def _open_carried(model: ir.Model) -> None:
-    """Forget the sizes of what a Loop carries: exporters write those of the first turn, and it may grow."""
+    """Remove the sizes of values that a Loop carries: exporters write those of the first iteration; they may grow."""
     for node in model.graph.all_nodes():
         if node.op_type == "Loop" and node.domain == "":
             for value in node.attributes["body"].as_graph().inputs[2:]:
@@ -110,11 +110,11 @@ def _open_carried(model: ir.Model) -> None:
 
 
 def _infer_all(bare: ir.Model, kept: Mapping[str, ir.Shape], remedy: str | None) -> None:
-    """Infer until nothing more is found: shapes decide what control flow comes to, and what arithmetic on them gives.
+    """Infer until nothing more is found: shapes decide control flow, and shape arithmetic gives new shapes.
 
-    Begins with the shapes in `kept` alone, and anew where control flow was resolved: branches declare wrong ones.
-    What ONNX finds wrong in a branch that is never taken is no error: as long as there is control flow, it skips
-    nodes that it cannot infer.
+    Inference begins with the shapes in `kept` alone, and again after control flow was resolved, because branches
+    declare wrong ones. ONNX's errors in a branch that is never taken must be ignored: as long as there is control
+    flow, inference skips nodes that it cannot infer.
     """
     _forget_shapes(bare, kept)
     while True:
@@ -153,7 +153,7 @@ def _longest_vector(graph: onnx.GraphProto) -> int:
 
 
 def _explained(message: str, bare: ir.Model) -> str:
-    """Return the first failure that ONNX's inference tells of, with the node, and what pins sizes there."""
+    """Return the first failure that ONNX's inference reports, with the node, and the constants that fix sizes there."""
     text = " ".join(message.split())
     failed = FAILED_NODE.search(text)
     if failed is None:
@@ -164,7 +164,7 @@ def _explained(message: str, bare: ir.Model) -> str:
 
 
 def _keep_shapes(bare: ir.Model) -> bool:
-    """Give what ONNX's inference says nothing of the shape of its input, which it has; return whether there was any."""
+    """Give results that ONNX's inference leaves without a shape that of their input; return whether there were any."""
     found = False
     for node in bare.graph.all_nodes():
         if node.op_type in SAME_SHAPE and node.domain == "" and node.inputs[0] is not None:
@@ -176,7 +176,7 @@ def _keep_shapes(bare: ir.Model) -> bool:
 
 
 def _write_values(bare: ir.Model) -> bool:
-    """Put what nodes compute from shapes alone in their place, as constants; return whether there was any."""
+    """Replace nodes that compute from shapes alone by constants; return whether there were any."""
     found = False
     for value, array in shape_values(bare).items():
         node = value.producer()
@@ -196,7 +196,7 @@ def _put_constant(graph: ir.Graph, output: ir.Value, array: Array) -> None:
 
 
 def _copy_shapes(source: ir.Graph, destination: ir.Graph) -> None:
-    """Give the values of `destination` type and shape of those of the same name in `source`, where it has them."""
+    """Copy type and shape of the values of `source` to the values of the same name in `destination`."""
     found = {value.name: value for value in _own_outputs(source)} | dict(source.initializers)
     inside = {node.outputs[0].name: node for node in source if node.outputs and subgraphs(node)}
     for node in destination:
@@ -228,7 +228,7 @@ def _known(dim: int | ir.SymbolicDim, sizes: Mapping[str, int]) -> int | str | N
 
 
 def _merged(inferred: ir.Shape | None, before: ir.Shape) -> ir.Shape:
-    """Return `inferred` with its open dimensions taken from `before`, or `before` where nothing was inferred."""
+    """Return `inferred` with its open dimensions taken from `before`, or `before` if nothing was inferred."""
     if inferred is None:
         return before
     if len(inferred) != len(before):

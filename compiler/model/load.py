@@ -1,4 +1,4 @@
-"""Reading a trained model: any ONNX a user has becomes a checked, self-contained `onnx_ir.Model`."""
+"""Reading a trained model: any ONNX model of a user becomes a checked, self-contained `onnx_ir.Model`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from edgec.model.sort import is_sorted, sort_nodes
 from edgec.plain_file import read_plain
 
 OLDEST_IR_VERSION = 4
-"""First in which initializers need not be inputs."""
+"""First IR version in which initializers need not be inputs."""
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model as it came from the user: checked, its functions inlined, all its weights in memory.
+    """A model as read from the user: checked, its functions inlined, all its weights in memory.
 
-    `sha256` is that of the file or bytes and of the external data it refers to; for a `ModelProto` or `ir.Model`,
-    that of its deterministic serialization. `name` is the file's stem, or made from the graph's name.
+    `sha256` is that of the file or bytes together with the external data; for a `ModelProto` or `ir.Model` it is
+    that of its deterministic serialization. `name` is the file's stem, or derived from the graph's name.
     """
 
     model: ir.Model
@@ -43,14 +43,14 @@ class LoadedModel:
 
 
 def load(source: Source) -> LoadedModel:
-    """Read and check a model; `source` itself is never altered.
+    """Read and check a model; `source` itself is never modified.
 
     Args:
         source: Path, contents of a file, `onnx.ModelProto` or `onnx_ir.Model`.
 
     Raises:
         BadModel: It cannot be read, is not valid ONNX, or its external data is missing or outside its folder.
-        UnsupportedModel: Valid ONNX, but of a version, or with inputs or tensors, that edgec does not take.
+        UnsupportedModel: It is valid ONNX, but edgec does not support its version, inputs or tensors.
     """
     if isinstance(source, ir.Model):
         return _load_ir(source)
@@ -86,7 +86,7 @@ def _load_ir(source: ir.Model) -> LoadedModel:
     check_versions(source.opset_imports, source.ir_version, where)
     try:
         model = source.clone()
-    except RuntimeError:  # it copies nodes only where they are in order
+    except RuntimeError:  # nodes can only be copied if they are in order
         proto = ir.to_proto(source)
         sort_nodes(proto.graph, where)
         model = ir.from_proto(proto)
@@ -133,7 +133,7 @@ def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> 
         proto.CopyFrom(unsorted)
         for graph in (proto.graph, *proto.functions):
             sort_nodes(graph, source)
-    # The checker takes neither files outside the model's folder nor more than 2 GB: such models are read first.
+    # The checker accepts neither files outside the model's folder nor more than 2 GB: such models are read first.
     self_contained = not external_tensors(proto) and proto.ByteSize() < serialize.PROTOBUF_LIMIT_BYTES
     if self_contained:
         check_onnx(proto, source)
@@ -150,11 +150,11 @@ def _from_proto(proto: onnx.ModelProto, *, folder: Path | None, source: str) -> 
 
 
 def _normalize(model: ir.Model, source: str) -> None:
-    """Make initializers plain ones, inline the functions, and write ONNX Runtime's operators as standard ones."""
+    """Separate initializers from inputs, inline the functions, and write ONNX Runtime's operators as standard ones."""
     nodes = _unfolded(model, source)
     if nodes > MOST_NODES:
         raise UnsupportedModel(
-            f"{source} has {nodes} nodes with its functions written out; edgec takes {MOST_NODES}",
+            f"{source} has {nodes} nodes after its functions are inlined; edgec supports {MOST_NODES}",
             remedy="Export a smaller network.",
         )
     try:
@@ -167,7 +167,7 @@ def _normalize(model: ir.Model, source: str) -> None:
 
 
 def _unfolded(model: ir.Model, source: str) -> int:
-    """Return the number of nodes once functions are written out, without writing them out."""
+    """Return the number of nodes after inlining all functions, without inlining them."""
     sizes: dict[ir.OperatorIdentifier, int] = {}
 
     def size(graph: ir.Graph, inside: tuple[ir.OperatorIdentifier, ...]) -> int:
@@ -191,6 +191,6 @@ def _unfolded(model: ir.Model, source: str) -> int:
 
 
 def _name(graph_name: str | None) -> str:
-    """Return a name that is safe as a file name: folder separators and the like become dashes."""
-    # protobuf gives bytes where a string is not UTF-8, hence str().
+    """Return a name that is safe as a file name: dashes replace folder separators and other special characters."""
+    # protobuf returns bytes if a string is not UTF-8, hence str().
     return re.sub(r"[^\w.-]+", "-", str(graph_name or "")).strip("-.") or "model"

@@ -1,4 +1,4 @@
-"""What exporters write into a model's metadata: names of classes, the size of pictures."""
+"""What exporters write into a model's metadata: class names and the size of pictures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def names_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names under `names` (a dict or list as Python or JSON writes it, as Ultralytics does) or `classes`.
+    """Return the class names under `names` (a dict or list in Python or JSON, as Ultralytics writes it) or `classes`.
 
     Returns:
-        The names, index = class; empty where there are none or they cannot be read.
+        The names by class index; empty if there are none or they cannot be read.
     """
     for key in ("names", "classes"):
         if key in metadata:
@@ -23,7 +23,7 @@ def names_in_metadata(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def parsed(text: str) -> Any:
-    """Return the value that `text` writes in Python or JSON, or None."""
+    """Return the value of `text`, read as Python or JSON, or None."""
     for read in (ast.literal_eval, json.loads):
         try:
             return read(text)
@@ -33,7 +33,7 @@ def parsed(text: str) -> Any:
 
 
 def picture_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return the height and width that the metadata names as `imgsz`, as Ultralytics writes it."""
+    """Return the height and width under `imgsz` in the metadata, as Ultralytics writes it."""
     said = parsed(metadata.get("imgsz", ""))
     if isinstance(said, int):
         said = [said, said]
@@ -43,7 +43,7 @@ def picture_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def listed(record: Any) -> tuple[str, ...]:
-    """Return names given as a list, or as number -> name with the numbers 0, 1, 2 ...; else nothing."""
+    """Return names given as a list, or as a mapping from the numbers 0, 1, 2 ...; otherwise an empty tuple."""
     if isinstance(record, dict):
         try:
             numbered = {int(number): name for number, name in record.items()}

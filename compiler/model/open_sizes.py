@@ -1,4 +1,4 @@
-"""Which nodes make the size of a value depend on the data, and why: for messages, and for whoever bounds such sizes."""
+"""Finds the nodes that make the size of a value depend on the data, for messages and for the bounding of sizes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ COUNTING = {
     "Unique": "finds as many elements as differ",
     "Compress": "keeps as many elements as its condition holds for",
 }
-"""Operators whose result has as many rows as the data say, and what the number is."""
+"""Operators whose number of rows in the result depends on the data, and what determines that number."""
 SIZED_BY_INPUT = {
     "ConstantOfShape": (0,), "Expand": (1,), "OneHot": (1,), "Pad": (1,), "Range": (0, 1, 2), "Reshape": (1,),
     "Resize": (2, 3), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "TopK": (1,),
     "Unsqueeze": (1,), "Upsample": (1,), "CenterCropPad": (1,), "MaxUnpool": (2,), "Col2Im": (1, 2),
 }  # fmt: skip
-"""Operators whose result has the size that these inputs hold."""
+"""Operators whose inputs at these positions give the size of the result."""
 MOST_NAMED = 3
 
 
 def openers(value: ir.Value) -> tuple[ir.Node, ...]:
-    """Return the nodes from which `value` has its open size: all they read is static, and what they give is not.
+    """Return the nodes that give `value` its open size: their inputs are static, their results are not.
 
-    Empty where `value` is static, or where an input of the graph is open itself.
+    Empty if `value` is static, or if an input of the graph is open itself.
     """
     found: dict[ir.Node, None] = {}
     seen: set[ir.Value] = set()
@@ -47,7 +47,7 @@ def openers(value: ir.Value) -> tuple[ir.Node, ...]:
 
 
 def why_open(value: ir.Value) -> tuple[str, str]:
-    """Return why `value` has no static shape, as a phrase that names nodes, and what to do about it."""
+    """Return why `value` has no static shape, as a phrase that names nodes, and the remedy."""
     nodes = openers(value)
     if not nodes:
         return "the shape of an input is open", "Fix the open dimensions with --shape."
@@ -62,7 +62,7 @@ def _reason(node: ir.Node) -> str:
     if node.op_type in COUNTING:
         return COUNTING[node.op_type]
     if is_control_flow(node):
-        return "depends on the data: which of its nodes run is not known before"
+        return "depends on the data: it is not known in advance which of its nodes run"
     computed = _sized_by(node)
     if computed:
         return f"has a size that is computed from the data ({', '.join(repr(value.name) for value in computed)})"
@@ -71,19 +71,19 @@ def _reason(node: ir.Node) -> str:
 
 def _remedy(node: ir.Node) -> str:
     if node.op_type in COUNTING:
-        return f"Export the network without {node.op_type} and what comes after it, and compute these from its outputs."
+        return f"Export the network without {node.op_type} and the nodes after it, and compute these from its outputs."
     return "Export the network with a fixed size there, or without this node."
 
 
 def _sized_by(node: ir.Node) -> list[ir.Value]:
-    """Return the inputs that hold the size of the result of `node` and are computed."""
+    """Return the computed inputs that give the size of the result of `node`."""
     indices = SIZED_BY_INPUT.get(node.op_type, ())
     values = [node.inputs[index] for index in indices if index < len(node.inputs)]
     return [value for value in values if value is not None and constant(value) is None]
 
 
 def _measured(node: ir.Node) -> list[ir.Value]:
-    """Return the values of open size from whose shape the size of the result of `node` is computed."""
+    """Return the values of open size whose shapes determine the size of the result of `node`."""
     found: list[ir.Value] = []
     pending = _sized_by(node)
     seen: set[ir.Value] = set()
@@ -102,7 +102,7 @@ def _measured(node: ir.Node) -> list[ir.Value]:
 
 
 def _reads(node: ir.Node) -> Iterator[ir.Value]:
-    """Yield what `node` reads, values that its bodies take from outside included."""
+    """Yield the values that `node` reads, including values that its bodies take from outside."""
     yield from (value for value in node.inputs if value is not None)
     for graph in subgraphs(node):
         for inner in graph.all_nodes():

@@ -1,4 +1,4 @@
-"""Which nodes hold a size that was written into the graph, so that it fits one shape of the inputs only."""
+"""Finds nodes with a size that is written into the graph, so that the graph fits only one shape of the inputs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgec.model.graph import Array, constant, is_static, label
 from edgec.model.serialize import LARGE_CONSTANT
 
 SIZES_IN = {"ConstantOfShape": 0, "Expand": 1, "Reshape": 1, "Resize": 3, "Split": 1}
-"""Operators of which an input says how large the result is."""
+"""Operators with an input that gives the size of the result."""
 MOST_NAMED = 3
 
 
 def check_reshapes(graph: ir.Graph) -> None:
-    """Refuse a Reshape to another number of elements than it is given: ONNX's inference lets it pass.
+    """Raise an error for a Reshape that changes the number of elements, which ONNX's inference accepts.
 
     Raises:
-        BadModel: Names the node, both shapes, and what else pins sizes before it.
+        BadModel: The message names the node, both shapes, and the nodes before it that fix sizes.
     """
     for node in graph:
         if node.domain not in ("", "ai.onnx") or node.op_type != "Reshape" or node.inputs[0] is None:
@@ -29,15 +29,15 @@ def check_reshapes(graph: ir.Graph) -> None:
             continue
         if math.prod(x.shape.numpy()) != math.prod(y.shape.numpy()):
             raise BadModel(
-                f"Reshape node {label(node)!r} is to make {_text(y)} of {_text(x)}{where_pinned(node)}",
-                remedy="Use the shape that the network was exported for, or export it with open sizes.",
+                f"Reshape node {label(node)!r} cannot reshape {_text(x)} to {_text(y)}{where_pinned(node)}",
+                remedy="Use the shape for which the network was exported, or export it with open sizes.",
             )
 
 
 def where_pinned(node: ir.Node) -> str:
-    """Return, as the end of a sentence, what keeps `node` from taking other shapes: sizes that stand in the graph.
+    """Return, as the end of a sentence, which sizes written into the graph keep `node` from accepting other shapes.
 
-    These are its own target shape or its constants, and the nearest nodes before it that have such.
+    These are its own target shape or its constants, and the nearest nodes before it with written sizes.
     """
     if _pins(node):
         return "; that shape is written into the graph"
@@ -61,7 +61,7 @@ def where_pinned(node: ir.Node) -> str:
 
 
 def _pins(node: ir.Node) -> bool:
-    """Return whether the result of `node` has a size that stands in the graph, whatever the size of its input."""
+    """Return whether the size of the result of `node` is written into the graph, whatever the size of its input."""
     sizes = _written_sizes(node)
     return sizes is not None and sizes.size > 0 and bool((sizes > 0).all() and (sizes > 1).any())
 
@@ -77,7 +77,7 @@ def _written_sizes(node: ir.Node) -> Array | None:
 
 
 def _is_written(value: ir.Value) -> bool:
-    """Return whether `value` is a constant that is more than a number."""
+    """Return whether `value` is a constant of more than one element."""
     array = constant(value)
     return bool(value.meta.get(LARGE_CONSTANT)) if array is None else array.ndim > 0 and array.size > 1
 

@@ -1,4 +1,4 @@
-"""What is decided before a network runs is taken out of it: control flow, and sequences of tensors."""
+"""Removes from a network what is decided before it runs: control flow, and sequences of tensors."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from edgec.model.rewriter import Rewriter
 from edgec.model.sequences import MAKERS, READERS, resolve_sequences
 
 MOST_NODES = 1 << 14
-"""What a graph may grow to when its loops are written out; longer ones are better left loops."""
+"""Maximum number of nodes of a graph after its loops are unrolled; longer loops stay loops."""
 
 
 def may_resolve(model: ir.Model) -> bool:
-    """Return whether `model` has control flow or sequences at all."""
+    """Return whether `model` has any control flow or sequences."""
     sequences = (MAKERS - {"Identity"}) | READERS
     return any(is_control_flow(node) or node.op_type in sequences for node in model.graph.all_nodes())
 
 
 def resolve(model: ir.Model) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Resolve what the shapes and constants that are known now decide, in place.
+    """Resolve control flow and sequences that the known shapes and constants decide, in place.
 
-    The shapes of what is put in are not inferred: do that, and call this again until nothing changes.
+    The shapes of the inserted nodes are not inferred: infer them, and call this again until nothing changes.
 
     Args:
-        model: Of any opset.
+        model: Model of any opset.
 
     Returns:
-        What was done, in sentences, and (node, reason) of the control flow that stays.
+        Sentences on what was done, and (node, reason) of the control flow that stays.
     """
     rewriter = Rewriter(model, MOST_NODES - sum(1 for _ in model.graph.all_nodes()))
     done: list[str] = []

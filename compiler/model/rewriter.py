@@ -1,4 +1,4 @@
-"""Puts nodes into a graph in place of others, with names that are free; for what is known before a network runs."""
+"""Replaces nodes of a graph, with unused names, when their results are known before the network runs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edgec.model.shape_values import evaluate, known_value, shape_values
 
 
 class Rewriter:
-    """Edits of one model, of any opset, and what is known of its values.
+    """Edits of one model, of any opset, and the known values of the model.
 
     Attributes:
-        opset: Version of the standard operators, which tells the form of the nodes that are put in.
-        room: How many nodes may be added.
+        opset: Version of the standard operators, which determines the form of inserted nodes.
+        room: Number of nodes that may still be added.
     """
 
     def __init__(self, model: ir.Model, room: int) -> None:
@@ -27,11 +27,11 @@ class Rewriter:
         self._fresh = FreshNames(model.graph)
 
     def value(self, value: ir.Value | None) -> Array | None:
-        """Return what `value` always holds, or None if it depends on the data."""
+        """Return the known value of `value`, or None if it depends on the data."""
         return known_value(value, self._known)
 
     def number(self, value: ir.Value | None) -> int | None:
-        """Return the number that `value` always is, or None."""
+        """Return the known number in `value`, or None."""
         array = self.value(value)
         return None if array is None or array.size != 1 else int(array.reshape(-1)[0])
 
@@ -59,10 +59,10 @@ class Rewriter:
     def insert_body(
         self, node: ir.Node, body: ir.Graph, inputs: Sequence[ir.Value | None]
     ) -> tuple[list[ir.Node], list[ir.Value]]:
-        """Insert a copy of `body`, a graph inside `node`, in front of `node`; it reads `inputs` for its own.
+        """Insert a copy of `body`, a graph inside `node`, in front of `node`; it reads `inputs` in place of its own.
 
         Returns:
-            The nodes of the copy, and what the outputs of `body` have become.
+            The nodes of the copy, and the values that correspond to the outputs of `body`.
         """
         copy = body.clone(allow_outer_scope_values=True)
         results = list(copy.outputs)
@@ -83,24 +83,24 @@ class Rewriter:
         return nodes, [stand_ins.get(value, value) for value in results]
 
     def undo(self, nodes: Sequence[ir.Node]) -> None:
-        """Take out what was inserted and is not read."""
+        """Remove inserted nodes whose outputs are not read."""
         for node in reversed(nodes):
             self.remove(node)
         self.room += len(nodes)
 
     def replace(self, node: ir.Node, results: Sequence[ir.Value | None]) -> None:
-        """Remove `node`; its readers get `results`, by way of an Identity that keeps the name of its output."""
+        """Remove `node`; its readers read `results`, through an Identity that keeps the name of its output."""
         for old, new in zip(node.outputs, results, strict=True):
             if new is None or not is_read(old):
                 continue
             if isinstance(old.type, (ir.TensorType, type(None))):
                 self._carry(node, old, new)
-            else:  # a sequence: older opsets have no Identity for it
+            else:  # a sequence, for which older opsets have no Identity
                 old.replace_all_uses_with(new)
         self.remove(node)
 
     def remove(self, node: ir.Node) -> None:
-        """Remove `node`, whose outputs nobody reads, and let go of what its bodies read of the graph around it."""
+        """Remove `node`, whose outputs are not read, and its bodies' references to values of the graph around it."""
         for graph in subgraphs(node):
             for inner in graph.all_nodes():
                 for index in range(len(inner.inputs)):
@@ -134,5 +134,5 @@ class Rewriter:
 
 
 def is_read(value: ir.Value) -> bool:
-    """Return whether a node reads `value` or it is an output of its graph."""
+    """Return whether a node reads `value` or `value` is an output of its graph."""
     return bool(value.uses()) or value.is_graph_output()

@@ -1,4 +1,4 @@
-"""Sequences of tensors whose length is known: their readers read the tensors."""
+"""Resolves sequences of tensors of known length: their readers read the tensors directly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READERS = frozenset({"SequenceAt", "SequenceLength", "ConcatFromSequence"})
 
 
 def resolve_sequences(graph: ir.Graph, rewriter: Rewriter) -> list[ir.Node]:
-    """Take the sequences of `graph` and its subgraphs apart where their elements are known; return the nodes gone."""
+    """Replace sequences of `graph` and its subgraphs by their tensors if these are known; return the removed nodes."""
     known: dict[ir.Value, Elements] = {}
     gone: list[ir.Node] = []
     makers = [node for node in graph.all_nodes() if node.domain in ("", "ai.onnx") and node.op_type in MAKERS | READERS]
@@ -42,7 +42,7 @@ def resolve_sequences(graph: ir.Graph, rewriter: Rewriter) -> list[ir.Node]:
 
 
 def _elements(node: ir.Node, known: dict[ir.Value, Elements], rewriter: Rewriter) -> Elements | None:
-    """Return the elements of the sequence that `node` makes, or None where they are not known, or it makes none."""
+    """Return the elements of the sequence that `node` makes, or None if it makes none or they are unknown."""
     if node.op_type in ("SequenceEmpty", "SequenceConstruct"):
         return [value for value in node.inputs if value is not None]
     if node.op_type == "SplitToSequence":
@@ -54,7 +54,7 @@ def _elements(node: ir.Node, known: dict[ir.Value, Elements], rewriter: Rewriter
 
 
 def _edited(node: ir.Node, elements: Elements, rewriter: Rewriter) -> Elements | None:
-    """Return `elements` after a SequenceInsert or SequenceErase, or None where its position is not known."""
+    """Return `elements` after a SequenceInsert or SequenceErase, or None if its position is unknown."""
     inserted = node.inputs[1] if node.op_type == "SequenceInsert" else None
     place = node.inputs[-1] if len(node.inputs) == (2 if inserted is None else 3) else None
     at = rewriter.number(place)
@@ -69,7 +69,7 @@ def _edited(node: ir.Node, elements: Elements, rewriter: Rewriter) -> Elements |
 
 
 def _read(node: ir.Node, elements: Elements, rewriter: Rewriter) -> ir.Value | None:
-    """Return what `node` makes of a sequence of `elements`, or None if that is not known."""
+    """Return the result of `node` on a sequence of `elements`, or None if it is unknown."""
     if node.op_type == "SequenceLength":
         return rewriter.constant(node, "length", np.array(len(elements), np.int64))
     if node.op_type == "SequenceAt":
@@ -84,7 +84,7 @@ def _read(node: ir.Node, elements: Elements, rewriter: Rewriter) -> ir.Value | N
 
 
 def _split(node: ir.Node, rewriter: Rewriter) -> Elements | None:
-    """Insert what splits the tensor that `node` splits, and return the parts."""
+    """Insert a Split for the tensor that `node` (SplitToSequence) splits, and return the parts."""
     x, axis = node.inputs[0], attribute(node, "axis", 0)
     split = node.inputs[1] if len(node.inputs) > 1 else None
     sizes = rewriter.value(split)

@@ -1,4 +1,4 @@
-"""Models to bytes and files: deterministic, with the weights in a second file where protobuf's limit asks for it."""
+"""Writes models as bytes and files, deterministically; weights go to a second file above protobuf's size limit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from edgec.scratch import scratch_folder, staging_prefix
 from edgec.whole_file import flush, whole_file
 
 PROTOBUF_LIMIT_BYTES = (1 << 31) - 1
-"""Largest message protobuf writes or reads."""
+"""Size in bytes of the largest message that protobuf writes or reads."""
 ROOM_FOR_GRAPH_BYTES = 64 << 20
-"""Kept free below the limit for everything that is not weights."""
+"""Number of bytes below the limit that are reserved for everything but the weights."""
 LARGE_CONSTANT = "large constant"
-"""Mark, in `ir.Value.meta`, of an input that stands in for a large tensor."""
+"""Key in `ir.Value.meta` that marks an input which stands in for a large tensor."""
 SMALL_TENSOR_BYTES = 1024
 """Tensors up to this size stay in the skeleton: they are shapes, axes and scales that shape inference reads."""
 
 
 def weight_bytes(model: ir.Model) -> int:
-    """Return the bytes of all initializers and tensor attributes, those of subgraphs included."""
+    """Return the number of bytes of all initializers and tensor attributes, including those of subgraphs."""
     total = 0
     for graph in model.graphs():
         total += sum(value.const_value.nbytes for value in graph.initializers.values() if value.const_value is not None)
@@ -43,7 +43,7 @@ def fits_one_file(model: ir.Model) -> bool:
 
 
 def to_bytes(model: ir.Model) -> bytes:
-    """Return `model` as an ONNX file; the same model gives the same bytes.
+    """Return `model` as an ONNX file; equal models give equal bytes.
 
     Raises:
         ValueError: The model exceeds protobuf's 2 GB limit; use `save`.
@@ -54,9 +54,9 @@ def to_bytes(model: ir.Model) -> bytes:
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write `model` to `path`, whole or not at all.
+    """Write `model` to `path`, as a whole or not at all.
 
-    Weights go to `<name>.data` beside it when they exceed protobuf's limit of 2 GB.
+    Weights go to `<name>.data` beside it if they exceed protobuf's limit of 2 GB.
 
     Raises:
         BadOption: The path cannot be written.
@@ -69,7 +69,7 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
     data = f"{path.name}.data"
     try:
         with scratch_folder(path.parent, staging_prefix(path)) as folder:
-            # ir.save swaps the model's tensors for external ones while it writes: give it a copy.
+            # ir.save replaces the model's tensors by external ones while it writes, so it gets a copy.
             ir.save(model.clone(), folder / path.name, external_data=data)
             for name in (data, path.name):
                 flush(folder / name)
@@ -79,7 +79,7 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
 
 
 def sha256(model: ir.Model) -> str:
-    """Return the SHA-256 of `model`: of its bytes or, beyond 2 GB, of its skeleton and its weights."""
+    """Return the SHA-256 of `model`: of its bytes or, above 2 GB, of its skeleton and its weights."""
     if fits_one_file(model):
         return hashlib.sha256(to_bytes(model)).hexdigest()
     digest = hashlib.sha256(skeleton(model).SerializeToString(deterministic=True))
@@ -90,14 +90,14 @@ def sha256(model: ir.Model) -> str:
 
 
 def skeleton(model: ir.Model) -> onnx.ModelProto:
-    """Return `bare_copy(model)` as a message: what ONNX's own checker and shape inference are given."""
+    """Return `bare_copy(model)` as a protobuf message, for ONNX's own checker and shape inference."""
     return ir.to_proto(bare_copy(model))
 
 
 def bare_copy(model: ir.Model) -> ir.Model:
-    """Return a copy of `model` whose large tensors are inputs of the graph, of the same name, type and shape.
+    """Return a copy of `model` whose large tensors are graph inputs of the same name, type and shape.
 
-    The size of the weights does not matter then.
+    The copy is small however large the weights are.
     """
     bare = model.clone()
     taken: set[str | None] = {value.name for value in bare.graph.inputs}
@@ -119,7 +119,7 @@ def bare_copy(model: ir.Model) -> ir.Model:
 
 
 def _input_instead(graph: ir.Graph, value: ir.Value, tensor: ir.TensorProtocol, taken: set[str | None]) -> None:
-    name = free_name(value.name or "", taken)  # two branches may use one name
+    name = free_name(value.name or "", taken)  # two branches may use the same name
     taken.add(name)
     stand_in = ir.val(name, dtype=tensor.dtype, shape=ir.Shape(tensor.shape.numpy()))
     stand_in.meta[LARGE_CONSTANT] = True
@@ -128,7 +128,7 @@ def _input_instead(graph: ir.Graph, value: ir.Value, tensor: ir.TensorProtocol, 
 
 
 def map_tensors(model: ir.Model, change: Callable[[ir.TensorProtocol, str], ir.TensorProtocol]) -> None:
-    """Replace every tensor of `model`, functions included, by `change(tensor, where)`; `where` names it in messages."""
+    """Replace every tensor of `model`, functions included, by `change(tensor, where)`; `where` is for messages."""
     functions = [function.graph for function in model.functions.values()]
     for graph in [*model.graphs(), *functions, *(inner for function in functions for inner in function.subgraphs())]:
         for value in graph.initializers.values():

@@ -1,4 +1,4 @@
-"""Evaluates the arithmetic on shapes that exporters leave in a graph: Shape, Gather, Concat and the like."""
+"""Evaluates the shape arithmetic that exporters leave in a graph: Shape, Gather, Concat and similar operators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgec.model.graph import attribute, constant
 Array = np.ndarray[Any, Any]
 
 LARGEST_ELEMENTS = 64
-"""A shape has a handful of elements; anything larger is data and not looked at."""
+"""Maximum number of elements of an evaluated value: shapes have few elements; larger values are data."""
 ARITHMETIC = frozenset(
     """Abs Add And Cast CastLike Ceil Clip Concat ConstantOfShape Div Equal Expand Flatten Floor Gather GatherElements
     GatherND Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Max Mean Min Mod Mul Neg Not Or Pow Range
@@ -28,7 +28,7 @@ ARITHMETIC = frozenset(
 def shape_values(model: ir.Model) -> dict[ir.Value, Array]:
     """Return the values computed from static shapes and small constants alone, in the graph and its subgraphs.
 
-    Constant nodes are left out: they are known anyhow.
+    Constant nodes are left out, because their values are known anyway.
     """
     known: dict[ir.Value, Array] = {}
     for node in model.graph.all_nodes():
@@ -65,7 +65,7 @@ def evaluate(node: ir.Node, known: Mapping[ir.Value, Array], opsets: Mapping[str
 
 
 def known_value(value: ir.Value | None, known: Mapping[ir.Value, Array]) -> Array | None:
-    """Return what `value` always holds: one of the values `known`, or a constant; None if it depends on the data."""
+    """Return the value of `value` if it is among `known` or a constant; None if it depends on the data."""
     if value is None:
         return None
     return known[value] if value in known else constant(value)
@@ -86,12 +86,12 @@ def _run(node: ir.Node, operands: dict[str, Array], opsets: Mapping[str, int]) -
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return list(ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, operands))
-    except Exception:  # it raises whatever numpy does; what is wrong with the node, others say better
+    except Exception:  # numpy may raise anything; what is wrong with the node is reported elsewhere
         return []
 
 
 def _elements(node: ir.Node, operands: list[Array | None]) -> float:
-    """Return how many elements come out of operators that make more than they are given; of others 0."""
+    """Return the number of elements of the result for operators that may enlarge their input; 0 for all others."""
     first, *rest = operands or [None]
     if first is None:
         return 0
@@ -107,7 +107,7 @@ def _elements(node: ir.Node, operands: list[Array | None]) -> float:
 
 
 def _product(sizes: Array) -> float:
-    """Return the product of whole numbers: of any size, where numpy's would overflow."""
+    """Return the product of integers of any size, where numpy's would overflow."""
     product = math.prod(int(size) for size in sizes.ravel())
     return float(min(product, 1 << 62))
 

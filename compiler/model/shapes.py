@@ -1,4 +1,4 @@
-"""Fixing every shape: `--shape` and the defaults make the inputs static, ONNX's inference does the rest."""
+"""Makes all shapes static: `--shape` and defaults fix the inputs, ONNX's inference does the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgec.model.signature import described
 from edgec.registry import suggest
 
 ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
-"""Names that exporters give to dimensions without meaning that equal names are equal sizes."""
+"""Generic names that exporters give to dimensions: for these, equal names do not mean equal sizes."""
 
 
 def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
@@ -34,11 +34,11 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
         shapes: Input name -> its full shape.
 
     Raises:
-        BadOption: `shapes` names no input, has the wrong rank or contradicts itself; or it is missing for a dimension
+        BadOption: `shapes` names an unknown input, has the wrong rank or contradicts itself, or lacks a dimension
             that has no default.
-        UnsupportedModel: An input has no rank, or a value takes more than the limit of memory; names the node.
+        UnsupportedModel: An input has no rank, or a value takes more than the memory limit; the message names the node.
         BadModel: The shapes inside the model contradict each other, or sizes written into the graph contradict
-            `shapes`; names the nodes.
+            `shapes`; the message names the nodes.
     """
     other_sizes = any(_contradicts(value.shape, shapes.get(value.name or "")) for value in model.graph.inputs)
     fixed = open_shapes(model) if other_sizes else model.clone()
@@ -66,7 +66,7 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
 
 
 def _check_groups(graph: ir.Graph) -> None:
-    """Refuse convolutions whose groups do not divide their channels: ONNX's inference does not look."""
+    """Raise an error for convolutions whose groups do not divide their channels, which ONNX's inference accepts."""
     for node in graph:
         if node.domain != "" or node.op_type not in ("Conv", "ConvTranspose"):
             continue
@@ -92,10 +92,10 @@ def _check_sizes(graph: ir.Graph) -> None:
 
 
 def open_shapes(model: ir.Model) -> ir.Model:
-    """Return a copy of `model` without any shape but the ranks of its inputs; tensors are shared with `model`.
+    """Return a copy of `model` without any shapes except the ranks of its inputs; tensors are shared with `model`.
 
-    It is what the user's file computes at any size: no runtime finds fault with a branch that is not taken, or with
-    shapes in the file that are those of another size.
+    The copy computes the user's model at any size: no runtime rejects a branch that is never taken, or shapes in the
+    file that belong to another size.
     """
     opened = model.clone()
     for value in opened.graph.inputs:
@@ -115,7 +115,7 @@ def _refuse_wrong_names(shapes: Mapping[str, tuple[int, ...]], inputs: Mapping[s
 
 
 def _open_dims(value: ir.Value, given: tuple[int, ...] | None) -> list[int | str]:
-    """Return the dimensions of an input: sizes, and names for the open ones, made up where the model gives none."""
+    """Return the dimensions of an input: sizes, and names for open ones, which are generated if the model has none."""
     if value.shape is None:
         if given is not None:
             return list(given)
@@ -134,7 +134,7 @@ def _open_dims(value: ir.Value, given: tuple[int, ...] | None) -> list[int | str
 
 
 def _override(name: str, dims: list[int | str], shape: tuple[int, ...], sizes: dict[str, int]) -> list[int | str]:
-    """Check `shape` against `dims`, note the sizes of names in `sizes`, and return it."""
+    """Check `shape` against `dims`, record the sizes of names in `sizes`, and return it."""
     if len(shape) != len(dims):
         raise BadOption(
             f"--shape {_text(name, shape)}: the input has {len(dims)} dimensions, not {len(shape)}",
@@ -162,7 +162,7 @@ def _default_batch(dims: list[int | str], sizes: dict[str, int]) -> None:
 
 
 def _default_picture(dims: list[int | str], sizes: dict[str, int], picture: tuple[int, int] | None) -> None:
-    """Take the height and width that the exporter noted, where a picture (channels first) leaves both open."""
+    """Use the height and width that the exporter recorded, if a picture (channels first) leaves both open."""
     if picture is not None and len(dims) == 4 and dims[1] in (1, 3):
         for dim, side in zip(dims[2:], picture, strict=True):
             if isinstance(dim, str):

@@ -16,7 +16,7 @@ from edgec.registry import suggest
 
 
 class TensorSpec(BaseModel):
-    """One input or output: static shape, numpy dtype name."""
+    """One input or output: name, static shape, name of its numpy dtype."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,10 +29,10 @@ class TensorSpec(BaseModel):
 
 
 def inputs_of(model: ir.Model) -> tuple[TensorSpec, ...]:
-    """Return the inputs a caller must feed (initializers listed as inputs left out), in order.
+    """Return the inputs a caller must feed, in order; initializers that are listed as inputs are left out.
 
     Raises:
-        UnsupportedModel: An input has an open dimension or is no tensor.
+        UnsupportedModel: An input has an open dimension or is not a tensor.
     """
     graph = model.graph
     return tuple(_spec(value, "input") for value in graph.inputs if value.name not in graph.initializers)
@@ -42,32 +42,32 @@ def outputs_of(model: ir.Model) -> tuple[TensorSpec, ...]:
     """Return the outputs, in order.
 
     Raises:
-        UnsupportedModel: An output has an open dimension or is no tensor.
+        UnsupportedModel: An output has an open dimension or is not a tensor.
     """
     return tuple(_spec(value, "output") for value in model.graph.outputs)
 
 
 def check_array(array: np.ndarray[Any, Any], spec: TensorSpec, source: str) -> None:
-    """Refuse an array whose shape or dtype is not that of `spec`.
+    """Raise an error for an array whose shape or dtype is not that of `spec`.
 
     Raises:
-        BadOption: Names `source`, what it is and what the model expects.
+        BadOption: The array does not fit; the message names `source`, what it is and what the model expects.
     """
     if array.shape != spec.shape or _name(array.dtype) != spec.dtype:
         got = f"{array.dtype.name}[{'x'.join(map(str, array.shape))}]"
-        remedy = "Convert it: `numpy.transpose` for the order of axes, `astype` for the type, values as preprocessed."
+        remedy = "Convert it: use `numpy.transpose` for the order of axes and `astype` for the type."
         raise BadOption(f"{source} is {got}, but the model expects {spec}", remedy=remedy)
 
 
 def check_feeds(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> dict[str, np.ndarray[Any, Any]]:
-    """Refuse feeds that are not exactly `inputs`, with their shapes and dtypes.
+    """Raise an error for feeds that are not exactly `inputs`, with their shapes and dtypes.
 
     Returns:
-        The arrays in the order of `inputs`, contiguous (C order) and in this machine's byte order; copied where they
-        were not.
+        The arrays in the order of `inputs`, contiguous (C order) and in this machine's byte order; they are copied
+        only if they were not.
 
     Raises:
-        BadOption: Names the input at fault.
+        BadOption: A feed does not fit; the message names the input.
     """
     check_names(feeds, inputs)
     fitting = {}
@@ -101,7 +101,7 @@ def _name(dtype: np.dtype[Any]) -> str:
 
 
 def described(value: ir.Value) -> str:
-    """Return name, type and shape of `value` for messages, ? for what is not known, e.g. `x: float32[1x3x?x?]`."""
+    """Return name, type and shape of `value` for messages, with ? for unknown sizes, e.g. `x: float32[1x3x?x?]`."""
     dtype = "?" if value.dtype is None else np.dtype(value.dtype.numpy()).name
     dims = "?" if value.shape is None else "x".join(str(dim) if isinstance(dim, int) else "?" for dim in value.shape)
     return f"{value.name}: {dtype}[{dims}]"

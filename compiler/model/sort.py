@@ -1,4 +1,4 @@
-"""The order of nodes: ONNX wants each after those whose values it reads, and some tools leave them otherwise."""
+"""Sorts nodes: ONNX requires each node to follow those whose values it reads, but some tools write another order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.errors import BadModel
 
 
 def is_sorted(graph: onnx.GraphProto | onnx.FunctionProto) -> bool:
-    """Return whether every node of `graph` and of its subgraphs comes after those whose values it reads."""
+    """Return whether every node of `graph` and of its subgraphs follows those whose values it reads."""
     later = {name for node in graph.node for name in node.output if name}
     for node in graph.node:
         if any(name in later for name in _reads(node)) or not all(map(is_sorted, _subgraphs(node))):
@@ -21,14 +21,14 @@ def is_sorted(graph: onnx.GraphProto | onnx.FunctionProto) -> bool:
 
 
 def sort_nodes(graph: onnx.GraphProto | onnx.FunctionProto, source: str) -> None:
-    """Sort the nodes of `graph` and of its subgraphs in place; what is in order already keeps it.
+    """Sort the nodes of `graph` and of its subgraphs in place; sorted graphs keep their order.
 
     Args:
-        graph: Its values may be read before the node that makes them.
+        graph: Graph in which nodes may precede those whose values they read.
         source: The model's name, for messages.
 
     Raises:
-        BadModel: Nodes wait for each other; names one of them.
+        BadModel: The nodes form a cycle; the message names one of them.
     """
     nodes = list(graph.node)
     for node in nodes:
@@ -52,7 +52,7 @@ def sort_nodes(graph: onnx.GraphProto | onnx.FunctionProto, source: str) -> None
     if len(order) < len(nodes):
         stuck = nodes[next(index for index, made_by in enumerate(waits_for) if made_by)]
         raise BadModel(
-            f"{source}: {stuck.op_type} node {stuck.name or next(iter(stuck.output), '')!r} waits for its own output",
+            f"{source}: {stuck.op_type} node {stuck.name or next(iter(stuck.output), '')!r} depends on its own output",
             remedy="Export the model again; its nodes form a cycle.",
         )
     copies = [nodes[index] for index in order]
@@ -61,7 +61,7 @@ def sort_nodes(graph: onnx.GraphProto | onnx.FunctionProto, source: str) -> None
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the names that `node` reads, those that its subgraphs take from outside included."""
+    """Yield the names that `node` reads, including those that its subgraphs take from outside."""
     yield from node.input
     for graph in _subgraphs(node):
         made = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}

@@ -1,4 +1,4 @@
-"""Recurrent layers with batch first (`layout` = 1) as layers with batch second, the only ones that runtimes run."""
+"""Converts recurrent layers with batch first (`layout` = 1) to time-major ones, the only ones that runtimes support."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from edgec.model.graph import attribute, replace_uses, unique_name
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 STATES = (5, 6)
-"""Numbers of the inputs that are initial states."""
+"""Indices of the inputs that are initial states."""
 SWAPPED = (1, 0, 2)
-"""[batch, steps, inputs] and [batch, directions, hidden] with the first two axes exchanged."""
+"""Permutation that exchanges the first two axes of [batch, steps, inputs] and [batch, directions, hidden]."""
 SEQUENCE = (2, 0, 1, 3)
-"""[steps, directions, batch, hidden] as [batch, steps, directions, hidden]."""
+"""Permutation from [steps, directions, batch, hidden] to [batch, steps, directions, hidden]."""
 
 
 def is_batch_first(node: ir.Node) -> bool:
-    """Whether `node` is a recurrent layer with batch first."""
+    """Whether `node` is a recurrent layer with batch first (`layout` = 1)."""
     return node.domain == "" and node.op_type in RECURRENT and attribute(node, "layout", 0) == 1
 
 
 def to_time_major(node: ir.Node) -> None:
-    """Give `node`, a recurrent layer with batch first, batch second, between Transposes. Exact."""
+    """Make `node`, a recurrent layer with batch first, time-major, between Transposes. The results are exact."""
     graph = graph_of(node)
     del node.attributes["layout"]
     for at in (0, *STATES):
@@ -41,9 +41,9 @@ def to_time_major(node: ir.Node) -> None:
         turned = ir.node("Transpose", [output], {"perm": perm}, name=unique_name(graph, f"{name}_batch_first"))
         back = turned.outputs[0]
         back.name = unique_name(graph, f"{name}_time_major")
-        replace_uses(output, back)  # of the Transpose too
+        replace_uses(output, back)  # this also redirects the Transpose
         turned.replace_input_with(0, output)
-        if not is_result:  # else the names have changed places already
+        if not is_result:  # otherwise the names have been exchanged already
             output.name, back.name = back.name, name
         if output.shape is not None:
             output.shape = ir.Shape([output.shape[perm.index(axis)] for axis in range(len(perm))])

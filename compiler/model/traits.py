@@ -1,4 +1,4 @@
-"""What operators of the standard domain are: sets that several rooms ask about, one place for each property."""
+"""Properties of standard operators, as sets that several rooms use; each property has one place here."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ UNARY = frozenset(
         "ThresholdedRelu",
     }
 )
-"""A function of one element at a time, of one operand."""
+"""Element-wise functions of one operand."""
 
 ELEMENTWISE = frozenset(
     {
@@ -78,7 +78,7 @@ ELEMENTWISE = frozenset(
         "Xor",
     }
 )
-"""A function of one element at a time, of several operands with numpy's broadcasting."""
+"""Element-wise functions of several operands with numpy's broadcasting."""
 
 REDUCTIONS = (
     "ReduceL1",
@@ -94,18 +94,18 @@ REDUCTIONS = (
 )
 
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Multiply-accumulates of the first operand with the second, which usually holds constant weights."""
+"""Multiply-accumulates of the first operand with the second, which is usually a constant weight."""
 
 RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 
 VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
-"""The elements of the first operand in their order, under another shape."""
+"""Operators whose result has the elements of the first operand in the same order, under another shape."""
 
 MOVES = VIEWS | {"DepthToSpace", "SpaceToDepth", "Transpose"}
-"""The elements of the first operand, each once, perhaps elsewhere."""
+"""Operators whose result has each element of the first operand once, possibly at another place."""
 
 SELECTIONS = MOVES | {"MaxPool"}
-"""No other values than those of the first operand: what is known of their range holds for the result."""
+"""Operators whose result has only values of the first operand, so that its range holds for the result."""
 
 QUANTIZERS = frozenset({"DequantizeLinear", "QuantizeLinear"})
 

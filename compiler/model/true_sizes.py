@@ -1,4 +1,4 @@
-"""How the outputs of a model with bounded sizes are read: which of its outputs tell how much of the others is valid."""
+"""True sizes of the outputs of a model with bounded sizes: outputs of their own say how many entries are valid."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict
 Array = np.ndarray[Any, Any]
 
 KEY = "edgec.true_sizes"
-"""Entry of the model's metadata."""
+"""Key of the entry in the model's metadata."""
 
 
 class TrueSizes(BaseModel):
-    """The outputs `counts` (int64 [1], behind all others) hold sizes; `axes`: output -> axis -> its count."""
+    """The outputs `counts` (int64 [1], after all others) hold sizes; `axes`: output -> axis -> its count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,11 +37,11 @@ class TrueSizes(BaseModel):
 
 
 def write_true_sizes(model: ir.Model, sizes: TrueSizes) -> None:
-    """Note `sizes` in the metadata of `model`."""
+    """Store `sizes` in the metadata of `model`."""
     if sizes.counts:
         model.metadata_props[KEY] = sizes.model_dump_json()
 
 
 def true_sizes(model: ir.Model) -> TrueSizes:
-    """Return how the outputs of `model` are read; of most models there are no counts."""
+    """Return the true sizes of the outputs of `model`, which is empty for most models."""
     return TrueSizes.model_validate_json(model.metadata_props.get(KEY, "{}"))

@@ -1,4 +1,4 @@
-"""Windows that slide over the spatial axes: padding, sizes, and what of both ONNX's inference or runtimes get wrong."""
+"""Sliding windows: padding and output sizes, and corrections where ONNX's inference or runtimes get them wrong."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Sizes = tuple[int, ...]
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose"})
 PADS_AS_INPUT = 11
-"""Operator set from which Pad takes its pads as an input."""
+"""First operator set in which Pad takes its pads as an input."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """What a node's attributes come to, one number a spatial axis; `sizes` are those of the output.
+    """Strides, padding and kernel extents of a node, one number per spatial axis; `sizes` are those of the output.
 
-    Padding is never negative; what a transposed convolution's output has beyond its kernel's reach is output padding.
+    Padding is never negative; rows of a transposed convolution beyond its kernel's extent are output padding.
     """
 
     kernel: Sizes
@@ -41,10 +41,10 @@ class Windows:
 
 
 def windows_of(node: ir.Node) -> Windows | None:
-    """Return the windows of a convolution or pool, by its attributes and the shape of its input; None if unknown.
+    """Return the windows of a convolution or pool, from its attributes and input shape; None if they are unknown.
 
-    As ONNX's operator reference says: with `SAME_UPPER` the odd element of padding comes last, with `SAME_LOWER`
-    first; a window that would begin in the padding behind the input is none (`ceil_mode`).
+    According to ONNX's operator reference: with `SAME_UPPER` the odd element of padding comes last, with `SAME_LOWER`
+    first; a window that would begin in the padding after the input is left out (`ceil_mode`).
     """
     x, kernel = _spatial(node.inputs[0]), _kernel(node)
     if x is None or kernel is None or len(x) != len(kernel):
@@ -76,7 +76,7 @@ def _forward(node: ir.Node, x: Sizes, strides: Sizes, reach: Sizes) -> tuple[tup
 
 
 def _count(size: int, before: int, after: int, step: int, reach: int, *, up: bool) -> int:
-    """Return how many windows there are along an axis; rounded up, but for one that begins behind the input."""
+    """Return the number of windows along an axis; with `up` rounded up, except for one that begins after the input."""
     free = size + before + after - reach
     if not up:
         return free // step + 1
@@ -90,7 +90,7 @@ def _transposed(node: ir.Node, x: Sizes, strides: Sizes, reach: Sizes) -> tuple[
     whole = [s * (size - 1) + more + r for size, s, more, r in zip(x, strides, extra, reach, strict=True)]
     wanted = attribute(node, "output_shape")
     if wanted is None and auto_pad.startswith("SAME"):
-        # As ONNX Runtime and ONNX's inference have it: SAME takes away, and adds nothing beyond the kernel's reach.
+        # As in ONNX Runtime and ONNX's inference: SAME only crops, and adds nothing beyond the kernel's extent.
         wanted = tuple(min(size * step, most) for size, step, most in zip(x, strides, whole, strict=True))
     if wanted is None:
         before, after = _written_pads(node, len(x))
@@ -125,7 +125,7 @@ def _spatial(value: ir.Value | None) -> Sizes | None:
 
 
 def write_out(node: ir.Node, windows: Windows) -> list[str]:
-    """Write out `windows` of `node` in place of `auto_pad` and `output_shape`; return the attributes that changed."""
+    """Write `windows` explicitly to `node` instead of `auto_pad` and `output_shape`; return the changed attributes."""
     missing, superfluous = unwritten(node, windows)
     for name, value in missing.items():
         node.attributes.add(ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrInt64s(name, value))
@@ -135,7 +135,7 @@ def write_out(node: ir.Node, windows: Windows) -> list[str]:
 
 
 def unwritten(node: ir.Node, windows: Windows) -> tuple[dict[str, Sizes | int], list[str]]:
-    """Return the attributes of `node` that do not say `windows` yet, and those that another says too."""
+    """Return the attributes of `windows` that `node` does not have yet, and the names of those they replace."""
     wanted: dict[str, Sizes | int] = {
         "kernel_shape": windows.kernel,
         "strides": windows.strides,
@@ -152,11 +152,11 @@ def unwritten(node: ir.Node, windows: Windows) -> tuple[dict[str, Sizes | int], 
 
 
 def write_odd_windows(model: ir.Model) -> bool:
-    """Write out, in place, the first node whose windows ONNX's inference or ONNX Runtime get wrong; tell if there is.
+    """Write explicitly, in place, the first node whose windows ONNX or ONNX Runtime get wrong; return if there is one.
 
-    ONNX's inference counts windows that begin behind the input, misreads `output_shape` and adds output padding to
-    the size that SAME asks for; ONNX Runtime leaves dilations out of the padding of pools, and fails where strides
-    are larger than the kernel. Shapes have to be inferred anew after it, and those behind the node with them.
+    ONNX's inference counts windows that begin after the input, misreads `output_shape` and adds output padding to
+    the size that SAME asks for; ONNX Runtime ignores dilations in the padding of pools, and fails if strides are
+    larger than the kernel. Shapes have to be inferred again afterwards, including those of the nodes that follow.
     """
     for node in model.graph.all_nodes():
         if node.domain != "" or node.op_type not in POOLS | CONVOLUTIONS:
@@ -183,7 +183,7 @@ def _is_odd(node: ir.Node, windows: Windows) -> bool:
 
 
 def _round_down(node: ir.Node, windows: Windows) -> None:
-    """Put padding in the place of `ceil_mode`: as much as the last windows reach."""
+    """Replace `ceil_mode` by padding, as much as the last windows cover."""
     x = _spatial(node.inputs[0])
     assert x is not None
     node.attributes.pop("ceil_mode")
@@ -196,7 +196,7 @@ def _round_down(node: ir.Node, windows: Windows) -> None:
     beyond = any(more > given for more, given in zip(after, windows.after, strict=True))
     before = windows.before
     if beyond and node.op_type == "AveragePool" and attribute(node, "count_include_pad", 0):
-        # Padding counts, what lies beyond it does not: the padding becomes a part of the input.
+        # Padding counts in the average, but elements beyond it do not: so the padding becomes part of the input.
         _pad(node, windows)
         after = tuple(max(0, more - given) for more, given in zip(after, windows.after, strict=True))
         before = (0,) * len(before)

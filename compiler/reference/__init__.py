@@ -1,1 +1,1 @@
-"""What a model computes: ONNX Runtime as the reference, golden inputs, and the one comparison of results."""
+"""What a model computes: ONNX Runtime as the reference, golden inputs, and the comparison of results."""

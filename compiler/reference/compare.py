@@ -1,4 +1,4 @@
-"""The one numeric comparison of the project: outputs of something compiled against those of the reference."""
+"""The one numeric comparison of the project: outputs of a compiled network against those of the reference."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 CONSTANT_SHARE = 1e-3
-"""Outputs whose range is a smaller share of their magnitude count as constant: 1e-4 of such a range would be less than
-one rounding step of a float32 (2**-23 of the magnitude)."""
+"""Outputs whose range is a smaller fraction of their magnitude count as constant: 1e-4 of such a range would be less
+than one rounding step of a float32 (2**-23 of the magnitude)."""
 NOISE_FACTOR = 4.0
-"""How many times as far as the noise of the reference an output may be off: one run of it is no bound."""
+"""Accepted error as a multiple of the reference's noise: one run of the reference does not bound its noise."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How far rounding alone moves a value of the reference itself, in the units of `OutputComparison`.
+    """How much rounding alone changes a value of the reference, in the units of `OutputComparison`.
 
     Attributes:
-        largest: Largest error, relative to the range; of integers the share that differs.
-        mean: Root mean square of the errors, relative to the standard deviation.
+        largest: Largest error relative to the range; for integers the fraction that differs.
+        mean: Root mean square error relative to the standard deviation.
     """
 
     largest: float = 0.0
     mean: float = 0.0
 
     def or_more(self, other: Noise) -> Noise:
-        """Return the larger of both, figure by figure."""
+        """Return the larger value of each field."""
         return Noise(max(self.largest, other.largest), max(self.mean, other.mean))
 
 
 @dataclass(frozen=True)
 class OutputComparison:
-    """One output against what is expected of it.
+    """One output compared with the expected one.
 
     Attributes:
-        name: Of the output.
+        name: Name of the output.
         max_abs: Largest absolute error.
-        relative: The same relative to the expected range; infinite where there is a problem.
-        problem: Why it cannot match at all, or how many integers differ.
-        mean: Root mean square of the errors, relative to the standard deviation of what is expected.
-        differing: Share of integers or booleans that differ; None for floats.
-        noise: Of the reference; None: not measured.
+        relative: Largest error relative to the expected range; infinite if there is a problem.
+        problem: Reason why the output cannot match at all, or how many integers differ.
+        mean: Root mean square error relative to the standard deviation of the expected output.
+        differing: Fraction of integers or booleans that differ; None for floats.
+        noise: Noise of the reference; None if it was not measured.
     """
 
     name: str
@@ -59,7 +59,7 @@ class OutputComparison:
     def within(self, tolerance: float) -> bool:
         """Return whether the errors are at most `tolerance`, or `NOISE_FACTOR` times the reference's own noise.
 
-        Without noise the largest error decides alone. Integers and booleans have no tolerance.
+        Without noise, only the largest error counts. Integers and booleans have no tolerance.
         """
         noise = self.noise or Noise()
         if self.differing is not None:
@@ -69,11 +69,11 @@ class OutputComparison:
         return self.noise is None or self.mean <= max(tolerance, NOISE_FACTOR * noise.mean)
 
     def is_noise(self, tolerance: float) -> bool:
-        """Return whether it is within the noise of the reference only, not within `tolerance`."""
+        """Return whether the error is within the noise of the reference, but not within `tolerance`."""
         return self.within(tolerance) and not replace(self, noise=Noise()).within(tolerance)
 
     def __str__(self) -> str:
-        own = f"; rounding alone moves the reference's by {self.noise.largest:.2e}" if self.noise else ""
+        own = f"; rounding alone changes the reference's by {self.noise.largest:.2e}" if self.noise else ""
         if self.problem is not None:
             return f"{self.name}: {self.problem}{own}"
         return f"{self.name}: max abs error {self.max_abs:.2e}, {self.relative:.2e} of its range{own}"
@@ -81,13 +81,13 @@ class OutputComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All outputs, in the order expected."""
+    """All outputs, in the expected order."""
 
     outputs: tuple[OutputComparison, ...]
 
     @property
     def worst(self) -> OutputComparison | None:
-        """The output with a problem or, if none has, the largest relative error; None if there are no outputs."""
+        """The output with a problem or, if there is none, the largest relative error; None without outputs."""
         return max(self.outputs, key=_badness, default=None)
 
     @property
@@ -101,15 +101,15 @@ class Comparison:
         return max((output.relative for output in self.outputs), default=0.0)
 
     def within(self, tolerance: float) -> bool:
-        """Return whether every output is, see `OutputComparison.within`."""
+        """Return whether every output is within `tolerance`, see `OutputComparison.within`."""
         return all(output.within(tolerance) for output in self.outputs)
 
     def failed(self, tolerance: float) -> OutputComparison | None:
-        """Return the worst output that is not `within` the tolerance."""
+        """Return the worst output that is not `within` the tolerance, or None."""
         return max((each for each in self.outputs if not each.within(tolerance)), key=_badness, default=None)
 
     def with_noise(self, noise: Mapping[str, Noise]) -> Comparison:
-        """Return it with the noise of the outputs, by name."""
+        """Return a copy with the noise of the outputs, given by name."""
         return Comparison(tuple(replace(each, noise=noise.get(each.name)) for each in self.outputs))
 
     def __str__(self) -> str:
@@ -119,12 +119,12 @@ class Comparison:
 def compare(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> Comparison:
     """Compare outputs by name.
 
-    The error of a float output is relative to max - min of what is expected; to its largest magnitude if it is
+    The error of a float output is relative to max - min of the expected one; to its largest magnitude if it is
     (nearly) constant, see `CONSTANT_SHARE`; to 1 if it is all zero. NaN equals NaN and an infinity equals itself.
 
     Args:
         expected: Output name -> array, from the reference.
-        actual: The same names, shapes and dtypes, or that is reported as a problem.
+        actual: Arrays with the same names, shapes and dtypes; any difference in these is reported as a problem.
     """
     results = [
         _compare_one(name, array, actual[name]) if name in actual else _problem(name, "is missing")
@@ -135,7 +135,7 @@ def compare(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> Compa
 
 
 def worst_of(comparisons: Iterable[Comparison]) -> Comparison:
-    """Return each output's worst error over comparisons of several inferences, all of the same outputs."""
+    """Return each output's worst error in comparisons of several inferences with the same outputs."""
     by_name: dict[str, list[OutputComparison]] = {}
     for comparison in comparisons:
         for output in comparison.outputs:
@@ -149,7 +149,7 @@ def worst_of(comparisons: Iterable[Comparison]) -> Comparison:
 
 
 def noise_of(comparison: Comparison) -> dict[str, Noise]:
-    """Return the errors of `comparison`, two runs of the reference, as noise of the outputs; none where infinite."""
+    """Return the errors of `comparison`, of two runs of the reference, as noise per output, except infinite ones."""
     found = {}
     for each in comparison.outputs:
         largest = each.relative if each.differing is None else each.differing
@@ -170,7 +170,7 @@ def _compare_one(name: str, expected: Array, actual: Array) -> OutputComparison:
         return _compare_integers(name, expected, actual)
     wide, result = expected.astype(np.float64), actual.astype(np.float64)
     finite = np.isfinite(wide)
-    # The same NaN or infinity on both sides is no error; anything else there is.
+    # The same NaN or infinity on both sides is not an error; any other one is.
     odd = np.where(finite, ~np.isfinite(result), ~((wide == result) | (np.isnan(wide) & np.isnan(result))))
     if odd.any():
         at = tuple(int(index) for index in np.argwhere(odd)[0])
@@ -193,7 +193,7 @@ def _compare_integers(name: str, expected: Array, actual: Array) -> OutputCompar
 
 
 def _scales(expected: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
-    """Return what errors are relative to: the range, and the standard deviation; the magnitude where it is constant."""
+    """Return what errors are relative to, range and standard deviation; for constant outputs the magnitude."""
     spread, magnitude = float(np.ptp(expected)), float(np.max(np.abs(expected)))
     if spread < CONSTANT_SHARE * magnitude or spread == 0:
         return magnitude or 1.0, magnitude or 1.0

@@ -1,4 +1,4 @@
-"""What is expected of something compiled: results for some inputs, values inside, and how far rounding moves both."""
+"""Expected results of a compiled network: outputs and inner values for some inputs, and how rounding changes both."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ Arrays = Mapping[str, Array]
 
 NO_ROWS: Mapping[str, Rows] = {}
 DRAWS = 6
-"""Inferences with moved roundings: the noise is the most that one of them is off."""
+"""Number of inferences with perturbed roundings: the noise is the largest error of any of them."""
 PASSES_TOLERANCE = 1e-4
-"""Accepted of what the passes do to an output, relative to its range, where its own noise is less."""
+"""Accepted change of an output by the passes, relative to its range, if its own noise is lower."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Of each of some samples what the reference gives.
+    """What the reference computes for each of some samples.
 
     Attributes:
-        inputs: Input name -> array, a sample each.
-        outputs: Output name -> array, a sample each.
-        inner: Name of a value inside -> its sketch, a sample each.
-        noise: Of outputs and of sketches.
-        rows: Of outputs in the order of a ranking.
-        precision_error: What the board's precision alone makes of the outputs: largest error relative to the range;
-            None: it is single precision, or the network's own.
+        inputs: Input name -> array, one mapping per sample.
+        outputs: Output name -> array, one mapping per sample.
+        inner: Name of an inner value -> its sketch, one mapping per sample.
+        noise: Noise of outputs and sketches, by name.
+        rows: Rows of the outputs that are ordered by a ranking.
+        precision_error: Change of the outputs by the board's precision alone: largest error relative to the range;
+            None if the precision is single, or the network's own.
     """
 
     inputs: tuple[Arrays, ...]
@@ -60,29 +60,29 @@ def expect(
     *,
     original: ir.Model | None = None,
 ) -> Expectation:
-    """Run `model` on `samples` as the board computes it, once exactly so and then with its roundings moved.
+    """Run `model` on `samples` as the board computes it, once exactly and then with perturbed roundings.
 
-    Samples but the first are left out where they give infinities or NaN: they are no inputs of such a network.
+    Samples but the first are left out if they give infinities or NaN: they are not valid inputs of such a network.
 
     Args:
         model: The network as the passes left it.
-        samples: Inputs by name.
-        wanted: What the network gives for them that was to be compiled: outputs by name.
-        arithmetic: The board's.
-        inner: Names of values inside `model`.
-        seed: Of the roundings.
-        original: The network that gives what is wanted: where the passes took out sums that cancel out, only its noise
+        samples: Input arrays by name.
+        wanted: Outputs, by name, of the network before the passes on these samples.
+        arithmetic: Arithmetic of the board.
+        inner: Names of inner values of `model`.
+        seed: Seed of the perturbations.
+        original: The network that computes `wanted`: if the passes removed sums that cancel out, only its noise
             explains a difference.
 
     Raises:
-        InternalError: `model` does not give what is wanted.
+        InternalError: The outputs of `model` differ from `wanted`.
     """
     computed = model if arithmetic.reference is None else arithmetic.reference(model)
     taps = [name for name in inner if name not in wanted[0]]
     runs = _run(Reference(computed, taps), samples, taps)
     kept = [place for place, run in enumerate(runs) if place == 0 or _is_finite(run)]
     used, exact, wanted = ([each[place] for place in kept] for each in (samples, runs, wanted))
-    # Bounded sizes hide what ranks their rows.
+    # Bounded sizes hide which ranking orders the rows, so the original is asked too.
     rows = {**(ranked_outputs(original) if original is not None else {}), **ranked_outputs(model)}
     noise = rounding_noise(computed, used, exact, rounding=arithmetic.rounding, seed=seed, inner=taps, rows=rows)
     results = [{name: run[name] for name in one} for run, one in zip(exact, wanted, strict=True)]
@@ -112,17 +112,17 @@ def rounding_noise(
     rows: Mapping[str, Rows] = NO_ROWS,
     operators: Collection[str] = ROUNDED,
 ) -> dict[str, Noise]:
-    """Return how far rounding alone moves what `model` gives, by name.
+    """Return how much rounding alone changes the results of `model`, by name.
 
     Args:
         model: Any model.
-        samples: Inputs by name.
-        exact: What it gives for them: outputs, and sketches of the values `inner`.
-        rounding: Of each result of `operators`, see `perturbed`.
-        seed: Of the roundings.
-        inner: Names of values inside `model`.
-        rows: Of ranked outputs, which are compared as sets.
-        operators: What rounds.
+        samples: Input arrays by name.
+        exact: Its results on them: outputs, and sketches of the values in `inner`.
+        rounding: Relative error of each result of `operators`, see `perturbed`.
+        seed: Seed of the perturbations.
+        inner: Names of inner values of `model`.
+        rows: Rows of ranked outputs, which are compared as sets.
+        operators: Operators whose results are perturbed.
     """
     draws = -(-DRAWS // len(samples))
     moved = _run(Reference(perturbed(model, rounding, seed, operators), inner), list(samples) * draws, inner)
@@ -134,7 +134,7 @@ def _is_finite(arrays: Arrays) -> bool:
 
 
 def compare_all(expected: Sequence[Arrays], actual: Sequence[Arrays], rows: Mapping[str, Rows] = NO_ROWS) -> Comparison:
-    """Return the worst error of each output over the samples; ranked rows are compared as sets."""
+    """Return the worst error of each output over all samples; ranked rows are compared as sets."""
     pairs = zip(expected, actual, strict=True)
     return worst_of(compare(one, aligned(one, other, rows)) for one, other in pairs)
 

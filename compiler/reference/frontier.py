@@ -1,4 +1,4 @@
-"""`Frontier`: run a model over samples piece by piece, keeping only the values that what is left will read."""
+"""`Frontier`: runs a model over samples step by step, keeping only the values that the remaining nodes read."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Array = np.ndarray[Any, Any]
 
 
 class Frontier:
-    """All samples at the same place of the network. `advance` takes them on to a value, each node run once.
+    """All samples at the same position in the network. `advance` moves them on to a value; each node runs once.
 
-    Weights may be changed between two calls: nodes not run yet then use the new ones.
+    Weights may be changed between two calls: nodes that have not run yet then use the new ones.
 
     Args:
-        model: Static shapes. It is read anew at each call.
-        samples: Inputs by name.
-        threads: As for `Reference`.
-        memory: Bytes of values kept in memory.
+        model: Model with static shapes. It is read again at each call.
+        samples: Input arrays by name.
+        threads: Number of threads, as for `Reference`.
+        memory: Number of bytes of values that are kept in memory.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Frontier:
             self.samples += 1
 
     def advance(self, targets: Sequence[ir.Value]) -> None:
-        """Compute `targets` for all samples; values that nobody will read any more are forgotten, but not these."""
+        """Compute `targets` for all samples; other values that no remaining node reads are dropped."""
         nodes = self._missing(targets)
         if nodes:
             reads = self._reads(nodes)
@@ -68,11 +68,11 @@ class Frontier:
                 self._store.drop((value, sample))
 
     def reserve(self, values: Iterable[ir.Value]) -> None:
-        """Remember exactly these values, once computed, until the next call of `reserve`."""
+        """Keep exactly these values, once computed, until the next call of `reserve`."""
         self._reserved = set(values)
 
     def value(self, value: ir.Value, sample: int) -> Array:
-        """Return a value of one sample: a target of the last `advance`, or one that is still to be read."""
+        """Return a value of one sample: a target of the last `advance`, or one that a remaining node reads."""
         return self._store.get((value, sample))
 
     def _wanted(self, value: ir.Value) -> bool:
@@ -88,7 +88,7 @@ class Frontier:
             if producer is None or producer in found:
                 continue
             if producer in self._done:
-                raise ValueError(f"{producer.name} was run, and its result forgotten")
+                raise ValueError(f"{producer.name} has run already, and its result was dropped")
             found.add(producer)
             pending.extend(value for value in producer.inputs if value is not None and value not in self._known)
         return sorted(found, key=self._order.__getitem__)
@@ -103,9 +103,9 @@ def segment(model: ir.Model, nodes: Sequence[ir.Node], reads: Sequence[ir.Value]
     """Return the ONNX file of some nodes of `model`, in their order.
 
     Args:
-        model: Main graph; the nodes have no subgraphs that read values from outside.
-        nodes: What to take.
-        reads: Values that become inputs; constants among them too.
+        model: Its main graph is used; the nodes have no subgraphs that read values from outside.
+        nodes: The nodes to include.
+        reads: Values that become inputs, possibly constants.
         gives: Values that become outputs.
     """
     given = set(reads)

@@ -1,4 +1,4 @@
-"""Golden inputs that are the same on every machine, with every numpy: printed pages and random numbers."""
+"""Golden inputs that are equal on every machine and with every numpy version: printed pages and random numbers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Array = np.ndarray[Any, Any]
 
 SAMPLES = 3
 MOST_BYTES = 1 << 24
-"""Of all samples together, which an artefact holds."""
+"""Maximum size in bytes of all samples together, which are stored in an artefact."""
 LEAST_RANK = 3
-"""Axes of what holds features; vectors are as often sizes or factors, which may not be negative."""
+"""Minimum number of axes of feature tensors; vectors are often sizes or factors, which may not be negative."""
 PIXEL_VALUES = 256
 WORKING_SPACE = 4
-"""Memory that making an array takes, as a multiple of the array."""
+"""Memory needed to generate an array, as a multiple of the array's size."""
 SMALL_INTEGERS = 10
-"""Integers wider than a byte are indices or counts more often than pixels, so they stay below this."""
+"""Upper bound of integers wider than a byte, which are more often indices or counts than pixels."""
 
 
 def golden_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
-    """Return one array per input: a printed page where it looks like a picture, else as `random_inputs`.
+    """Return one array per input: a printed page if it looks like a picture, else as `random_inputs`.
 
     Args:
         specs: Names, shapes and dtypes.
@@ -40,16 +40,16 @@ def golden_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
         UnsupportedModel: An input is neither float nor integer nor boolean.
     """
     total = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
-    check_memory(WORKING_SPACE * total, "making golden inputs of these shapes")
+    check_memory(WORKING_SPACE * total, "generating golden inputs of these shapes")
     random = random_inputs([spec for spec in specs if not is_picture(spec)], seed)
     return {spec.name: random[spec.name] if spec.name in random else printed_page(spec, seed) for spec in specs}
 
 
 def golden_samples(specs: Sequence[TensorSpec], seed: int) -> list[dict[str, Array]]:
-    """Return `golden_inputs`, and further samples that make a network answer otherwise, as far as there is room.
+    """Return `golden_inputs`, and further samples with other answers of the network, up to a total size.
 
-    Pictures are random shapes, once as bright as the page and once of values around 0, as normalized pictures are;
-    what else is of three axes or more is around 0 too.
+    Pictures are random shapes, once as bright as the page and once with values around 0, like normalized pictures;
+    all other inputs of three axes or more also have values around 0.
 
     Raises:
         UnsupportedModel: As `golden_inputs`.
@@ -76,7 +76,7 @@ def random_inputs(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
     """Return one random array per input.
 
     Floats are uniform in [0, 1), bytes are uniform over their non-negative range, other integers are 0 to 9, booleans
-    are fair. An array depends on seed, name, shape and dtype alone, not on the other inputs. It is made from the raw
+    are fair. An array depends only on seed, name, shape and dtype, not on the other inputs. It is made from the raw
     output of the Philox generator, the part of numpy's random module that promises never to change.
 
     Args:
@@ -95,12 +95,12 @@ def _random_array(spec: TensorSpec, seed: int) -> Array:
     bits = np.random.Philox(key=key).random_raw(count).reshape(spec.shape)
     dtype = np.dtype(spec.dtype)
     if dtype == np.bool_:
-        return np.asarray(bits >> np.uint64(63)).astype(np.bool_)  # of rank 0, an operation gives a bare scalar
+        return np.asarray(bits >> np.uint64(63)).astype(np.bool_)  # numpy returns a bare scalar for rank 0
     if dtype.kind in "iu":
         below = SMALL_INTEGERS if dtype.itemsize > 1 else PIXEL_VALUES if dtype.kind == "u" else PIXEL_VALUES // 2
         return np.asarray(bits % np.uint64(below)).astype(dtype)
     if dtype.kind == "f" or "float" in dtype.name:
-        # 24 bits fill a float32's mantissa: the conversion is exact and 1.0 cannot occur.
+        # 24 bits fill the mantissa of a float32: the conversion is exact and 1.0 cannot occur.
         unit = np.asarray((bits >> np.uint64(40)).astype(np.float64) * 2.0**-24).astype(np.float32)
         return unit if dtype == np.float32 else unit.astype(dtype)
     raise UnsupportedModel(

@@ -1,4 +1,4 @@
-"""`in_half`: a network as a program computes it that keeps its weights and pictures in half precision."""
+"""`in_half`: the network as computed by a program that stores weights and feature maps in half precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PICTURE_RANK = 4
 
 
 def in_half(model: ir.Model) -> ir.Model:
-    """Return a copy of `model` whose weights, and whose computed values of four axes, are rounded to half precision.
+    """Return a copy of `model` whose weights and computed values of four axes are rounded to half precision.
 
     Sums are kept in single precision.
     """

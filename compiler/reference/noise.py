@@ -1,9 +1,9 @@
-"""What rounding alone makes of a network's results: Monte Carlo arithmetic, by ONNX Runtime.
+"""Measures how rounding alone changes a network's results: Monte Carlo arithmetic, in ONNX Runtime.
 
-Another program adds up in another order, and its results differ by what the network makes of that: next to nothing,
-or a swapped row where two scores nearly tie, or a step of integers. So the network runs again with every sum moved by
-about as much as the order of its terms moves it (Parker, "Monte Carlo arithmetic", 1997), and what the values differ
-by then is their noise.
+Another program adds terms in another order, and its results differ by what the network makes of these roundings:
+almost nothing, a swapped row if two scores are nearly equal, or one step of an integer. So the network runs again with
+every sum perturbed by about as much as the order of its terms changes it (Parker, "Monte Carlo arithmetic", 1997); the
+differences of the values are their noise.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ ROUNDED = frozenset(
         *("Softplus", "Elu", "Selu", "Celu", "Pow", "Sqrt", "Sin", "Cos", "Attention"),
     }
 )
-"""Operators whose results depend on the order of a sum, or on how a function is approximated."""
+"""Operators whose results depend on the order of a sum, or on the approximation of a function."""
 REGROUPED = frozenset({"Add", "Div", "Mean", "Mul", "Sub", "Sum"})
-"""Operators that a rewrite may group otherwise: (x + a) * b as x * b + a * b."""
+"""Operators that a rewrite may regroup: (x + a) * b as x * b + a * b."""
 ROUNDING = 2e-7
-"""How far the order of a sum moves it in single precision: a few rounding steps."""
+"""Relative change of a sum in single precision by another order of its terms: a few rounding steps."""
 HALF_STEPS = {ir.DataType.FLOAT16: 2.0**-11, ir.DataType.BFLOAT16: 2.0**-8}
-"""How far values are rounded to be kept in half precision; where that is done is a runtime's choice."""
+"""Relative rounding error of values stored in half precision; the runtime chooses which values are."""
 TIES = 2
-"""How much farther than other results the quotient of a QuantizeLinear is off: where a tie falls is chance."""
+"""Factor on the perturbation of a QuantizeLinear's quotient, because the rounding of ties is arbitrary."""
 PICTURE_RANK = 3
-"""Axes from which on the second one holds channels; below, the last one holds features."""
+"""Minimum number of axes for which the second one holds channels; below, the last one holds features."""
 
 
 def perturbed(model: ir.Model, amplitude: float, seed: int, operators: Collection[str] = ROUNDED) -> ir.Model:
     """Return a copy of `model` in which every result of `operators` is off by `amplitude` times its root mean square.
 
-    Values that are computed and kept in half precision are off by their own rounding at least, see `HALF_STEPS`. What
-    a QuantizeLinear reads is off too: a runtime may divide by the scale or multiply by its reciprocal.
-    Offsets are normally distributed, one for each channel and one for each place, and drawn anew in every inference;
-    ONNX Runtime draws the same ones in the first, second ... inference of each session.
+    Values that are computed and stored in half precision are off by at least their own rounding, see `HALF_STEPS`. The
+    inputs of QuantizeLinear are off too, because a runtime may divide by the scale or multiply by its reciprocal.
+    Errors are normally distributed, one per channel and one per position, and drawn anew in every inference; ONNX
+    Runtime draws the same ones in the first, second ... inference of each session.
 
     Args:
-        model: Not altered; shapes may be unknown.
-        amplitude: Standard deviation, e.g. `ROUNDING`.
+        model: Model, which is not modified; shapes may be unknown.
+        amplitude: Standard deviation of the error, e.g. `ROUNDING`.
         seed: Any non-negative integer.
-        operators: Of the standard domain.
+        operators: Perturbed operators of the standard domain.
     """
     noisy = model.clone()
     fresh, rng = FreshNames(noisy.graph), np.random.default_rng(seed)
@@ -88,9 +88,9 @@ def _move_quotient(node: ir.Node, amplitude: float, rng: np.random.Generator, fr
 
 
 def _offset(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: FreshNames) -> list[ir.Node]:
-    """Return nodes that compute value + |value| / sqrt(n) * (share of its channel + share of its place).
+    """Return nodes that compute value + |value| / sqrt(n) * (error of its channel + error of its position).
 
-    Halves are moved in single precision.
+    Half-precision values are perturbed in single precision.
     """
     nodes: list[ir.Node] = []
     halves = value.dtype in HALF_STEPS
@@ -123,7 +123,7 @@ def _offset(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: 
 
 
 def _forms(value: ir.Value) -> tuple[list[int], list[int], int]:
-    """Return the shapes of one number for each channel of `value` and for each place, and how many elements it has."""
+    """Return the shapes of one number per channel of `value` and per position, and its number of elements."""
     shape = value.shape
     if shape is None or not shape.is_static() or not len(shape):
         return [1] * len(shape or ()), [1] * len(shape or ()), 1

@@ -1,4 +1,4 @@
-"""ONNX Runtime, imported nowhere else: its telemetry is off before it starts."""
+"""ONNX Runtime, which is imported only here, so that its telemetry is off before it starts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from functools import cache
 
 from edgec.limits import max_memory
 
-# Read once, when the library loads: nothing is sent then, and neither device id nor event database are made.
+# The library reads this once, when it is loaded: it then sends nothing and writes no device id or event database.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-# Windows builds know the switch alone; so does a process that had loaded the library before.
+# Windows builds only read this switch, as does a process that had loaded the library before.
 ort.disable_telemetry_events()
 
 __all__ = ["ort", "session_options"]
 
 QUIET = 4
-"""ONNX Runtime's log level at which only fatal errors are printed; ours are raised."""
+"""Log level at which ONNX Runtime prints only fatal errors; errors are raised as exceptions anyway."""
 
 
 def session_options() -> ort.SessionOptions:
-    """Return options of a session that says nothing and takes no more than the limit of memory.
+    """Return options of a session that prints nothing and stays below the memory limit.
 
-    All sessions of the process share one allocator, which refuses what goes beyond the limit before it is allocated.
+    All sessions of the process share one allocator, which refuses allocations beyond the limit.
     """
     _share_allocator()
     options = ort.SessionOptions()

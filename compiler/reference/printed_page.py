@@ -1,7 +1,7 @@
-"""Synthetic pictures: a page of glyph-like strokes, the default golden input where a network wants one, and shapes.
+"""Synthetic pictures: a page of glyph-like strokes, which is the default golden input, and random shapes.
 
-On noise some networks answer nearly nothing (a text detector's map stays below 1e-5), and errors relative to the
-range of such an output are rounding noise. On strokes in lines they answer like on print.
+On noise some networks return almost nothing (a text detector's map stays below 1e-5), and errors relative to the
+range of such an output are rounding noise. On lines of strokes they respond as to printed text.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Array = np.ndarray[Any, Any]
 
 PAPER, INK = 0.9, 0.1
 MIN_SIDE = 16
-"""Pixels; below it there is no room for a line of glyphs."""
+"""Minimum side length in pixels: below it there is no room for a line of glyphs."""
 LINES = 8
 STROKES = 4
-"""Of a glyph."""
+"""Number of strokes of a glyph."""
 SHAPES = 60
 SHAPES_SEED = 1 << 32
-"""Apart from the seeds of pages."""
+"""Offset that separates these seeds from those of pages."""
 PIXEL = 256
 
 
@@ -36,9 +36,9 @@ def is_picture(spec: TensorSpec) -> bool:
 
 
 def printed_page(spec: TensorSpec, seed: int) -> Array:
-    """Return pages for `spec`, which `is_picture`: values in [0, 1], channels and pictures of a batch differ.
+    """Return pages for `spec`, for which `is_picture` holds: values in [0, 1], different per channel and picture.
 
-    Made from the raw output of the Philox generator, which numpy promises never to change.
+    They are made from the raw output of the Philox generator, which numpy promises never to change.
     """
     first = spec.shape[1] in (1, 3)
     batch, channels = spec.shape[0], spec.shape[1 if first else 3]
@@ -50,7 +50,7 @@ def printed_page(spec: TensorSpec, seed: int) -> Array:
 
 
 def random_shapes(spec: TensorSpec, seed: int) -> Array:
-    """Return pictures of overlapping rectangles for `spec`, which `is_picture`: values in [0, 1], one colour each."""
+    """Return overlapping rectangles for `spec`, for which `is_picture` holds: values in [0, 1], one colour each."""
     first = spec.shape[1] in (1, 3)
     batch, channels = spec.shape[0], spec.shape[1 if first else 3]
     height, width = spec.shape[2:] if first else spec.shape[1:3]
@@ -58,7 +58,7 @@ def random_shapes(spec: TensorSpec, seed: int) -> Array:
     tensor = np.full((batch, channels, height, width), 0.5)
     for picture in tensor:
         for index in range(SHAPES):
-            # The first ones are large, so that they do not cover those before; the last ones are small.
+            # The first rectangles are large and the last ones small, so that later ones do not cover all earlier ones.
             tall, wide = (1 + below(max(2, side * (SHAPES - index) // SHAPES)) for side in (height, width))
             top, left = below(height) - tall // 2, below(width) - wide // 2
             rows, columns = slice(max(0, top), max(0, top + tall)), slice(max(0, left), max(0, left + wide))
@@ -79,7 +79,7 @@ def _page(height: int, width: int, seed: int) -> Array:
     for top in range(size // 2, height - size + 1, 2 * size):
         left = size // 2
         while left + glyph < width:
-            if below(5):  # the fifth is a space between words
+            if below(5):  # every fifth one on average is a space between words
                 for _ in range(STROKES):
                     y, x = top + below(size - stroke), left + below(glyph - stroke)
                     if below(2):

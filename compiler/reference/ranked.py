@@ -1,4 +1,4 @@
-"""Outputs whose rows are in the order of a ranking, found from the graph."""
+"""Finds outputs whose rows are ordered by a ranking, from the graph."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ REDUCING = frozenset({"ArgMax", "ArgMin"})
 
 
 def ranked_outputs(model: ir.Model) -> dict[str, Rows]:
-    """Return the outputs whose rows come in the order of a TopK or NonMaxSuppression, by name.
+    """Return the outputs whose rows are in the order of a TopK or NonMaxSuppression, by name.
 
-    A mark on an axis goes along with what operators make of it: element by element, gathered by ranked indices,
-    transposed, reshaped, multiplied. Where it cannot be followed it is lost, and the output is compared as it is.
+    A ranked axis is followed through element-wise operators, Gather with ranked indices, Transpose, Reshape and
+    products. If it cannot be followed, the output is compared as it is.
     """
     marks: dict[ir.Value, Marks] = {}
     for node in model.graph:
@@ -73,7 +73,7 @@ def _sizes(value: ir.Value | None) -> list[Any]:
 
 
 def _broadcast(node: ir.Node, given: Sequence[Marks]) -> Marks:
-    """Element by element, or row by row: axes stay where they are, counted from the last, unless they are spread."""
+    """Element-wise or row-wise operators: axes stay in place, counted from the last, unless they are broadcast."""
     rank, sizes = _rank(node.outputs[0]), _sizes(node.outputs[0])
     found: Marks = {}
     for value, marks in zip(node.inputs, given, strict=True):

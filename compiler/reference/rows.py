@@ -1,6 +1,6 @@
-"""Rows in the order of a ranking: two scores that nearly tie swap them, and neither order is wrong.
+"""Rows in the order of a ranking: two nearly equal scores may swap them, and neither order is wrong.
 
-`aligned` brings rows to the order of the reference before they are compared.
+`aligned` brings rows into the order of the reference before they are compared.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SAME = 1e-3
-"""Distance of two rows, relative to the range of each output, below which they are the same."""
+"""Distance of two rows, relative to the range of each output, below which they are the same row."""
 APART = 5e-2
-"""The same from which on no row is the other."""
+"""Distance from which on two rows are certainly different."""
 TIE = 1e-2
-"""Difference of two scores, relative to their range, below which their rows may swap."""
+"""Difference of two scores, relative to their range, below which their rows may be swapped."""
 AT_THE_END = 0.02
-"""Share of the rows that may be others than the reference's where they tie with the last one: what is cut off."""
+"""Fraction of the rows that may be other ones than the reference's, if they tie with the last row before the cut."""
 FEATURES = 64
-"""Elements of a row, of each output, that tell it from others."""
+"""Number of elements per row and output by which rows are identified."""
 
 
 class Rows(NamedTuple):
-    """The rows of an output: the ranking that orders them, and their axis."""
+    """Rows of an output: the ranking that orders them, and their axis."""
 
     ranking: str
     axis: int
@@ -35,8 +35,8 @@ class Rows(NamedTuple):
 def aligned(expected: Mapping[str, Array], actual: Mapping[str, Array], rows: Mapping[str, Rows]) -> dict[str, Array]:
     """Return `actual` with the rows of ranked outputs in the order of `expected`, outputs of one ranking together.
 
-    Scores are columns in which the expected rows fall; where there are any, rows may swap only if they tie in one. Rows
-    that tie with the last one may be others, few of them: which of them are cut off is no matter.
+    Scores are columns in which the expected rows descend; if there are any, only rows that tie in one may be swapped.
+    A few rows that tie with the last one may differ, because it is arbitrary which of them are cut off.
     """
     result = dict(actual)
     for ranking in dict.fromkeys(each.ranking for each in rows.values()):
@@ -65,12 +65,12 @@ def _align(result: dict[str, Array], expected: Mapping[str, Array], rows: Mappin
 
 
 def _as_rows(array: Array, axis: int) -> Array:
-    """Return [what lies before the rows, rows, elements of a row]."""
+    """Return `array` as [elements before the rows, rows, elements of a row]."""
     return array.reshape(math.prod(array.shape[:axis]), array.shape[axis], -1)
 
 
 def _order(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Return which actual row is each expected one, and the rows that may be others."""
+    """Return the index of the actual row for each expected one, and the rows that may differ."""
     e, a = _features(expected, expected), _features(actual, expected)
     order, scores = np.arange(len(e)), _scores(expected)
     (left,) = np.nonzero(np.abs(e - a).max(axis=1, initial=0) > SAME)
@@ -86,7 +86,7 @@ def _order(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> tuple[
 
 
 def _assigned(distance: Array) -> Array:
-    """Return a column for each row, each column once: the nearest pairs first."""
+    """Return a column for each row, each column at most once: the nearest pairs first."""
     found, taken = np.full(len(distance), -1), np.zeros(len(distance), bool)
     for flat in np.argsort(distance, axis=None, kind="stable"):
         row, column = divmod(int(flat), len(distance))
@@ -106,7 +106,7 @@ def _features(arrays: Mapping[str, Array], expected: Mapping[str, Array]) -> Arr
 
 
 def _scores(expected: Mapping[str, Array]) -> Array:
-    """Return the columns in which the rows fall, [rows, columns], in units of their range."""
+    """Return the columns in which the rows descend, [rows, columns], in units of their range."""
     floats = [array.astype(np.float64) for array in expected.values() if array.dtype.kind == "f"]
     if not floats:
         return np.zeros((len(next(iter(expected.values()))), 0))
@@ -117,7 +117,7 @@ def _scores(expected: Mapping[str, Array]) -> Array:
 
 
 def _tie(scores: Array, rows: Array, others: Array) -> Array:
-    """Return which of `rows` tie with `others`; all do where there are no scores."""
+    """Return which of `rows` tie with `others`; all of them if there are no scores."""
     if not scores.shape[1]:
         return np.ones(len(rows), bool)
     return np.asarray((np.abs(scores[rows] - scores[others]) <= TIE).any(axis=1))

@@ -1,4 +1,4 @@
-"""Runs a model in ONNX Runtime, as written, optionally reading out values inside it."""
+"""Runs a model in ONNX Runtime, as written, and optionally returns values inside it."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from edgec.scratch import temporary_folder
 Array = np.ndarray[Any, Any]
 
 NEWEST_SAFE_IR_VERSION = 10
-"""ONNX Runtime refuses formats newer than its own release; nothing it needs came after this version."""
+"""ONNX Runtime refuses file formats newer than its own release; nothing it needs was added after this version."""
 NO_KERNEL = re.compile(r"implementation for (?P<op>[\w.:]+)\(\d+\) node with name '(?P<node>[^']*)'")
 NOT_REGISTERED = re.compile(r"(?P<op>[\w.:]+)\(-?\d+\) is not a registered function/op")
 FAILED_NODE = re.compile(r"while running (?P<op>[\w.]+) node\. Name:'(?P<node>[^']*)' Status Message: ")
 SOURCE_PLACE = re.compile(r"^/\S+:\d+ (.*? was false\. |.*?\) )?")
-"""Where in its own source ONNX Runtime met the failure."""
+"""Place in ONNX Runtime's own source code at which it failed."""
 BEYOND_MEMORY = re.compile(r"(?:smaller than requested bytes of|requested buffer of size) (\d+)")
 TERMINATED = "terminate flag"
 LOOP_SECONDS = 60
-"""The longest run of a network with loops: nothing else in a graph can run on without end."""
+"""Maximum time of a network with loops, as only loops can run without end."""
 LOOPS = frozenset({"Loop", "Scan"})
 
 EXACT_INTEGERS = {"session.x64quantprecision": "1", "session.disable_quant_qdq": "1"}
-"""Makes ONNX Runtime compute integer layers exactly: else their sums saturate on x86 CPUs that have no VNNI.
+"""Makes ONNX Runtime compute integer layers exactly: otherwise their sums saturate on x86 CPUs without VNNI.
 
 Layers between QuantizeLinear and DequantizeLinear stay in float, as written. With the first option alone, ONNX Runtime
-gives a DequantizeLinear without a zero point one of a single value, and then refuses it where scales are per channel.
+gives a DequantizeLinear without zero point a scalar one, and then refuses it if scales are per-channel.
 """
 
 
@@ -47,15 +47,15 @@ class Reference:
     """A model in ONNX Runtime on this machine's CPU.
 
     Args:
-        model: The model, or the contents of an ONNX file. It is not altered.
-        taps: Names of values inside the model that `run` returns besides the outputs; only for an `ir.Model`.
-        threads: Threads per operator; None: ONNX Runtime decides.
-        optimize: Let ONNX Runtime rewrite the graph. Off by default, so that what runs is the model as written.
+        model: The model, or the contents of an ONNX file. It is not modified.
+        taps: Names of inner values that `run` returns besides the outputs; only for an `ir.Model`.
+        threads: Number of threads per operator; None: ONNX Runtime decides.
+        optimize: Let ONNX Runtime rewrite the graph. Off by default, so that the model runs as written.
 
     Raises:
-        UnsupportedModel: ONNX Runtime has no implementation of an operator; names op and node.
-        BadModel: ONNX Runtime refuses the model.
-        BadOption: A tap names no value of the model.
+        UnsupportedModel: ONNX Runtime has no implementation of an operator; the message names operator and node.
+        BadModel: ONNX Runtime rejects the model.
+        BadOption: A tap is not a value of the model.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class Reference:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run one inference: input name -> array in, output (and tap) name -> array out.
 
-        Outputs of a model with bounded sizes come in their true sizes.
+        Outputs of a model with bounded sizes are cut to their true sizes.
 
         Raises:
             BadOption: An input is missing, unknown, or has the wrong shape or dtype.
-            BadModel: A node cannot compute its part, or a loop does not end; names op and node.
-            UnsupportedModel: It takes more than the limit of memory.
+            BadModel: A node fails, or a loop does not end; the message names operator and node.
+            UnsupportedModel: The inference takes more than the memory limit.
         """
         for name in feeds:
             if name not in self.input_names:
@@ -117,10 +117,10 @@ class Reference:
 
 def _tapped(model: ir.Model, taps: Sequence[str]) -> ir.Model:
     tapped = model.clone()
-    # The version of the file format matters to no kernel, but ONNX Runtime refuses one it does not know.
+    # No kernel depends on the version of the file format, but ONNX Runtime refuses versions it does not know.
     tapped.ir_version = min(tapped.ir_version, NEWEST_SAFE_IR_VERSION)
     for node in list(tapped.graph.all_nodes()):
-        node.name = node.name or node.outputs[0].name  # errors name it
+        node.name = node.name or node.outputs[0].name  # for error messages
         if is_batch_first(node):
             to_time_major(node)
     values = {output.name or "": output for node in tapped.graph for output in node.outputs}
@@ -151,14 +151,14 @@ def _open_ir(model: ir.Model, options: ort.SessionOptions) -> ort.InferenceSessi
 def _open(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions share no base class but this one
+    except Exception as error:  # ONNX Runtime's exceptions have no other common base class
         message = _message(error)
         beyond = BEYOND_MEMORY.search(message)
         if beyond is not None:
             raise _beyond_memory(int(beyond[1]), "the model") from error
         match = NO_KERNEL.search(message) or NOT_REGISTERED.search(message)
         if match is None:
-            raise BadModel(f"ONNX Runtime refuses the model: {message}") from error
+            raise BadModel(f"ONNX Runtime rejects the model: {message}") from error
         node = match.groupdict().get("node")
         raise UnsupportedModel(
             f"ONNX Runtime cannot run {match['op']}" + (f" (node {node!r})" if node else "") + f": {message}",
@@ -167,7 +167,7 @@ def _open(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSessi
 
 
 def _run_error(error: Exception) -> EdgecError:
-    """Return what to tell the user of a run that failed: the feeds do not fit, or a node cannot compute its part."""
+    """Return the error for a run that failed: the feeds do not fit, or a node cannot compute its result."""
     message = _message(error)
     nodes = list(FAILED_NODE.finditer(message))
     beyond = BEYOND_MEMORY.search(message)
@@ -188,16 +188,16 @@ def _run_error(error: Exception) -> EdgecError:
     reason = SOURCE_PLACE.sub("", message[inner.end() :]).strip()
     return BadModel(
         f"ONNX Runtime cannot run {where}: {reason}",
-        remedy="It may not take these shapes (--shape) or these values (--input).",
+        remedy="The node may not support these shapes (--shape) or these values (--input).",
     )
 
 
 def _beyond_memory(size: int, where: str) -> UnsupportedModel:
     limit = max_memory()
     return UnsupportedModel(
-        f"ONNX Runtime wants {size_text(size)} more for {where}, and that is beyond the limit of memory, "
+        f"ONNX Runtime needs {size_text(size)} more for {where}, which is beyond the memory limit of "
         f"{size_text(limit)} for all tensors",
-        remedy=f"If that is meant, raise the limit: --max-memory {size_text(limit + size, whole=True)} or more.",
+        remedy=f"If this size is right, raise the limit: --max-memory {size_text(limit + size, whole=True)} or more.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Sketches of values inside a network: so few of their elements that they can be kept, of every channel some."""
+"""Sketches of values inside a network: a few elements of every channel, so few that they can be stored."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 ELEMENTS = 1024
-"""Of a sketch, where the channels do not ask for more."""
+"""Number of elements of a sketch, unless the channels require more."""
 EACH = 2
-"""Elements of every channel at least, so that one that is wrong shows."""
+"""Minimum number of elements per channel, so that one wrong channel shows."""
 PICTURE_RANK = 3
-"""Axes from which on the second one holds channels; below, the last one holds features."""
+"""Minimum number of axes for which the second one holds channels; below, the last one holds features."""
 MOST_VALUES = 96
 MOST_ELEMENTS = 1 << 26
-"""Of all values that are sketched, while they are whole."""
+"""Maximum size in bytes of all sketched values together, in full."""
 
 
 def sketch(array: Array) -> Array:
-    """Return some elements of `array`, the same places for every array of its shape, as float32 [n].
+    """Return some elements of `array`, at the same positions for every array of its shape, as float32 [n].
 
-    The places come from the raw output of the Philox generator, which numpy promises never to change.
+    The positions come from the raw output of the Philox generator, which numpy promises never to change.
     """
     return array.reshape(-1)[_places(array.shape)].astype(np.float32)
 
 
 def sketches(arrays: Mapping[str, Array], names: Iterable[str]) -> dict[str, Array]:
-    """Return the sketches of those of `arrays` that are named."""
+    """Return the sketches of the arrays with these names."""
     return {name: sketch(arrays[name]) for name in names if name in arrays}
 
 
 def chosen(shapes: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
-    """Return the values to be sketched: all, or as many as fit, evenly spread, in their order."""
+    """Return the values to sketch: all, or as many as fit, evenly spread, in their order."""
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     names = [name for name, size in sizes.items() if 0 < size <= MOST_ELEMENTS // 4]
     count = min(MOST_VALUES, len(names))
@@ -49,7 +49,7 @@ def _spread(names: Sequence[str], count: int) -> Iterable[str]:
 
 
 def _places(shape: tuple[int, ...]) -> Array:
-    """Return flat indices: `EACH` or more of every channel, all where there are few."""
+    """Return flat indices: at least `EACH` per channel, and all indices of small arrays."""
     size = math.prod(shape)
     if size <= ELEMENTS:
         return np.arange(size)

@@ -1,4 +1,4 @@
-"""`sweep`: run a model once over samples and hand every value that is observed to its observers."""
+"""`sweep`: runs a model once over samples and passes every observed value to its observers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Feeds = Mapping[str, Array]
 
 
 class Observer(Protocol):
-    """Sees one value of every sample, keeps constant memory; observers know nothing of one another."""
+    """Sees one value of every sample and keeps constant memory; observers are independent of each other."""
 
     def update(self, array: Array) -> None:
-        """Take in the value of one sample; the array must not be kept or altered."""
+        """Process the value of one sample; the array must not be kept or modified."""
 
 
 def sweep(
@@ -28,13 +28,13 @@ def sweep(
     *,
     threads: int | None = None,
 ) -> int:
-    """Feed the values of `model` to `observers`; return the number of samples.
+    """Pass the values of `model` to `observers`; return the number of samples.
 
     Args:
-        model: Is not altered.
-        samples: Inputs by name; one sample is in memory at a time.
-        observers: Name of a value (input or computed) -> who looks at it. Any number, all served by one run.
-        threads: As for `Reference`.
+        model: Model, which is not modified.
+        samples: Input arrays by name; one sample is in memory at a time.
+        observers: Name of a value (input or computed) -> its observers. One run serves all of them.
+        threads: Number of threads, as for `Reference`.
 
     Raises:
         BadOption: There is no such value, or a sample does not fit the inputs.

@@ -1,1 +1,1 @@
-"""The report of an artefact: one HTML page that needs nothing else."""
+"""The report of an artefact: one HTML page that needs no other file."""

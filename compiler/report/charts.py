@@ -14,21 +14,21 @@ from edgec.report.findings import Answer, Curve, RangeHistogram
 
 WIDTH, HEIGHT = 760, 340
 LEFT, RIGHT, TOP, BOTTOM = 56, 150, 14, 42
-"""Margins of the curves; the right one holds the names of the most sensitive groups."""
+"""Margins of the curves; the right one contains the names of the most sensitive groups."""
 NAMED = 6
 NAME_LENGTH = 22
 LINE = 15
 HUES = (205, 335)
-"""Of the first and the last layer."""
+"""Colours of the first and the last layer."""
 PALETTE = ("#d7263d", "#1b7f4f", "#2563c9", "#8a3ffc", "#b45309", "#0e7490", "#be185d", "#4d5d53")
 
 
 def curves(groups: Sequence[Curve], accepted: float | None) -> Markup:
-    """Draw loss over ratio, one line a group, coloured by its place in the network.
+    """Draw loss over ratio, one line per group, coloured by its position in the network.
 
     Args:
-        groups: In the order of the network.
-        accepted: Accepted loss of the whole, drawn as a line where it is within sight.
+        groups: Curves in the order of the network.
+        accepted: Accepted loss of the whole network, drawn as a line if it is within the axes.
     """
     losses = [max(loss, 0.0) for group in groups for loss in group.losses if math.isfinite(loss)]
     highest = max(losses, default=0.0) or 1.0
@@ -65,7 +65,7 @@ def curves(groups: Sequence[Curve], accepted: float | None) -> Markup:
 
 
 def _names(groups: Sequence[Curve], at: Callable[[float, float], tuple[float, float]]) -> list[str]:
-    """Name the most sensitive groups at the ends of their lines, pushed apart."""
+    """Name the most sensitive groups at the ends of their lines, moved apart where they would overlap."""
     backwards = [group.name[::-1] for group in groups]
     shared = commonprefix(backwards)[::-1] if len(groups) > 1 else ""  # noqa: RUF071  (of characters: names are no paths)
     place = {group.name: number for number, group in enumerate(groups)}
@@ -96,7 +96,7 @@ def _ticks(highest: float) -> list[float]:
 
 
 def histogram(seen: RangeHistogram) -> Markup:
-    """Draw a histogram with the range that was chosen."""
+    """Draw a histogram with the chosen range."""
     width, height = 260, 90
     stop = seen.start + seen.width * len(seen.counts)
     first, last = min(seen.start, seen.low), max(stop, seen.high)
@@ -125,7 +125,7 @@ def histogram(seen: RangeHistogram) -> Markup:
 
 
 def overlay(answer: Answer, size: tuple[int, int], classes: Sequence[str]) -> Markup:
-    """Draw boxes over a picture of `size`, a colour for each of `classes`."""
+    """Draw boxes over a picture of `size`, in one colour for each of `classes`."""
     if not answer.boxes:
         return Markup("")
     width, height = 320, round(320 * size[1] / max(size[0], 1))

@@ -1,4 +1,4 @@
-"""What a report shows of a compilation, collected: layers, sensitivity curves, histograms, sample pictures."""
+"""Collects what a report shows of a compilation: layers, sensitivity curves, histograms, sample pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BITS = {"fp32": 32, "fp16": 16, "int8": 8}
 
 
 def plain_findings(model: ir.Model, precision: str, profile: Profile) -> Findings:
-    """Return what there is to say of a network that was not compressed."""
+    """Return the findings for a network that was not compressed."""
     costs = layer_costs(model)
     rows = _layers(costs, costs, profile.estimate, precision, ())
     size, parameters = weight_bytes(model), total_cost(costs).parameters
@@ -35,7 +35,7 @@ def plain_findings(model: ir.Model, precision: str, profile: Profile) -> Finding
 
 
 def compressed_findings(done: Compressed, profile: Profile, how: Preprocessing) -> Findings:
-    """Return what there is to say of a network that was compressed."""
+    """Return the findings for a network that was compressed."""
     before, after = layer_costs(done.original), layer_costs(done.network)
     rows = _layers(before, after, profile.estimate, done.precision, done.in_float, done.quantized)
     return Findings(
@@ -118,7 +118,7 @@ def _histograms(done: Compressed) -> list[RangeHistogram]:
 
 
 def _histogram(name: str, seen: Histogram, low: float, high: float, method: str) -> RangeHistogram:
-    """Return at most `BINS` bins over all that was seen."""
+    """Return at most `BINS` bins over all values that were seen."""
     first = max(math.floor(seen.low / seen.width) + HALF, 0)
     last = min(math.floor(seen.high / seen.width) + HALF, 2 * HALF - 1)
     step = max(-(-(last + 1 - first) // BINS), 1)

@@ -1,4 +1,4 @@
-"""`Findings`: what a compilation found out about the network, for the report; findings.json of the artefact."""
+"""`Findings`: information on the network from its compilation, for the report; findings.json of the artefact."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Layer(BaseModel):
     """One layer before and after compression.
 
     Attributes:
-        name, op: As in the compiled network.
-        shape: Of its output, after.
+        name, op: Name and operator in the compiled network.
+        shape: Shape of its output, after compression.
         macs: Multiply-accumulates before and after.
-        seconds: By the board's estimate, before and after; None where it has none.
-        kept: Share of its output channels that is left.
-        bits: Of its weights and activations.
-        sqnr: Signal to quantization noise of its output in dB, in the quantized network; None where it is float.
+        seconds: Time before and after, by the board's estimate; None without an estimate.
+        kept: Fraction of its output channels that is left.
+        bits: Width of its weights and activations in bits.
+        sqnr: Signal-to-quantization-noise ratio of its output in dB, in the quantized network; None if it is float.
     """
 
     model_config = FORBID
@@ -36,7 +36,7 @@ class Layer(BaseModel):
 
 
 class Curve(BaseModel):
-    """What the metric loses when one group of channels is pruned alone."""
+    """Loss of the metric when one group of channels is pruned alone."""
 
     model_config = FORBID
 
@@ -48,7 +48,7 @@ class Curve(BaseModel):
 
 
 class RangeHistogram(BaseModel):
-    """How the values of a tensor are distributed, from `start` in bins of `width`, and what range was chosen for it."""
+    """Distribution of a tensor's values, from `start` in bins of `width`, and the range that was chosen for it."""
 
     model_config = FORBID
 
@@ -62,7 +62,7 @@ class RangeHistogram(BaseModel):
 
 
 class Box(BaseModel):
-    """A detection: x0, y0, x1, y1 as shares of the width and height of the network's input, class and score."""
+    """A detection: x0, y0, x1, y1 as fractions of the width and height of the network's input, class and score."""
 
     model_config = FORBID
 
@@ -72,7 +72,7 @@ class Box(BaseModel):
 
 
 class Answer(BaseModel):
-    """What a network says of one picture: boxes, or else a text."""
+    """What a network finds in one picture: boxes, or a text."""
 
     model_config = FORBID
 
@@ -81,7 +81,7 @@ class Answer(BaseModel):
 
 
 class Picture(BaseModel):
-    """A sample as the network sees it (PNG, base64), what is true of it, and what was said of it by whom."""
+    """A sample as the network sees it (PNG, base64), its label, and the answers of the networks."""
 
     model_config = FORBID
 
@@ -94,7 +94,7 @@ class Picture(BaseModel):
 
 
 class Findings(BaseModel):
-    """Everything that a report shows besides the manifest and what was measured later."""
+    """Everything that a report shows besides the manifest and later measurements."""
 
     model_config = FORBID
 
@@ -106,12 +106,12 @@ class Findings(BaseModel):
     pictures: tuple[Picture, ...] = ()
 
     def save(self, folder: Path) -> None:
-        """Write it into `folder`."""
+        """Write the findings into `folder`."""
         (folder / FILE_NAME).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Findings | None:
-        """Return those in `folder`; None where there are none that this edgec can read."""
+        """Return the findings in `folder`; None if there are none that this edgec can read."""
         try:
             return cls.model_validate_json((folder / FILE_NAME).read_bytes())
         except (OSError, ValidationError):

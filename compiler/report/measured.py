@@ -1,4 +1,4 @@
-"""What a report shows of the evidence, whoever wrote the file: checked before anything is made of it."""
+"""What a report shows of the evidence, which is checked first, because any program may have written it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READ = ConfigDict(frozen=True, extra="ignore")
 
 
 class Latency(BaseModel):
-    """Of `edgec bench`, or of the board."""
+    """Latency from `edgec bench`, or from the board."""
 
     model_config = READ
 
@@ -27,7 +27,7 @@ class Latency(BaseModel):
 
 
 class Output(BaseModel):
-    """How far an output is from the golden one."""
+    """Error of an output relative to the golden one."""
 
     model_config = READ
 
@@ -43,7 +43,7 @@ class Comparison(BaseModel):
 
 
 class Checked(BaseModel):
-    """Of `edgec verify`."""
+    """Result of `edgec verify`."""
 
     model_config = READ
 
@@ -53,7 +53,7 @@ class Checked(BaseModel):
 
 
 class Metric(BaseModel):
-    """One of `edgec eval`; None where it has no number."""
+    """One metric of `edgec eval`; None if it has no value."""
 
     model_config = READ
 
@@ -61,7 +61,7 @@ class Metric(BaseModel):
 
 
 class Evaluated(BaseModel):
-    """Of `edgec eval`."""
+    """Results of `edgec eval`."""
 
     model_config = READ
 
@@ -71,7 +71,7 @@ class Evaluated(BaseModel):
 
 
 class Pictures(BaseModel):
-    """What the artefact says of the pictures of the report."""
+    """What the artefact finds in the pictures of the report."""
 
     model_config = READ
 
@@ -80,7 +80,7 @@ class Pictures(BaseModel):
 
 
 class Measured(BaseModel):
-    """The evidence; parts that a report does not show may hold anything."""
+    """The evidence; parts that a report does not show may contain anything."""
 
     model_config = READ
 
@@ -94,7 +94,7 @@ def read_measured(folder: Path) -> dict[str, Any]:
     """Return the evidence of the artefact in `folder`, as `Measured` describes it.
 
     Raises:
-        BadArtefact: It holds something else.
+        BadArtefact: The evidence has another form.
     """
     found = evidence.read(folder)
     try:

@@ -27,7 +27,7 @@ def render(artefact: Artefact) -> str:
     """Return the report as HTML that needs no other file and no network.
 
     Raises:
-        BadArtefact: It was compiled by an edgec that kept no findings, or its evidence is damaged.
+        BadArtefact: It was compiled by an edgec that stored no findings, or its evidence is damaged.
     """
     manifest, measured = artefact.manifest, read_measured(artefact.folder)
     findings = Findings.read(artefact.folder)
@@ -96,7 +96,7 @@ def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) 
         worst, good = checked["comparison"], checked["tolerance"]
         error = max((each["relative"] for each in worst["outputs"]), default=0.0) if "outputs" in worst else None
         value = "passed" if error is None else f"{error:.1e}"
-        note = f"largest error against ONNX Runtime; accepted {good:.0e} of the range ({checked['where']})"
+        note = f"largest error relative to ONNX Runtime; accepted {good:.0e} of the range ({checked['where']})"
         cards.append(_plain("verification", value, "", note))
     for name, result in measured.get("evaluation", {}).get("metrics", {}).items():
         note = f"of the artefact, {measured['evaluation']['samples']} samples ({measured['evaluation']['where']})"
@@ -151,11 +151,11 @@ def _steps_note(manifest: Manifest) -> str:
     found = manifest.compression
     if found is None:
         return ""
-    text = f"Loss of {found.metric} on the {found.decided_on} samples that everything was decided on; time by edgec's "
+    text = f"Loss of {found.metric} on the {found.decided_on} samples used for decisions; time by edgec's "
     text += "estimate for the board."
     if found.held_out:
-        again = "at the first try" if found.rounds == 1 else f"in {found.rounds} tries, each with half of the loss"
-        text += f" The {found.held_out} held-out samples had no part in that; they confirmed it {again}."
+        again = "in the first round" if found.rounds == 1 else f"in {found.rounds} rounds, each with half of the loss"
+        text += f" The {found.held_out} held-out samples were not used for decisions; they confirmed the loss {again}."
     return text
 
 
@@ -191,16 +191,16 @@ def _objects(answer: Answer) -> str:
 
 def _pictures_note(manifest: Manifest, measured: Mapping[str, Any]) -> str:
     found, shown = manifest.compression, measured.get("pictures")
-    where = f"artefact ({shown['where']})" if shown else "compressed network (ONNX Runtime; the board is not here)"
+    where = f"artefact ({shown['where']})" if shown else "compressed network (in ONNX Runtime, not on the board)"
     which = "held-out samples" if found is not None and found.held_out else "samples"
-    return f"Left what the original says, right what the {where} says, of {which} picked at even distances."
+    return f"Left: results of the original; right: those of the {where}; {which} taken at even distances."
 
 
 def _layers(layers: tuple[Layer, ...]) -> list[Row]:
     longest = max((max(layer.seconds) for layer in layers if layer.seconds), default=0.0) or 1.0
     return [
         {
-            "name": Markup("/<wbr>").join(layer.name.split("/")),  # names break there on a phone
+            "name": Markup("/<wbr>").join(layer.name.split("/")),  # allows line breaks in names on a phone
             "op": layer.op,
             "shape": "×".join(map(str, layer.shape)),
             "macs": _millions(layer.macs[1])
@@ -224,7 +224,7 @@ def _layers_note(layers: tuple[Layer, ...]) -> str:
     elif any(layer.seconds for layer in layers):
         text += " Times are edgec's estimates for the board."
     if any(layer.sqnr is not None for layer in layers):
-        text += " SQNR: signal to noise of the layer's output against the network in floats; above 20 dB is good."
+        text += " SQNR: signal-to-noise ratio of the layer's output relative to the float network; above 20 dB is good."
     return text
 
 

@@ -1,4 +1,4 @@
-"""`sample_pictures`: some samples with what the original and the compressed network say of them."""
+"""`sample_pictures`: some samples with the answers of the original and of the compressed network."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Run = Callable[[Outputs], Outputs]
 
 SHOWN = 4
 LARGEST = 480
-"""Pixels of the longer side of a picture in the report."""
+"""Length in pixels of the longer side of a picture in the report."""
 CHANNELS = (1, 3)
-"""Of a network's input that can be drawn."""
+"""Channel counts of network inputs that can be drawn."""
 CLASSIFICATION = ("classification", "top1", "top5")
 MIN_SCORE = 0.3
-"""Detections below are looked at by metrics, not by people."""
+"""Minimum score of detections that are drawn; metrics also use lower ones."""
 
 
 def sample_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]:
-    """Return `SHOWN` samples; none where the outputs cannot be read or drawn."""
+    """Return `SHOWN` samples, or none if the outputs cannot be decoded or drawn."""
     if not can_show(done, how):
         return ()
     said = zip(answers(Reference(done.original).run, done), answers(Reference(done.model).run, done), strict=True)
@@ -57,7 +57,7 @@ def sample_pictures(done: Compressed, how: Preprocessing) -> tuple[Picture, ...]
 
 
 def can_show(done: Compressed, how: Preprocessing) -> bool:
-    """Whether samples are pictures, grey or in colours, and there is something that reads the outputs for people."""
+    """Whether samples are pictures, grey or in colour, and there is a decoder of the outputs."""
     if _reader(done) is None:
         return False
     sample = done.tasks.decide.samples[0]
@@ -65,21 +65,21 @@ def can_show(done: Compressed, how: Preprocessing) -> bool:
 
 
 def answers(run: Run, done: Compressed) -> list[Answer]:
-    """Return what `run` (inputs by name to outputs by name) says of each sample shown."""
+    """Return the answer of `run` (inputs by name to outputs by name) for each sample that is shown."""
     decoder = _reader(done)
     if decoder is None:
-        raise ValueError("nothing reads the outputs")
+        raise ValueError("there is no decoder of the outputs")
     classes = decoder.classes or done.tasks.decide.context.classes
     return [_answer(run(sample.inputs), sample, decoder, classes) for sample in _shown(done)]
 
 
 def _shown(done: Compressed) -> Samples:
-    """Return samples at even distances, held-out ones if there are any."""
+    """Return samples at even distances, from the held-out ones if there are any."""
     return spread((done.tasks.held_out or done.tasks.decide).samples, SHOWN)
 
 
 def _reader(done: Compressed) -> Decoder | None:
-    """Return what reads the outputs for people: the decoder that was given, or scores where classes are judged."""
+    """Return the decoder of the outputs: the one that was given, or scores if the metric is for classes."""
     context, metric = done.tasks.decide.context, done.tasks.decide.metric
     if context.decoder is not None:
         return context.decoder if context.decoder.kind in (*WITH_BOXES, "scores", "text") else None
@@ -87,7 +87,7 @@ def _reader(done: Compressed) -> Decoder | None:
 
 
 def _answer(outputs: Outputs, sample: Sample, decoder: Decoder, classes: tuple[str, ...]) -> Answer:
-    """Return what `decoder` reads in the outputs for `sample`."""
+    """Return what `decoder` finds in the outputs for `sample`."""
     said = decoder(outputs, sample)
     if decoder.kind in WITH_BOXES:
         return Answer(boxes=tuple(_boxes(said, sample.placement, classes)))
@@ -120,9 +120,9 @@ def _truth(sample: Sample, classes: tuple[str, ...]) -> Answer | None:
 
 
 def _to_network(box: Array, placement: Placement | None) -> tuple[float, float, float, float]:
-    """Return corners in pixels of the original picture as shares of the network's input."""
+    """Return corners in pixels of the original picture as fractions of the network's input."""
     if placement is None:
-        raise ValueError("no picture")
+        raise ValueError("the sample is not a picture")
     scale = np.array([*placement.scale, *placement.scale])
     offset = np.array([*placement.offset, *placement.offset])
     x0, y0, x1, y1 = (np.asarray(box, np.float64) * scale + offset) / np.array([*placement.network] * 2)
@@ -134,7 +134,7 @@ def _name(number: int, classes: tuple[str, ...]) -> str:
 
 
 def _picture(sample: Sample, how: Preprocessing) -> Image.Image:
-    """Return the network's input as the picture it was made of."""
+    """Return the network's input as the picture from which it was made."""
     pixels = (_pixels(sample, how) * np.array(how.std) + np.array(how.mean)) / how.scale
     pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     if how.colour == "bgr":

@@ -1,4 +1,4 @@
-"""`Report`: what became of a network, as a page to read and to show."""
+"""`Report`: the results of a compilation as a page to read and to show."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from edgec.whole_file import write_text
 
 
 class Report:
-    """Report of an artefact: one HTML page that opens anywhere, without a network.
+    """Report of an artefact: one HTML page that needs no network.
 
-    Accuracy, size and time against the original, layers, sensitivities, ranges, sample pictures, and what was done.
-    What `verify`, `bench` and `evaluate` measured is in it if they kept it (`keep=True`, as the commands do).
+    It shows accuracy, size and time relative to the original, layers, sensitivities, ranges, sample pictures, and what
+    was done. Results of `verify`, `bench` and `evaluate` are included if they were stored (`keep=True`; the commands
+    do so).
 
     Args:
         artefact: The artefact, or its folder.
@@ -24,7 +25,7 @@ class Report:
         artefact: The artefact.
 
     Raises:
-        BadArtefact: There is not an artefact in that folder, or it is not as it was written.
+        BadArtefact: The folder is not an artefact, or was altered.
     """
 
     def __init__(self, artefact: Artefact | str | os.PathLike[str]) -> None:
@@ -32,11 +33,11 @@ class Report:
 
     @cached_property
     def html(self) -> str:
-        """The page; BadArtefact where the artefact was compiled by an edgec that kept no findings."""
+        """The page; raises BadArtefact if the artefact was compiled by an edgec that stored no findings."""
         return render(self.artefact)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page; BadOption where it cannot be written."""
+        """Write the page; raises BadOption if it cannot be written."""
         write_text(path, self.html)
 
     def _repr_html_(self) -> str:

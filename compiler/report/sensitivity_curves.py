@@ -1,4 +1,4 @@
-"""`draw_curves`: a sensitivity report as a drawing, loss over ratio, one line for each group, as SVG or PNG."""
+"""`draw_curves`: draws a sensitivity report, loss over ratio, one line per group, as SVG or PNG."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from edgec.errors import BadOption
 from edgec.whole_file import whole_file, write_text
 
 PLOT = (80, 40, 640, 440)
-"""Pixels: left, top, right and bottom of the axes."""
+"""Left, top, right and bottom of the axes, in pixels."""
 ROW = 15
-"""Pixels between lines of the legend."""
+"""Distance between lines of the legend, in pixels."""
 COLUMN_ROWS = 28
 COLUMN_WIDTH = 250
 TICKS = 5
@@ -76,7 +76,7 @@ def _shapes(report: SensitivityReport) -> Iterator[_Line | _Text]:
         yield _Text((8, at(0, share * highest)[1] - 6), f"{share * highest:.4g}")
     yield _Line(((left, top), (left, bottom), (right, bottom)), GREY, 1)
     yield _Text((left, 14), f"loss of {report.metric} (whole: {report.baseline:.4g}), {report.criterion}")
-    yield _Text(((left + right) / 2 - 60, bottom + 30), "share of the channels removed")
+    yield _Text(((left + right) / 2 - 60, bottom + 30), "fraction of the channels removed")
     for number, (name, group) in enumerate(report.groups.items()):
         colour = COLOURS[number % len(COLOURS)]
         seen = takewhile(lambda pair: math.isfinite(pair[1]), zip(group.ratios, group.losses, strict=True))

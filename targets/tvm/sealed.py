@@ -21,7 +21,7 @@ def seal(folder: Path, known: Known | None = None) -> None:
     """Seal `folder` as it is now.
 
     Raises:
-        OSError: A file cannot be read, or is no plain file.
+        OSError: A file cannot be read, or is not a regular file.
         BadOption: The list cannot be written.
     """
     lines = "".join(f"{_hash(folder / name, known)}  {name}\n" for name in sorted(_names(folder)))

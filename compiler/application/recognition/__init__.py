@@ -1,1 +1,1 @@
-"""Which head a network has: decided by the structure of its graph and the shapes of its outputs."""
+"""Recognizes the head of a network from the structure of its graph and the shapes of its outputs."""

@@ -1,4 +1,4 @@
-"""Walks from an output towards the weights: which fields an axis is made of, and which operators made them."""
+"""Walks from an output back to the weights: the fields of an axis, and the operators that computed them."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ MOVING = frozenset(
         "Dropout",
     ]
 )
-"""Operators that move elements, or round them, and compute nothing else."""
+"""Operators that move or round elements, and compute nothing else."""
 PARTS = frozenset(["Slice", "Split", "Gather", "GatherElements", "GatherND", "Expand", "Concat", "Tile", "Pad"])
-"""Operators that take parts, or put parts together."""
+"""Operators that split or join tensors."""
 LAYERS = frozenset(["Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "ConvInteger", "MatMulInteger"])
-"""Operators with weights: what lies behind them belongs to the body of the network."""
+"""Operators with weights: the nodes before them belong to the body of the network."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A part of an axis, with the value that it comes from."""
+    """A part of an axis, with the value from which it comes."""
 
     size: int
     value: ir.Value
 
 
 def fields(value: ir.Value, axis: int) -> list[Field]:
-    """Return the parts of `axis` that were put together by Concat, at every level (of several, the first tells)."""
+    """Return the parts of `axis` that Concat joined, at every level (of several readers, the first decides)."""
     shape = shape_of(value)
     node = value.producer()
     if shape is None or node is None:
@@ -64,7 +64,7 @@ def fields(value: ir.Value, axis: int) -> list[Field]:
 
 
 def _axis_before(node: ir.Node, axis: int, shape: tuple[int, ...], before: tuple[int, ...]) -> int | None:
-    """Return the axis of the input of a moving node that `axis` of its output is, None if there is none."""
+    """Return the axis of a moving node's input that corresponds to `axis` of its output, or None."""
     if node.op_type == "Transpose":
         perm = attribute(node, "perm") or tuple(reversed(range(len(shape))))
         return int(perm[axis])
@@ -78,7 +78,7 @@ def _axis_before(node: ir.Node, axis: int, shape: tuple[int, ...], before: tuple
 
 
 def ends(value: ir.Value) -> frozenset[str]:
-    """Return the operators that computed the elements of `value` last, looking through those that move or join."""
+    """Return the operators that computed the elements of `value` last, ignoring those that move or join."""
     found: set[str] = set()
     for node in _upwards(value, through=MOVING | PARTS):
         if node.op_type not in MOVING | PARTS:
@@ -87,17 +87,17 @@ def ends(value: ir.Value) -> frozenset[str]:
 
 
 def between(value: ir.Value) -> list[ir.Node]:
-    """Return the nodes between `value` and the nearest layers with weights, these included."""
+    """Return the nodes between `value` and the nearest layers with weights, including these layers."""
     return list(_upwards(value, through=None))
 
 
 def between_ops(value: ir.Value) -> frozenset[str]:
-    """Return the types of `between`."""
+    """Return the operator types of `between`."""
     return frozenset(node.op_type for node in between(value))
 
 
 def _upwards(value: ir.Value, through: frozenset[str] | None) -> Iterator[ir.Node]:
-    """Yield the nodes that lead to `value`, each once: behind one that is not of `through`, or a layer, none."""
+    """Yield the nodes that lead to `value`, each once; the walk stops at layers and at operators not in `through`."""
     seen: set[int] = set()
     pending = [value]
     while pending:
@@ -108,16 +108,16 @@ def _upwards(value: ir.Value, through: frozenset[str] | None) -> Iterator[ir.Nod
         yield node
         further = node.op_type in through if through is not None else not is_layer(node)
         if further:
-            # Of what tells where to look (indices, shapes), only the data is followed.
+            # Of operators with indices or shapes as inputs, only the data input is followed.
             data = [node.inputs[0]] if node.op_type in MOVING | PARTS - {"Concat"} else node.inputs
             pending.extend(each for each in data if each is not None)
 
 
 def is_layer(node: ir.Node) -> bool:
-    """Whether `node` is a layer with weights; a product of two computed values is none, nor is a weight of one kind.
+    """Whether `node` is a layer with weights; a product of two computed values is none.
 
-    A convolution with a constant 0, 1, 2 ... as its filter is the expectation of a distribution (DFL), as YOLOv8 and
-    its successors have it before their boxes.
+    A convolution whose filter is the constant 0, 1, 2 ... is not one either: it computes the expectation of a
+    distribution (DFL), as YOLOv8 and its successors do before their boxes.
     """
     if node.op_type not in LAYERS:
         return False
@@ -136,9 +136,9 @@ def is_sigmoid(value: ir.Value) -> bool:
 
 
 def softmax_axis(value: ir.Value) -> int | None:
-    """Return the axis of `value` over which a softmax, or its logarithm, made it; None if none did.
+    """Return the axis of the softmax, or its logarithm, that computed `value`; None if there is none.
 
-    A softmax over an axis that a Reshape or Flatten moved is found as the axis of the same size.
+    If a Reshape or Flatten moved that axis, the axis of the same size is returned.
     """
     node, shape = value.producer(), shape_of(value)
     wanted = shape
@@ -159,7 +159,7 @@ def softmax_axis(value: ir.Value) -> int | None:
 
 
 def _axis_of_softmax(node: ir.Node, shape: tuple[int, ...]) -> int | None:
-    """Return the axis that a softmax is over; before opset 13 that is all from `axis` on, of which one may count."""
+    """Return the axis of a softmax; before opset 13 the only axis from `axis` on longer than 1."""
     version = 13 if node.graph is None else int(node.graph.opset_imports.get("", 13))
     if version >= 13:
         return int(attribute(node, "axis", -1) % len(shape))

@@ -1,4 +1,4 @@
-"""What recognition finds out: a head, or a hint at what is lacking; and the facts that it goes by."""
+"""Results of recognition, a head or a hint at what is missing, and the facts on which it is based."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Head:
 
     Attributes:
         decoder: Name of the decoder that reads it.
-        reason: What it was recognised by, one sentence.
-        settings: Settings of the decoder that the graph gives.
-        preprocess: How networks of this kind want their pictures, where all of them want the same.
-        assumed: What was taken for granted besides, in sentences.
+        reason: Why it was recognised, in one sentence.
+        settings: Settings of the decoder that follow from the graph.
+        preprocess: Preprocessing of networks of this kind, if all of them use the same.
+        assumed: Further assumptions, in sentences.
     """
 
     decoder: str
@@ -32,20 +32,20 @@ class Head:
 
 @dataclass(frozen=True)
 class Hint:
-    """Something that is likely but lacks what only the user knows; `text` says what and how to give it."""
+    """A likely head that lacks something only the user knows; `text` says what it is and how to give it."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What heads are recognised by.
+    """Facts from which heads are recognised.
 
     Attributes:
-        size: Width and height of the picture that the network takes.
+        size: Width and height of the network's input picture.
         outputs: The outputs of the graph, each with its static shape.
         metadata: The model's metadata.
-        ops: Types of all operators of the graph.
+        ops: All operator types in the graph.
     """
 
     size: tuple[int, int]
@@ -54,11 +54,11 @@ class Facts:
     ops: frozenset[str]
 
     def cells(self, *strides: int) -> int:
-        """Return the number of cells of grids of these strides over the picture."""
+        """Return the number of cells of grids with these strides over the picture."""
         return sum(-(-self.size[0] // stride) * -(-self.size[1] // stride) for stride in strides)
 
     def strides_of(self, boxes: int, anchors: int = 1) -> tuple[int, ...] | None:
-        """Return the strides of grids that together have so many boxes, None where no usual ones do."""
+        """Return the strides of grids with this total number of boxes; None if no usual strides fit."""
         for strides in USUAL_STRIDES:
             if anchors * self.cells(*strides) == boxes:
                 return strides

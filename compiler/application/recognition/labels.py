@@ -1,4 +1,4 @@
-"""Heads without places: scores of classes, and text."""
+"""Heads without positions: class scores, and text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgec.model.metadata import names_in_metadata
 
 IMAGENET = (1000, 1001)
 HIGHEST_LINE = 64
-"""Pixels: networks that read a line of text take pictures no higher than that, and wider than high."""
+"""Maximum height in pixels of pictures for networks that read a line of text; they must also be wider than high."""
 
 
 def classifier(facts: Facts) -> Head | Hint | None:
-    """[1, classes] by a softmax, or with as many scores as the metadata has names, or ImageNet has classes."""
+    """[1, classes] from a softmax, or with as many scores as the metadata has names, or as ImageNet has classes."""
     if len(facts.outputs) != 1:
         return None
     value, shape = facts.outputs[0]
@@ -25,7 +25,7 @@ def classifier(facts: Facts) -> Head | Hint | None:
     if softmax_axis(value) == shape.index(count):
         return Head("scores", f"probabilities of {count} classes, by a softmax")
     if is_sigmoid(value):
-        return Hint("the output is a row of sigmoids: several classes may be true at once; --decoder scores ranks them")
+        return Hint("the output is a row of sigmoids: several classes may apply at once; --decoder scores ranks them")
     named = len(names_in_metadata(facts.metadata)) == count
     if named or facts.metadata.get("task") == "classify" or count in IMAGENET:
         why = "as many as the metadata has names" if named else "as many as ImageNet has"
@@ -38,7 +38,7 @@ def classifier(facts: Facts) -> Head | Hint | None:
 
 
 def ctc(facts: Facts) -> Head | Hint | None:
-    """[1, steps, classes] by a softmax over the classes: a line of text, if its dictionary is known."""
+    """[1, steps, classes] from a softmax over the classes: a line of text, if its dictionary is known."""
     if len(facts.outputs) != 1:
         return None
     value, shape = facts.outputs[0]
@@ -55,7 +55,7 @@ def ctc(facts: Facts) -> Head | Hint | None:
     if by_softmax and _is_line(facts):
         return Hint(
             f"the output looks like CTC's scores of {shape[2]} classes at {shape[1]} steps, but the characters are not "
-            "in the model: --decoder ctc,dictionary=FILE, a character a line"
+            "in the model: --decoder ctc,dictionary=FILE, with one character per line"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Heads that give maps over the picture: centres, probability of text, classes of pixels, another picture."""
+"""Heads that return maps over the picture: centres, text probabilities, classes of pixels, another picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHARES_OF_MASKS = (1, 2, 4, 8, 16)
 
 
 def centernet(facts: Facts) -> Head | None:
-    """A heat map by a sigmoid, and two maps of two channels over the same cells: sizes and offsets."""
+    """A heat map from a sigmoid, and two maps of two channels over the same cells: sizes and offsets."""
     if len(facts.outputs) not in (2, 3) or any(len(shape) != 4 for _, shape in facts.outputs):
         return None
     cells = {shape[2:] for _, shape in facts.outputs}
@@ -48,7 +48,7 @@ def centernet(facts: Facts) -> Head | None:
 
 
 def _by_name(maps: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
-    """Return sizes and offsets: by their names, else in the order of CenterNet's own code."""
+    """Return sizes and offsets: by their names, else in the order of CenterNet's original code."""
     first, second = (value.name or "" for value in maps)
     swapped = any(word in first.lower() for word in ("reg", "off")) or any(
         word in second.lower() for word in ("wh", "size")
@@ -57,7 +57,7 @@ def _by_name(maps: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
 
 
 def dbnet(facts: Facts) -> Head | None:
-    """[1, 1, h, w] by a sigmoid behind two transposed convolutions of stride 2: DBNet's probability of text."""
+    """[1, 1, h, w] from a sigmoid after two transposed convolutions of stride 2: text probabilities of DBNet."""
     if len(facts.outputs) != 1:
         return None
     value, shape = facts.outputs[0]
@@ -100,14 +100,14 @@ def class_map(facts: Facts) -> Head | Hint | None:
             )
     if shape[1] == 1 and is_sigmoid(value):
         return Hint(
-            "the output is a map by a sigmoid, of one channel: a mask of one class (--decoder class-map,threshold=0.5) "
+            "the output is a map of one channel by a sigmoid: a mask of one class (--decoder class-map,threshold=0.5) "
             "or a picture (--decoder picture)"
         )
     return None
 
 
 def super_resolution(facts: Facts) -> Head | None:
-    """A picture in colours, larger than the one that was given, by a rearrangement of channels."""
+    """A colour picture, larger than the input, from a rearrangement of channels (DepthToSpace)."""
     if len(facts.outputs) != 1:
         return None
     value, shape = facts.outputs[0]
@@ -127,7 +127,7 @@ def _covers(facts: Facts, cells: tuple[int, ...]) -> bool:
 
 
 def _layer_above(value: ir.Value | None, *, direct: bool = False) -> ir.Node | None:
-    """Return the layer with weights that leads to `value` along first inputs; `direct`: with nothing between."""
+    """Return the layer with weights that leads to `value` along first inputs; with `direct`, without other nodes."""
     node = None if value is None else value.producer()
     for _ in range(12):
         if node is None or node.op_type in LAYERS:

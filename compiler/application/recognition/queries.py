@@ -1,4 +1,4 @@
-"""Heads that give boxes and scores as two outputs: prior boxes of SSD, queries of DETR and its successors."""
+"""Heads with boxes and scores as two outputs: prior boxes of SSD, queries of DETR and its successors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from edgec.application.recognition.head import Facts, Head, Hint
 from edgec.model.graph import constant
 
 QUERIES = 1000
-"""Queries of a network at most; priors are more."""
+"""Maximum number of queries of a network; there are more prior boxes than that."""
 Output = tuple[ir.Value, tuple[int, ...]]
 
 
 def detr(facts: Facts) -> Head | Hint | None:
-    """Boxes [1, n, 4] by a sigmoid (centre and size as shares), and scores [1, n, classes]; or both in one output."""
+    """Boxes [1, n, 4] from a sigmoid (centre, size as fractions) and scores [1, n, classes]; or both in one output."""
     if len(facts.outputs) == 1:
         return _joined(facts)
     pair = _boxes_and_scores(facts)
@@ -24,19 +24,19 @@ def detr(facts: Facts) -> Head | Hint | None:
     if shape[1] > QUERIES or not is_sigmoid(boxes) or facts.strides_of(shape[1]) is not None:
         return None
     named = {"boxes": boxes.name, "scores": scores.name}
-    reason = f"{shape[1]} queries: boxes by a sigmoid, as shares of the picture, and class scores"
-    assumed = ("the boxes are centre and size, as those of DETR and its successors",)
+    reason = f"{shape[1]} queries: boxes from a sigmoid, as fractions of the picture, and class scores"
+    assumed = ("the boxes are centre and size, as in DETR and its successors",)
     if is_sigmoid(scores):
-        return Head("detr", f"{reason} by a sigmoid", {**named, "activation": "none"}, assumed=assumed)
+        return Head("detr", f"{reason} from a sigmoid", {**named, "activation": "none"}, assumed=assumed)
     if softmax_axis(scores) == 2:
         settings = {**named, "activation": "none", "background": True}
-        return Head("detr", f"{reason} by a softmax", settings, assumed=(*assumed, "the last class is `no object`"))
+        return Head("detr", f"{reason} from a softmax", settings, assumed=(*assumed, "the last class is `no object`"))
     if "TopK" in facts.ops:
         return Head(
             "detr",
-            f"{reason}, the queries chosen by TopK",
+            f"{reason}; TopK selects the queries",
             {**named, "activation": "sigmoid"},
-            assumed=(*assumed, "the scores are logits of a sigmoid, as those of networks that choose their queries"),
+            assumed=(*assumed, "the scores are logits of a sigmoid, as in other networks that select their queries"),
         )
     return Hint(
         f"the outputs look like the {shape[1]} queries of a DETR, but the graph does not tell what follows the scores: "
@@ -54,7 +54,7 @@ def _joined(facts: Facts) -> Head | None:
         return None
     if not (is_sigmoid(parts[0].value) and is_sigmoid(parts[1].value)):
         return None
-    reason = f"{shape[1]} queries: centre and size as shares of the picture, class probabilities, in one output"
+    reason = f"{shape[1]} queries: centre and size as fractions of the picture, class probabilities, in one output"
     return Head("detr", reason, {"activation": "none"})
 
 
@@ -94,7 +94,7 @@ def ssd(facts: Facts) -> Head | Hint | None:
             return None
         return Hint(
             f"the outputs look like an SSD's offsets and scores for {shape[1]} prior boxes, which the model does not "
-            "give: --decoder ssd,priors=FILE.npy, their centres and sizes as shares of the picture"
+            "contain: --decoder ssd,priors=FILE.npy, with their centres and sizes as fractions of the picture"
         )
     if len(rest) != 1:
         return None
@@ -108,7 +108,7 @@ def _boxes_and_scores(facts: Facts) -> tuple[Output, Output] | None:
     """Return the outputs [1, n, 4] that depend on the picture and [1, n, c], the only ones of their kind."""
     computed = [pair for pair in facts.outputs if constant(pair[0]) is None and between_ops(pair[0])]
     boxes = [pair for pair in computed if len(pair[1]) == 3 and pair[1][0] == 1 and pair[1][2] == 4]
-    if len(boxes) == 2:  # three classes and the background look alike: what has a softmax or sigmoid is no offset
+    if len(boxes) == 2:  # with three classes and the background both look alike: offsets have no softmax or sigmoid
         boxes = [pair for pair in boxes if softmax_axis(pair[0]) is None and not is_sigmoid(pair[0])]
     if len(boxes) != 1:
         return None

@@ -1,4 +1,4 @@
-"""`recognize`: the head of a network, where its graph leaves no doubt."""
+"""`recognize`: finds the head of a network if its graph leaves no doubt."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ KINDS: tuple[Callable[[Facts], Head | Hint | None], ...] = (
 
 
 def recognize(model: ir.Model) -> Head | Hint | None:
-    """Return the head of `model`, a hint where something is lacking, or None where nothing is recognised.
+    """Return the head of `model`, a hint if something is missing, or None if nothing is recognised.
 
-    A head is recognised by the operators that made the parts of each output, and by sizes that fit the picture; where
-    two kinds would fit, or none, nothing is claimed.
+    A head is recognised by the operators that computed the parts of each output, and by sizes that fit the picture; if
+    several kinds fit, or none does, no head is returned.
 
     Args:
-        model: As `edgec.model.shapes.fix_shapes` returns it; stays as it is.
+        model: Model as `edgec.model.shapes.fix_shapes` returns it; it is not modified.
     """
     facts = facts_of(model)
     if facts is None:

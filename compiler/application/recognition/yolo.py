@@ -11,12 +11,12 @@ from edgec.model.metadata import parsed
 
 LETTERBOX = {"resize": "letterbox"}
 ONE_TO_ONE_MOST = 1000
-"""Boxes that a one-to-one head gives at most; grids have more."""
+"""Maximum number of boxes of a one-to-one head; grids have more."""
 BOXES_OF = "boxes {where}, on grids of strides {strides}"
 
 
 def yolov8(facts: Facts) -> Head | None:
-    """[1, 4 + classes (+ more), n]: decoded boxes, class probabilities, then coefficients, key points or an angle."""
+    """[1, 4 + classes (+ more), n]: decoded boxes, class scores, then mask coefficients, key points or an angle."""
     for output, shape in facts.outputs[:1]:
         if len(shape) != 3 or shape[0] != 1:
             return None
@@ -41,7 +41,7 @@ def yolov8(facts: Facts) -> Head | None:
 
 
 def _variant(facts: Facts, parts: list[Any], sizes: list[int], reason: str) -> Head | None:
-    """Return what follows the classes: nothing, an angle, coefficients of masks, or key points."""
+    """Return the head with what follows the classes: nothing, an angle, mask coefficients, or key points."""
     more = sizes[2:]
     common: dict[str, Any] = {"preprocess": LETTERBOX}
     count = len(facts.outputs)
@@ -65,7 +65,7 @@ def _variant(facts: Facts, parts: list[Any], sizes: list[int], reason: str) -> H
 
 
 def _points(facts: Facts, size: int, parts: list[Any]) -> tuple[int, int] | None:
-    """Return how many key points there are and how many values each has, 2 or 3."""
+    """Return the number of key points and of values of each, 2 or 3."""
     said = parsed(facts.metadata.get("kpt_shape", ""))
     if isinstance(said, (list, tuple)) and len(said) == 2 and said[0] * said[1] == size:
         return int(said[0]), int(said[1])
@@ -76,11 +76,11 @@ def _points(facts: Facts, size: int, parts: list[Any]) -> tuple[int, int] | None
 
 
 def grids_in_rows(facts: Facts) -> Head | None:
-    """[1, n, 5 + classes]: YOLOv5 and its like (decoded), or YOLOX (relative to the cells)."""
+    """[1, n, 5 + classes]: YOLOv5 and similar networks (decoded), or YOLOX (relative to the cells)."""
     if len(facts.outputs) < 1:
         return None
     output, shape = facts.outputs[0]
-    # YOLOv5's older exports give the raw maps as further outputs.
+    # Older exports of YOLOv5 have the raw maps as further outputs.
     others_fit = all(len(other) in (4, 5) for _, other in facts.outputs[1:])
     if len(shape) != 3 or shape[0] != 1 or shape[2] < 6 or not others_fit:
         return None
@@ -108,7 +108,7 @@ def grids_in_rows(facts: Facts) -> Head | None:
 
 
 def one_to_one(facts: Facts) -> Head | None:
-    """[1, n, 6]: corners, score, class, chosen by TopK or by a suppression inside the graph."""
+    """[1, n, 6]: corners, score, class, selected by TopK or by a non-maximum suppression inside the graph."""
     if len(facts.outputs) != 1:
         return None
     output, shape = facts.outputs[0]
@@ -124,7 +124,7 @@ def one_to_one(facts: Facts) -> Head | None:
         return Head("boxes", reason, preprocess=LETTERBOX)
     if sizes != [4, 1, 1]:
         return None
-    label = parts[2].value.dtype  # behind the Cast that made it fit the boxes
+    label = parts[2].value.dtype  # after the Cast to the type of the boxes
     if label is None or label.is_floating_point():
         return None
     if "Sigmoid" in ends(parts[0].value):
@@ -136,14 +136,14 @@ def one_to_one(facts: Facts) -> Head | None:
 
 
 def _suppressed_by_ultralytics(facts: Facts) -> bool:
-    """Whether the model was exported with `nms=True`; its boxes are put together by ScatterND then."""
+    """Whether the model was exported with `nms=True`; ScatterND then assembles its boxes."""
     arguments = parsed(facts.metadata.get("args", ""))
     exported = isinstance(arguments, dict) and arguments.get("nms") is True
     return exported and facts.metadata.get("task") == "detect"
 
 
 def yolov3(facts: Facts) -> Head | Hint | None:
-    """Raw maps, one a stride, whose channels are anchors * (5 + classes): anchors are not in the graph."""
+    """Raw maps, one per stride, with anchors * (5 + classes) channels: the anchors are not in the graph."""
     if not 2 <= len(facts.outputs) <= 4:
         return None
     strides = []
@@ -173,7 +173,7 @@ def _ops_of(parts: list[Any]) -> frozenset[str]:
 
 
 def _pixels(value: Any) -> bool | None:
-    """Return whether boxes are in pixels, as far as it shows: False if something scales them below 1."""
+    """Return whether boxes are in pixels: False if they are scaled below 1, None if this cannot be seen."""
     node = value.producer()
     while node is not None and node.op_type in ("Reshape", "Transpose", "Identity", "Concat"):
         node = node.inputs[0].producer()

@@ -1,1 +1,1 @@
-"""What `predict` returns: one kind of result a module."""
+"""Results that `predict` returns: one kind per module."""

@@ -1,4 +1,4 @@
-"""`Result`: what a network says of one picture; can be drawn, printed and written as JSON."""
+"""`Result`: what a network finds in one picture; it can be drawn, printed and written as JSON."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from edgec.errors import BadOption
 
 COLOURS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#42d4f4", "#f032e6")
 DIGITS = 6
-"""Significant digits of numbers in JSON: float32 has no more."""
+"""Number of significant digits of numbers in JSON: float32 has no more."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(ABC):
-    """What a network says of one picture.
+    """What a network finds in one picture.
 
     Attributes:
-        size: Width and height of the picture, in pixels, turned as its EXIF orientation says.
+        size: Width and height of the picture in pixels, rotated as its EXIF orientation says.
     """
 
     kind: ClassVar[str]
@@ -32,16 +32,16 @@ class Result(ABC):
         """Return a copy of the picture, in RGB, with the result drawn onto it.
 
         Raises:
-            BadOption: It cannot be read, or is of another size than the one that was looked at.
+            BadOption: The picture cannot be read, or its size differs from that of the picture that was predicted on.
         """
         canvas = as_picture(picture).convert("RGB")
         if canvas.size != self.size:
-            sizes = f"{canvas.width}x{canvas.height}, the result is of one of {self.size[0]}x{self.size[1]}"
+            sizes = f"{canvas.width}x{canvas.height}, but the result belongs to one of {self.size[0]}x{self.size[1]}"
             raise BadOption(f"draw: the picture is {sizes}", remedy="Give the picture that was predicted on.")
         return self._draw(canvas)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it fit for JSON: `kind`, `width` and `height`, and the result's own keys."""
+        """Return values that JSON can store: `kind`, `width` and `height`, and the result's own keys."""
         return {"kind": self.kind, "width": self.size[0], "height": self.size[1], **self._fields()}
 
     def __repr__(self) -> str:
@@ -49,11 +49,11 @@ class Result(ABC):
 
     @abstractmethod
     def _draw(self, canvas: Image.Image) -> Image.Image:
-        """Return `canvas`, an RGB picture of `size` that may be altered, with the result."""
+        """Return `canvas`, an RGB picture of `size` that may be modified, with the result drawn onto it."""
 
     @abstractmethod
     def _fields(self) -> dict[str, Any]:
-        """Return what is particular to this kind, fit for JSON."""
+        """Return the fields of this kind of result, as values that JSON can store."""
 
     @abstractmethod
     def _summary(self) -> str:
@@ -71,19 +71,19 @@ def rounded(values: Any, digits: int = 2) -> list[float]:
 
 
 def colour_of(label: int) -> str:
-    """Return the colour that a class is drawn in."""
+    """Return the colour in which a class is drawn."""
     return COLOURS[label % len(COLOURS)]
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Return how thick lines are on a picture of `size`."""
+    """Return the line width for a picture of `size`."""
     return max(1, round(max(size) / 400))
 
 
 def caption(
     pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, colour: str, size: tuple[int, int]
 ) -> None:
-    """Write `text` on a field of `colour` whose lower left corner is `corner`, moved into the picture."""
+    """Write `text` on a box of `colour` with the lower left corner `corner`, moved into the picture if necessary."""
     font = ImageFont.load_default(max(10, round(max(size) / 50)))
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     width, height = right - left + 4, bottom - top + 4

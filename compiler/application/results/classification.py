@@ -1,4 +1,4 @@
-"""`Classification`: what a picture as a whole shows."""
+"""`Classification`: the class of a picture as a whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from edgec.application.results.base import Result, caption, colour_of, number
 
 TOP = 5
-"""Classes that are shown and drawn."""
+"""Number of classes that are printed and drawn."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -19,9 +19,9 @@ class Classification(Result):
     """Scores of classes, best first.
 
     Attributes:
-        classes: int64 [classes], the numbers of the classes, best first.
-        scores: float32 [classes], their scores as the network gives them: probabilities where it ends in a softmax.
-        names: Their names.
+        classes: int64 [classes], class numbers, best first.
+        scores: float32 [classes], scores as the network returns them: probabilities if it ends in a softmax.
+        names: Class names.
     """
 
     kind: ClassVar[str] = "classification"

@@ -14,7 +14,7 @@ from edgec.application.results.base import Result, caption, colour_of, line_widt
 Array = np.ndarray[Any, Any]
 
 SHOWN = 5
-"""Objects that a repr names."""
+"""Number of objects that a repr names."""
 
 
 class Detection(NamedTuple):
@@ -33,8 +33,8 @@ class Detections(Result):
     Attributes:
         boxes: float32 [n, 4], x0 y0 x1 y1 in pixels of the picture.
         scores: float32 [n].
-        classes: int64 [n], the numbers of their classes.
-        names: The names of their classes, n of them; the number as text where a class has none.
+        classes: int64 [n], class numbers.
+        names: Class names of the n objects; the class number as text if it has no name.
     """
 
     kind: ClassVar[str] = "detections"
@@ -56,7 +56,7 @@ class Detections(Result):
         return {"detections": [self._object(index, each) for index, each in enumerate(self)]}
 
     def _object(self, index: int, each: Detection) -> dict[str, Any]:
-        """Return one object, fit for JSON."""
+        """Return one object, as values that JSON can store."""
         return {"box": rounded(each.box), "score": number(each.score), "class": each.label, "name": each.name}
 
     def _summary(self) -> str:
@@ -66,7 +66,7 @@ class Detections(Result):
 
     def _draw(self, canvas: Image.Image) -> Image.Image:
         pen = ImageDraw.Draw(canvas)
-        for index in reversed(range(len(self))):  # the best lie on top
+        for index in reversed(range(len(self))):  # the best ones are drawn last, on top
             self._draw_one(pen, index)
         for each in reversed(list(self)):
             caption(pen, (each.box[0], each.box[1]), f"{each.name} {each.score:.2f}", colour_of(each.label), self.size)

@@ -1,4 +1,4 @@
-"""`Embedding`: a vector that tells what a picture is like."""
+"""`Embedding`: a vector by which pictures are compared."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Embedding(Result):
         """Return the cosine of the angle between both vectors, -1..1.
 
         Raises:
-            BadOption: They are of different lengths.
+            BadOption: The vectors have different lengths.
         """
         if self.vector.shape != other.vector.shape:
             sizes = f"{len(self.vector)} and {len(other.vector)} numbers"
-            raise BadOption(f"embeddings of {sizes} cannot be compared", remedy="Make both by one network.")
+            raise BadOption(f"embeddings of {sizes} cannot be compared", remedy="Compute both with one network.")
         return float(self.vector @ other.vector)
 
     def _fields(self) -> dict[str, Any]:

@@ -21,9 +21,9 @@ class Mask(Result):
 
     Attributes:
         classes: Integers [height, width]; `IGNORED` (255) where the network does not see the picture.
-        present: The numbers of the classes that occur, the most frequent first.
+        present: Numbers of the classes that occur, the most frequent first.
         names: Their names.
-        shares: Their shares of the pixels that the network sees.
+        shares: Their fractions of the pixels that the network sees.
     """
 
     kind: ClassVar[str] = "mask"
@@ -34,7 +34,7 @@ class Mask(Result):
     shares: tuple[float, ...]
 
     def of(self, label: int) -> np.ndarray[Any, Any]:
-        """Return where class `label` is: bool [height, width]."""
+        """Return the mask of class `label`: bool [height, width]."""
         result: np.ndarray[Any, Any] = self.classes == label
         return result
 

@@ -1,4 +1,4 @@
-"""`Picture`: a network's output that is one itself: depth, super-resolution, matting."""
+"""`Picture`: an output that is a picture itself: depth, super-resolution, matting."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edgec.application.results.base import Result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Picture(Result):
-    """A picture that the network made.
+    """A picture that the network computed.
 
     Attributes:
-        pixels: float32 [height, width, 1 or 3], 0..1, of the size that the network gives.
+        pixels: float32 [height, width, 1 or 3], 0..1, in the size of the network's output.
     """
 
     kind: ClassVar[str] = "picture"
@@ -27,7 +27,7 @@ class Picture(Result):
 
     @property
     def image(self) -> Image.Image:
-        """The same with 8 bits: grey, or RGB."""
+        """The picture with 8 bits per channel: grey, or RGB."""
         levels = np.rint(self.pixels * 255).astype(np.uint8)
         return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
 
@@ -46,7 +46,7 @@ class Picture(Result):
         )
 
     def _draw(self, canvas: Image.Image) -> Image.Image:
-        """Return the made picture; one that is not larger is brought to the size of the original."""
+        """Return the computed picture; it is resized to the size of the original unless it is larger."""
         made = self.image.convert("RGB")
         larger = made.width > canvas.width and made.height > canvas.height
         return made if larger else made.resize(canvas.size, Image.Resampling.BILINEAR)

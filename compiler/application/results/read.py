@@ -1,4 +1,4 @@
-"""`read_result`: what a decoder gives for one picture, as the result that users see."""
+"""`read_result`: turns what a decoder returns for one picture into the result that users see."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Names = Callable[[Any], tuple[str, ...]]
 
 
 def read_result(decoder: Decoder, said: Any, size: Size) -> Result:
-    """Return what `decoder` gave for a picture of `size` (width, height) as a result."""
+    """Return what `decoder` returned for a picture of `size` (width, height) as a result."""
     return READERS[decoder.kind](said, size, _namer(decoder.classes))
 
 

@@ -1,4 +1,4 @@
-"""Masks as run lengths, in the form of COCO's annotations that are not compressed."""
+"""Masks as run lengths, in the uncompressed form of COCO's annotations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 def run_lengths(mask: np.ndarray[Any, Any]) -> dict[str, list[int]]:
     """Return a bool mask [height, width] as COCO's `size` and `counts`.
 
-    The counts are lengths of runs down the columns, from left to right; the first, perhaps 0, is of pixels that are
-    not in the mask.
+    The counts are lengths of runs along the columns, from left to right; the first one, which may be 0, counts pixels
+    outside the mask.
     """
     flat = mask.ravel(order="F").astype(np.int8)
     changes = np.flatnonzero(np.diff(flat)) + 1

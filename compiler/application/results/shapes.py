@@ -20,9 +20,9 @@ LIMBS = (
     (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
     (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
 )  # fmt: skip
-"""Pairs of COCO's key points of a person that a line is drawn between."""
+"""Pairs of COCO's key points of a person that are joined by a line."""
 SEEN = 0.5
-"""Probability from which a key point is drawn."""
+"""Minimum probability of key points that are drawn."""
 OPACITY = 0.45
 
 
@@ -31,7 +31,7 @@ class Instances(Detections):
     """Objects with their masks.
 
     Attributes:
-        patches: Of each object, the part of its mask that lies in its box.
+        patches: For each object, the part of its mask that lies in its box.
     """
 
     kind: ClassVar[str] = "instances"
@@ -69,7 +69,7 @@ class Keypoints(Detections):
     """Objects with their key points.
 
     Attributes:
-        points: float32 [n, points, 3]: x, y in pixels of the picture, and how probably the point is seen, 0..1.
+        points: float32 [n, points, 3]: x, y in pixels of the picture, and the probability that it is visible, 0..1.
     """
 
     kind: ClassVar[str] = "keypoints"
@@ -96,7 +96,7 @@ class Keypoints(Detections):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RotatedBoxes(Detections):
-    """Objects with rotated boxes; `boxes` are the upright ones around them.
+    """Objects with rotated boxes; `boxes` are the axis-aligned ones around them.
 
     Attributes:
         corners: float32 [n, 4, 2]: x, y in pixels of the picture, in circular order.

@@ -1,4 +1,4 @@
-"""`Text`: what is written in a picture."""
+"""`Text`: the text in a picture."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class Text(Result):
         return repr(self.text)
 
     def _draw(self, canvas: Image.Image) -> Image.Image:
-        printable = self.text.encode("latin-1", "replace").decode("latin-1")  # Pillow's own font has no other letters
+        printable = self.text.encode("latin-1", "replace").decode("latin-1")  # Pillow's default font has no others
         caption(ImageDraw.Draw(canvas), (0, 0), printable, COLOURS[0], self.size)
         return canvas

@@ -66,7 +66,7 @@ def test_inspect() -> None:
     assert repr(found).startswith("<Inspection: net, opset 18, 17 layers, ")
     assert found.seconds is not None
     assert f"{found.macs:,} MACs, {found.parameters:,} parameters, estimated time " in repr(found)
-    with pytest.raises(BadOption, match="precision fp7 is not offered by jetson-tx2"):
+    with pytest.raises(BadOption, match="jetson-tx2 does not support precision fp7"):
         edgec.inspect(NETWORK, target="jetson-tx2", precision="fp7")
 
 
@@ -143,7 +143,7 @@ def test_compile_quantizes_by_the_same_record_as_quantize(tmp_path: Path) -> Non
     [
         ({"data": PICTURES, "measuring": HERE}, "data and measuring are given"),
         ({"data": PICTURES, "limit": 0}, "limit: .*greater than or equal to 1"),
-        ({"data": 3}, "data is a path, module:callable, or Samples"),
+        ({"data": 3}, "data must be a path, module:callable, or Samples"),
         ({"data": PICTURES, "callibrator": "kl"}, "unknown setting 'callibrator'\nDid you mean calibrator"),
     ],
 )

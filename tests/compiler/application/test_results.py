@@ -214,7 +214,7 @@ def test_an_artefact_without_a_decoder_says_what_to_do() -> None:
         decoder_for_people(None, None, None)
     with pytest.raises(BadOption, match="installed"):
         decoder_for_people(Application(decoder="os:system"), None, None)
-    with pytest.raises(BadOption, match="lowest score"):
+    with pytest.raises(BadOption, match="minimum score"):
         decoder_for_people(Application(decoder="scores"), None, 0.5)
     kept = decoder_for_people(Application(decoder="scores", settings={"classes": ["a"]}), "yolov8", None)
     assert kept.classes == ("a",) and kept.min_score == 0.25  # type: ignore[attr-defined]

@@ -183,7 +183,7 @@ def test_a_manifest_that_is_no_plain_file_or_nested_too_deeply_is_refused(artefa
         edgec.Artefact.open(artefact.folder)
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(BadArtefact, match="is no plain file"):
+    with pytest.raises(BadArtefact, match="is not a regular file"):
         edgec.Artefact.open(artefact.folder)
     path.unlink()
     path.symlink_to(path)

@@ -228,7 +228,7 @@ def test_without_the_client_nothing_is_compiled(
 def test_for_a_board_without_a_script_nothing_is_compiled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused(tmp_path, "rpi4", capsys, monkeypatch, "--device: nothing is to be built on rpi4")
+    refused(tmp_path, "rpi4", capsys, monkeypatch, "--device: artefacts for rpi4 need no build on the board")
 
 
 def refused(

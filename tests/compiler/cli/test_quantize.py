@@ -94,7 +94,7 @@ def test_compile_to_int8_for_a_jetson_calibrates_and_says_so(files: tuple[Path, 
         "compile", model, "-t", "jetson-agx-orin", "--precision", "int8", "--data", data, "-o", output, "-q",
         "--calibrator", "kl", "--max-loss", 0.003,
     ).stdout  # fmt: skip
-    assert "on 5 held-out samples (7 were decided on); accepted 0.003" in said
+    assert "on 5 held-out samples (7 others were used for decisions); accepted 0.003" in said
     assert [line.split()[0] for line in said.splitlines()[:3]] == ["step", "original", "quantize"]
     ops = [node.op_type for node in onnx.load(output / "model.onnx").graph.node]
     assert "QuantizeLinear" in ops
@@ -104,7 +104,7 @@ def test_compile_to_int8_for_a_jetson_calibrates_and_says_so(files: tuple[Path, 
     assert manifest["compression"]["held_out"] == 5
     kept = [entry for entry in manifest["refusals"] if entry["step"] == "quantize"]
     assert kept
-    assert all("its loss on integers is" in entry["reason"] for entry in kept)
+    assert all("its loss as integers is" in entry["reason"] for entry in kept)
 
 
 def test_compile_to_int8_twice_gives_the_same_artefact(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -137,5 +137,5 @@ def test_a_scheme_that_cannot_be_is_refused_before_the_work(files: tuple[Path, P
     common = ("quantize", model, "--data", data, "-o", tmp_path / "out.onnx")
     with pytest.raises(BadOption, match="has one of its own"):
         edgec(*common, "--scheme", "symmetric", "--scales", tmp_path / "scales.json")
-    with pytest.raises(BadOption, match="TensorRT takes no zero points"):
+    with pytest.raises(BadOption, match="TensorRT does not support zero points"):
         edgec(*common, "--scheme", "asymmetric", "--style", "tensorrt")

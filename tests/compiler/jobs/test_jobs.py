@@ -65,7 +65,7 @@ def test_a_damaged_line_counts_as_not_there(tmp_path: Path, damaged: bytes) -> N
 
 def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path / "journal", HEAD).begin()
-    with pytest.raises(BadOption, match="begun with another samples"):
+    with pytest.raises(BadOption, match="started with another samples"):
         Journal(tmp_path / "journal", {**HEAD, "samples": 4})
 
 

@@ -114,7 +114,7 @@ def test_symbolic_link_inside_the_folder(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match=r"initializer 'w' has its data in 'w\.bin', and there is no such file"):
+    with pytest.raises(BadModel, match=r"initializer 'w' has its data in 'w\.bin', but there is no such file"):
         load(write(tmp_path, "w.bin"))
 
 

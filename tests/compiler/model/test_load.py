@@ -146,7 +146,7 @@ def test_damaged_file_loads_or_is_refused_in_words(at: int, new: bytes, drop: in
 
 
 def test_old_opset() -> None:
-    with pytest.raises(UnsupportedModel, match="opset 6; edgec takes 7 to"):
+    with pytest.raises(UnsupportedModel, match="opset 6; edgec supports 7 to"):
         load(proto(f"g (float[1] x) => (float[1] y) {RELU}", opset=6))
 
 
@@ -277,7 +277,7 @@ def test_sorted_nodes_keep_their_order() -> None:
 def test_nodes_in_a_cycle(how: Any) -> None:
     source = proto("g (float[3] x) => (float[3] y) { a = Add (x, b)  b = Neg (a)  y = Relu (b) }")
     source.graph.node[1].name = "back"
-    with pytest.raises(BadModel, match="Add node 'a' waits for its own output"):
+    with pytest.raises(BadModel, match="Add node 'a' depends on its own output"):
         load(how(source))
 
 

@@ -60,11 +60,11 @@ def test_fixed_sizes_can_be_overridden(body: str, expected: tuple[int, ...]) -> 
 PINNED = {
     "a Reshape": (
         "pin = Reshape (a, flat)  y = Relu (pin)",
-        "Reshape node 'pin' is to make 10x8x1024 of 1x8x320x320; that shape is written",
+        "Reshape node 'pin' cannot reshape 1x8x320x320 to 10x8x1024; that shape is written",
     ),
     "a Reshape further on": (
         "b = Relu (a)  c = Neg (b)  end = Reshape (c, flat)  y = Relu (end)",
-        "Reshape node 'end' is to make 10x8x1024 of .*that shape is written",
+        "Reshape node 'end' cannot reshape .* to 10x8x1024.*that shape is written",
     ),
     "a Resize before the node that fails": (
         """p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (a)
@@ -98,7 +98,7 @@ def test_batch_that_a_reshape_pins() -> None:
     { r = Reshape (x, to)  y = Transpose <perm = [0, 2, 1]> (r) }"""
     model = load(proto(graph)).model
     assert shape_of(fix_shapes(model, {}), "y") == (1, 64, 3)
-    with pytest.raises(BadModel, match="Reshape node 'r' is to make 1x3x64 of 2x3x8x8"):
+    with pytest.raises(BadModel, match="Reshape node 'r' cannot reshape 2x3x8x8 to 1x3x64"):
         fix_shapes(model, {"x": (2, 3, 8, 8)})
 
 

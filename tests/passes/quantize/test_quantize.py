@@ -50,7 +50,7 @@ def made(kind: str = "asymmetric", **options: Any) -> Quantized:
 @pytest.mark.parametrize("style", ["runtime", "tensorrt"])
 def test_the_file_is_valid_and_close_to_the_float_network(kind: str, style: Any) -> None:
     if (kind, style) == ("asymmetric", "tensorrt"):
-        pytest.skip("TensorRT takes no zero points")
+        pytest.skip("TensorRT does not support zero points")
     result = made(kind, style=style)
     onnx.checker.check_model(ir.to_proto(result.model), full_check=True)
     assert error(result.model) < (0.03 if kind == "power-of-two" else 0.02)
@@ -226,13 +226,13 @@ def test_refine_makes_a_bad_table_better() -> None:
 
 
 def test_an_asymmetric_table_is_not_for_tensorrt() -> None:
-    with pytest.raises(BadOption, match="TensorRT takes no zero points"):
+    with pytest.raises(BadOption, match="TensorRT does not support zero points"):
         quantize_model(NETWORK, SAMPLES, QuantizeOptions(style="tensorrt"), table=table())
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 7])
 def test_tensorrt_takes_weights_of_8_bits(bits: int) -> None:
-    with pytest.raises(BadOption, match=f"TensorRT takes weights of 8 bits, not {bits}"):
+    with pytest.raises(BadOption, match=f"TensorRT supports weights of 8 bits, not {bits}"):
         quantize_model(NETWORK, SAMPLES, QuantizeOptions(style="tensorrt", weight_bits=bits))
 
 

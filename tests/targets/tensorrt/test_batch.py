@@ -46,7 +46,7 @@ def test_wrong_ranges_are_refused_in_a_settings_file_too(batch: tuple[int, int])
 
 
 def test_a_range_elsewhere_is_refused() -> None:
-    with pytest.raises(BadOption, match="the first perhaps a range"):
+    with pytest.raises(BadOption, match="the first may be a range"):
         parse_shapes(["x=1,3,320..640,640"])
 
 
