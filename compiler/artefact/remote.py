@@ -139,11 +139,11 @@ async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: 
     known: dict[str, Any] = {"username": device.user, "port": device.port}
     options = {name: value for name, value in known.items() if value is not None}
     async with asyncssh.connect(device.host, connect_timeout=CONNECT_SECONDS, **options) as connection:
-        await sftp.remove(posixpath.join(place, RESULT))  # a result of an earlier run must not be taken for this one's
+        place = posixpath.join(ROOT, Path(os.path.realpath(artefact.folder)).name)
         async with connection.start_sftp_client() as sftp:
             await _copy(artefact, place, connection, sftp, listener)
             if await sftp.exists(posixpath.join(place, RESULT)):
-                await sftp.remove(posixpath.join(place, RESULT))  # one of an earlier run says nothing about this one
+                await sftp.remove(posixpath.join(place, RESULT))  # it is of an earlier run
             said = await _build(place, connection, listener, runs)
             if not await sftp.exists(posixpath.join(place, RESULT)):
                 raise CannotRunHere(

@@ -1,1 +1,1 @@
-"""Pictures in, judgements out: preprocessing, sample sources, label formats, decoders and metrics."""
+"""Data and metrics: preprocessing, sample sources, label formats, decoders and metrics."""

@@ -1,4 +1,4 @@
-"""Agreement on classes between data and network, which may number them differently."""
+"""Maps the classes of the data to those of the network, which may be numbered differently."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from edgec.registry import suggest
 
 
 def network_classes(data: Sequence[str], network: Sequence[str]) -> np.ndarray[Any, Any] | None:
-    """Return, for each class of the data, its number in the network, int64; None where the numbers are the same.
+    """Return, for each class of the data, its number in the network, int64; None if the numbers are the same.
 
-    Classes are matched by name where both have names, else the numbers are taken to be the same.
+    Classes are matched by name if both have names; otherwise the numbers are taken to be the same.
 
     Raises:
-        BadOption: The network has no class of a name that the data has.
+        BadOption: The data has a class name that the network does not have.
     """
     if not data or not network or tuple(data) == tuple(network):
         return None

@@ -1,4 +1,4 @@
-"""`KeptSamples`: samples that are read once, for what goes through them many times."""
+"""`KeptSamples`: samples that are read once, for uses that go through them many times."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edgec.data.samples import AnySamples, Sample, Samples
 
 
 class KeptSamples(Samples):
-    """The samples of `whole`, each read when it is first asked for and then kept.
+    """The samples of `whole`, each of which is read when it is first needed, and then kept.
 
-    Inputs are in memory up to a limit and in files beyond it. In another process everything is read anew.
+    Inputs are in memory up to a limit and in files beyond it. Another process reads everything again.
     """
 
     def __init__(self, whole: AnySamples) -> None:
         self.classes = whole.classes if isinstance(whole, Samples) else ()
         self._whole = whole
         self._store = ArrayStore()
-        self._read: dict[int, tuple[Sample, tuple[str, ...]]] = {}  # without its inputs, and their names
+        self._read: dict[int, tuple[Sample, tuple[str, ...]]] = {}  # each sample without its inputs, and their names
 
     def __len__(self) -> int:
         return len(self._whole)

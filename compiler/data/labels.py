@@ -1,4 +1,4 @@
-"""What is known to be true of a sample: its class, its boxes, its text or its segmentation."""
+"""Labels of a sample: its class, its boxes, its text or its segmentation."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 IGNORED = 255
-"""Class of a mask's pixels that no metric counts."""
+"""Class of a mask's pixels that metrics ignore."""
 
 
 @dataclass(frozen=True)
 class ClassLabel:
-    """The picture as a whole is of class `index`."""
+    """The picture as a whole has class `index`."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Text:
-    """The picture shows `text`."""
+    """The picture shows this text."""
 
     text: str
 
@@ -32,11 +32,11 @@ class Boxes:
     """The objects in a picture.
 
     Attributes:
-        boxes: float64 [n, 4], x0 y0 x1 y1 in pixels of the original picture, turned as its EXIF orientation says.
+        boxes: float64 [n, 4], x0 y0 x1 y1 in pixels of the original picture, rotated as its EXIF orientation says.
         classes: int64 [n].
-        ignored: bool [n]: crowds and objects marked as difficult, which are neither to be found nor wrong to find.
-        areas: float64 [n] in pixels (of the object, where its outline is known, else of the box).
-        relative: The boxes are shares of the picture's width and height instead, until `absolute` is called.
+        ignored: bool [n]: crowds and objects marked as difficult; metrics neither expect nor punish finding them.
+        areas: float64 [n] in pixels (of the object if its outline is known, else of the box).
+        relative: Whether the boxes are fractions of the picture's width and height, until `absolute` is called.
     """
 
     boxes: Array
@@ -47,7 +47,7 @@ class Boxes:
 
     @classmethod
     def of(cls, boxes: Any, classes: Any, *, ignored: Any = None, areas: Any = None, relative: bool = False) -> Boxes:
-        """Build one from sequences; by default none is ignored and the areas are those of the boxes."""
+        """Make boxes from sequences; by default none is ignored and the areas are those of the boxes."""
         corners = np.asarray(boxes, np.float64).reshape(-1, 4)
         kinds = np.asarray(classes, np.int64).reshape(-1)
         if len(corners) != len(kinds):
@@ -57,7 +57,7 @@ class Boxes:
         return cls(corners, kinds, skipped, sizes, relative)
 
     def absolute(self, size: tuple[int, int]) -> Boxes:
-        """Return them in pixels of a picture of `size` (width, height)."""
+        """Return the boxes in pixels of a picture of `size` (width, height)."""
         if not self.relative:
             return self
         scale = np.array([*size, *size], np.float64)
@@ -66,7 +66,7 @@ class Boxes:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """The class of each pixel: integers [height, width], `IGNORED` or negative where it does not count."""
+    """The class of each pixel: integers [height, width]; pixels with `IGNORED` or a negative value are ignored."""
 
     classes: Array
 

@@ -1,4 +1,4 @@
-"""Samples from picture files: a `Listing` says which, with their labels; each is read when it is asked for."""
+"""Samples from picture files, which a `Listing` names with their labels; each file is read when it is needed."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a label format says: the pictures in a fixed order, and the names of the classes, index = class."""
+    """Pictures of a data set in a fixed order, and the names of the classes by class index."""
 
     entries: tuple[Entry, ...]
     classes: tuple[str, ...] = ()
 
 
 class PictureSamples(Samples):
-    """The pictures of `listing`, prepared for a network of one input.
+    """The pictures of `listing`, preprocessed for a network with one input.
 
     Raises:
-        BadOption: There are none, or the network has several inputs.
+        BadOption: There are no pictures, or the network has several inputs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ def picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
     """Return the network's only input.
 
     Raises:
-        BadOption: It has several.
+        BadOption: It has several inputs.
     """
     if len(inputs) != 1:
         names = ", ".join(spec.name for spec in inputs)
@@ -84,7 +84,7 @@ def picture_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
 
 
 def is_picture(path: Path, folder: Path) -> bool:
-    """Whether `path` names a picture file, by its suffix, that is not hidden from `folder` downwards."""
+    """Whether `path` has the suffix of a picture file and is not hidden, from `folder` downwards."""
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return path.suffix.lower() in PICTURE_SUFFIXES and not hidden and path.is_file()
 
@@ -93,11 +93,11 @@ def find_pictures(folder: Path) -> list[Path]:
     """Return the picture files in `folder` and below, sorted by their path, without hidden files and folders.
 
     Raises:
-        BadOption: There are none.
+        BadOption: There are no pictures.
     """
     found = _sorted(path for path in folder.rglob("*") if is_picture(path, folder))
     if not found:
-        raise BadOption(f"folder {folder} holds no pictures ({' '.join(PICTURE_SUFFIXES)})")
+        raise BadOption(f"folder {folder} contains no pictures ({' '.join(PICTURE_SUFFIXES)})")
     return found
 
 

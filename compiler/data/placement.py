@@ -1,4 +1,4 @@
-"""`Placement`: where a picture lies in a network's input, so that what is found there can be mapped back."""
+"""`Placement`: the position of a picture in a network's input, so that results can be mapped back to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Placement:
 
     @classmethod
     def identity(cls, size: tuple[int, int]) -> Placement:
-        """Return the placement of an input of `size` (width, height) that is taken as it is."""
+        """Return the placement of an input of `size` (width, height) that is the picture itself."""
         return cls(size, size)
 
     def to_original(self, points: Array) -> Array:
@@ -33,7 +33,7 @@ class Placement:
         return mapped
 
     def to_original_plane(self, points: Array) -> Array:
-        """Map float [..., 2] points x, y of the network's input; those beside the original picture stay there."""
+        """Map float [..., 2] points x, y of the network's input to the original picture, without clipping."""
         scale, offset = np.array(self.scale, points.dtype), np.array(self.offset, points.dtype)
         mapped: Array = (points - offset) / scale
         return mapped
@@ -45,7 +45,7 @@ class Placement:
     def map_to_original(self, labels: Array, outside: int) -> Array:
         """Map an integer [h, w] map over the network's input to the original picture, [height, width].
 
-        Each original pixel takes the value of the cell that its centre falls in, or `outside` where the network
+        Each original pixel gets the value of the cell that contains its centre, or `outside` if the network
         does not see it (`resize=crop`).
         """
         columns = self._cells(0, labels.shape[1])
@@ -56,7 +56,7 @@ class Placement:
         return mapped
 
     def _cells(self, axis: int, cells: int) -> Array:
-        """Return, for each original pixel along an axis, the index of its cell of the map; -1 outside."""
+        """Return, for each original pixel along an axis, the index of its cell in the map; -1 outside."""
         centres = (np.arange(self.original[axis]) + 0.5) * self.scale[axis] + self.offset[axis]
         index = np.floor(centres * (cells / self.network[axis])).astype(np.int64)
         return np.where((index >= 0) & (index < cells), index, -1)

@@ -1,4 +1,4 @@
-"""Read pictures, apply a `Preprocessing` record to them, and say where each pixel went."""
+"""Reads pictures, applies a `Preprocessing` record to them, and records where each pixel went."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edgec.model.signature import TensorSpec, check_array
 from edgec.preprocessing import Preprocessing
 from edgec.registry import suggest
 
-LETTERBOX_GREY = (114, 114, 114)  # the value YOLO tools pad with
+LETTERBOX_GREY = (114, 114, 114)  # the padding value of YOLO tools
 
 
 def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing) -> np.ndarray[Any, Any]:
-    """Return `picture` as the array that input `spec` wants: shape [1, C, H, W] or [1, H, W, C], dtype of the input.
+    """Return `picture` as the array that input `spec` needs: shape [1, C, H, W] or [1, H, W, C], dtype of the input.
 
     Raises:
         BadOption: As `place_picture`.
@@ -29,25 +29,26 @@ def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing
 
 
 def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) -> tuple[np.ndarray[Any, Any], Placement]:
-    """Return `picture` as the array that input `spec` wants, as `picture_to_tensor`, and where it lies in it.
+    """Return `picture` as the array that input `spec` needs, see `picture_to_tensor`, and its position in it.
 
     Raises:
-        BadOption: The input is no picture (rank, channels), or it is of integers and `how` makes others of pixels than
-            it can hold.
+        BadOption: The input is not a picture (rank, channels), or it has an integer type that cannot hold the values
+            that `how` makes of pixels.
     """
     if len(spec.shape) != 4 or spec.shape[0] != 1:
         raise BadOption(f"input {spec} cannot be filled from a single picture", remedy="Give a .npy file for it.")
     channels, height, width = spec.shape[1:] if how.layout == "NCHW" else (spec.shape[3], *spec.shape[1:3])
     if channels != how.channels:
         remedy = "Set colour and layout by --preprocess, or give a .npy file."
-        raise BadOption(f"input {spec} has {channels} channels as {how.layout}, colour is {how.colour}", remedy=remedy)
+        problem = f"input {spec} has {channels} channels as {how.layout}, but the colour is {how.colour}"
+        raise BadOption(problem, remedy=remedy)
     _check_levels(spec, how)
     resized, placement = _resize(picture.convert("L" if how.colour == "grey" else "RGB"), (width, height), how)
     pixels = np.asarray(resized, np.float32).reshape(height, width, channels)
     if how.colour == "bgr":
         pixels = pixels[..., ::-1]
     tensor = _scaled(pixels, how)
-    if how.resize == "line":  # the padding is zero in the network's units, not in the picture's
+    if how.resize == "line":  # the padding is zero after normalization, not before
         tensor[:, round(picture.width * placement.scale[0]) :] = 0
     if how.layout == "NCHW":
         tensor = tensor.transpose(2, 0, 1)
@@ -60,7 +61,7 @@ def read_inputs(
     """Read .npy files and pictures, input name -> file, as arrays for the inputs `specs`.
 
     Raises:
-        BadOption: A name is no input (near matches are listed), or as `read_input`.
+        BadOption: A name is not an input (near matches are listed), or as `read_input`.
     """
     by_name = {spec.name: spec for spec in specs}
     for name in files:
@@ -73,12 +74,12 @@ def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[A
     """Read the .npy file or picture `path` as the array for input `spec`.
 
     Raises:
-        BadOption: The file is missing, of no known kind, or its array does not fit the input.
+        BadOption: The file is missing or of unknown kind, or its array does not fit the input.
     """
     if path.suffix != ".npy":
         return picture_to_tensor(read_picture(path, remedy="Give a .npy file or a picture."), spec, how)
     try:
-        with path.open("rb") as file:  # numpy.load would take a .npz file of that name too
+        with path.open("rb") as file:  # numpy.load would accept a .npz file of that name too
             array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadOption(f"input file {path}: {error}", remedy="Write it with numpy.save.") from error
@@ -86,18 +87,18 @@ def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[A
     return array
 
 
-def read_picture(path: Path, *, remedy: str = "Replace it or take it out of the data.") -> Image.Image:
-    """Read a whole picture, turned as its EXIF orientation says: as viewers show it, and labelling tools with them.
+def read_picture(path: Path, *, remedy: str = "Replace it, or remove it from the data.") -> Image.Image:
+    """Read a whole picture, rotated as its EXIF orientation says, as viewers and labelling tools show it.
 
-    Grey pictures of 16 bits are brought to 8, the upper ones, as Pillow does with 16-bit colours.
+    Grey pictures of 16 bits are reduced to the upper 8, as Pillow does with 16-bit colours.
 
     Raises:
-        BadOption: It is missing, damaged, unreasonably large, of pixels without a known range, or no picture.
+        BadOption: It is missing, damaged, unreasonably large, not a picture, or has pixels without a known range.
     """
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture)
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
+    except Exception as error:  # Pillow's decoders may raise any exception on a damaged file
         raise BadOption(f"picture {path}: {error}", remedy=remedy) from error
     if upright.mode != "F" and not upright.mode.startswith("I"):
         return upright
@@ -108,7 +109,7 @@ def read_picture(path: Path, *, remedy: str = "Replace it or take it out of the 
 
 
 def eight_bits(picture: Image.Image) -> Image.Image:
-    """Return a picture with 8 bits where its pixels have 16, which Pillow's own conversion would clip."""
+    """Return a picture with 8 bits if its pixels have 16, which Pillow's own conversion would clip."""
     if not picture.mode.startswith("I"):
         return picture
     return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
@@ -122,19 +123,19 @@ def _scaled(pixels: np.ndarray[Any, Any], how: Preprocessing) -> np.ndarray[Any,
 
 
 def _check_levels(spec: TensorSpec, how: Preprocessing) -> None:
-    """Refuse, for an input of integers, a `how` of whose results it cannot hold all."""
+    """Raise an error if an integer input cannot hold all values that `how` makes of pixels."""
     if "float" in spec.dtype:
         return
     levels = _scaled(np.arange(256, dtype=np.float32)[:, None], how)
     with np.errstate(invalid="ignore"):
         wrong = levels[levels.astype(spec.dtype).astype(np.float32) != levels]
     if wrong.size:
-        remedy = "Whole numbers 0..255 come of --preprocess scale=1, -128..127 of scale=1,mean=128."
+        remedy = "For whole numbers 0..255 give --preprocess scale=1, for -128..127 scale=1,mean=128."
         raise BadOption(f"input {spec} cannot hold what --preprocess makes of pixels: {wrong[0]:g}", remedy=remedy)
 
 
 def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> tuple[Image.Image, Placement]:
-    """Return the picture at `size` (width, height), and where it lies there."""
+    """Return the picture resized to `size` (width, height), and its position there."""
     inner, offset = _fit((picture.width, picture.height), size, how)
     scale = (inner[0] / picture.width, inner[1] / picture.height)
     placement = Placement((picture.width, picture.height), size, scale, (float(offset[0]), float(offset[1])))
@@ -149,7 +150,7 @@ def _resize(picture: Image.Image, size: tuple[int, int], how: Preprocessing) -> 
 def _fit(
     picture: tuple[int, int], size: tuple[int, int], how: Preprocessing
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the size the whole picture is brought to, and where its upper left corner then lies; width, height."""
+    """Return the size to which the picture is resized, and the position of its upper left corner; width, height."""
     if how.resize == "stretch":
         return size, (0, 0)
     if how.resize == "line":
@@ -158,7 +159,7 @@ def _fit(
     if how.resize == "letterbox":
         inner = (max(1, round(picture[0] * min(ratios))), max(1, round(picture[1] * min(ratios))))
         return inner, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2)
-    # Rounded as torchvision's Resize and CenterCrop do, with which most classifiers were trained.
+    # Rounded like torchvision's Resize and CenterCrop, with which most classifiers were trained.
     short = 0 if ratios[0] > ratios[1] else 1
     sides = [round(size[short] / how.crop_fraction)] * 2
     sides[1 - short] = max(size[1 - short], int(sides[short] * picture[1 - short] / picture[short]))

@@ -1,4 +1,4 @@
-"""`Samples`: a sized, indexable, lazily read sequence of samples in a fixed order, and parts of it."""
+"""`Samples`: a sequence of samples in a fixed order, which are read when needed, and parts of it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edgec.errors import BadOption
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One feed of the network and what is known of it.
+    """One set of inputs of the network and its label.
 
     Attributes:
-        name: Names the sample in messages and keys of caches; unique within its `Samples`.
+        name: Name of the sample in messages and cache keys; unique within its `Samples`.
         inputs: Input name -> array, as the network takes it.
-        label: What is true of it, None where that is not known.
-        placement: Where the original picture lies in the input; None where the input is no picture.
+        label: Label, None if it is unknown.
+        placement: Position of the original picture in the input; None if the input is not a picture.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Sample:
 
 
 def fingerprint(sample: Sample) -> str:
-    """Return the SHA-256 of the name and the inputs of a sample: tells data, and preprocessing, from others."""
+    """Return the SHA-256 of the name and the inputs of a sample, which identifies data and preprocessing."""
     digest = hashlib.sha256(sample.name.encode())
     for name, array in sample.inputs.items():
         digest.update(f"\n{name}\n".encode())
@@ -43,9 +43,9 @@ def fingerprint(sample: Sample) -> str:
 
 
 class Samples(ABC):
-    """Samples in a fixed order; each is read when it is asked for, and nothing is kept.
+    """Samples in a fixed order; each is read when it is needed, and nothing is kept.
 
-    `classes` names the classes of the labels, index = class; empty where the source has no names.
+    `classes` names the classes of the labels by class index; empty if the source has no names.
     """
 
     classes: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Samples(ABC):
 
 
 AnySamples = Samples | Sequence[Sample]
-"""Samples, or a list of some that are in memory."""
+"""Samples, or a list of samples in memory."""
 
 
 class Subset(Samples):
@@ -81,7 +81,7 @@ class Subset(Samples):
 
 
 def spread(samples: AnySamples, count: int) -> Samples:
-    """Return at most `count` samples at even distances, so that a source sorted by class gives all classes.
+    """Return at most `count` samples at even distances, so that a source sorted by class contributes all classes.
 
     Raises:
         BadOption: `count` is below 1.
@@ -95,18 +95,18 @@ def spread(samples: AnySamples, count: int) -> Samples:
 
 
 def split(samples: AnySamples, shares: Sequence[float], seed: int) -> tuple[Samples, ...]:
-    """Split at random, reproducibly, into disjoint parts: one for each of `shares`, and each in the old order.
+    """Split at random, reproducibly, into disjoint parts: one for each of `shares`, each in the original order.
 
     Args:
         samples: What to split.
-        shares: Part of the samples for each result, > 0 and together at most 1.
+        shares: Fraction of the samples for each part, > 0 and together at most 1.
         seed: The same seed gives the same parts.
 
     Raises:
-        BadOption: The shares do not fit, or a part would be empty.
+        BadOption: The fractions do not fit, or a part would be empty.
     """
     if min(shares) <= 0 or sum(shares) > 1 + 1e-9:
-        raise BadOption(f"shares {tuple(shares)} are not positive and at most 1 together")
+        raise BadOption(f"the fractions {tuple(shares)} must be positive and at most 1 together")
     bounds = [round(bound * len(samples)) for bound in np.cumsum([0.0, *shares])]
     if any(start == stop for start, stop in pairwise(bounds)):
         raise BadOption(f"{len(samples)} samples are too few for the shares {tuple(shares)}", remedy="Give more data.")

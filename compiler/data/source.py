@@ -1,4 +1,4 @@
-"""`open_samples`: what `--data` names, recognised by its kind, as samples."""
+"""`open_samples`: opens the data that `--data` names as samples, whatever its kind."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ FILE_READERS: dict[str, Callable[[Path], Listing]] = {
     ".tsv": read_text_lines,
 }
 KINDS = (
-    "Known: a folder of pictures (classes are its sub-folders), COCO .json, a folder of VOC .xml, YOLO (data.yaml or "
-    "its folder), a list path<TAB>text (.txt, .tsv), .npy, .npz, module:callable, file.py:callable."
+    "Known kinds: a folder of pictures (classes are its sub-folders), COCO .json, a folder of VOC .xml, YOLO "
+    "(data.yaml or its folder), a list path<TAB>text (.txt, .tsv), .npy, .npz, module:callable, file.py:callable."
 )
 
 
@@ -35,13 +35,13 @@ def open_samples(data: str | Path | Samples, inputs: Sequence[TensorSpec], prepr
     """Open the data that `data` names as samples for a network.
 
     Args:
-        data: A path, or `module:callable`; `KINDS` says what is known. `Samples` are returned as they are.
+        data: A path, or `module:callable`; see `KINDS`. `Samples` are returned as they are.
         inputs: The network's inputs.
         preprocessing: How pictures become its input.
 
     Raises:
-        BadOption: There is no such data, it is of no known kind, empty or wrong (file and line are named), or it does
-            not fit the inputs.
+        BadOption: There is no such data, it is of unknown kind, empty or wrong (the message names file and line), or
+            it does not fit the inputs.
         MissingDependency: Reading it needs an optional package.
     """
     if isinstance(data, Samples):

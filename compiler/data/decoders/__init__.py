@@ -1,1 +1,1 @@
-"""From a network's raw outputs to what they mean: one kind of head a module."""
+"""Decoders from a network's raw outputs to results: one kind of head per module."""

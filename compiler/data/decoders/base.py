@@ -1,4 +1,4 @@
-"""`Decoder`: raw outputs of one sample to a prediction; the settings of each kind are its fields."""
+"""`Decoder`: turns the raw outputs of one sample into a prediction; the settings of each kind are its fields."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]
 Kind = Literal["scores", "detections", "instances", "keypoints", "rotated", "text", "mask", "picture", "embedding"]
 WITH_BOXES: tuple[Kind, ...] = ("detections", "instances", "keypoints", "rotated")
-"""Kinds whose predictions have `boxes`, `scores` and `labels`, as `Detections` has them."""
+"""Kinds whose predictions have `boxes`, `scores` and `labels`, like `Detections`."""
 
 
 class Decoder(BaseModel, ABC):
-    """Reads the outputs of one sample. A plugin registers a class of them in the entry point group edgec.decoders.
+    """Decodes the outputs for one sample. A plugin registers a subclass in the entry point group edgec.decoders.
 
-    `kind` says what it gives: `scores` float [classes]; `detections` a `Detections` in pixels of the original picture,
+    `kind` says which: `scores` float [classes]; `detections` a `Detections` in pixels of the original picture,
     `instances`, `keypoints` and `rotated` the same with masks, points or corners; `text` a str; `mask` integers
     [height, width] of the original picture; `picture` float [height, width, channels] 0..1; `embedding` float [n].
-    `classes` names the network's classes, index = class; empty where they are not known.
+    `classes` names the network's classes by class index; empty if they are unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,24 +37,24 @@ class Decoder(BaseModel, ABC):
 
     @classmethod
     def settings_of(cls, model: Path) -> dict[str, Any]:
-        """Return the settings that the ONNX file `model` gives, where a user names none."""
+        """Return the settings that the ONNX file `model` contains, which are used if the user gives none."""
         return {}
 
     def self_contained(self) -> dict[str, Any]:
-        """Return the settings that differ from the defaults, fit for JSON, with the contents of files in them."""
+        """Return the settings that differ from the defaults, as values that JSON can store, including file contents."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def class_count(self, outputs: Outputs) -> int | None:
-        """Return how many classes `outputs` are of; None where that does not show."""
+        """Return the number of classes of `outputs`; None if it cannot be seen."""
         return None
 
     @abstractmethod
     def __call__(self, outputs: Outputs, sample: Sample) -> Any:
-        """Decode `outputs`, output name -> array with a first axis of 1, of the network fed with `sample`."""
+        """Decode `outputs`, output name -> array with a first axis of 1, which the network returned for `sample`."""
 
 
 def pick(outputs: Outputs, name: str | None, position: int = 0) -> Array:
-    """Return the output called `name`, or where that is None, the one at `position`.
+    """Return the output called `name` or, if that is None, the one at `position`.
 
     Raises:
         BadOption: There is no such output.
@@ -74,7 +74,7 @@ def check_shape(array: Array, pattern: str, head: str) -> Array:
     Args:
         array: The output.
         pattern: Its axes, e.g. `[1, n, 4]`: numbers must be equal, names may be any size.
-        head: Whose output it is, for the message.
+        head: Name of the decoder, for the message.
 
     Raises:
         BadOption: The shape does not fit.
@@ -102,7 +102,7 @@ def network_size(sample: Sample, head: str) -> tuple[int, int]:
     """Return width and height of the network's input.
 
     Raises:
-        BadOption: The sample is no picture.
+        BadOption: The sample is not a picture.
     """
     if sample.placement is None:
         raise BadOption(f"decoder {head} needs a network whose only input is a picture")

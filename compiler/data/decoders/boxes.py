@@ -1,4 +1,4 @@
-"""Plain boxes: networks that suppress overlaps themselves (YOLOv10, exports with NMS inside)."""
+"""Plain boxes: networks that include non-maximum suppression (YOLOv10, exports with NMS inside)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from edgec.errors import BadOption
 class PlainBoxes(DetectionDecoder):
     """[n, 6] or [1, n, 6]: x0, y0, x1, y1 in pixels of the input, score, class.
 
-    Ultralytics' export of RT-DETR gives centre and size, as shares of the input: `centred=true,shares=true`.
+    Ultralytics' export of RT-DETR returns centre and size, as fractions of the input: `centred=true,shares=true`.
     """
 
     output: str | None = None
     """Name of the output; default: the first."""
     centred: bool = False
-    """Centre x, centre y, width and height instead of corners."""
+    """Boxes are centre x, centre y, width and height instead of corners."""
     shares: bool = False
-    """Shares of the input's width and height instead of pixels."""
+    """Boxes are fractions of the input's width and height instead of pixels."""
     max_overlap: float = Field(default=1.0, ge=0, le=1)
 
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:

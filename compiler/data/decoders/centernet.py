@@ -1,4 +1,4 @@
-"""CenterNet and its like: a heat map of centres, with sizes and sub-cell offsets."""
+"""CenterNet and similar networks: a heat map of centres, with sizes and sub-cell offsets."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Array = np.ndarray[Any, Any]
 class Centernet(DetectionDecoder):
     """Heat map [1, classes, h, w], sizes [1, 2, h, w] and, if there is one, offsets [1, 2, h, w], in cells.
 
-    A cell that is the largest of its 3x3 neighbourhood is a centre; box = (cell + offset -+ size / 2) * input / map
-    (Zhou et al., "Objects as Points", 2019). The peaks replace suppression by overlap.
+    A cell that is the maximum of its 3x3 neighbourhood is a centre; box = (cell + offset -+ size / 2) * input / map
+    (Zhou et al., "Objects as Points", 2019). Selecting these peaks replaces non-maximum suppression.
     """
 
     heatmap: str | None = None
@@ -28,7 +28,7 @@ class Centernet(DetectionDecoder):
     offsets: str | None = None
     """Name of the offsets (x, y); default: the third output, none if there are two."""
     logits: bool = False
-    """The heat map is of logits: a sigmoid follows."""
+    """The heat map contains logits, to which a sigmoid is applied."""
     max_overlap: float = Field(default=1.0, ge=0, le=1)
 
     def class_count(self, outputs: Outputs) -> int:

@@ -13,11 +13,11 @@ from edgec.errors import BadOption
 
 
 class ClassMap(Decoder):
-    """Scores [1, classes, h, w] (the best counts) or classes, integers [1, h, w] or [1, 1, h, w] -> [height, width].
+    """Scores [1, classes, h, w] (the best wins) or classes, integers [1, h, w] or [1, 1, h, w] -> [height, width].
 
-    Of a single class, with `threshold`: 1 where the score [1, 1, h, w] is at least that, else 0.
+    With a single class and a `threshold`: 1 where the score [1, 1, h, w] is at least that, else 0.
 
-    Each pixel of the original picture takes the class of the cell its centre falls in.
+    Each pixel of the original picture gets the class of the cell that contains its centre.
     """
 
     kind: ClassVar[Kind] = "mask"
@@ -25,10 +25,10 @@ class ClassMap(Decoder):
     output: str | None = None
     """Name of the output; default: the first."""
     threshold: float | None = None
-    """Lowest score of the class of a network that has only one."""
+    """Minimum score of the class in a network that has only one."""
 
     def class_count(self, outputs: Outputs) -> int | None:
-        """See `Decoder.class_count`; classes as integers do not tell how many there are."""
+        """See `Decoder.class_count`; integer classes do not show how many there are."""
         output = pick(outputs, self.output)
         if output.dtype.kind != "f":
             return None
@@ -38,7 +38,7 @@ class ClassMap(Decoder):
         """Return the classes.
 
         Raises:
-            BadOption: The output is no map of classes, or has the scores of a single one.
+            BadOption: The output is not a map of classes, or contains the scores of a single one.
         """
         output = pick(outputs, self.output)
         if output.dtype.kind in "iu" and output.ndim == 4 and output.shape[1] == 1:
@@ -51,7 +51,7 @@ class ClassMap(Decoder):
             problem = (
                 f"decoder class-map: the output is {output.dtype}{list(output.shape)}, the scores of a single class"
             )
-            remedy = "Say from which score on it is that class: class-map,threshold=0.5."
+            remedy = "Give the minimum score of that class: class-map,threshold=0.5."
             raise BadOption(problem, remedy=remedy)
         elif output.dtype.kind == "f" and output.ndim == 4 and len(output) == 1:
             classes = output[0].argmax(axis=0)

@@ -1,4 +1,4 @@
-"""What heads share that give a column for each box, as YOLOv8's with masks, key points or angles do."""
+"""Common part of heads with one column per box, such as YOLOv8's with masks, key points or angles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ColumnsDecoder(DetectionDecoder):
 
     @property
     def further(self) -> int:
-        """Values of a box behind its class probabilities."""
+        """Number of values of a box after its class probabilities."""
         raise NotImplementedError
 
     def class_count(self, outputs: Outputs) -> int:
@@ -33,16 +33,16 @@ class ColumnsDecoder(DetectionDecoder):
         return self.candidates_and_more(outputs)[0]
 
     def candidates_and_more(self, outputs: Outputs) -> tuple[Detections, Array]:
-        """Return the candidates, and float32 [candidates, further]: what belongs to each besides.
+        """Return the candidates, and float32 [candidates, further]: the further values of each.
 
         Raises:
-            BadOption: The output is too narrow.
+            BadOption: The output has too few values per box.
         """
         head = type(self).__name__.lower()
         rows = check_shape(pick(outputs, self.output), "[1, 4 + classes + further, n]", head).T
         end = rows.shape[1] - self.further
         if end < 5:
-            problem = f"decoder {head}: {rows.shape[1]} values a box, at least {5 + self.further} are needed"
+            problem = f"decoder {head}: each box has {rows.shape[1]} values, at least {5 + self.further} are needed"
             raise BadOption(problem, remedy="Choose another --decoder, or correct its settings.")
         found, row = rows_by_class(corners(rows[:, :4]), rows[:, 4:end], self.min_score)
         return found, np.ascontiguousarray(rows[row, end:])

@@ -19,10 +19,10 @@ BLANK = 0
 
 
 class Ctc(Decoder):
-    """Class scores [1, steps, classes] -> the text: best class of each step, repeats merged, blanks left out.
+    """Class scores [1, steps, classes] -> the text: best class of each step, repeats merged, blanks removed.
 
     Source: Graves et al., "Connectionist Temporal Classification", 2006 (best path decoding). Class 0 is the blank,
-    class k the k-th character of the dictionary; one class more than that is the space, as PaddleOCR has it.
+    class k the k-th character of the dictionary; one further class is the space, as in PaddleOCR.
     """
 
     kind: ClassVar[Kind] = "text"
@@ -30,14 +30,14 @@ class Ctc(Decoder):
     output: str | None = None
     """Name of the output; default: the first."""
     dictionary: Path | None = None
-    """A UTF-8 file, a character a line, or an ONNX model that has them in its metadata as `character`."""
+    """A UTF-8 file, one character per line, or an ONNX model that has them in its metadata as `character`."""
     characters: tuple[str, ...] = ()
     """The characters of classes 1, 2, ... themselves, instead of a file."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Ctc:
         if self.dictionary is None and not self.characters:
-            raise ValueError("a dictionary is needed: dictionary=FILE, a character a line")
+            raise ValueError("a dictionary is needed: dictionary=FILE, with one character per line")
         return self
 
     @classmethod
@@ -53,7 +53,7 @@ class Ctc(Decoder):
             source, count = self.dictionary or "the dictionary", len(self.alphabet)
             raise BadOption(f"decoder ctc: {scores.shape[1]} classes, but {source} has {count} characters")
         best = scores.argmax(axis=1)
-        kept = best[np.flatnonzero(np.diff(best, prepend=BLANK))]  # where the class changes
+        kept = best[np.flatnonzero(np.diff(best, prepend=BLANK))]  # the steps at which the class changes
         alphabet = (*self.alphabet, " ")
         return "".join(alphabet[k - 1] for k in kept if k != BLANK)
 
@@ -84,12 +84,13 @@ def _characters(path: Path) -> tuple[str, ...]:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadOption(f"dictionary {path}: {error}", remedy="Give a UTF-8 file, a character a line.") from error
+            remedy = "Give a UTF-8 file with one character per line."
+            raise BadOption(f"dictionary {path}: {error}", remedy=remedy) from error
     return characters_of(text)
 
 
 def characters_of(text: str) -> tuple[str, ...]:
-    """Return the characters of a dictionary, one a line."""
-    # Only newlines separate: dictionaries hold other characters that count as line ends.
+    """Return the characters of a dictionary with one character per line."""
+    # Only newlines separate: dictionaries contain other characters that count as line ends.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     return tuple(lines[:-1] if lines[-1] == "" else lines)

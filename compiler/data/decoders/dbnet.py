@@ -13,8 +13,8 @@ from edgec.data.decoders.regions import hull, regions, smallest_rectangle
 
 Array = np.ndarray[Any, Any]
 
-MIN_SIDE = 3.0  # of a region's rectangle, in cells of the map
-MIN_GROWN_SIDE = 5.0  # after unclipping
+MIN_SIDE = 3.0  # minimum side of a region's rectangle, in cells of the map
+MIN_GROWN_SIDE = 5.0  # the same after unclipping
 
 
 class Dbnet(DetectionDecoder):
@@ -23,15 +23,15 @@ class Dbnet(DetectionDecoder):
     For each 8-connected region above `threshold` (Liao et al., "Real-time Scene Text Detection with Differentiable
     Binarization", 2020; PaddleOCR's DBPostProcess): the rectangle of smallest area around its cells; its score is the
     mean probability within; it grows by area * `unclip_ratio` / perimeter on every side, as the network was trained
-    on shrunken text. Growing is exact for rectangles, so no polygon library is needed. The upright box around the
-    rectangle is given, as box metrics compare those; `text_rectangles` gives the rectangles themselves. Holes in a
-    region, for which OpenCV's contours give further, low-scored rectangles, are not looked at.
+    on shrunken text. Growing is exact for rectangles, so no polygon library is needed. The result is the upright box
+    around the rectangle, because box metrics compare those; `text_rectangles` returns the rectangles themselves. Holes
+    in a region, for which OpenCV's contours give further, low-scored rectangles, are ignored.
     """
 
     output: str | None = None
     """Name of the output; default: the first."""
     threshold: float = Field(default=0.3, gt=0, lt=1)
-    """Probability from which a cell is text."""
+    """Minimum probability of a text cell."""
     unclip_ratio: float = Field(default=1.6, ge=0)
     min_score: float = Field(default=0.5, ge=0, le=1)
     max_overlap: float = Field(default=1.0, ge=0, le=1)
@@ -51,9 +51,9 @@ def text_rectangles(probability: Array, threshold: float, unclip_ratio: float, m
 
     Args:
         probability: float [h, w].
-        threshold: Lowest probability of text.
-        unclip_ratio: How much a rectangle grows, see `Dbnet`.
-        min_score: Lowest mean probability within a rectangle.
+        threshold: Minimum probability of text.
+        unclip_ratio: Growth of a rectangle, see `Dbnet`.
+        min_score: Minimum mean probability within a rectangle.
 
     Returns:
         float32 [n, 4, 2] corners x, y in cells, in circular order, and float32 [n] scores.
@@ -74,7 +74,7 @@ def text_rectangles(probability: Array, threshold: float, unclip_ratio: float, m
 
 
 def _mean_within(probability: Array, corners: Array) -> float:
-    """Return the mean over the cells whose centre lies in the rectangle, border included."""
+    """Return the mean over the cells whose centre lies in the rectangle, including its border."""
     limit = np.array(probability.shape[::-1]) - 1
     low = np.clip(np.floor(corners.min(axis=0)).astype(np.int64), 0, limit)
     high = np.clip(np.ceil(corners.max(axis=0)).astype(np.int64), 0, limit)

@@ -1,4 +1,4 @@
-"""`DetectionDecoder`: what all heads that give boxes share: score threshold, suppression, mapping to the original."""
+"""`DetectionDecoder`: common part of heads with boxes: score threshold, suppression, mapping to the original."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.data.samples import Sample
 Array = np.ndarray[Any, Any]
 
 BLOCK = 64
-"""Boxes whose overlaps with all others are computed at once."""
+"""Number of boxes whose overlaps with all others are computed at once."""
 
 
 class Detections(NamedTuple):
@@ -26,14 +26,14 @@ class Detections(NamedTuple):
 
 
 class DetectionDecoder(Decoder):
-    """A head that gives boxes; a subclass gives the candidates, in pixels of the network's input."""
+    """A head with boxes; a subclass returns the candidates, in pixels of the network's input."""
 
     kind: ClassVar[Kind] = "detections"
 
     min_score: float = Field(default=0.01, ge=0, le=1)
-    """Lowest score of a detection; low, because a precision-recall curve needs the doubtful ones too."""
+    """Minimum score of a detection; low, because a precision-recall curve needs the doubtful ones too."""
     max_overlap: float = Field(default=0.5, ge=0, le=1)
-    """Largest IoU of two detections of a class; 1 suppresses none."""
+    """Maximum IoU of two detections of a class; 1 suppresses none."""
     max_detections: int = Field(default=100, ge=1)
 
     @abstractmethod
@@ -52,7 +52,7 @@ class DetectionDecoder(Decoder):
 
     def select(self, found: Detections, size: tuple[int, int]) -> tuple[Detections, Array]:
         """Return the best of candidates, best first, in pixels of the input, and their int64 indices in `found`."""
-        # Clipped before the overlaps are computed: what lies outside the input says nothing about the picture.
+        # Clipped before the overlaps are computed: parts outside the input do not belong to the picture.
         boxes = np.clip(found.boxes, 0, np.array([*size, *size], np.float32)).astype(np.float32)
         sound = np.flatnonzero(np.isfinite(boxes).all(axis=1))
         chosen = suppress(boxes[sound], found.scores[sound], found.labels[sound], self.max_overlap, self.max_detections)
@@ -67,12 +67,12 @@ class DetectionDecoder(Decoder):
 
 
 def by_class(boxes: Array, scores: Array, min_score: float) -> Detections:
-    """Return a candidate for each class that a box has a good score for.
+    """Return a candidate for each class for which a box has a sufficient score.
 
     Args:
         boxes: float32 [n, 4].
         scores: float32 [n, classes].
-        min_score: Lowest score.
+        min_score: Minimum score.
     """
     return rows_by_class(boxes, scores, min_score)[0]
 
@@ -84,13 +84,13 @@ def rows_by_class(boxes: Array, scores: Array, min_score: float) -> tuple[Detect
 
 
 def corners(centred: Array) -> Array:
-    """Turn [n, 4] boxes centre x, centre y, width, height into x0 y0 x1 y1."""
+    """Convert [n, 4] boxes centre x, centre y, width, height to x0 y0 x1 y1."""
     half = centred[:, 2:] / 2
     return np.concatenate([centred[:, :2] - half, centred[:, :2] + half], axis=1)
 
 
 def suppress(boxes: Array, scores: Array, labels: Array, max_overlap: float, limit: int) -> Array:
-    """Return the int64 indices, best first and at most `limit`, of boxes that overlap no better one of their class.
+    """Return the int64 indices, best first and at most `limit`, of boxes that overlap no better box of their class.
 
     Of equal scores, the earlier box is the better one.
     """
@@ -99,7 +99,7 @@ def suppress(boxes: Array, scores: Array, labels: Array, max_overlap: float, lim
         return order[:limit].astype(np.int64)
     kept: list[int] = []
     while order.size and len(kept) < limit:
-        # A block of the best against all that are left: one box at a time, most of the time goes into the calls.
+        # A block of the best boxes against all that are left: one box at a time, calls would take most of the time.
         block = order[:BLOCK]
         rival = labels[block][:, None] == labels[order]
         clash = rival & (overlaps(boxes[block], boxes[order]) > max_overlap)

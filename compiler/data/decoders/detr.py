@@ -15,21 +15,21 @@ Array = np.ndarray[Any, Any]
 
 
 class Detr(DetectionDecoder):
-    """Boxes [1, n, 4], centre and size as shares of the input, and scores [1, n, classes]; or both in one output.
+    """Boxes [1, n, 4], centre and size as fractions of the input, and scores [1, n, classes]; or both in one output.
 
-    Each query is one object at most, so nothing is suppressed (Carion et al., "End-to-End Object Detection with
-    Transformers", 2020). There the scores are logits of a softmax, whose last class is `no object`; those of RT-DETR
-    and others that choose their queries are logits of a sigmoid.
+    Each query is at most one object, so nothing is suppressed (Carion et al., "End-to-End Object Detection with
+    Transformers", 2020). In DETR the scores are logits of a softmax, whose last class is `no object`; in RT-DETR
+    and other networks that select their queries they are logits of a sigmoid.
     """
 
     boxes: str | None = None
-    """Name of the output with the boxes; default: the one of four values a query."""
+    """Name of the output with the boxes; default: the one with four values per query."""
     scores: str | None = None
     """Name of the output with the scores; default: the other one."""
     activation: Literal["none", "sigmoid", "softmax"] = "sigmoid"
-    """What makes probabilities of the scores."""
+    """Function that turns the scores into probabilities."""
     background: bool | None = None
-    """The last class is `no object`; default: with a softmax."""
+    """Whether the last class is `no object`; default: yes with a softmax, else no."""
     max_overlap: float = Field(default=1.0, ge=0, le=1)
     max_detections: int = Field(default=300, ge=1)
 
@@ -58,7 +58,7 @@ class Detr(DetectionDecoder):
         if len(outputs) == 1 and self.scores is None:
             rows = check_shape(pick(outputs, self.boxes), "[1, n, 4 + classes]", "detr")
             if rows.shape[1] < 5:
-                raise BadOption(f"decoder detr: {rows.shape[1]} values a query, at least 5 are needed")
+                raise BadOption(f"decoder detr: each query has {rows.shape[1]} values, at least 5 are needed")
             return rows[:, :4], rows[:, 4:]
         of_four = [at for at, array in enumerate(outputs.values()) if array.ndim == 3 and array.shape[2] == 4]
         at = of_four[0] if of_four else 0

@@ -1,4 +1,4 @@
-"""Embeddings: a vector whose direction tells what a picture is like."""
+"""Embeddings: a vector by whose direction pictures are compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.errors import BadOption
 
 
 class Embedding(Decoder):
-    """[1, n] (or with axes of 1 more) -> float32 [n] of length 1, so that a dot product is the cosine."""
+    """[1, n] (or with further axes of 1) -> float32 [n] of length 1, so that a dot product is the cosine."""
 
     kind: ClassVar[Kind] = "embedding"
 

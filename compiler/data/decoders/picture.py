@@ -14,7 +14,7 @@ from edgec.errors import BadOption
 class Picture(Decoder):
     """[1, channels, h, w] or [1, h, w] with 1 or 3 channels (or channels last) -> float32 [h, w, channels], 0..1.
 
-    With `range=auto` the smallest value becomes 0 and the largest 1, as depth, which has no fixed range, is shown.
+    With `range=auto` the smallest value becomes 0 and the largest 1, for depth, which has no fixed range.
     """
 
     kind: ClassVar[Kind] = "picture"
@@ -22,14 +22,14 @@ class Picture(Decoder):
     output: str | None = None
     """Name of the output; default: the first."""
     range: Literal["unit", "byte", "symmetric", "auto"] = "unit"
-    """Of the values: 0..1, 0..255, -1..1, or what they are."""
+    """Range of the values: 0..1, 0..255, -1..1, or that of each output."""
     colour: Literal["rgb", "bgr"] = "rgb"
 
     def __call__(self, outputs: Outputs, sample: Sample) -> np.ndarray[Any, Any]:
         """Return the picture.
 
         Raises:
-            BadOption: The output is none.
+            BadOption: The output is not a picture.
         """
         output = pick(outputs, self.output)
         pixels = output[0] if output.ndim in (3, 4) and len(output) == 1 else output
@@ -55,6 +55,6 @@ class Picture(Decoder):
 
 
 class Depth(Picture):
-    """As `picture`, of a range that is its own: the smallest value is drawn dark, the largest bright."""
+    """Like `picture`, with the range of each output: the smallest value is drawn dark, the largest bright."""
 
     range: Literal["unit", "byte", "symmetric", "auto"] = "auto"

@@ -1,4 +1,4 @@
-"""`read_decoder`: a decoder from its record (JSON, TOML) or from its name."""
+"""`read_decoder`: makes a decoder from its record (JSON, TOML) or from its name."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def named_decoder(given: str, model: Path | None = None) -> tuple[str, Decoder]:
     """Return the decoder that `given` describes, with its name.
 
     Args:
-        given: Path of a record (.json, .toml): the decoder's settings and its name as `decoder`; without one, it is
+        given: Path of a record (.json, .toml): the decoder's settings and its name as `decoder`; without a name, it is
             `yolov3`. Or a name with settings, e.g. `yolox,strides=8/16/32,min_score=0.1`.
-        model: ONNX file that the decoder may take settings from.
+        model: ONNX file from which the decoder may take settings.
 
     Raises:
-        BadOption: There is no such decoder or file, or a setting is wrong; it is named.
+        BadOption: There is no such decoder or file, or a setting is wrong; the message names it.
     """
     path = Path(given)
     if path.suffix in (".json", ".toml"):
         settings = _read_record(path)
-        # What the network takes is stated in the same record for its trainers; it is no setting of a decoder.
+        # `input` describes the network's input for other tools; it is not a setting of a decoder.
         settings.pop("input", None)
         name = settings.pop("decoder", "yolov3")
     else:
@@ -51,10 +51,10 @@ def named_decoder(given: str, model: Path | None = None) -> tuple[str, Decoder]:
 
 
 def make_decoder(name: str, settings: dict[str, Any], source: str) -> Decoder:
-    """Return the decoder `name`, as registered or `module:Class`, with `settings`, for which `source` stands.
+    """Return the decoder `name`, as registered or `module:Class`, with `settings`; `source` is for messages.
 
     Raises:
-        BadOption: There is no such decoder, or a setting is wrong; it is named.
+        BadOption: There is no such decoder, or a setting is wrong; the message names it.
     """
     made = _decoder(name)
     try:
@@ -82,10 +82,10 @@ def _read_record(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
         record = parse("json" if path.suffix == ".json" else "toml", text)
-    except ValueError as error:  # both
+    except ValueError as error:  # of JSON or of TOML
         raise BadOption(f"decoder {path}: {error}", remedy=FORMS) from error
     if not isinstance(record, dict):
-        raise BadOption(f"decoder {path}: not a record", remedy=FORMS)
+        raise BadOption(f"decoder {path} is not a record", remedy=FORMS)
     return record
 
 

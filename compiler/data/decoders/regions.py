@@ -13,11 +13,11 @@ Array = np.ndarray[Any, Any]
 def regions(mask: Array) -> list[tuple[Array, Array]]:
     """Return the 8-connected regions of a bool [h, w] map as (rows, columns) of cells, upper regions first.
 
-    Of each row of a region only the ends of its runs are given: its hull, which is what they serve for, is the same.
+    For each row of a region only the ends of its runs are returned: they have the same convex hull.
     """
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]  # one after the last cell; in the same order as the starts
+    stops = np.nonzero(edges == -1)[1]  # one after the last cell, in the same order as the starts
     parent = list(range(len(rows)))
     first = np.searchsorted(rows, np.arange(len(mask) + 1))
     for row in range(1, len(mask)):

@@ -1,4 +1,4 @@
-"""Classification: the scores as they are."""
+"""Classification: the scores without further decoding."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edgec.errors import BadOption
 
 
 class Scores(Decoder):
-    """[1, classes] (or with axes of 1 more) -> scores or probabilities [classes]; a softmax changes no ranking."""
+    """[1, classes] (or with further axes of 1) -> scores or probabilities [classes]; a softmax changes no ranking."""
 
     kind: ClassVar[Kind] = "scores"
 
     output: str | None = None
     """Name of the output; default: the first."""
     logits: bool = False
-    """The scores are logits: a softmax makes them probabilities."""
+    """The scores are logits, which a softmax turns into probabilities."""
 
     def class_count(self, outputs: Outputs) -> int:
         """See `Decoder.class_count`."""

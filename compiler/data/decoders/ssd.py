@@ -14,15 +14,15 @@ from edgec.errors import BadOption
 
 Array = np.ndarray[Any, Any]
 
-MAX_LOG_SCALE = 8.0  # of a box relative to its prior, so that exp() stays finite
+MAX_LOG_SCALE = 8.0  # maximum for a box relative to its prior, so that exp() stays finite
 
 
 class Ssd(DetectionDecoder):
     """Offsets [1, n, 4], class scores [1, n, 1 + classes] whose first is the background, and n priors.
 
-    With priors cx, cy, w, h as shares of the input: centre = prior centre + offset * variance[0] * prior size,
-    size = prior size * exp(offset * variance[1]) (Liu et al., "SSD", 2016). Background is not a class: class k of the
-    detections is column k + 1.
+    With priors cx, cy, w, h as fractions of the input: centre = prior centre + offset * variance[0] * prior size,
+    size = prior size * exp(offset * variance[1]) (Liu et al., "SSD", 2016). The background is not a class: class k of
+    the detections is column k + 1.
     """
 
     boxes: str | None = None
@@ -30,10 +30,10 @@ class Ssd(DetectionDecoder):
     scores: str | None = None
     """Name of the output with the scores; default: the second."""
     priors: str | tuple[tuple[float, float, float, float], ...] | None = None
-    """An output [n, 4] or [1, n, 4], a .npy file with them, or they themselves; default: the third output."""
+    """An output [n, 4] or [1, n, 4], a .npy file, or the priors themselves; default: the third output."""
     variances: tuple[float, float] = (0.1, 0.2)
     logits: bool = False
-    """The scores are logits: a softmax over the classes follows."""
+    """The scores are logits, to which a softmax over the classes is applied."""
 
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
         """See `DetectionDecoder.candidates`."""
@@ -68,13 +68,13 @@ class Ssd(DetectionDecoder):
 
     @cached_property
     def _given_priors(self) -> Array | None:
-        """The priors that no output gives, float32 [..., 4]."""
+        """The priors if they are not an output, float32 [..., 4]."""
         if self.priors is None or (isinstance(self.priors, str) and not self.priors.endswith(".npy")):
             return None
         if not isinstance(self.priors, str):
             return np.array(self.priors, np.float32).reshape(-1, 4)
         try:
-            with Path(self.priors).open("rb") as file:  # numpy.load would take a .npz file of that name too
+            with Path(self.priors).open("rb") as file:  # numpy.load would accept a .npz file of that name too
                 priors: Array = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise BadOption(f"decoder ssd: priors {self.priors}: {error}") from error

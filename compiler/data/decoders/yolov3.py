@@ -1,4 +1,4 @@
-"""YOLOv3: raw maps, one a stride, with anchors."""
+"""YOLOv3: raw maps, one per stride, with anchors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.errors import BadOption
 
 Array = np.ndarray[Any, Any]
 
-MAX_LOG_SCALE = 4.0  # of a box relative to its anchor, so that exp() stays finite
+MAX_LOG_SCALE = 4.0  # maximum for a box relative to its anchor, so that exp() stays finite
 
 
 class Scale(BaseModel):

@@ -24,5 +24,5 @@ class Yolov5(DetectionDecoder):
         """See `DetectionDecoder.candidates`."""
         rows = check_shape(pick(outputs, self.output), "[1, n, 5 + classes]", "yolov5")
         if rows.shape[1] < 6:
-            raise BadOption(f"decoder yolov5: {rows.shape[1]} values a box, at least 6 are needed")
+            raise BadOption(f"decoder yolov5: each box has {rows.shape[1]} values, at least 6 are needed")
         return by_class(corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:], self.min_score)

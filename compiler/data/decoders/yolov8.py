@@ -24,5 +24,5 @@ class Yolov8(DetectionDecoder):
         """See `DetectionDecoder.candidates`."""
         rows = check_shape(pick(outputs, self.output), "[1, 4 + classes, n]", "yolov8").T
         if rows.shape[1] < 5:
-            raise BadOption(f"decoder yolov8: {rows.shape[1]} values a box, at least 5 are needed")
+            raise BadOption(f"decoder yolov8: each box has {rows.shape[1]} values, at least 5 are needed")
         return by_class(corners(rows[:, :4]), rows[:, 4:], self.min_score)

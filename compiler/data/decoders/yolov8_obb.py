@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Rotated(NamedTuple):
-    """Objects, as `Detections` with the upright boxes around them, each with float32 [4, 2] corners x, y in pixels."""
+    """Objects like `Detections`, with upright boxes, each with float32 [4, 2] corners x, y in pixels."""
 
     boxes: Array
     scores: Array
@@ -24,10 +24,10 @@ class Rotated(NamedTuple):
 
 
 class Yolov8Obb(ColumnsDecoder):
-    """[1, 4 + classes + 1, n] as yolov8 with an angle in radians, by which the box is turned about its centre.
+    """[1, 4 + classes + 1, n] like yolov8, with an angle in radians by which the box is rotated about its centre.
 
     Overlap is the similarity of the normal distributions of two boxes (Llerena et al., "Gaussian Bounding Boxes and
-    Probabilistic Intersection-over-Union", 2021), as Ultralytics' suppression has it.
+    Probabilistic Intersection-over-Union", 2021), as in Ultralytics' suppression.
     """
 
     kind: ClassVar[Kind] = "rotated"
@@ -57,7 +57,7 @@ class Yolov8Obb(ColumnsDecoder):
 
 
 def _corners(centres: Array, sides: Array, angle: Array) -> Array:
-    """Return float32 [n, 4, 2] corners of boxes that are turned by `angle` about their centres."""
+    """Return float32 [n, 4, 2] corners of boxes that are rotated by `angle` about their centres."""
     cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
     along = np.concatenate([cosine, sine], axis=1) * sides[:, :1] / 2
     across = np.concatenate([-sine, cosine], axis=1) * sides[:, 1:] / 2
@@ -68,7 +68,7 @@ def _corners(centres: Array, sides: Array, angle: Array) -> Array:
 
 
 def _suppress(centres: Array, sides: Array, angle: Array, found: Detections, max_overlap: float, limit: int) -> Array:
-    """Return the indices, best first, of boxes that overlap no better one of their class."""
+    """Return the indices, best first, of boxes that overlap no better box of their class."""
     order = np.argsort(-found.scores, kind="stable")
     if max_overlap >= 1:
         return order[:limit]

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Poses(NamedTuple):
-    """Objects, as `Detections`, each with float32 [points, 3] key points: x, y in pixels, probability to be seen."""
+    """Objects like `Detections`, each with float32 [points, 3] key points: x, y in pixels, visibility 0..1."""
 
     boxes: Array
     scores: Array
@@ -24,14 +24,14 @@ class Poses(NamedTuple):
 
 
 class Yolov8Pose(ColumnsDecoder):
-    """[1, 4 + classes + points * values, n] as yolov8 with key points: x, y in pixels, and with 3 values visibility."""
+    """[1, 4 + classes + points * values, n] like yolov8 with key points: x, y in pixels, with 3 values visibility."""
 
     kind: ClassVar[Kind] = "keypoints"
 
     points: int = Field(default=17, ge=1)
-    """Key points of an object."""
+    """Number of key points of an object."""
     values: int = Field(default=3, ge=2, le=3)
-    """Values of a key point: 2 or 3."""
+    """Number of values of a key point: 2 or 3."""
 
     @property
     def further(self) -> int:

@@ -1,4 +1,4 @@
-"""YOLOv8-seg and its successors: boxes with masks, put together from prototypes."""
+"""YOLOv8-seg and its successors: boxes with masks, which are sums of prototypes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Patch(NamedTuple):
-    """Where an object is within its box: bool [h, w] `pixels`, whose upper left corner is `x`, `y` of the picture."""
+    """Mask of an object within its box: bool [h, w] `pixels`, with the upper left corner `x`, `y` in the picture."""
 
     x: int
     y: int
@@ -25,7 +25,7 @@ class Patch(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """Objects, as `Detections`, each with its mask."""
+    """Objects like `Detections`, each with its mask."""
 
     boxes: Array
     scores: Array
@@ -34,12 +34,12 @@ class Instances(NamedTuple):
 
 
 class Yolov8Seg(ColumnsDecoder):
-    """[1, 4 + classes + masks, n] as yolov8 with coefficients, and prototypes [1, masks, h, w] of the whole input.
+    """[1, 4 + classes + masks, n] like yolov8 with coefficients, and prototypes [1, masks, h, w] of the whole input.
 
-    The mask of a box is where the sum of the prototypes, weighted by its coefficients, is positive, that is the
-    probability above 0.5, within the box. Each pixel of the original picture takes the value at its centre, linearly
-    between the centres of the prototypes' cells (Ultralytics, utils/ops.py, process_mask, which rounds the box to cells
-    first).
+    The mask of a box contains the pixels in the box where the sum of the prototypes, weighted by its coefficients, is
+    positive, that is the probability is above 0.5. Each pixel of the original picture gets the value at its centre,
+    interpolated linearly between the centres of the prototypes' cells (Ultralytics, utils/ops.py, process_mask, which
+    rounds the box to cells first).
     """
 
     kind: ClassVar[Kind] = "instances"
@@ -47,7 +47,7 @@ class Yolov8Seg(ColumnsDecoder):
     prototypes: str | None = None
     """Name of the output with the prototypes; default: the second."""
     masks: int = Field(default=32, ge=1)
-    """Prototypes, and coefficients of a box."""
+    """Number of prototypes, and of coefficients of a box."""
 
     @property
     def further(self) -> int:
@@ -93,7 +93,7 @@ def _patch(prototypes: Array, coefficients: Array, box: Array, placement: Placem
 
 
 def _between(pixels: Array, axis: int, cells: int, placement: Placement) -> tuple[Array, Array, Array]:
-    """Return the cells on both sides of the centres of `pixels`, and how far they are from the first, 0..1."""
+    """Return the cells on both sides of the centres of `pixels`, and their distance from the first one, 0..1."""
     at = ((pixels + 0.5) * placement.scale[axis] + placement.offset[axis]) * (cells / placement.network[axis]) - 0.5
     at = np.clip(at, 0, cells - 1)
     first = np.floor(at).astype(np.int64)

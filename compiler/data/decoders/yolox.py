@@ -1,4 +1,4 @@
-"""YOLOX: one output, a row for each cell of the grids, boxes relative to the cell."""
+"""YOLOX: one output with a row for each cell of the grids, boxes relative to the cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.data.decoders.base import Outputs, check_shape, pick
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class, corners
 from edgec.errors import BadOption
 
-MAX_LOG_SIZE = 8.0  # of a box relative to its stride, so that exp() stays finite
+MAX_LOG_SIZE = 8.0  # maximum for a box relative to its stride, so that exp() stays finite
 
 
 class Yolox(DetectionDecoder):

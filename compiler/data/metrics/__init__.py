@@ -1,1 +1,1 @@
-"""How good outputs are: one family of metrics a module; more come from plugins (entry point group edgec.metrics)."""
+"""Metrics of accuracy: one family per module; plugins add more (entry point group edgec.metrics)."""

@@ -24,8 +24,8 @@ TOP1_WEIGHT, TOP5_WEIGHT = 0.7, 0.3
 class Classification:
     """0.7 * top-1 + 0.3 * top-5, in 0..1.
 
-    top-k = share of the samples whose class is among the k best scores. Of equal scores the lower class is the better
-    one, as in ArgMax; a score that is not a number is the worst. With at most 5 classes, top-5 is 1.
+    top-k = fraction of the samples whose class is among the k best scores. Among equal scores the lower class is
+    better, as in ArgMax; a score that is NaN is the worst. With at most 5 classes, top-5 is 1.
     """
 
     name = "classification"
@@ -36,11 +36,11 @@ class Classification:
         self._ranks: list[int] = []
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
-        """Take in the scores of one sample with a `ClassLabel`."""
+        """Process the scores of one sample with a `ClassLabel`."""
         scores = self._decoder(outputs, sample)
         label = int(self._classes.number(require_label(sample, ClassLabel, self.name).index, sample))
         if not 0 <= label < len(scores):
-            problem = f"metric {self.name}: {sample.name} is of class {label}, the network has {len(scores)}"
+            problem = f"metric {self.name}: {sample.name} has class {label}, but the network has {len(scores)} classes"
             raise BadOption(problem, remedy="Give the class names in the network's order as classes.txt in the data.")
         better = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
         self._ranks.append(len(scores) if np.isnan(scores[label]) else int(better))
@@ -57,7 +57,7 @@ class Classification:
 
 
 class Top1(Classification):
-    """Share of the samples whose class has the best score; ties as in `Classification`."""
+    """Fraction of the samples whose class has the best score; ties as in `Classification`."""
 
     name = "top1"
 
@@ -67,7 +67,7 @@ class Top1(Classification):
 
 
 class Top5(Classification):
-    """Share of the samples whose class is among the five best scores; ties as in `Classification`."""
+    """Fraction of the samples whose class is among the five best scores; ties as in `Classification`."""
 
     name = "top5"
 

@@ -1,4 +1,4 @@
-"""Detection: COCO's mean average precision, by the faster-coco-eval library."""
+"""Detection: COCO's mean average precision, computed by the faster-coco-eval library."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from edgec.errors import BadOption, MissingDependency
 
 Array = np.ndarray[Any, Any]
 
-ALL_AREAS = 0  # index of COCO's area ranges: all, small, medium, large
-MOST_DETECTIONS = -1  # index of COCO's limits of detections a picture: 1, 10, 100
+ALL_AREAS = 0  # index into COCO's area ranges: all, small, medium, large
+MOST_DETECTIONS = -1  # index into COCO's limits of detections per picture: 1, 10, 100
 SUMMARY = {"map": 0, "map50": 1, "map75": 2, "small": 3, "medium": 4, "large": 5}
-"""Parts of the result -> index in COCO's summary."""
+"""Part of the result -> index in COCO's summary."""
 
 
 class MeanAveragePrecision:
     """COCO mAP, 0..1: precision averaged over recall 0, 0.01 ... 1, IoU 0.50, 0.55 ... 0.95 and the classes.
 
-    Only classes with boxes count; at most 100 detections of a class in a picture; ignored boxes (crowds, difficult)
-    count neither way. Source: Lin et al., "Microsoft COCO", 2014, and the code published with
+    Only classes with boxes count, and at most 100 detections of a class in a picture; finding an ignored box (crowd,
+    difficult) is neither right nor wrong. Source: Lin et al., "Microsoft COCO", 2014, and the code published with
     it, which faster-coco-eval reimplements.
     """
 
     name = "map"
     _threshold: int | None = None
-    """Index of the only IoU that counts, None: the mean over all."""
+    """Index of the only IoU that counts; None: the mean over all."""
 
     def __init__(self, context: MetricContext) -> None:
-        _library()  # missing: said before the first sample is run, not after the last
+        _library()  # a missing library is reported before the first sample runs, not after the last
         self._decoder = require_decoder(context, "detections", None, self.name)
         self._classes = Classes(context, self._decoder)
         self._truth: list[Boxes] = []
         self._found: list[Detections] = []
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
-        """Take in the detections of one sample labelled with `Boxes`."""
+        """Process the detections for one sample labelled with `Boxes`."""
         truth = require_label(sample, Boxes, self.name)
         self._truth.append(replace(truth, classes=self._classes.number(truth.classes, sample)))
         self._found.append(self._decoder(outputs, sample))
@@ -52,7 +52,7 @@ class MeanAveragePrecision:
         """Return the mean average precision, by class, IoU and size of object.
 
         Raises:
-            BadOption: There was no box to be found, so nothing is defined.
+            BadOption: The data has no box, so that the metric is undefined.
         """
         if not any((~boxes.ignored).any() for boxes in self._truth):
             raise BadOption(f"metric {self.name}: the data has no boxes", remedy="Give data with labelled objects.")
@@ -75,7 +75,7 @@ class MeanAveragePrecision:
             "annotations": [{"id": number, **row} for number, row in enumerate(annotations, start=1)],
         }
         results = [row for image, found in enumerate(self._found, start=1) for row in _results(image, found)]
-        if not results:  # the library takes no empty list; a detection without score at nowhere is the same
+        if not results:  # the library accepts no empty list; an empty detection of score 0 is equivalent
             results = [{"image_id": 1, "category_id": numbers[0], "bbox": [0.0, 0.0, 0.0, 0.0], "score": 0.0}]
         with contextlib.redirect_stdout(io.StringIO()):
             truth = coco(document)
@@ -87,7 +87,7 @@ class MeanAveragePrecision:
 
 
 class MeanAveragePrecision50(MeanAveragePrecision):
-    """COCO mAP at IoU 0.5 alone, 0..1; else as `MeanAveragePrecision`."""
+    """COCO mAP at IoU 0.5 alone, 0..1; otherwise like `MeanAveragePrecision`."""
 
     name = "map50"
     _threshold = 0

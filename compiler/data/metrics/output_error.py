@@ -1,4 +1,4 @@
-"""Output error: how far outputs are from the original model's; needs no labels."""
+"""Output error: the error of the outputs relative to the original model's; it needs no labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OutputError:
     """Relative error, 0 is best: |y - r| / |r| of each output (Frobenius norm over all samples), averaged over outputs.
 
     y are the outputs, r those of the original model. An output whose reference is all zero has error 0 if it is zero
-    too, else infinity; so has one that is not finite where its reference is.
+    too, else infinity; the error is also infinite if an output is not finite and its reference is.
     """
 
     name = "output-error"
@@ -32,14 +32,15 @@ class OutputError:
         self._samples = 0
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
-        """Take in the outputs of one sample; a label is not looked at."""
+        """Process the outputs for one sample; a label is ignored."""
         self._samples += 1
         for name, expected in self._reference(sample).items():
             if name not in outputs:
                 raise BadOption(f"metric {self.name}: there is no output {name!r}", remedy=suggest(name, outputs))
             wanted, got = np.asarray(expected, np.float64), np.asarray(outputs[name], np.float64)
             if wanted.shape != got.shape:
-                raise BadOption(f"metric {self.name}: output {name!r} is {got.shape}, the original's {wanted.shape}")
+                problem = f"metric {self.name}: output {name!r} has shape {got.shape}, the original's {wanted.shape}"
+                raise BadOption(problem)
             if not np.isfinite(wanted).all():
                 raise BadOption(f"metric {self.name}: output {name!r} of the original is not finite for {sample.name}")
             finite = bool(np.isfinite(got).all())

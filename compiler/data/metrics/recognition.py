@@ -14,7 +14,7 @@ EXACT_WEIGHT, EDIT_WEIGHT = 0.5, 0.5
 class Recognition:
     """0.5 * exact match + 0.5 * edit similarity, 0..1; the parts are in the details.
 
-    Exact match: share of the samples whose text is right to the last character. Edit similarity: mean of
+    Exact match: fraction of the samples whose text is right to the last character. Edit similarity: mean of
     1 - d / max(len(a), len(b)), d the Levenshtein distance (1966) between the texts a and b; 1 if both are empty.
     """
 
@@ -27,7 +27,7 @@ class Recognition:
         self._similarity = 0.0
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
-        """Take in the text of one sample labelled with a `Text`."""
+        """Process the text of one sample labelled with a `Text`."""
         truth = require_label(sample, Text, self.name).text
         found = self._decoder(outputs, sample)
         self._samples += 1
@@ -46,7 +46,7 @@ class Recognition:
 
 
 class ExactMatch(Recognition):
-    """Share of the samples whose text is right to the last character, 0..1."""
+    """Fraction of the samples whose text is right to the last character, 0..1."""
 
     name = "exact-match"
 
@@ -70,9 +70,9 @@ def similarity(a: str, b: str) -> float:
 
 
 def levenshtein(a: str, b: str) -> int:
-    """Return the least number of insertions, deletions and substitutions of a character that turn `a` into `b`.
+    """Return the minimum number of insertions, deletions and substitutions of a character that turn `a` into `b`.
 
-    Wagner and Fischer's table (1974), a row at a time. Within a row, insertions are a running minimum of
+    It uses Wagner and Fischer's table (1974), row by row. Within a row, insertions are a running minimum of
     `cell - column`, so numpy does it without a loop over the columns.
     """
     target = np.array([ord(char) for char in b], np.int64)

@@ -25,7 +25,7 @@ class MeanIou:
     """mIoU, 0..1: over all pixels, TP / (TP + FP + FN) of each class, averaged over the classes that occur.
 
     A class occurs if it is in a label or a prediction (Everingham et al., "PASCAL VOC", 2015; Jaccard index, macro
-    average). Pixels whose label is `IGNORED` (255) or negative, and those the network does not see, do not count.
+    average). Pixels whose label is `IGNORED` (255) or negative, and those outside the network's input, are ignored.
     """
 
     name = "miou"
@@ -37,7 +37,7 @@ class MeanIou:
         self._samples = 0
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
-        """Take in the classes of the pixels of one sample labelled with a `Mask`."""
+        """Process the classes of the pixels of one sample labelled with a `Mask`."""
         truth = require_label(sample, Mask, self.name).classes
         found = self._decoder(outputs, sample)
         if truth.shape != found.shape:
@@ -58,7 +58,7 @@ class MeanIou:
         self._confusion += np.bincount(rows * size + columns, minlength=size * size).reshape(size, size)
 
     def result(self) -> MetricResult:
-        """Return the mean, the share of pixels that are right, and the IoU of each class."""
+        """Return the mean, the fraction of pixels that are right, and the IoU of each class."""
         refuse_empty(self._samples, self.name)
         right = np.diag(self._confusion)
         union = self._confusion.sum(axis=0) + self._confusion.sum(axis=1) - right

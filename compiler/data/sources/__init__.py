@@ -1,1 +1,1 @@
-"""Where samples come from: one label format or kind of file a module."""
+"""Sources of samples: one label format or kind of file per module."""

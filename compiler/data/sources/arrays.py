@@ -27,12 +27,12 @@ LABELS = "labels"
 class ArraySamples(Samples):
     """The arrays in the file `path`, cut along their first axis into pieces of the network's batch size (or scalars).
 
-    A .npy file feeds a network of one input. A .npz file has an array for each input, by its name (any name for a
-    network of one input), and optionally `labels`: integers [n] (classes) or [n, height, width] (masks), or strings
+    A .npy file feeds a network with one input. A .npz file has an array for each input, by its name (any name for a
+    network with one input), and optionally `labels`: integers [n] (classes) or [n, height, width] (masks), or strings
     [n] (texts).
 
     Raises:
-        BadOption: The file is unreadable or holds Python objects, or its arrays do not fit the inputs or one another.
+        BadOption: The file is unreadable or contains Python objects, or its arrays do not fit the inputs or each other.
     """
 
     def __init__(self, path: Path, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> None:
@@ -62,7 +62,8 @@ class ArraySamples(Samples):
             batch = spec.shape[0] if spec.shape else 1
             if array.ndim != max(len(spec.shape), 1) or len(array) == 0 or batch == 0 or len(array) % batch:
                 got = "x".join(map(str, array.shape))
-                raise BadOption(f"{where} is [{got}]: not a number of {spec}", remedy="Stack the inputs along axis 0.")
+                problem = f"{where} is [{got}], which is not a multiple of {spec}"
+                raise BadOption(problem, remedy="Stack the inputs along axis 0.")
             check_array(_piece(array, spec, 0), spec, where)
             counts[spec.name] = len(array) // batch
         if self._labels is not None:
@@ -88,7 +89,7 @@ class ArraySamples(Samples):
 
 
 def _piece(array: Array, spec: TensorSpec, index: int) -> Array:
-    """Return what of `array` is input `spec` in sample `index`: a batch, or an element where the input is a scalar."""
+    """Return the part of `array` for input `spec` in sample `index`: a batch, or an element for a scalar."""
     batch = spec.shape[0] if spec.shape else 1
     piece = array[index * batch : (index + 1) * batch]
     return np.ascontiguousarray(piece) if spec.shape else np.array(piece[0])
@@ -102,13 +103,13 @@ def _unpacked_size(path: Path) -> int:
 def _read(path: Path) -> dict[str, Array]:
     try:
         if path.suffix == ".npy":
-            return {"": np.lib.format.open_memmap(path, mode="r")}  # numpy.load would take a .npz file too
+            return {"": np.lib.format.open_memmap(path, mode="r")}  # numpy.load would accept a .npz file too
         check_memory(_unpacked_size(path), f"{path}, unpacked,")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except EdgecError:
         raise
-    # zipfile and zlib errors derive from Exception alone.
+    # Errors of zipfile and zlib have no other common base class.
     except Exception as error:
         remedy = "Write it with numpy.save or numpy.savez; arrays of Python objects are not read."
         raise BadOption(f"{path}: {error}", remedy=remedy) from error
@@ -118,7 +119,7 @@ def _read(path: Path) -> dict[str, Array]:
     return arrays
 
 
-LABEL_FORMS = "Labels are integers [n] or [n, height, width], or strings [n]."
+LABEL_FORMS = "Give labels as integers [n] or [n, height, width], or strings [n]."
 
 
 def _by_input(arrays: Mapping[str, Array], specs: tuple[TensorSpec, ...], path: Path) -> dict[str, Array]:

@@ -16,11 +16,11 @@ from edgec.plain_file import parse
 def read_coco(path: Path) -> Listing:
     """List the pictures of a COCO file in the order of their ids; classes are its categories in the order of their ids.
 
-    The pictures are looked for beside the file, in `images/` beside it or beside its folder, and in the folder of the
+    The pictures are looked up beside the file, in `images/` beside it or beside its folder, and in the folder of the
     split's name beside its folder (annotations/instances_val2017.json -> val2017/).
 
     Raises:
-        BadOption: The file is no such JSON, an annotation is wrong (its id is named), or the pictures are not found.
+        BadOption: The file is not such a JSON file, an annotation is wrong (its id is named), or a picture is missing.
     """
     document = _document(path)
     categories = sorted(document["categories"], key=lambda category: category["id"])

@@ -1,4 +1,4 @@
-"""A folder of pictures; the names of its sub-folders are the classes."""
+"""A folder of pictures, whose sub-folders are the classes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CLASSES_FILE = "classes.txt"
 def read_folder(folder: Path) -> Listing:
     """List the pictures in `folder`: labelled if they lie in sub-folders, not labelled if they lie in it directly.
 
-    The classes are numbered in the order of `classes.txt` in the folder if there is one, in numeric order if all
+    The classes are numbered in the order of `classes.txt` in the folder if it exists, in numeric order if all
     sub-folders are numbers (then the number is the class), else in alphabetical order.
 
-    Hidden files and folders do not count.
+    Hidden files and folders are ignored.
 
     Raises:
         BadOption: There are no pictures, some lie in sub-folders and some do not, classes.txt lacks a sub-folder, or
-            one without pictures leaves open how the classes are numbered.
+            an empty sub-folder makes the numbers of the classes ambiguous.
     """
     paths = find_pictures(folder)
     loose = [path for path in paths if path.parent == folder]
@@ -31,7 +31,7 @@ def read_folder(folder: Path) -> Listing:
         return Listing(tuple(Entry(path) for path in paths))
     if loose:
         remedy = "Move every picture into the sub-folder of its class."
-        raise BadOption(f"folder {folder} has classes, but {loose[0].name} is in none", remedy=remedy)
+        raise BadOption(f"folder {folder} has sub-folders of classes, but {loose[0].name} is in none", remedy=remedy)
     names = [path.relative_to(folder).parts[0] for path in paths]
     classes = _classes(folder, sorted(set(names)))
     entries = (Entry(path, ClassLabel(classes[name])) for path, name in zip(paths, names, strict=True))
@@ -49,10 +49,10 @@ def _classes(folder: Path, names: list[str]) -> dict[str, int]:
         return known
     if all(
         name.isascii() and name.isdigit() and str(int(name)) == name for name in names
-    ):  # "10" sorts before "2" as text
+    ):  # as text, "10" would come before "2"
         return {name: int(name) for name in names}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith(".") and path.name not in names:
             remedy = f"Remove it, or list the classes in {listed}, in the network's order."
-            raise BadOption(f"sub-folder {path} holds no pictures: is it a class?", remedy=remedy)
+            raise BadOption(f"sub-folder {path} contains no pictures, so it is unclear if it is a class", remedy=remedy)
     return {name: index for index, name in enumerate(names)}

@@ -28,15 +28,15 @@ ITEM_FORMS = (
 
 
 class ObjectSamples(Samples):
-    """What a callable of the user's gives.
+    """Samples that a callable of the user returns.
 
-    `callable()` returns the items; those of a sequence are taken one by one when asked for, other iterables are read
-    to the end at once. `ITEM_FORMS` lists what an item can be; a PIL image is taken as it is, not turned by its EXIF.
-    Class names are taken from an attribute `classes` of what it returns, if there is one. Exceptions of the user's code
-    pass through as they are.
+    `callable()` returns the items; those of a sequence are read one by one when needed, other iterables are read
+    to the end at once. `ITEM_FORMS` lists what an item can be; a PIL image is not rotated by its EXIF orientation.
+    Class names are the attribute `classes` of the returned object, if it exists. Exceptions of the user's code
+    are not caught.
 
     Raises:
-        BadOption: There is no such callable, it gives nothing, or an item is of no known form.
+        BadOption: There is no such callable, it returns nothing, or an item has an unknown form.
     """
 
     def __init__(self, name: str, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> None:
@@ -47,15 +47,15 @@ class ObjectSamples(Samples):
         items = given() if callable(given) else given
         if not isinstance(items, Iterable) and not hasattr(items, "__getitem__"):
             raise BadOption(
-                f"{name} gives {type(items).__name__}, which is not a sequence of samples", remedy=ITEM_FORMS
+                f"{name} returns {type(items).__name__}, which is not a sequence of samples", remedy=ITEM_FORMS
             )
         self._items = items if hasattr(items, "__len__") and hasattr(items, "__getitem__") else list(items)
         self.classes = tuple(getattr(items, "classes", ()))
         if len(self._items) == 0:
-            raise BadOption(f"{name} gives no samples")
+            raise BadOption(f"{name} returns no samples")
 
     def __reduce__(self) -> tuple[type[ObjectSamples], tuple[object, ...]]:
-        """Travel to other processes by name: there the user's module was not imported yet."""
+        """Pickle by name: in another process the user's module is not imported yet."""
         return ObjectSamples, (self._name, self._inputs, self._preprocessing)
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class ObjectSamples(Samples):
 
 
 def _picture(value: Any, where: str) -> Image.Image:
-    if isinstance(value, Image.Image) and value.mode not in ("I", "F"):  # whose pixels have no known range
+    if isinstance(value, Image.Image) and value.mode not in ("I", "F"):  # these have no known range of pixels
         return eight_bits(value)
     if isinstance(value, str | Path):
         return read_picture(Path(value))
@@ -98,7 +98,7 @@ def _label(parts: tuple[Any, ...], where: str) -> Label | None:
             return Boxes.of(*parts)
         except (TypeError, ValueError) as error:
             raise BadOption(
-                f"{where}: {error}", remedy="Boxes are [n, 4] x0 y0 x1 y1 in pixels, classes [n]."
+                f"{where}: {error}", remedy="Give boxes as [n, 4] x0 y0 x1 y1 in pixels, and classes as [n]."
             ) from error
     if not parts or parts[0] is None:
         return None
@@ -141,12 +141,12 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise BadOption(f"data: {path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses look their module up
+    sys.modules[module_name] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     return module
 
 
 def _see(folder: Path) -> None:
-    """Let the module find its siblings; last on the path, so that it hides nothing."""
+    """Let the module import its siblings; the folder comes last on the path, so that it hides nothing."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))

@@ -1,4 +1,4 @@
-"""Reading of text files, with errors that name the file and line."""
+"""Reads text files, with errors that name the file and line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number, line) for each line that is not blank; only newlines end a line, as texts hold other separators.
+    """Yield (number, line) for each line that is not blank; only newlines end a line, because texts may contain others.
 
     Raises:
         BadOption: The file cannot be read.
@@ -32,15 +32,15 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Read class names, one a line.
+    """Read class names, one per line.
 
     Raises:
-        BadOption: The file cannot be read, or a name comes twice.
+        BadOption: The file cannot be read, or a name occurs twice.
     """
     names: list[str] = []
     for number, line in numbered_lines(path):
         name = line.strip()
         if name in names:
-            raise BadOption(f"{path}: line {number}: class {name!r} comes twice")
+            raise BadOption(f"{path}: line {number}: class {name!r} occurs twice")
         names.append(name)
     return tuple(names)

@@ -1,4 +1,4 @@
-"""Text recognition lists: `path<TAB>text`, a line a picture."""
+"""Text recognition lists: `path<TAB>text`, one line per picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_text_lines(path: Path) -> Listing:
     """List the pictures named in `path`, relative to its folder, with the text that each shows.
 
     Raises:
-        BadOption: The file cannot be read, or a line has no tab or names no file (its number is given).
+        BadOption: The file cannot be read, or a line has no tab or names no file (the message gives its number).
     """
     entries = []
     for number, line in numbered_lines(path):
@@ -23,6 +23,6 @@ def read_text_lines(path: Path) -> Listing:
             raise BadOption(f"{path}: line {number}: {line!r} is not `path<TAB>text`")
         picture = path.parent / name.strip()
         if not picture.is_file():
-            raise BadOption(f"{path}: line {number}: picture {picture} is not there")
+            raise BadOption(f"{path}: line {number}: picture {picture} does not exist")
         entries.append(Entry(picture, Text(text)))
     return Listing(tuple(entries))

@@ -1,4 +1,4 @@
-"""PASCAL VOC annotations: one XML file a picture."""
+"""PASCAL VOC annotations: one XML file per picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def is_voc(folder: Path) -> bool:
-    """Whether `folder` is laid out as VOC (Annotations/) or holds XML files beside its pictures."""
+    """Whether `folder` is laid out as VOC (Annotations/) or contains XML files beside its pictures."""
     return (folder / "Annotations").is_dir() or any(folder.glob("*.xml"))
 
 
@@ -26,15 +26,15 @@ def read_voc(folder: Path) -> Listing:
 
     The XML files lie in Annotations/ with the pictures in JPEGImages/, or both lie in the folder itself. Classes are
     the lines of classes.txt there, or else the names that occur, sorted. Coordinates are taken as they are written;
-    objects marked as difficult do not count.
+    objects marked as difficult are ignored.
 
     Raises:
-        BadOption: A file is no VOC annotation (file, object and value are named), or its picture is missing.
+        BadOption: A file is not a VOC annotation (file, object and value are named), or its picture is missing.
     """
     annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
     files = sorted(annotations.glob("*.xml"))
     if not files:
-        raise BadOption(f"folder {annotations} holds no XML files")
+        raise BadOption(f"folder {annotations} contains no XML files")
     parsed = [(path, _parse(path)) for path in files]
     found = sorted({_name(item, path) for path, root in parsed for item in root.iter("object")})
     listed = folder / CLASSES_FILE
@@ -52,18 +52,16 @@ def _parse(path: Path) -> ElementTree.Element:
         data = path.read_bytes()
         _refuse_doctype(data, path)
         return ElementTree.fromstring(data)
-    # The last two: an encoding of several bytes (gb2312, Shift_JIS), and one that nobody knows.
+    # The last two are for a multi-byte encoding (gb2312, Shift_JIS), and for an unknown encoding.
     except (OSError, ElementTree.ParseError, expat.ExpatError, ValueError, LookupError) as error:
         raise BadOption(f"{path}: {error}", remedy="Give a VOC annotation file, in UTF-8.") from error
 
 
 def _refuse_doctype(data: bytes, path: Path) -> None:
-    """Parse without building anything; entities, the means of XML bombs, can only be declared in a DOCTYPE."""
+    """Parse without building a tree; entities, with which XML bombs work, can only be declared in a DOCTYPE."""
 
     def refuse(*_: object) -> None:
-        raise BadOption(
-            f"{path}: line {parser.CurrentLineNumber}: it has a DOCTYPE, which is not read", remedy="Remove it."
-        )
+        raise BadOption(f"{path}: line {parser.CurrentLineNumber}: a DOCTYPE is not supported", remedy="Remove it.")
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse

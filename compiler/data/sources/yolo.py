@@ -1,4 +1,4 @@
-"""YOLO text labels: one .txt a picture, a line an object: class, centre x, centre y, width, height as shares."""
+"""YOLO text labels: one .txt per picture, one line per object: class, centre x, y, width, height as fractions."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def read_yolo(path: Path) -> Listing:
     """List the pictures of a YOLO data set.
 
     Args:
-        path: data.yaml (its `val` split, or else its `test` or `train` split), or a folder: the data set's, or one of
-            pictures within it. Labels lie beside the pictures or in labels/ where the pictures are in images/.
+        path: data.yaml (its `val` split, or else its `test` or `train` split), or a folder: that of the data set, or
+            one with pictures in it. Labels lie beside the pictures, or in labels/ if the pictures are in images/.
             Class names come from data.yaml or classes.txt there or up to two folders above.
 
     Raises:
-        BadOption: A label file is wrong (file and line are named), or there are no pictures.
-        MissingDependency: data.yaml is to be read and PyYAML is missing.
+        BadOption: A label file is wrong (the message names file and line), or there are no pictures.
+        MissingDependency: data.yaml has to be read, but PyYAML is missing.
     """
     if path.is_file():
         settings = _read_yaml(path)
@@ -47,7 +47,7 @@ def read_yolo(path: Path) -> Listing:
 
 
 def _boxes(path: Path, classes: tuple[str, ...]) -> Boxes:
-    if not path.is_file():  # a picture without objects has no file
+    if not path.is_file():  # a picture without objects has no label file
         return Boxes.of([], [], relative=True)
     boxes, kinds = [], []
     for number, line in numbered_lines(path):
@@ -71,7 +71,7 @@ def _label_file(picture: Path) -> Path:
 
 
 def _labels_folder(pictures: Path) -> Path:
-    """Return `pictures` with its last component `images` replaced by `labels`; a folder that is not there if none."""
+    """Return `pictures` with its last component `images` replaced by `labels`, even if that folder does not exist."""
     parts = pictures.parts
     places = [index for index, part in enumerate(parts) if part == "images"]
     if not places:
@@ -116,12 +116,12 @@ def _pictures_at(place: Path, path: Path, split: str) -> Iterable[Path]:
         return find_pictures(place)
     if place.is_file():
         return [place.parent / line.strip() for _, line in numbered_lines(place)]
-    raise BadOption(f"{path}: {split}: {place} is not there")
+    raise BadOption(f"{path}: {split}: {place} does not exist")
 
 
 def _names(names: Any, path: Path) -> tuple[str, ...]:
     if isinstance(names, dict) and set(names) == set(range(len(names))):
         names = [names[index] for index in range(len(names))]
     if not isinstance(names, list):
-        raise BadOption(f"{path}: `names` is not a list of class names", remedy="E.g. names: [cat, dog].")
+        raise BadOption(f"{path}: `names` is not a list of class names", remedy="Give e.g. names: [cat, dog].")
     return tuple(str(name) for name in names)

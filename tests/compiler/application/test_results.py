@@ -87,11 +87,11 @@ def test_a_list_gives_a_list_and_all_forms_of_a_picture_are_the_same(tmp_path: P
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (PICTURE.astype(np.float32), "pixels are uint8"),
+        (PICTURE.astype(np.float32), "pixels must be uint8"),
         (PICTURE.transpose(2, 0, 1), r"transpose\(1, 2, 0\)"),
         (PICTURE[None], r"list\(array\)"),
         (np.zeros((0, 5, 3), np.uint8), "empty"),
-        (7, "int is no picture"),
+        (7, "int is not a picture"),
         ("missing.png", "missing.png"),
     ],
 )

@@ -127,7 +127,7 @@ def test_an_infinite_error_is_null_in_json(run: Run, model: Path, tmp_path: Path
 
 REFUSALS = {
     "no data": ([], "--data"),
-    "no such data": (["--data", "nowhere", "--metric", "top1"], "Known: a folder"),
+    "no such data": (["--data", "nowhere", "--metric", "top1"], "Known kinds: a folder"),
     "no such metric": (["--data", "pictures", "--metric", "top2"], "Did you mean top"),
     "no decoder": (["--data", "pictures", "--metric", "map"], "--decoder"),
     "no such decoder": (["--data", "pictures", "--metric", "map", "--decoder", "yolo"], "Did you mean yolo"),

@@ -145,7 +145,7 @@ def test_files_that_are_no_pictures_or_videos(run: Run, artefact: Path, tmp_path
     whole = (tmp_path / "half.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
     for name, message in (
-        ("empty", "holds no pictures"),
+        ("empty", "contains no pictures"),
         ("text.jpg", "text.jpg"),
         ("text.mp4", "cannot be read as a video"),
         ("half.jpg", "half.jpg"),

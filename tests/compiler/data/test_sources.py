@@ -390,10 +390,10 @@ ZEROS = np.zeros((2, 3, 8, 8), np.float32)
 REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing there": (lambda p: p / "no", "no such file"),
     "unknown kind": (lambda p: write(p / "x.csv", "a"), "no known kind"),
-    "empty folder": (_empty, "empty holds no pictures"),
+    "empty folder": (_empty, "empty contains no pictures"),
     "folder without pictures among classes": (
         lambda p: picture(p / "cat" / "a.png") and _empty(p).parent,
-        "empty holds no pictures: is it a class.*\n.*classes.txt",
+        "empty contains no pictures, so it is unclear if it is a class.*\n.*classes.txt",
     ),
     "loose picture among classes": (_two, "a.png is in none"),
     "class not in classes.txt": (_unlisted, "'cot'.*\n.*cat"),
@@ -479,7 +479,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "Python: relative": (lambda p: ".m:f", "'.m:f' names no module"),
     "Python: no module": (lambda p: "no_such_module:f", "no_such_module"),
     "Python: no attribute": (lambda p: f"{write(p / 'my_data.py', CODE)}:no", "has no 'no'"),
-    "Python: no samples": (lambda p: f"{write(p / 'my_data.py', CODE)}:nothing", "gives no samples"),
+    "Python: no samples": (lambda p: f"{write(p / 'my_data.py', CODE)}:nothing", "returns no samples"),
     "Python: no sequence": (lambda p: f"{write(p / 'my_data.py', CODE)}:number", "gives int"),
     "Python: no picture": (lambda p: f"{write(p / 'my_data.py', CODE)}:strange", "a object is not a picture"),
     "Python: picture of 32 bits": (lambda p: f"{write(p / 'my_data.py', CODE)}:deep", "mode I.* is not a picture"),

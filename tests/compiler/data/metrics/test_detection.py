@@ -160,7 +160,7 @@ def test_classes_are_matched_by_name() -> None:
 def test_a_label_beyond_the_names_is_refused_where_it_is_seen(label: int) -> None:
     metric = make_metric("map", MetricContext(DECODER, classes=("cow",)))
     sample = Sample("a.png", {}, Boxes.of([[10, 20, 60, 90]], [label]), Placement.identity(SIZE))
-    with pytest.raises(BadOption, match=rf"a\.png is of class {label}, the data names 1"):
+    with pytest.raises(BadOption, match=rf"a\.png is of class {label}, but the data has 1 class names"):
         metric.update({"boxes": NOTHING}, sample)
 
 

@@ -63,5 +63,5 @@ def test_metrics_are_means_over_the_samples(case: str) -> None:
 
 
 def test_a_decoder_is_needed() -> None:
-    with pytest.raises(BadOption, match="needs a decoder that gives text"):
+    with pytest.raises(BadOption, match="needs a decoder that returns text"):
         make_metric("exact-match")
