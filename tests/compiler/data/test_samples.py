@@ -55,7 +55,7 @@ def test_a_split_is_disjoint_ordered_and_repeatable() -> None:
 
 @pytest.mark.parametrize("shares", [(0.6, 0.6), (0.0, 1.0), (-0.5, 1.0)])
 def test_shares_that_do_not_fit_are_refused(shares: tuple[float, ...]) -> None:
-    with pytest.raises(BadOption, match="shares"):
+    with pytest.raises(BadOption, match="fractions"):
         split(Numbers(10), shares, seed=0)
 
 

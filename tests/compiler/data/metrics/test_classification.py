@@ -69,7 +69,7 @@ def test_loss_is_positive_where_it_got_worse() -> None:
 
 
 def test_a_class_the_network_lacks_is_refused() -> None:
-    with pytest.raises(BadOption, match="class 3, the network has 2"):
+    with pytest.raises(BadOption, match="class 3, but the network has 2"):
         measure("top1", np.zeros((1, 2)), np.array([3]))
 
 

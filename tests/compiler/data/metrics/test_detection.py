@@ -175,5 +175,5 @@ def test_a_decoder_is_needed_and_must_give_boxes() -> None:
 
     with pytest.raises(BadOption, match="--decoder"):
         make_metric("map")
-    with pytest.raises(BadOption, match="decoder scores gives scores"):
+    with pytest.raises(BadOption, match="decoder scores returns scores"):
         make_metric("map", MetricContext(Scores()))

@@ -60,7 +60,7 @@ def test_refusals() -> None:
     metric = make_metric("output-error", CONTEXT)
     with pytest.raises(BadOption, match="no output 'b'"):
         metric.update({"a": np.zeros((1, 4))}, Sample("0", {}))
-    with pytest.raises(BadOption, match=r"'a' is \(4,\)"):
+    with pytest.raises(BadOption, match=r"'a' has shape \(4,\)"):
         metric.update({"a": np.zeros(4)}, Sample("0", {}))
     broken = make_metric("output-error", MetricContext(reference=lambda sample: {"a": np.array([np.inf])}))
     with pytest.raises(BadOption, match="not finite for x"):
