@@ -56,7 +56,7 @@ def test_a_decoder_that_does_not_fit_is_refused(decoder: str | None, classes: st
 def test_names_of_other_classes_in_the_metadata_are_left_alone() -> None:
     settled = settle(heads.yolov8(classes=3, metadata=NAMES))
     assert settled.application is not None and "classes" not in settled.application.settings
-    assert "2 names" in " ".join(settled.application.assumed)
+    assert "2 class names" in " ".join(settled.application.assumed)
 
 
 def test_nothing_recognised_is_no_error_but_names_without_a_decoder_are() -> None:

@@ -154,7 +154,7 @@ def test_a_key_that_is_not_let_in_is_told(homes: tuple[Path, Path], board: SshBo
 def test_a_board_that_is_off_is_told(homes: tuple[Path, Path], artefact: Artefact) -> None:
     with pytest.raises(CannotRunHere, match="cannot be reached") as caught:
         deploy(artefact, Device("127.0.0.1", "nobody", 1))
-    assert "sshd running" in str(caught.value.remedy)
+    assert "runs sshd" in str(caught.value.remedy)
 
 
 def test_an_artefact_without_a_script_is_refused(tmp_path: Path) -> None:

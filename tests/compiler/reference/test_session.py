@@ -75,7 +75,7 @@ def test_standard_operator_without_a_kernel_names_op_and_node() -> None:
 
 
 def test_bytes_that_are_no_model() -> None:
-    with pytest.raises(BadModel, match="ONNX Runtime refuses"):
+    with pytest.raises(BadModel, match="ONNX Runtime rejects"):
         Reference(b"\x08\x08nonsense")
 
 
