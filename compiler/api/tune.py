@@ -60,7 +60,7 @@ def tune(
     settings = compile_options({"target": target, **options})
     board, back_end, profile = open_target(settings.target)
     if not profile.tunable:
-        problem = f"target {board.name} cannot be tuned: only CPU boards are"
+        problem = f"target {board.name} cannot be used: only CPU boards are tuned"
         raise BadOption(problem, remedy="TensorRT measures its own choices when it builds on the board.")
     if tracker is None and board.name != "host":
         problem = f"target {board.name} needs --tracker: its kernels cannot be measured on this machine"

@@ -397,7 +397,10 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "loose picture among classes": (_two, "a.png is in none"),
     "class not in classes.txt": (_unlisted, "'cot'.*\n.*cat"),
-    "class twice": (lambda p: write(_unlisted(p) / "classes.txt", "cat\ncat") and p, "line 2: class 'cat' occurs twice"),
+    "class twice": (
+        lambda p: write(_unlisted(p) / "classes.txt", "cat\ncat") and p,
+        "line 2: class 'cat' occurs twice",
+    ),
     "damaged picture": (_damaged, "a.png"),
     "COCO: not JSON": (lambda p: write(p / "x.json", "{"), "line 1"),
     "COCO: another JSON": (lambda p: write(p / "x.json", "[]"), "no list 'images'"),

@@ -73,7 +73,9 @@ def test_a_class_the_network_lacks_is_refused() -> None:
         measure("top1", np.zeros((1, 2)), np.array([3]))
 
 
-@pytest.mark.parametrize(("label", "message"), [(2, "0 is of class 2, but the data has 2 class names"), (-1, "0 is of class -1")])
+@pytest.mark.parametrize(
+    ("label", "message"), [(2, "0 is of class 2, but the data has 2 class names"), (-1, "0 is of class -1")]
+)
 def test_a_label_beyond_the_names_is_refused(label: int, message: str) -> None:
     context = MetricContext(Scores(classes=("dog", "cat")), classes=("cat", "dog"))
     with pytest.raises(BadOption, match=message):
