@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+OF_PATHS = frozenset(
+    {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+)
+LONGEST_PATH = 200
+"""Letters of a path in a message."""
 
 
 class EdgecError(Exception):
@@ -56,6 +65,15 @@ class VerificationFailed(EdgecError):
 
 class InternalError(Exception):
     """A bug in edgec, never the user's fault; the message names the pass or step that broke its contract."""
+
+
+def refused_path(error: OSError) -> BadOption | None:
+    """Return what to tell where the system refuses a path; None where the error may be another's fault."""
+    if error.errno not in OF_PATHS or error.filename is None:
+        return None
+    path = str(os.fsdecode(error.filename))
+    shown = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}... ({len(path)} letters)"
+    return BadOption(f"{shown}: {error.strerror}", remedy="Give another path, or correct this one.")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""One command of edgec on a hostile input: how it ended, how long it took and how much memory."""
+"""One case of an attack on edgec: how it ended, how long it took and how much memory."""
 
 from __future__ import annotations
 
@@ -11,69 +11,81 @@ import sys
 import time
 import traceback
 import warnings
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+
+from workers import isolated  # noqa: E402  # beside this folder
 
 NETWORK = "g (float[1, 3, 8, 8] x) => (float[1, 4, 8, 8] y) { c = Conv (x, w)  y = Relu (c) }"
 """A small one, with weights w of [4, 3, 1, 1]."""
 PATIENCE_S = 60.0
 MOST_BYTES = 4 << 30
-ODD = ("traceback", "dead or hanging", "over 4 GiB")
+LONGEST_LINE = 200
+ENDS_WITHIN_S = 2.0
+"""After its parent was killed."""
+ODD = ("traceback", "died or hung", "over 4 GiB", "wrong result", "half-made", "processes left", "files left")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one case; `kind` is `done`, `refused` or one of `ODD`."""
+    """Of one case; `kind` is `done`, `refused`, what else is no fault, or one of `ODD`."""
 
     kind: str
-    message: str
+    message: str = ""
     seconds: float = 0.0
     megabytes: float = 0.0
 
+    @property
+    def odd(self) -> bool:
+        """Whether it is a fault of edgec."""
+        return self.kind in ODD
+
+    def unless(self, kind: str, *, true: bool, message: str = "") -> Outcome:
+        """Return it where `true` holds, or where it is odd already; else with `kind` for what is wrong."""
+        return self if true or self.odd else replace(self, kind=kind, message=f"{message}; {self.message}")
+
 
 def command(*arguments: object) -> Outcome:
-    """Run `edgec ARGUMENTS` in this process, which `isolated` replaces where it dies."""
+    """Run `edgec ARGUMENTS` in this process; its message is what it printed, the last of it."""
     from edgec.cli import main  # noqa: PLC0415  # the process is spawned
 
-    warnings.filterwarnings("ignore")
     sys.argv = ["edgec", *map(str, arguments)]
-    said, began = io.StringIO(), time.perf_counter()
-    kind, message = "done", ""
+    said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            main()
-        except SystemExit as stop:
-            kind = "done" if not stop.code else "refused" if stop.code == 2 else "failed"
-            message = said.getvalue()[-300:]
-        except BaseException:
-            kind, message = "traceback", traceback.format_exc()[-1500:]
+        ended = called(main)
+    return replace(ended, message=said.getvalue()[-3000:]) if ended.kind in ("done", "refused", "failed") else ended
+
+
+def called(work: Callable[[], object]) -> Outcome:
+    """Call `work` in this process and return how it ended: by itself, by an error in words, or by a traceback."""
+    from edgec.errors import EdgecError  # noqa: PLC0415
+
+    warnings.filterwarnings("ignore")
+    began, kind, message = time.perf_counter(), "done", ""
+    try:
+        work()
+    except SystemExit as stop:
+        kind = "done" if not stop.code else "refused" if stop.code == 2 else "failed"
+    except EdgecError as error:
+        kind, message = "refused", error.problem
+    except BaseException:
+        lines = traceback.format_exc().splitlines()
+        kind, message = "traceback", "\n".join(line[:LONGEST_LINE] for line in lines)[-1500:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if peak > MOST_BYTES and kind != "traceback":
-        kind = "over 4 GiB"
-    return Outcome(kind, message, time.perf_counter() - began, peak / (1 << 20))
+    measured = Outcome(kind, message, time.perf_counter() - began, peak / (1 << 20))
+    return measured.unless("over 4 GiB", true=peak <= MOST_BYTES)
 
 
-def tell(name: str, outcomes: Iterable[tuple[object, Outcome | str]]) -> Counter[str]:
-    """Print odd cases with their seeds, then a line of figures; return the counts."""
-    counts: Counter[str] = Counter()
-    slowest = largest = 0.0
-    for seed, found in outcomes:
-        outcome = Outcome("dead or hanging", found) if isinstance(found, str) else found
-        counts[outcome.kind] += 1
-        slowest, largest = max(slowest, outcome.seconds), max(largest, outcome.megabytes)
-        if outcome.kind in ODD:
-            print(f"{name} {seed}: {outcome.kind}: {outcome.message}", flush=True)
-    ended = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
-    odd = sum(counts[kind] for kind in ODD)
-    print(
-        f"{name}: {counts.total()} cases: {ended}; odd: {odd}; slowest {slowest:.1f} s, largest {largest:.0f} MiB",
-        flush=True,
-    )
-    return counts
+def apart(
+    work: Callable[..., Outcome], seeds: Iterable[int], *, patience_s: float = PATIENCE_S, **given: object
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield `work(seed, **given)` for each seed, from a process that is replaced where it dies or hangs."""
+    for seed, found in isolated(partial(work, **given), seeds, patience_s):
+        yield seed, Outcome("died or hung", found) if isinstance(found, str) else found
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -81,12 +93,21 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir() if re.match(r"\..*\.tmp", each.name))
 
 
-def descendants() -> set[int]:
-    """Return the processes whose session is that of a child of this one, but for this one."""
-    found = set()
-    for each in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = each.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == os.getpid():
-                found.add(int(each.parent.name))
+def processes(mark: str) -> list[int]:
+    """Return the processes whose environment holds `mark`, but for this one."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in place.read_bytes() and int(place.parent.name) != os.getpid():
+                found.append(int(place.parent.name))
+        except OSError:
+            continue
     return found
+
+
+def outlived(mark: str) -> list[int]:
+    """Return the processes with `mark` that are still there after `ENDS_WITHIN_S`."""
+    until = time.monotonic() + ENDS_WITHIN_S
+    while processes(mark) and time.monotonic() < until:
+        time.sleep(0.05)
+    return processes(mark)

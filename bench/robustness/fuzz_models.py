@@ -1,19 +1,17 @@
-"""Random networks with something wrong in them, through the commands that take a model: no traceback, hang or bomb.
+"""Random networks with one to three things altered, through the commands that take a model.
 
-python bench/robustness/fuzz_models.py [--seeds 0:1000] [--commands inspect,check,compile,quantize,prune] [--limit-s N]
+python bench/robustness/fuzz_models.py [--kinds inspect,check,check-jetson,compile,quantize,prune] [--cases 1000]
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from case import PATIENCE_S, Outcome, command, tell
-from workers import isolated
+import campaign
+from case import Outcome, apart, command
 
 from tests.support.hostile.mutate import mutated_model
 from tests.support.random_graphs.graph import by_seed
@@ -23,7 +21,8 @@ COMMANDS = {
     "inspect": ("inspect", "MODEL"),
     "check": ("check", "MODEL", "--target", "rpi4"),
     "check-jetson": ("check", "MODEL", "--target", "jetson-orin-nano"),
-    "compile": ("compile", "MODEL", "--target", "host", "-o", "OUT", "-q"),
+    "compile": ("compile", "MODEL", "--target", "host", "-o", "OUT", "-q", "--no-cache"),
+    "compile-jetson": ("compile", "MODEL", "--target", "jetson-orin-nano", "-o", "OUT", "-q"),
     "quantize": ("quantize", "MODEL", "-o", "OUT.onnx", "-q"),
     "prune": ("prune", "MODEL", "--ratio", "0.3", "-o", "OUT.onnx", "-q"),
 }
@@ -41,31 +40,11 @@ def run(seed: int, folder: str, name: str) -> Outcome:
     return command(*(places.get(word, word) for word in COMMANDS[name]))
 
 
-def main() -> None:
-    """Print a line of figures a command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0:1000", help="FIRST:LAST, the last not included")
-    parser.add_argument("--commands", default=",".join(COMMANDS))
-    parser.add_argument("--limit-s", type=float, default=float("inf"), help="stop each command after so many seconds")
-    options = parser.parse_args()
-    first, last = map(int, options.seeds.split(":"))
-    for name in options.commands.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            tell(
-                name,
-                _timed(
-                    isolated(partial(run, folder=folder, name=name), range(first, last), PATIENCE_S), options.limit_s
-                ),
-            )
-
-
-def _timed(found: Iterator[tuple[int, Outcome | str]], limit_s: float) -> Iterator[tuple[int, Outcome | str]]:
-    began = time.monotonic()
-    for each in found:
-        yield each
-        if time.monotonic() - began > limit_s:
-            return
+def cases(seeds: Iterable[int], name: str) -> Iterator[tuple[int, Outcome]]:
+    """Yield how the command `name` ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from apart(run, seeds, folder=folder, name=name)
 
 
 if __name__ == "__main__":
-    main()
+    campaign.run(__doc__, {name: partial(cases, name=name) for name in COMMANDS}, 1000)

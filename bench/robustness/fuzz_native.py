@@ -1,104 +1,89 @@
 """Altered arrays and manifests into `edgec-run`, altered pictures into the Jetson program, both with sanitizers.
 
-python bench/robustness/fuzz_native.py [--cases 1000]
+python bench/robustness/fuzz_native.py [--kinds arrays,manifests,pictures] [--cases 1000]
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import campaign
 import numpy as np
-from case import NETWORK, Outcome, tell
+from case import NETWORK, PATIENCE_S, Outcome
 from PIL import Image
 
 import edgec
-from edgec.artefact.files import MANIFEST, SUMS, FileEntry, write_sums
+from edgec.artefact.files import MANIFEST, SUMS, write_sums
 from tests.support.cpp_runner import program as detector
 from tests.support.hostile.mutate import mutated_bytes, mutated_json
 from tests.support.models import model, random_weights
 from tests.support.sanitized import lean_copy, program
 
-PATIENCE_S = 60
-
 
 def run(*command: object) -> Outcome:
-    """Run a program; anything but its own refusals is odd."""
+    """Run a program; anything but its own refusals is odd, and what a sanitizer reports."""
+    began, words = time.monotonic(), [str(each) for each in command]
     try:
-        done = subprocess.run(
-            [str(each) for each in command],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=PATIENCE_S, check=False)
     except subprocess.TimeoutExpired:
-        return Outcome("dead or hanging", f"still running after {PATIENCE_S} s")
-    kind = {0: "done", 1: "done", 2: "refused"}.get(done.returncode, "traceback")
-    return Outcome("traceback" if "Sanitizer" in done.stderr else kind, done.stderr[-1500:])
+        return Outcome("died or hung", f"still running after {PATIENCE_S} s")
+    kind = {0: "done", 1: "done", 2: "refused"}.get(done.returncode, "died or hung")
+    kind = "traceback" if "Sanitizer" in done.stderr else kind
+    return Outcome(kind, done.stderr[-1500:], time.monotonic() - began)
 
 
-def arrays(folder: Path, cases: int) -> Iterator[tuple[int, Outcome]]:
+def arrays(numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
     """Inputs in .npy."""
-    np.save(folder / "good.npy", np.zeros((1, 3, 8, 8), np.float32))
-    good = (folder / "good.npy").read_bytes()[:128] + bytes(768)
-    for seed in range(cases):
-        (folder / "bad.npy").write_bytes(mutated_bytes(good[: 128 + seed % 768], seed))
-        yield seed, run(program(), "--artefact", folder, "--no-check", "--input", f"x={folder}/bad.npy")
-
-
-def manifests(folder: Path, kept: list[FileEntry], cases: int) -> Iterator[tuple[int, Outcome]]:
-    """Manifests whose hashes are right, and lists of hashes."""
-    text, sums = (folder / MANIFEST).read_text(), (folder / SUMS).read_bytes()
-    for seed in range(cases):
-        (folder / MANIFEST).write_text(mutated_json(text, seed), encoding="utf-8", errors="replace")
-        write_sums(folder, kept)
-        if seed % 10 == 0:
-            (folder / SUMS).write_bytes(mutated_bytes(sums, seed))
-        yield seed, run(program(), "--artefact", folder)
-    (folder / MANIFEST).write_text(text)
-
-
-def pictures(folder: Path, cases: int) -> Iterator[tuple[int, Outcome]]:
-    """JPEG and PNG."""
-    place, rng = folder / "jetson", np.random.default_rng(0)
-    edgec.compile(model(NETWORK, random_weights(w=(4, 3, 1, 1))), target="jetson-tx2", output=place)
-    good = []
-    for number, settings in enumerate(({}, {"progressive": True}, {"subsampling": 2})):
-        Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).save(folder / f"{number}.jpg", **settings)
-        good.append(folder / f"{number}.jpg")
-    for mode in ("RGB", "L", "P", "RGBA", "1"):
-        Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).convert(mode).save(folder / f"{mode}.png")
-        good.append(folder / f"{mode}.png")
-    for seed in range(cases):
-        source = good[seed % len(good)]
-        bad = folder / f"bad{source.suffix}"
-        bad.write_bytes(mutated_bytes(source.read_bytes(), seed))
-        yield (
-            seed,
-            run("env", "STAND_IN_SM=62", detector(8), bad, "--artefact", place, "--inputs_to", folder / "inputs"),
-        )
-
-
-def main() -> None:
-    """Print what is odd, then a line of figures a kind."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=1000)
-    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "lean"
-        made = edgec.compile(
-            model(NETWORK, random_weights(w=(4, 3, 1, 1))), target="host", output=Path(scratch) / "made"
-        )
-        kept = lean_copy(made, folder)
-        tell("native, arrays", arrays(folder, options.cases))
-        tell("native, manifests", manifests(folder, kept, options.cases))
-        tell("native, pictures", pictures(folder, options.cases))
+        lean_copy(edgec.compile(_network(), target="host", output=Path(scratch) / "made"), folder)
+        np.save(folder / "good.npy", np.zeros((1, 3, 8, 8), np.float32))
+        good = (folder / "good.npy").read_bytes()[:128] + bytes(768)
+        for number in numbers:
+            (folder / "bad.npy").write_bytes(mutated_bytes(good[: 128 + number % 768], number))
+            yield number, run(program(), "--artefact", folder, "--no-check", "--input", f"x={folder}/bad.npy")
+
+
+def manifests(numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
+    """Manifests whose hashes are right, and lists of hashes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "lean"
+        kept = lean_copy(edgec.compile(_network(), target="host", output=Path(scratch) / "made"), folder)
+        text, sums = (folder / MANIFEST).read_text(), (folder / SUMS).read_bytes()
+        for number in numbers:
+            (folder / MANIFEST).write_text(mutated_json(text, number), encoding="utf-8", errors="replace")
+            write_sums(folder, kept)
+            if number % 10 == 0:
+                (folder / SUMS).write_bytes(mutated_bytes(sums, number))
+            yield number, run(program(), "--artefact", folder)
+
+
+def pictures(numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
+    """JPEG and PNG."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, rng, good = Path(scratch), np.random.default_rng(0), []
+        edgec.compile(_network(), target="jetson-tx2", output=folder / "jetson")
+        for place, settings in enumerate(({}, {"progressive": True}, {"subsampling": 2})):
+            good.append(folder / f"{place}.jpg")
+            Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).save(good[-1], **settings)
+        for mode in ("RGB", "L", "P", "RGBA", "1"):
+            good.append(folder / f"{mode}.png")
+            Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).convert(mode).save(good[-1])
+        for number in numbers:
+            source = good[number % len(good)]
+            bad = folder / f"bad{source.suffix}"
+            bad.write_bytes(mutated_bytes(source.read_bytes(), number))
+            arguments = (bad, "--artefact", folder / "jetson", "--inputs_to", folder / "inputs")
+            yield number, run("env", "STAND_IN_SM=62", detector(8), *arguments)
+
+
+def _network() -> object:
+    return model(NETWORK, random_weights(w=(4, 3, 1, 1)))
 
 
 if __name__ == "__main__":
-    main()
+    campaign.run(__doc__, {"arrays": arrays, "manifests": manifests, "pictures": pictures}, 1000)

@@ -1,11 +1,10 @@
-"""`edgec compile` is killed at random moments: no output that is half, no process left, and the next run clears up.
+"""Commands killed at random moments: no output that is half, no process left, and the next run clears up.
 
-python bench/robustness/kills.py [--kills 100] [--target host]
+python bench/robustness/kills.py [--kinds compile,compile-jetson,sensitivity,tune] [--cases 100]
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -13,75 +12,80 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
-from case import leftovers
+import campaign
+import numpy as np
+from case import ENDS_WITHIN_S, Outcome, called, leftovers, outlived
 
 import edgec
-from edgec.errors import EdgecError
+from edgec.compress.sensitivity_report import SensitivityReport
+from edgec.targets.tvm.tuning.database import Database
 from tests.support.models import model, random_weights, saved
 
 NETWORK = """g (float[1, 3, 32, 32] x) => (float[1, 16, 32, 32] y) {
     c = Conv <pads = [1, 1, 1, 1]> (x, w)  r = Relu (c)  y = Conv <pads = [1, 1, 1, 1]> (r, v) }"""
-COMPILE = "from edgec.cli import main; main()"
-ENDS_WITHIN_S = 2.0
+PROGRAM = (sys.executable, "-c", "from edgec.cli import main; main()")
+COMMANDS = {
+    "compile": ("compile", "MODEL", "-t", "host", "-o", "OUT", "-q", "--no-cache"),
+    "compile-jetson": ("compile", "MODEL", "-t", "jetson-tx2", "-o", "OUT", "-q"),
+    "sensitivity": ("sensitivity", "MODEL", "--data", "DATA", "--workers", "2", "-o", "OUT", "-q"),
+    "tune": ("tune", "MODEL", "-o", "OUT", "--time", "15s", "-q"),
+}
+READERS: dict[str, Callable[[Path], object]] = {
+    "compile": edgec.Artefact.open,
+    "compile-jetson": edgec.Artefact.open,
+    "sensitivity": SensitivityReport.load,
+    "tune": Database,
+}
+"""How a user reads what a command wrote."""
 
 
-def processes(mark: str) -> list[int]:
-    """Return the processes whose environment holds `mark`, but for this one."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in place.read_bytes() and int(place.parent.name) != os.getpid():
-                found.append(int(place.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def main() -> None:
-    """Print what is odd, then a line of figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--target", default="host")
-    options = parser.parse_args()
-    rng, half, alive, late = random.Random(0), 0, 0, 0
+def cases(numbers: Iterable[int], name: str) -> Iterator[tuple[int, Outcome]]:
+    """Yield what each kill leaves; what the runs together leave is told by the last one."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        (place / "tmp").mkdir()
-        saved(model(NETWORK, random_weights(w=(16, 3, 3, 3), v=(16, 16, 3, 3))), place / "model.onnx")
+        out, temporary = place / "out", place / "tmp"
+        temporary.mkdir()
+        network = saved(model(NETWORK, random_weights(w=(16, 3, 3, 3), v=(16, 16, 3, 3))), place / "model.onnx")
+        np.save(place / "data.npy", np.random.default_rng(0).random((16, 3, 32, 32), np.float32))
+        places = {"MODEL": network, "OUT": out, "DATA": place / "data.npy"}
+        command = [*PROGRAM, *(str(places.get(word, word)) for word in COMMANDS[name])]
         mark = f"EDGEC_KILLED={place.name}"
-        settings = {"XDG_CACHE_HOME": str(place / "cache"), "TMPDIR": str(place / "tmp"), "EDGEC_KILLED": place.name}
-        command = [sys.executable, "-c", COMPILE, "compile", str(place / "model.onnx"), "-t", options.target]
-        command += ["-o", str(place / "out"), "-q", "--no-cache"]
-        began = time.monotonic()
-        subprocess.run(command, env=os.environ | settings, check=True)
-        whole = time.monotonic() - began
-        for kill in range(options.kills):
-            process = subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0, whole))
+        settings = {"XDG_CACHE_HOME": str(place / "cache"), "TMPDIR": str(temporary), "EDGEC_KILLED": place.name}
+        whole = _seconds(command, os.environ | settings)
+        for number in numbers:
+            process = subprocess.Popen(
+                command, env=os.environ | settings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            time.sleep(random.Random(number).uniform(0, whole))
             process.send_signal(signal.SIGKILL)
-            late += process.wait() == 0
-            until = time.monotonic() + ENDS_WITHIN_S
-            while processes(mark) and time.monotonic() < until:
-                time.sleep(0.05)
-            if processes(mark):
-                alive += 1
-                print(f"kill {kill}: processes {processes(mark)} after {ENDS_WITHIN_S} s")
-            try:
-                edgec.Artefact.open(place / "out")
-            except EdgecError as error:
-                half += 1
-                print(f"kill {kill}: {error}")
-        subprocess.run(command, env=os.environ | settings, check=True)
-        left = leftovers(place) + sorted(each.name for each in (place / "tmp").iterdir())
-        good = edgec.Artefact.open(place / "out").verify().ok
-    print(
-        f"kills: {options.kills} within {whole:.1f} s ({late} after the end): {half} half-made outputs, {alive} times "
-        f"processes after {ENDS_WITHIN_S:.0f} s, {len(left)} files left after the next run {left}, "
-        f"which is {'right' if good else 'WRONG'}"
-    )
+            ended = "done" if process.wait() == 0 else "killed"
+            alive = outlived(mark)
+            read = called(lambda: READERS[name](out))
+            # What was measured remains, so an output may be there, or not yet.
+            half = out.exists() and read.kind != "done"
+            yield (
+                number,
+                Outcome(ended)
+                .unless("processes left", true=not alive, message=f"{alive} after {ENDS_WITHIN_S} s")
+                .unless("half-made", true=not half, message=read.message),
+            )
+        _seconds(command, os.environ | settings)
+        left = leftovers(place) + sorted(each.name for each in temporary.iterdir())
+        print(f"kills, {name}: within {whole:.1f} s; left after the next run: {left or 'nothing'}", flush=True)
+        assert not left
+        if name == "compile":
+            assert edgec.Artefact.open(out).verify().ok
+
+
+def _seconds(command: list[str], environment: dict[str, str]) -> float:
+    began = time.monotonic()
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
 
 
 if __name__ == "__main__":
-    main()
+    campaign.run(__doc__, {name: partial(cases, name=name) for name in COMMANDS}, 100)

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.text import Text
@@ -34,7 +34,7 @@ from edgec.cli import (
     verify,
 )
 from edgec.cli.console import limited, stderr
-from edgec.errors import EdgecError
+from edgec.errors import EdgecError, refused_path
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -126,14 +126,24 @@ def _guarded(entry: Callable[[], None]) -> None:
     try:
         entry()
     except EdgecError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": error.problem, "remedy": error.remedy}), file=sys.stderr)
-        else:
-            stderr.print(Text.assemble(("error", "bold red"), ": ", error.problem), highlight=False, soft_wrap=True)
-            if error.remedy:
-                stderr.print(error.remedy, highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _tell(error)
     except BrokenPipeError:  # the reader of the output is gone, e.g. `edgec targets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        refused = refused_path(error)
+        if refused is None:
+            raise
+        _tell(refused)
     finally:
         log.removeHandler(warnings)
+
+
+def _tell(error: EdgecError) -> NoReturn:
+    """Print an error on stderr, and end with its exit code."""
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error.problem, "remedy": error.remedy}), file=sys.stderr)
+    else:
+        stderr.print(Text.assemble(("error", "bold red"), ": ", error.problem), highlight=False, soft_wrap=True)
+        if error.remedy:
+            stderr.print(error.remedy, highlight=False, soft_wrap=True)
+    sys.exit(error.exit_code)

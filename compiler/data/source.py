@@ -14,7 +14,7 @@ from edgec.data.sources.python_object import ObjectSamples
 from edgec.data.sources.text_lines import read_text_lines
 from edgec.data.sources.voc import is_voc, read_voc
 from edgec.data.sources.yolo import is_yolo, read_yolo
-from edgec.errors import BadOption
+from edgec.errors import BadOption, refused_path
 from edgec.model.signature import TensorSpec
 from edgec.preprocessing import Preprocessing
 
@@ -46,6 +46,13 @@ def open_samples(data: str | Path | Samples, inputs: Sequence[TensorSpec], prepr
     """
     if isinstance(data, Samples):
         return data
+    try:
+        return _opened(data, inputs, preprocessing)
+    except OSError as error:  # a path that the system refuses: the one given, or one that a file names
+        raise refused_path(error) or error from error
+
+
+def _opened(data: str | Path, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> Samples:
     path = Path(data)
     if path.is_dir():
         return PictureSamples(_read_folder(path), inputs, preprocessing, source=str(path))

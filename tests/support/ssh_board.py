@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,8 @@ class SshBoard:
     port: int
     environment: dict[str, str]
     commands: list[str] = field(default_factory=list)
+    answer: Callable[[str], Iterable[bytes] | None] = lambda command: None
+    """What is sent in place of running a command; None: it is run. The server in the thread only."""
     hang_up: bool = False
     """Close the connection instead of running the script; the server in the thread only."""
 
@@ -68,6 +70,13 @@ def asyncssh_board(home: Path, client_home: Path) -> Iterator[SshBoard]:
         board.commands.append(command)
         if board.hang_up and "build.sh" in command:
             process.channel.get_connection().abort()
+            return
+        instead = board.answer(command)
+        if instead is not None:
+            for piece in instead:
+                process.stdout.write(piece)
+                await process.stdout.drain()
+            process.exit(0)
             return
         child = await asyncio.create_subprocess_shell(
             command, cwd=home, env=board.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

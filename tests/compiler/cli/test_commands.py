@@ -246,6 +246,12 @@ def test_settings_and_boards_nested_without_end(run: Run, model: Path, tmp_path:
         assert (done.returncode, "nested too deeply" in done.stderr) == (2, True)
 
 
+def test_a_path_that_the_system_refuses(run: Run) -> None:
+    finished = run("inspect", "x" * 5000)
+    assert finished.returncode == 2
+    assert "xxx... (5000 letters): File name too long" in finished.stderr
+
+
 def test_a_loop_of_links_is_no_model(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.onnx").symlink_to("x.onnx")
     done = run("quantize", tmp_path / "x.onnx", "--data", tmp_path, "-o", tmp_path / "y.onnx")

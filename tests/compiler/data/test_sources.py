@@ -19,6 +19,7 @@ from edgec.data.source import open_samples
 from edgec.errors import BadOption, EdgecError, MissingDependency
 from edgec.model.signature import TensorSpec
 from edgec.preprocessing import Preprocessing
+from tests.support.data_sets import COCO, VOC, coco, picture, voc, write, yolo
 
 SPEC = TensorSpec(name="image", shape=(1, 3, 8, 8), dtype="float32")
 SECOND = TensorSpec(name="scale", shape=(1, 2), dtype="float32")
@@ -26,18 +27,6 @@ SECOND = TensorSpec(name="scale", shape=(1, 2), dtype="float32")
 
 def opened(data: str | Path, *inputs: TensorSpec) -> Samples:
     return open_samples(data, inputs or (SPEC,), Preprocessing())
-
-
-def picture(path: Path, size: tuple[int, int] = (20, 10)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, "red").save(path)
-    return path
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -102,23 +91,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
 # COCO -----------------------------------------------------------------------------------------------------------------
 
 
-COCO = {
-    "images": [{"id": 7, "file_name": "b.png"}, {"id": 3, "file_name": "a.png"}],
-    "categories": [{"id": 90, "name": "brush"}, {"id": 1, "name": "person"}],
-    "annotations": [
-        {"id": 1, "image_id": 7, "category_id": 90, "bbox": [1, 2, 3, 4], "area": 9.0},
-        {"id": 2, "image_id": 7, "category_id": 1, "bbox": [0, 0, 20, 10], "iscrowd": 1},
-    ],
-}
-
-
 OUTSIDE = [{"id": 1, "file_name": "../a.png"}]
-
-
-def coco(folder: Path, **changes: object) -> Path:
-    picture(folder / "val" / "a.png")
-    picture(folder / "val" / "b.png")
-    return write(folder / "annotations" / "instances_val.json", json.dumps(COCO | changes))
 
 
 def test_coco(tmp_path: Path) -> None:
@@ -146,18 +119,6 @@ def test_coco_ids_may_be_texts_and_an_area_null(tmp_path: Path) -> None:
 # VOC ------------------------------------------------------------------------------------------------------------------
 
 
-VOC = """<annotation><filename>{name}.png</filename>
-<object><name>dog</name><difficult>0</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>6</ymax></bndbox></object>
-<object><name>cat</name><difficult>1</difficult><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>
-</annotation>"""
-
-
-def voc(folder: Path, text: str = VOC) -> Path:
-    picture(folder / "JPEGImages" / "a.png")
-    write(folder / "Annotations" / "a.xml", text.replace("{name}", "a"))
-    return folder
-
-
 def test_voc(tmp_path: Path) -> None:
     samples = opened(voc(tmp_path))
     assert samples.classes == ("cat", "dog")
@@ -181,14 +142,6 @@ def test_entities_are_refused_in_any_encoding(tmp_path: Path) -> None:
 
 
 # YOLO -----------------------------------------------------------------------------------------------------------------
-
-
-def yolo(folder: Path, label: str = "1 0.5 0.5 0.2 0.4\n") -> Path:
-    picture(folder / "images" / "val" / "a.png")
-    picture(folder / "images" / "val" / "b.png")
-    write(folder / "labels" / "val" / "a.txt", label)
-    write(folder / "classes.txt", "cat\ndog\n")
-    return folder
 
 
 @pytest.mark.parametrize("part", ["", "images/val", "data.yaml"])
@@ -464,6 +417,10 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text: empty": (lambda p: write(p / "x.txt", "\n"), "lists no pictures"),
     "coco: outside": (lambda p: coco(p, images=OUTSIDE, annotations=[]), "'../a.png' lies outside the folder"),
     "coco: nested without end": (lambda p: write(p / "x.json", "[" * 100_000), "nested too deeply"),
+    "COCO: a name longer than any": (
+        lambda p: coco(p, images=[{"id": 1, "file_name": "x" * 5000}], annotations=[]),
+        "File name too long",
+    ),
     "yolo: aliases": (lambda p: write(p / "data.yaml", "names: [&a [x, x], *a]\nval: x\n"), "aliases"),
     "yolo: nested without end": (lambda p: write(p / "data.yaml", "[" * 10_000), "data.yaml: nested too deeply"),
     "arrays: not a file of arrays": (lambda p: write(p / "x.npz", "?"), "x.npz"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 import edgec
 from edgec.artefact.artefact import Artefact
 from edgec.errors import BadOption
-from edgec.targets.base import Runner
+from tests.support.life_cycle import WAYS, grown, run_in_fork
 from tests.support.models import model, random_weights
 from tests.support.tvm_artefact import compiled
 
@@ -29,44 +28,15 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
     return compiled(tmp_path_factory.mktemp("life") / "artefact", "host", network)
 
 
-LOADS = """
-import gc, os, sys
-from pathlib import Path
-import edgec
-
-opened = edgec.Artefact.open(sys.argv[1])
-golden, expected = opened.golden_inputs(), opened.golden_outputs()["y"]
-for load in range(8 + int(sys.argv[3])):
-    if load == 8:  # the allocator has settled
-        gc.collect()
-        before = int(Path("/proc/self/statm").read_text().split()[1]), len(os.listdir("/proc/self/task"))
-    runner = opened.runner(threads=2)
-    assert abs(runner.run(golden)["y"] - expected).max() < 1e-3
-    if sys.argv[2] == "close":
-        runner.close()
-    elif sys.argv[2] == "with":
-        with runner:
-            pass
-    del runner
-    gc.collect()
-after = int(Path("/proc/self/statm").read_text().split()[1]), len(os.listdir("/proc/self/task"))
-print((after[0] - before[0]) * os.sysconf("SC_PAGE_SIZE"), after[1] - before[1])
-"""
-"""Prints by how many bytes and threads the process grew."""
-
-
 def threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-@pytest.mark.parametrize("how", ["close", "with", "drop"])
-def test_loads_leave_neither_memory_nor_threads(artefact: Artefact, how: str) -> None:
-    """In a process of their own: what other tests left to the allocator would come and go in the measurement."""
+@pytest.mark.parametrize("way", WAYS)
+def test_loads_leave_neither_memory_nor_threads(artefact: Artefact, way: str) -> None:
     loads = 24
-    command = [sys.executable, "-c", LOADS, artefact.folder, how, str(loads)]
-    done = subprocess.run(command, timeout=120, capture_output=True, text=True, check=True)
-    grown, more_threads = map(int, done.stdout.split())
-    assert grown < loads * WEIGHTS / 4  # every load that left its weights would add WEIGHTS
+    size, more_threads = grown(artefact.folder, way, loads)
+    assert size < loads * WEIGHTS / 4  # every load that left its weights would add WEIGHTS
     assert more_threads == 0
 
 
@@ -90,25 +60,13 @@ def test_more_threads_than_cpus_are_as_many_as_there_are(artefact: Artefact) -> 
         artefact.runner(0)
 
 
-def in_child(runner: Runner, artefact: Path, feeds: dict[str, np.ndarray], folder: Path) -> None:
-    np.save(folder / "child.npy", runner.run(feeds)["y"])
-    with edgec.load(artefact, threads=1) as own:  # one of its own, too
-        np.save(folder / "own.npy", own.run(feeds)["y"])
-
-
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_may_use_it_as_its_parent_does(artefact: Artefact, tmp_path: Path) -> None:
     golden = artefact.golden_inputs()
     with edgec.load(artefact.folder, threads=2) as runner:
         expected = runner.run(golden)["y"]
-        given = (runner, artefact.folder, golden, tmp_path)
-        process = multiprocessing.get_context("fork").Process(target=in_child, args=given)
-        process.start()
-        process.join(60)
-        assert process.exitcode == 0
-        np.testing.assert_array_equal(runner.run(golden)["y"], expected)
-    for name in ("child.npy", "own.npy"):
-        np.testing.assert_array_equal(np.load(tmp_path / name), expected)
+        for found in (*run_in_fork(runner, artefact.folder, golden, tmp_path), runner.run(golden)["y"]):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_the_process_ends_at_once_with_runners_open(artefact: Artefact) -> None:
