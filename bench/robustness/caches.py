@@ -26,7 +26,7 @@ from edgec.targets.tvm.cache import cache_folder
 from tests.support.hostile.mutate import mutated_bytes
 from tests.support.models import model, random_weights, saved
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # another file system
+SHARED_MEMORY = Path("/dev/shm")  # another file system
 TOGETHER = 3
 
 

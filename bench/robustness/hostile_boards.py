@@ -71,8 +71,9 @@ def cases(numbers: Iterable[int], name: str) -> Iterator[tuple[int, Outcome]]:
         artefact = Path(scratch) / "small.tx2"
         edgec.compile(ir.to_proto(small_model()), target="jetson-tx2", output=artefact)
         with asyncssh_board(home, here) as board:
-            deploy = partial(command, "deploy", artefact, "--device", board.url, "--runs", 1)
-            assert deploy().kind == "done"
+            deploy = partial(command, "deploy", artefact, board.url, "--runs", 1)
+            first = deploy()
+            assert first.kind == "done", first
             for number in numbers:
                 KINDS[name](board, number)
                 outcome = deploy()

@@ -35,6 +35,8 @@ ROOT = "edgec"
 """Folder in the user's home on the board that contains the artefacts, by their names."""
 CONNECT_SECONDS = 20
 TAIL = 6
+LONGEST_HASHES = 1 << 22
+"""Bytes of the list of hashes of an artefact on the board; real ones have some thousand."""
 LONGEST_LINE = 1 << 16
 """Maximum number of bytes of a line of the board's output."""
 
@@ -180,8 +182,21 @@ async def _copy(
 
 
 async def _hashes(place: str, connection: asyncssh.SSHClientConnection) -> dict[str, str]:
+    """Return the hashes of the files that lie there.
+
+    Raises:
+        CannotRunHere: The board says more than `LONGEST_HASHES` of them.
+    """
     command = f"cd {shlex.quote(place)} 2>/dev/null && find . -type f -exec sha256sum {{}} +"
-    lines = str((await connection.run(command, errors="replace")).stdout).splitlines()
+    said = b""
+    async with connection.create_process(command, encoding=None) as process:
+        while piece := await process.stdout.read(LONGEST_LINE):
+            said += piece
+            if len(said) > LONGEST_HASHES:
+                connection.abort()
+                remedy = f"Look at what lies there: {ROOT}/ in the user's home."
+                raise CannotRunHere(f"the board lists files in {place} without end", remedy=remedy)
+    lines = said.decode("utf-8", "replace").splitlines()
     return {path: digest for digest, _, path in (line.partition("  ./") for line in lines)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import shutil
@@ -83,6 +84,13 @@ def test_only_what_differs_is_copied_again(board: SshBoard, artefact: Artefact) 
     assert [step for step in steps if step.startswith("copy")][-1].startswith("copy 2 of ")
     assert (there / "model.onnx").read_bytes() == (artefact.folder / "model.onnx").read_bytes()
     assert not list(there.rglob("*.part"))
+
+
+def test_hashes_without_end_are_refused(board: SshBoard, artefact: Artefact) -> None:
+    """They would fill the memory."""
+    board.answer = lambda command: itertools.repeat(b"x" * 60_000) if "sha256sum" in command else None
+    with pytest.raises(CannotRunHere, match=r"lists files in edgec/.* without end"):
+        deploy(artefact, parse_device(board.url), runs=1)
 
 
 def test_a_broken_connection_is_told_and_the_next_call_goes_on(board: SshBoard, artefact: Artefact) -> None:
