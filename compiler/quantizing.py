@@ -26,7 +26,7 @@ class QuantizeOptions(BaseModel):
     calibrator: str = Field(
         default="mse",
         description="Method that finds the ranges: minmax, moving-average, percentile, mse, kl, adaptive-kl, "
-        "fixed-point, or module:Class.",
+        "adaptive-kl-count, fixed-point, or module:Class.",
     )
     scales: Path | None = Field(
         default=None, description="Calibration table, possibly edited, which is used instead of calibrating."

@@ -12,7 +12,8 @@ from edgec.passes.quantize.calibrators.base import HistogramCalibrator
 from edgec.quantization import Scheme, TensorRange
 
 ASYMMETRIC, SYMMETRIC, POWER = (Scheme(kind=kind) for kind in ("asymmetric", "symmetric", "power-of-two"))
-ALL = ["minmax", "moving-average", "percentile", "mse", "kl", "adaptive-kl", "fixed-point"]
+ALL = ["minmax", "moving-average", "percentile", "mse", "kl", "adaptive-kl", "adaptive-kl-count", "fixed-point"]
+POWERS = ("adaptive-kl", "adaptive-kl-count", "fixed-point")
 
 
 def made(name: str, scheme: Scheme) -> HistogramCalibrator:
@@ -75,12 +76,12 @@ def test_mse_is_better_than_any_other_range() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_the_error_reported_is_the_true_one(name: str) -> None:
     values = np.random.default_rng(6).normal(0.2, 3, 60_000)
-    scheme = made(name, POWER if name in ("fixed-point", "adaptive-kl") else SYMMETRIC).scheme
+    scheme = made(name, POWER if name in POWERS else SYMMETRIC).scheme
     found = result(name, values, scheme=scheme)
     assert found.error == pytest.approx(true_error(values, found, scheme), rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["fixed-point", "adaptive-kl", "kl", "mse"])
+@pytest.mark.parametrize("name", [*POWERS, "kl", "mse"])
 def test_scales_of_power_of_two_schemes_are_powers_of_two(name: str) -> None:
     found = result(name, normal_with_outliers(), scheme=POWER)
     exponent = math.log2(POWER.params(found.low, found.high).scale[0])
@@ -110,9 +111,7 @@ def test_a_tensor_that_is_always_zero_has_no_range(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_a_constant_tensor_is_kept_to_half_a_step(name: str) -> None:
     found = result(name, np.full(1000, 3.7), scheme=made(name, ASYMMETRIC).scheme)
-    params = Scheme(kind="power-of-two" if name in ("fixed-point", "adaptive-kl") else "asymmetric").params(
-        found.low, found.high
-    )
+    params = Scheme(kind="power-of-two" if name in POWERS else "asymmetric").params(found.low, found.high)
     value = params.dequantize(params.quantize(np.array([3.7])))
     assert value[0] == pytest.approx(3.7, abs=params.scale[0] / 2 * 1.001)
 
@@ -130,3 +129,19 @@ def test_state_goes_on_where_it_was(name: str) -> None:
     for sample in samples[3:]:
         second.update(sample)
     assert second.result() == whole.result()
+
+
+@pytest.mark.parametrize("name", ["adaptive-kl", "adaptive-kl-count"])
+@pytest.mark.parametrize(
+    ("values", "fraction"),
+    [
+        (np.random.default_rng(0).uniform(-0.99, 0.99, 100_000), 7),  # all between two powers of two
+        (np.random.default_rng(0).uniform(-3.9, 3.9, 100_000), 5),
+        (np.random.default_rng(0).normal(0, 1, 100_000).clip(-3.9, 3.9), 5),  # +-4 holds nearly all
+        # A hundredth is ten times as large, and counts.
+        (np.concatenate([np.random.default_rng(0).normal(0, 0.1, 99_000), np.full(1_000, 1.9)]), 6),
+    ],
+)
+def test_the_binary_point_of_known_distributions(name: str, values: np.ndarray, fraction: int) -> None:
+    found = result(name, values, scheme=POWER)
+    assert -math.log2(POWER.params(found.low, found.high).scale[0]) == fraction
