@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+import edgec
+from edgec.compress.quantization import quantize_model
 from edgec.model.graph import is_quantized
 from edgec.passes.decode_weights import DecodeWeights
+from edgec.passes.prepare import prepare
+from edgec.quantizing import QuantizeOptions
 from edgec.reference.session import Reference
+from tests.passes.quantize_support import pictures, small
 from tests.support.models import model
 
 FEEDS = {"x": np.linspace(-1, 1, 6, dtype=np.float32).reshape(1, 2, 3)[:, :, :2]}
@@ -62,3 +70,14 @@ def test_beside_activations_in_float_they_are_decoded(weights: str) -> None:
     assert result.modified
     assert [node.op_type for node in result.model.graph] == ["MatMul"]
     np.testing.assert_array_equal(Reference(result.model).run(FEEDS)["y"], before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"activations": False}, {"activations": False, "codec": "kmeans"}])
+def test_networks_of_few_bits_compile(settings: dict[str, Any], tmp_path: Path) -> None:
+    options = QuantizeOptions(weight_bits=4, **settings)
+    quantize_model(prepare(small()), pictures(4), options).save(tmp_path / "w4.onnx")
+    artefact = edgec.compile(tmp_path / "w4.onnx", target="host", output=tmp_path / "host")
+    assert artefact.manifest.options.precision == ("int8" if not settings else "fp32")
+    assert artefact.verification is not None
+    assert artefact.verification.ok

@@ -39,8 +39,11 @@ class Levels:
         return np.asarray((self.levels[1:] + self.levels[:-1]) / 2)
 
     def codes(self, weights: Array, steps: Array) -> Array:
-        """Return the index of the nearest level; intp, of the shape of `weights`."""
-        return np.asarray(np.searchsorted(self._borders, weights / steps))
+        """Return the index of the nearest level, of two the upper one, so that the sign of 0 is +1.
+
+        intp, of the shape of `weights`.
+        """
+        return np.asarray(np.searchsorted(self._borders, weights / steps, side="right"))
 
     def round(self, weights: Array, steps: Array) -> Array:
         """Return the nearest representable weights."""

@@ -108,3 +108,8 @@ def test_the_file_shrinks(codec: str, bits: int, share: float) -> None:
 def test_codecs_that_there_are_not(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         quantize_model(small(), pictures(1), QuantizeOptions(**settings, activations=False))
+
+
+def test_the_sign_of_nothing_is_plus() -> None:
+    levels = load_codec("binary")(np.ones((1, 1, 3)), 1, False)
+    np.testing.assert_array_equal(levels.round(np.array([-0.5, 0.0, 2.0]), np.ones(3)), [-1, 1, 1])
