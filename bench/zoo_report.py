@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,12 +45,34 @@ def report(results: Results, networks: Iterable[Any], output: Path | None = None
     text += f"Of {len(listed)} networks in bench/zoo.toml {len(rows)} were run.{of_states}\n\n{summary(results)}\n"
     text += f"| {' | '.join(COLUMNS)} |\n{'| --- ' * len(COLUMNS)}|\n"
     text += "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    text += f"\n## What is refused\n\n{refusals(listed, results)}"
     print(text)
     for (name, step), record in sorted(results.items()):
         if record.get("message"):
             print(f"{name} {step}: {record['verdict']}: {record['message']}"[:400])
     if output:
         output.write_text(text, encoding="utf-8")
+
+
+def refusals(networks: Iterable[Any], results: Results) -> str:
+    """Return what was said of each network that is refused for this machine or a Jetson board, the same thing once."""
+    lines = []
+    for network in networks:
+        said: dict[str, list[str]] = {}
+        compiled, checked = (results.get((network.name, step), {}) for step in ("compile", "check"))
+        if compiled.get("verdict") == "refused":
+            said.setdefault(_first_sentence(compiled["message"].removeprefix("error: ")), []).append("host")
+        for board in JETSONS:
+            reasons = checked.get("boards", {}).get(board, {}).get("refused", [])
+            if reasons or checked.get("verdict") == "refused":
+                said.setdefault(_first_sentence((reasons or [checked["message"]])[0]), []).append(board)
+        lines += [f"* {network.name}, {', '.join(where)}: {reason}\n" for reason, where in said.items()]
+    return "".join(lines) or "Nothing.\n"
+
+
+def _first_sentence(message: str) -> str:
+    """Return what is wrong, without what to do about it."""
+    return re.split(r" (?:Export|Give|Choose|Add|Fix) |; (?=\w+ node )", message.strip(" :"))[0].strip()
 
 
 def _installed(packages: Iterable[str]) -> Iterable[str]:
@@ -119,7 +142,8 @@ def summary(results: Results) -> str:
     """Return counts of verdicts, and geometric means of ratios."""
     names = list(dict.fromkeys(name for name, _ in results))
     each = [{step: record for (other, step), record in results.items() if other == name} for name in names]
-    lines = [f"* host, {len(names)} networks: {_counts(host_verdict(found) for found in each)}"]
+    hosts = [kind for kind in map(host_verdict, each) if kind]
+    lines = [f"* host, {len(hosts)} networks: {_counts(hosts)}"]
     for step in ("rpi4", "quantize", "prune"):
         lines.append(f"* {step}: {_counts(found[step]['verdict'] for found in each if step in found)}")
     lines += [f"* {board}: {_counts(legality(found, board) for found in each)}" for board in JETSONS]
