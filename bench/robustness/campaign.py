@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,14 @@ def read_tallies(path: Path) -> dict[str, dict[str, Tally]]:
     return {script: {kind: tally_of(record) for kind, record in kinds.items()} for script, kinds in content.items()}
 
 
+def keep(path: Path, script: str, kind: str, tally: Tally) -> None:
+    """Put a tally into a file of results, which is read anew: another script may have written in the meantime."""
+    tallies = read_tallies(path)
+    tallies.setdefault(script, {})[kind] = tally
+    records = {name: {kind: vars(each) for kind, each in found.items()} for name, found in tallies.items()}
+    path.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def tally_of(record: Mapping[str, Any]) -> Tally:
     """Return the tally that `record` is of."""
     return Tally(**{**record, "ended": Counter(record["ended"])})
@@ -106,9 +114,6 @@ def run(document: str, kinds: Mapping[str, Cases], cases: int) -> None:
                 break
         odd += len(tally.odd)
         print(f"{script}, {kind}: {tally}", flush=True)
-        if options.results:  # read anew: another script may have written in the meantime
-            tallies = read_tallies(options.results)
-            tallies.setdefault(script, {})[kind] = tally
-            records = {name: {kind: asdict(each) for kind, each in found.items()} for name, found in tallies.items()}
-            options.results.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        if options.results:
+            keep(options.results, script, kind, tally)
     sys.exit(odd > 0)

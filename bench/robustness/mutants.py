@@ -1,4 +1,4 @@
-"""Does verification tell faults? Networks with one layer changed, against what is expected of the right ones.
+"""Networks with one layer changed: does verification tell them from the right ones?
 
     python bench/robustness/mutants.py [--networks NAME ...] [--precisions fp32,fp16,int8] [--count 48] [--compiled N]
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from campaign import Tally, keep
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.robustness.mutations import mutants
@@ -90,6 +91,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=48, help="mutants of each network")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compiled", type=int, default=0, help="so many are compiled and run, and the right one")
+    parser.add_argument("--results", type=Path, help="file of results that takes the figures, for the table in docs")
     options = parser.parse_args()
     told, counted, alarms = Counter[str](), Counter[str](), 0
     for name in options.networks:
@@ -119,6 +121,10 @@ def main() -> int:
                 f"the right one {'is told too' if alarm else 'passes'}",
                 flush=True,
             )
+            if options.results:
+                counts = Counter({"told": found, "not told": len(missed)})
+                odd = {"0": "wrong result: the right network is told"} if alarm else {}
+                keep(options.results, "mutants", f"{precision}, {name}", Tally(counts.total(), counts, odd))
             for what in missed:
                 print(f"  not told: {what}")
     for precision in counted:

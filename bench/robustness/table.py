@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from campaign import Tally, read_tallies
@@ -16,8 +18,7 @@ def table() -> str:
     """Return it in Markdown, a row a script."""
     rows = ["| script | what it does | cases run | odd |", "| --- | --- | --- | --- |"]
     for script, kinds in sorted(read_tallies(RESULTS).items()):
-        ran = ", ".join(f"{kind} {tally.cases:,}" for kind, tally in kinds.items())
-        rows.append(f"| `{script}.py` | {_purpose(script)} | {ran} | {_odd(list(kinds.values()))} |")
+        rows.append(f"| `{script}.py` | {_purpose(script)} | {_ran(kinds)} | {_odd(list(kinds.values()))} |")
     return "\n".join(rows) + "\n"
 
 
@@ -30,6 +31,17 @@ def page() -> str:
 def _purpose(script: str) -> str:
     document = ast.get_docstring(ast.parse((HERE / f"{script}.py").read_text(encoding="utf-8"))) or ""
     return document.partition("\n")[0].removesuffix(".")
+
+
+def _ran(kinds: Mapping[str, Tally]) -> str:
+    """Return how many cases of each kind were run; of mutants, how many of each precision were told."""
+    if not any("told" in tally.ended for tally in kinds.values()):
+        return ", ".join(f"{kind} {tally.cases:,}" for kind, tally in kinds.items())
+    told, cases = Counter[str](), Counter[str]()
+    for kind, tally in kinds.items():
+        told[kind.partition(",")[0]] += tally.ended["told"]
+        cases[kind.partition(",")[0]] += tally.cases
+    return ", ".join(f"{precision}: {told[precision]} of {cases[precision]} told" for precision in sorted(cases))
 
 
 def _odd(tallies: list[Tally]) -> str:
