@@ -21,18 +21,13 @@ LONG = {
     "passes/bound_sizes/site.py": "what every rule may ask of its place",
     "targets/tensorrt/half.py": "a table of operators, and the reasons of each",
     "targets/tensorrt/refusals.py": "one short function for each reason to refuse",
-    "targets/tvm/intrinsics.py": "one intrinsic after the other",
     "targets/tvm/kernels/non_max_suppression.py kernel": "one loop nest in TVMScript, which takes no helpers",
     "targets/tvm/kernels/non_max_suppression.py non_max_suppression": "its loop nest is inside",
     "targets/tvm/kernels/roi_align.py kernel": "one loop nest in TVMScript, which takes no helpers",
     "targets/tvm/kernels/roi_align.py roi_align": "its loop nest is inside",
-    "targets/tvm/memory.py": "one algorithm, and the records that it works on",
-    "targets/tvm/regions/quantized.py": "one pattern of quantized networks after the other",
-    "targets/tvm/schedules/float/conv.py": "one template, and the steps of its schedule",
-    "targets/tvm/schedules/int8/conv.py": "one template, and the steps of its schedule",
-    "targets/tvm/schedules/plain/recurrent_kernel.py": "one kernel, and its loops",
+    "targets/tvm/schedules/plain/recurrent_kernel.py": "the loops of one kernel, which share the buffers of a task",
     "targets/tvm/schedules/int8/widening_product.py products": "one loop nest in TVMScript, which takes no helpers",
-    "targets/tvm/tuning/search.py": "the search, and the record of where it is",
+    "targets/tvm/tuning/search.py": "rounds, trials and vetoes change one state under one lock",
 }
 
 

@@ -15,7 +15,8 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from edgec.targets.tvm.memory_plan import Lifetime, peak_of, place
+from edgec.targets.tvm.memory_plan import Lifetime, place
+from edgec.targets.tvm.memory_views import Block, View, in_place
 
 JOINS = "edgec.joins"
 """Attribute of a function that copies its inputs end to end into its output: their offsets there, in bytes."""
@@ -25,47 +26,14 @@ ARENA_ALIGNMENT = 64
 """What TVM's code generator takes for granted of a tensor's address."""
 
 
-@dataclass(eq=False)
-class _Block:
-    """Memory of one tensor: its own, or `offset` bytes into that of `parent`."""
-
-    size: int
-    first: int = -1
-    last: int = -1
-    pinned: bool = False
-    parent: _Block | None = None
-    offset: int = 0
-
-    def touch(self, step: int) -> None:
-        self.first = step if self.first < 0 else self.first
-        self.last = step
-
-    def root(self) -> tuple[_Block, int]:
-        """Return the block that holds this one, and the offset in it."""
-        block, offset = self, 0
-        while block.parent is not None:
-            block, offset = block.parent, offset + block.offset
-        return block, offset
-
-
-@dataclass(frozen=True)
-class _View:
-    """A call that copies nothing if `children` lie at `offsets` in `parent`."""
-
-    step: int
-    parent: _Block
-    children: tuple[_Block, ...]
-    offsets: tuple[int, ...]
-
-
 @dataclass
 class _Survey:
     """What is known of a function's tensors: the block behind each variable, and the calls that could be views."""
 
-    blocks: dict[Any, _Block] = field(default_factory=dict)
-    views: list[_View] = field(default_factory=list)
+    blocks: dict[Any, Block] = field(default_factory=dict)
+    views: list[View] = field(default_factory=list)
 
-    def block_of(self, value: Any) -> _Block | None:
+    def block_of(self, value: Any) -> Block | None:
         return self.blocks.get(value) if isinstance(value, relax.Var) else None
 
     def pin(self, value: Any) -> None:
@@ -105,8 +73,9 @@ def allocated(mod: tvm.IRModule) -> int:
 def _planned(mod: tvm.IRModule, function: relax.Function, alignment: int) -> relax.Function:
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
     survey = _surveyed(mod, function, bindings)
-    dropped = _in_place(survey, alignment)
-    roots = list({id(root): root for root in (b.root()[0] for b in survey.blocks.values()) if not root.pinned}.values())
+    blocks = list({id(block): block for block in survey.blocks.values()}.values())
+    dropped = in_place(blocks, survey.views, alignment)
+    roots = list({id(root): root for root in (block.root()[0] for block in blocks) if not root.pinned}.values())
     roots = [root for root in roots if root.first >= 0]
     if not roots:
         return function
@@ -140,7 +109,7 @@ def _surveyed(mod: tvm.IRModule, function: relax.Function, bindings: list[Any]) 
             if value in survey.blocks:
                 survey.blocks[binding.var] = survey.blocks[value]
         elif _is_allocation(value) and (size := _bytes(value)) is not None:
-            survey.blocks[binding.var] = _Block(size)
+            survey.blocks[binding.var] = Block(size)
         elif _operator(value) == "relax.reshape":
             source = survey.block_of(value.args[0])
             if source is not None:
@@ -167,71 +136,9 @@ def _read_call(callee: Any, call: relax.Call, step: int, survey: _Survey) -> Non
         return
     *sources, out = known
     if JOINS in attrs:
-        survey.views.append(_View(step, out, tuple(sources), tuple(int(at) for at in attrs[JOINS])))
+        survey.views.append(View(step, out, tuple(sources), tuple(int(at) for at in attrs[JOINS])))
     if SLICES in attrs:
-        survey.views.append(_View(step, sources[0], (out,), (int(attrs[SLICES]),)))
-
-
-def _in_place(survey: _Survey, alignment: int) -> set[int]:
-    """Make children of as many views as possible, the largest first; return the steps of the calls this saves.
-
-    A whole lives from its first part to the last reader of any: where that raises the peak, views are given up, first
-    those whose loss lowers it most.
-    """
-    blocks = list({id(block): block for block in survey.blocks.values()}.values())
-    limit, taken = _peak(blocks), []
-    for view in sorted(survey.views, key=_saved, reverse=True):
-        root = view.parent.root()[0]
-        free = all(child.parent is None and not child.pinned for child in view.children)
-        distinct = len({id(block) for block in (*view.children, root)}) == len(view.children) + 1
-        if free and distinct and not root.pinned and not any(at % alignment for at in view.offsets):
-            _attach(view)
-            taken.append(view)
-    while _peak(blocks) > limit:
-        worst = min(taken, key=lambda view: (_peak_without(view, blocks), _saved(view)))
-        _detach(worst)
-        taken.remove(worst)
-    for block in blocks:
-        root = block.root()[0]
-        root.first, root.last = _union(root, block)
-    return {view.step for view in taken}
-
-
-def _saved(view: _View) -> int:
-    return sum(child.size for child in view.children)
-
-
-def _attach(view: _View) -> None:
-    for child, offset in zip(view.children, view.offsets, strict=True):
-        child.parent, child.offset = view.parent, offset
-
-
-def _detach(view: _View) -> None:
-    for child in view.children:
-        child.parent = None
-
-
-def _peak_without(view: _View, blocks: list[_Block]) -> int:
-    _detach(view)
-    peak = _peak(blocks)
-    _attach(view)
-    return peak
-
-
-def _union(one: _Block, other: _Block) -> tuple[int, int]:
-    firsts = [block.first for block in (one, other) if block.first >= 0]
-    return min(firsts, default=-1), max(one.last, other.last)
-
-
-def _peak(blocks: list[_Block]) -> int:
-    spans: dict[int, tuple[int, int, int]] = {}
-    for block in blocks:
-        root = block.root()[0]
-        if root.pinned or block.first < 0:
-            continue
-        size, first, last = spans.get(id(root), (root.size, block.first, block.last))
-        spans[id(root)] = (size, min(first, block.first), max(last, block.last))
-    return peak_of([Lifetime(*span) for span in spans.values()])
+        survey.views.append(View(step, sources[0], (out,), (int(attrs[SLICES]),)))
 
 
 def _operator(value: Any) -> str:

@@ -18,8 +18,9 @@ from edgec.targets.tvm.emit import Emitter
 from edgec.targets.tvm.regions.fold import fold
 from edgec.targets.tvm.regions.graph import read_graph
 from edgec.targets.tvm.regions.grow import grow_regions
+from edgec.targets.tvm.regions.integers import place_integers
 from edgec.targets.tvm.regions.normalize import normalize
-from edgec.targets.tvm.regions.quantized import place_integers, read_quantization
+from edgec.targets.tvm.regions.quantized import read_quantization
 from edgec.targets.tvm.regions.rule import Kernel, Region, Workload
 from edgec.targets.tvm.report import LoweringReport
 from edgec.targets.tvm.schedules import rules

@@ -20,7 +20,6 @@ from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
 from edgec.targets.tvm.schedules.common.kernel import (
     F32,
-    copy_rows,
     find_block,
     finish,
     floordiv,
@@ -29,8 +28,8 @@ from edgec.targets.tvm.schedules.common.kernel import (
     widened,
 )
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
-from edgec.targets.tvm.schedules.common.rewrite import MERGE, START
-from edgec.targets.tvm.schedules.common.tiles import flat_chunks, loads_fit, reduction_step
+from edgec.targets.tvm.schedules.common.rewrite import START
+from edgec.targets.tvm.schedules.common.tiles import loads_fit, reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
@@ -45,6 +44,7 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
     window_weights,
 )
 from edgec.targets.tvm.schedules.float.grouped import skip_foreign_groups
+from edgec.targets.tvm.schedules.float.loops import chunks_of, load_vectors, schedule_pad, unflatten
 from edgec.targets.tvm.schedules.float.padding import skip_padding
 
 CACHED_SOURCE = "source_global"
@@ -218,57 +218,6 @@ def schedule(
         load_vectors(sch, conv, s, rb, merged=merged)
     sch.annotate(sch.decompose_reduction(conv, reduction[0]), START, "bias")
     return sch
-
-
-def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, cpu: CpuModel) -> int:
-    """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
-    return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), cpu)
-
-
-def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
-    """Schedule the stage `dp`: a row at a time inside the loop `task`, or all of it ahead where there is none."""
-    if task is not None:
-        sch.compute_at(pad, task, preserve_unit_loops=True)
-    loops = sch.get_loops(pad)
-    copy_rows(sch, pad)
-    if task is None:
-        lead = loops[: len(loops) - 2]
-        sch.parallel(sch.fuse(*lead))
-
-
-def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any, *, merged: bool = False) -> None:
-    """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
-
-    The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
-
-    Args:
-        sch: The schedule.
-        block: The reduction; its first operand is copied.
-        at: Loop in which to copy.
-        lane: Loop over the reduced lanes.
-        merged: Whether one instruction loads several vectors, of the second operand too; both must be contiguous.
-    """
-    for operand in range(2 if merged else 1):
-        cached = sch.cache_read(block, operand, "global")
-        sch.compute_at(cached, at, preserve_unit_loops=True)
-        rank = len(sch.get(cached).iter_vars)
-        *inner, vector = sch.get_loops(cached)[-rank:]
-        sch.vectorize(vector)
-        for loop in inner:
-            sch.unroll(loop)
-        if merged:
-            sch.annotate(cached, MERGE, 1)
-    sch.unroll(lane)
-
-
-def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> None:
-    """Give the buffers `names`, seen by the kernel as [N, C, 1, H*W, block], their shape [N, C, H, W, block] back.
-
-    The address does not change: (p // W) * W + p % W simplifies to p.
-    """
-    block = sch.get_sblock(block_name)
-    for name in dict.fromkeys(names):
-        sch.transform_layout(block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b))
 
 
 RULE = Rule("conv", "packed", match, lower, tuning=Tuning(conv_workload, plans, lower))

@@ -17,7 +17,7 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm.packed_layout import ceil_div
 from edgec.targets.tvm.regions.facts import Array
 from edgec.targets.tvm.schedules.common.kernel import copy_rows, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.float.conv import load_vectors
+from edgec.targets.tvm.schedules.float.loops import load_vectors
 from edgec.targets.tvm.schedules.float.winograd_plan import OUT, PATCH, WinogradPlan
 
 

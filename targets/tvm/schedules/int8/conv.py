@@ -15,30 +15,27 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
-from edgec.targets.tvm.regions.facts import IntegerConvolution, Scaling
+from edgec.targets.tvm.regions.facts import IntegerConvolution
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.operators import QUANTIZE
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
-from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
-from edgec.targets.tvm.schedules.common.requantize import quantize
-from edgec.targets.tvm.schedules.common.tiles import divisors, reduction_step
-from edgec.targets.tvm.schedules.float.conv import chunks_of, schedule_pad
+from edgec.targets.tvm.schedules.common.tiles import reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
     conv_shape,
     first_group,
     group_span,
-    pack_bias,
     window_weights,
 )
+from edgec.targets.tvm.schedules.float.loops import schedule_pad
 from edgec.targets.tvm.schedules.int8.conv_plan import (
     pack_dot_weights,
     plan_by_rule,
-    requantization,
 )
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels_of_step
+from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
+from edgec.targets.tvm.schedules.int8.loops import parallel_tasks, store_tile, unrolled_steps, vectorize_tile
 
 UNROLLED_DOTS = 72
 """Dot products of an unrolled loop body on NEON, whose cores are narrow: counter and branch are one of eight else."""
@@ -100,46 +97,6 @@ def with_rows(function: Any, names: list[str], shape: ConvShape) -> Any:
     parameters = [replaced.get(variable, variable) for variable in function.params]
     body = tvm_ffi.structural_map(function.body, (ir.Var, lambda variable: replaced.get(variable, variable)))
     return tirx.PrimFunc(parameters, body, function.ret_type, function.attrs)
-
-
-class Epilogue:
-    """What follows the sum: factor and addend a channel, then the region's elementwise work.
-
-    Where a quantization follows at once, its scale is in the factor already.
-    """
-
-    def __init__(self, region: Region, channels: int, cpu: CpuModel, *, flat: bool = False, steps: int = 1) -> None:
-        tail = region.tail
-        factor, addend = requantization(region.anchor.known(IntegerConvolution))
-        factor = factor / steps
-        self._direct = tail.known(Scaling) if len(region.members) == 2 and tail.op == QUANTIZE else None
-        if self._direct is not None:
-            factor, addend = factor / self._direct.scale, addend / self._direct.scale
-        self._dtype = tail.dtype
-        block = block_of(channels, cpu)
-        self.expression = PackedExpression(region.members, cpu, flat=flat)
-        arrays = [pack_bias(factor, block), pack_bias(addend, block)]
-        self._factor = te.placeholder(arrays[0].shape, name="factor")
-        self._addend = te.placeholder(arrays[1].shape, name="addend")
-        self._arrays = [Operand(array) for array in arrays]
-
-    def at(self, index: tuple[Any, ...], accumulator: Any) -> Any:
-        """Return the region's value at packed `index`."""
-        k, b = index[1], index[4]
-        value = accumulator.astype("float32") * self._factor[k, b] + self._addend[k, b]
-        if self._direct is not None:
-            return quantize(value, 1.0, self._direct.zero_point, self._dtype)
-        return self.expression.at(index, value)
-
-    @property
-    def tensors(self) -> list[te.Tensor]:
-        """Placeholders, once `at` was called."""
-        return [self._factor, self._addend, *self.expression.tensors]
-
-    @property
-    def operands(self) -> list[Operand]:
-        """What the placeholders stand for."""
-        return [*self._arrays, *self.expression.operands]
 
 
 def _reduction(
@@ -217,58 +174,6 @@ def schedule(sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, whole: bool) -> An
         schedule_pad(sch, pad, task if plan.rows is not None else None)
     vectorize_tile(sch, sch.decompose_reduction(conv, rc), 4)
     return wp if step > 1 else b
-
-
-def parallel_tasks(
-    sch: Schedule, plan: ConvPlan, cpu: CpuModel, outer: tuple[Any, ...], inner: tuple[Any, ...]
-) -> tuple[Any, Any]:
-    """Order the loops (batch, tile of channels, row, tile of pixels) and `inner`; return that of tasks and of tiles."""
-    n, ko, h, wo = outer
-    if plan.flat:
-        wc, wo = sch.split(wo, [chunks_of(sch, n, ko, wo, cpu), None])
-        sch.reorder(n, ko, wc, h, wo, *inner)
-        task = sch.fuse(n, ko, wc)
-    elif plan.rows is not None:
-        ho, hi = sch.split(h, [None, plan.rows])
-        sch.reorder(n, ho, ko, hi, wo, *inner)
-        task = sch.fuse(n, ho)
-    else:
-        sch.reorder(n, ko, h, wo, *inner)
-        task = sch.fuse(n, ko, h)
-    sch.parallel(task)
-    return task, wo
-
-
-def unrolled_steps(sch: Schedule, reduction: tuple[Any, ...], size: int, most: int) -> int:
-    """Return how many steps of input channels one pass of the innermost loop reduces, where it has nothing else.
-
-    Args:
-        sch: The schedule.
-        reduction: The loop over input channels, and all others that sum up.
-        size: Operations of a step.
-        most: Of the loop's body.
-    """
-    steps, *others = (int(sch.get(loop).extent) for loop in reduction)
-    if any(extent > 1 for extent in others):
-        return 1
-    return max(count for count in divisors(steps) if count * size <= most or count == 1)
-
-
-def store_tile(sch: Schedule, out: Any, pixels: int) -> None:
-    """Vectorize the epilogue: the channels of so many `pixels` at once, which lie side by side."""
-    if pixels > 1:
-        *_, wide, lane = sch.get_loops(out)
-        _, near = sch.split(wide, [None, pixels])
-        sch.fuse(near, lane)
-    vectorize_tile(sch, out, 5)
-
-
-def vectorize_tile(sch: Schedule, block: Any, loops: int) -> None:
-    """Vectorize the innermost of the last `loops` loops around `block`, unroll the others."""
-    *inner, lane = sch.get_loops(block)[-loops:]
-    sch.vectorize(lane)
-    for loop in inner:
-        sch.unroll(loop)
 
 
 RULE = Rule("conv_int8", "packed", match, lower)

@@ -18,7 +18,6 @@ from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.common.tiles import ConvTile, cheapest
-from edgec.targets.tvm.schedules.float.conv import schedule_pad
 from edgec.targets.tvm.schedules.float.conv_plan import (
     ConvPlan,
     ConvShape,
@@ -28,15 +27,11 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
     rows_of_task,
     window_weights,
 )
+from edgec.targets.tvm.schedules.float.loops import schedule_pad
 from edgec.targets.tvm.schedules.int8 import conv as conv_int8
-from edgec.targets.tvm.schedules.int8.conv import (
-    Epilogue,
-    parallel_tasks,
-    store_tile,
-    unrolled_steps,
-    vectorize_tile,
-    with_rows,
-)
+from edgec.targets.tvm.schedules.int8.conv import with_rows
+from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
+from edgec.targets.tvm.schedules.int8.loops import parallel_tasks, store_tile, unrolled_steps, vectorize_tile
 from edgec.targets.tvm.schedules.int8.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
 
 MAX_TILE_VECTORS = 4

@@ -17,9 +17,9 @@ from edgec.targets.tvm.schedules.common.kernel import finish, floordiv, floormod
 from edgec.targets.tvm.schedules.common.plain_expression import PlainExpression, fits_matrix, matrix_of, unravel
 from edgec.targets.tvm.schedules.common.tiles import ConvTile
 from edgec.targets.tvm.schedules.float.conv_plan import pack_bias
-from edgec.targets.tvm.schedules.int8.conv import vectorize_tile
 from edgec.targets.tvm.schedules.int8.conv_plan import dot_tile, pack_dot_weights, requantization
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels_of_step
+from edgec.targets.tvm.schedules.int8.loops import vectorize_tile
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:

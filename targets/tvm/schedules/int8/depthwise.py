@@ -18,8 +18,9 @@ from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import find_block, finish, padded_stage
 from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
-from edgec.targets.tvm.schedules.int8.conv import Epilogue, vectorize_tile
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, taps
+from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
+from edgec.targets.tvm.schedules.int8.loops import vectorize_tile
 
 MAX_UNROLLED_STEPS = 24
 

@@ -19,7 +19,8 @@ from edgec.targets.tvm.schedules.common.kernel import copy_rows, finish, padded_
 from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 from edgec.targets.tvm.schedules.int8 import depthwise as depthwise_int8
-from edgec.targets.tvm.schedules.int8.conv import Epilogue, store_tile, vectorize_tile
+from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
+from edgec.targets.tvm.schedules.int8.loops import store_tile, vectorize_tile
 
 STORED_PIXELS = 4
 MAX_UNROLLED_TAPS = 25

@@ -25,7 +25,7 @@ from edgec.targets.tvm.schedules.common.tiles import MAX_VECTORS, divisors
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, conv_shape
 from edgec.targets.tvm.schedules.float.winograd_plan import OUT, TASK_ROWS, WinogradPlan, winograd_cycles
 from edgec.targets.tvm.schedules.float.winograd_stages import Arithmetic, schedule, transform_weights, whole_tiles
-from edgec.targets.tvm.schedules.int8.conv import Epilogue
+from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
 
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 6]])
 SCALE, INVERSE_OF_NINE = 64, 954437177

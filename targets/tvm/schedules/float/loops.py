@@ -1,0 +1,67 @@
+"""Loops that the schedules of convolutions share: chunks of pixels, padding, copies of the input by vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.s_tir import Schedule
+
+from edgec.targets.tvm.cpu_model import CpuModel
+from edgec.targets.tvm.schedules.common.kernel import (
+    copy_rows,
+    floordiv,
+    floormod,
+)
+from edgec.targets.tvm.schedules.common.rewrite import MERGE
+from edgec.targets.tvm.schedules.common.tiles import flat_chunks
+
+
+def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, cpu: CpuModel) -> int:
+    """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
+    return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), cpu)
+
+
+def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
+    """Schedule the stage `dp`: a row at a time inside the loop `task`, or all of it ahead where there is none."""
+    if task is not None:
+        sch.compute_at(pad, task, preserve_unit_loops=True)
+    loops = sch.get_loops(pad)
+    copy_rows(sch, pad)
+    if task is None:
+        lead = loops[: len(loops) - 2]
+        sch.parallel(sch.fuse(*lead))
+
+
+def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any, *, merged: bool = False) -> None:
+    """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
+
+    The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
+
+    Args:
+        sch: The schedule.
+        block: The reduction; its first operand is copied.
+        at: Loop in which to copy.
+        lane: Loop over the reduced lanes.
+        merged: Whether one instruction loads several vectors, of the second operand too; both must be contiguous.
+    """
+    for operand in range(2 if merged else 1):
+        cached = sch.cache_read(block, operand, "global")
+        sch.compute_at(cached, at, preserve_unit_loops=True)
+        rank = len(sch.get(cached).iter_vars)
+        *inner, vector = sch.get_loops(cached)[-rank:]
+        sch.vectorize(vector)
+        for loop in inner:
+            sch.unroll(loop)
+        if merged:
+            sch.annotate(cached, MERGE, 1)
+    sch.unroll(lane)
+
+
+def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> None:
+    """Give the buffers `names`, seen by the kernel as [N, C, 1, H*W, block], their shape [N, C, H, W, block] back.
+
+    The address does not change: (p // W) * W + p % W simplifies to p.
+    """
+    block = sch.get_sblock(block_name)
+    for name in dict.fromkeys(names):
+        sch.transform_layout(block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b))
