@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from count import regions
 from count import run as count
 
 import edgec
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 BOARD = "rpi4"
 TURNS = 7

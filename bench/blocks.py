@@ -9,6 +9,7 @@ exports of vision networks have; random weights. Figures as in compare_peers.py.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -28,6 +29,8 @@ from edgec.reference.golden import golden_inputs
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.architectures import Net
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 
 class Block(Net):

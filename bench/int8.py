@@ -14,6 +14,7 @@ its own outputs move when the input is scaled by 1 + 1e-4: quantized networks am
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -42,6 +43,8 @@ from edgec.targets.tvm.estimate import integer_weight_bits
 
 sys.path.insert(0, str(Path(__file__).parent / "insn_count"))
 import count
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 PICTURES = 8
 

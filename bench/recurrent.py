@@ -8,6 +8,7 @@ have. Figures as in compare_peers.py; `int8` are W and R behind DequantizeLinear
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import edgec
 from edgec.reference.compare import compare
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 LAYERS = (

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from edgec.model.signature import inputs_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.real_models import REAL_MODELS
+
+os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
 
 LARGE_MB = 200
 """Networks with more weights than that are compiled for the host only."""

@@ -1,4 +1,4 @@
-"""Every compilation in the tests verifies each of its passes; temporary files are as on a file system of their own."""
+"""Tests are strict and verify each pass of every compilation; temporary files are as on a file system of their own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ EVERY_PROCESS = Path(__file__).parent / "support" / "every_process"
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["TVM_BIND_THREADS"] = "0"  # processes that bind their threads would share one core
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(EVERY_PROCESS), os.environ.get("PYTHONPATH")]))
+    os.environ["EDGEC_STRICT"] = "1"  # a schedule that fails is a failure
     runpy.run_path(str(EVERY_PROCESS / "sitecustomize.py"))
     assert CompileOptions(target="host").verify_passes
     os.rename, os.replace = within_file_systems(os.rename), within_file_systems(os.replace)
