@@ -20,7 +20,6 @@ from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
 from edgec.targets.tvm.link import link
 from edgec.targets.tvm.pipeline import lower_with_report
-from edgec.targets.tvm.runtime_libs import CALLS_EXTRA
 
 
 def compile_library(
@@ -29,9 +28,8 @@ def compile_library(
     """Compile `model` for `board` into the file `library`, with the choices `tuned` (by workload) where it has them.
 
     Returns:
-        What a loader needs to know (the CPU, the instruction sets used, whether the sorting kernels are called), and
-        what a user may ask: memory for a run, kernels by the rule that made them, what no rule made; and where values
-        inside the network can be read.
+        What a loader needs to know (the CPU, the instruction sets used), and what a user may ask: memory for a run,
+        kernels by the rule that made them, what no rule made; and where values inside the network can be read.
 
     Raises:
         UnsupportedModel: An operator cannot be imported; names it and its nodes.
@@ -52,12 +50,10 @@ def compile_library(
             built = build(lowered.module, resolved, scratch)
         with record.stage("link"):
             link(built, resolved, library)
-        sorts = any(CALLS_EXTRA in path.read_bytes() for path in built.object_files)
     return {
         "cpu": resolved.cpu,
         "cpu_features": list(resolved.features),
         "cpu_flags": flags,
-        "sorts": sorts,
         "activation_bytes": built.activation_bytes,
         "kernels": lowered.report.counts(),
         "left_out": lowered.report.left_out(),

@@ -49,7 +49,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             facts = compile_library(model, board, options.precision, record, library, tuned)
             if key:
                 cache.keep(key, library, facts)
-        install_runtime(runtime, context.folder / "lib", extra=facts["sorts"])
+        install_runtime(runtime, context.folder / "lib")
         install_runner(board, runtime, record, context.folder / RUNNER)
         if _takes_picture(model):
             install_runner(board, runtime, record, context.folder / DETECT)

@@ -17,13 +17,11 @@ from edgec.record import Record
 from edgec.scratch import scratch_folder, temporary_folder
 from edgec.targets.board import Board
 from edgec.targets.tvm.cache import STAGING, cache_folder, unusable
-from edgec.targets.tvm.sealed import SUMS, is_sealed, seal
+from edgec.targets.tvm.sealed import is_sealed, seal
 from edgec.targets.tvm.wheels import download_wheels, given_wheels, installed_versions
 from edgec.whole_file import flush
 
 LIBRARIES = ("tvm/lib/libtvm_runtime.so", "tvm_ffi/lib/libtvm_ffi.so")
-EXTRA = "tvm/lib/libtvm_runtime_extra.so"
-"""Sorting and random numbers: only models with TopK and the like call into it."""
 LICENCES = {
     "tvm/LICENSE": "LICENSE.tvm",
     "tvm/NOTICE": "NOTICE.tvm",
@@ -32,7 +30,7 @@ LICENCES = {
     "tvm_ffi/3rdparty/libbacktrace/LICENSE": "LICENSE.libbacktrace",
     "tvm/licenses/LICENSE.builtin_fp16.txt": "LICENSE.builtin_fp16",
 }
-CALLS_EXTRA = b"tvm.contrib."
+INSTALLED = {*(Path(name).name for name in LIBRARIES), *LICENCES.values()}
 
 
 @contextmanager
@@ -87,12 +85,11 @@ def _keep(folder: Path, kept: Path, record: Record) -> None:
         record.tell(unusable(kept.parent, error))
 
 
-def install_runtime(source: Path, destination: Path, *, extra: bool) -> None:
-    """Copy the libraries (with the sorting kernels if `extra`) and licences from `source` to `destination`."""
+def install_runtime(source: Path, destination: Path) -> None:
+    """Copy the libraries and licences from `source`, which may hold more of an older version, to `destination`."""
     destination.mkdir()
-    left_out = {SUMS} if extra else {SUMS, Path(EXTRA).name}
     for path in sorted(source.iterdir()):
-        if path.name not in left_out:
+        if path.name in INSTALLED:
             shutil.copyfile(path, destination / path.name)
 
 
@@ -137,7 +134,7 @@ def _unpack(wheels: Sequence[Path], staged: Path) -> None:
 
 def _wanted(name: str) -> str | None:
     """Return the file name under which a member of a wheel is kept, or None."""
-    if name in (*LIBRARIES, EXTRA):
+    if name in LIBRARIES:
         return Path(name).name
     if ".dist-info/" in name:
         name = name.partition(".dist-info/")[2] if name.startswith("apache_tvm_ffi") else ""
