@@ -95,11 +95,11 @@ class Emitter:
         if kernel.results:
             self._emit_results(region, kernel, name, arguments)
             return
-        dtype = self.cpu.stored(region.tail.dtype) if kernel.packed else region.tail.dtype
-        shape = self._result_shape(kernel)
+        dtype = self.cpu.stored(region.tail.dtype) if region.is_packed else region.tail.dtype
+        shape = self._packed_shape(kernel.shape) if region.is_packed else kernel.shape
         value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype, kernel.workload)
-        self._note_tap(value, kernel, region.tail)
-        (self.packed if kernel.packed else self.plain)[id(region.tail)] = value
+        self._note_tap(value, kernel, region)
+        (self.packed if region.is_packed else self.plain)[id(region.tail)] = value
 
     def _emit_results(self, region: Region, kernel: Kernel, name: str, arguments: list[Any]) -> None:
         """Emit the call of a kernel that computes what reads its anchor, and no tuple."""
@@ -112,22 +112,19 @@ class Emitter:
             self.plain[id(node)] = self.builder.emit(relax.TupleGetItem(value, index)) if several else value
         self.covered |= {id(node) for node in (*kernel.results, *region.anchor.users)}
 
-    def _note_tap(self, variable: Any, kernel: Kernel, tail: Node) -> None:
-        """Note which call of which function writes the value of `tail`, unless the call may be left out."""
-        attrs = kernel.function.attrs
+    def _note_tap(self, variable: Any, kernel: Kernel, region: Region) -> None:
+        """Note which call of which function writes the value of the region, unless the call may be left out."""
+        attrs, tail = kernel.function.attrs, region.tail
         if not tail.name or JOINS in attrs or SLICES in attrs:
             return
         function = self.builder.lookup_binding(variable).args[0].name_hint
-        block = block_of(kernel.shape[1], self.cpu) if kernel.packed else 0
-        shift = tail.shift
+        block = block_of(kernel.shape[1], self.cpu) if region.is_packed else 0
         self.report.taps.append(
-            Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, shift)
+            Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, tail.shift)
         )
 
-    def _result_shape(self, kernel: Kernel) -> tuple[int, ...]:
-        if not kernel.packed:
-            return kernel.shape
-        return packed_shape(kernel.shape, block_of(kernel.shape[1], self.cpu))
+    def _packed_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return packed_shape(shape, block_of(shape[1], self.cpu))
 
     def _call(
         self,
@@ -165,7 +162,7 @@ class Emitter:
             self._emit_kernel(Region(packed_elementwise.RULE, [node]))
         if id(node) not in self.packed:
             shape: Any = node.shape
-            result = packed_shape(shape, block_of(shape[1], self.cpu))
+            result = self._packed_shape(shape)
             function = pack_function(shape, self.cpu, node.dtype)
             source, dtype = self._as_plain(node), self.cpu.stored(node.dtype)
             self.packed[id(node)] = self._call(function, "pack", [source], result, "pack", "", dtype)

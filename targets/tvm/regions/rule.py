@@ -25,20 +25,19 @@ class Operand:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A scheduled function with its arguments; `packed` tells the layout of its result of `shape`.
-
-    `workload` names what it computes where it could have been tiled otherwise, see `Workload`.
-    """
+    """A scheduled function with its arguments, and the shape of its result."""
 
     function: Any
     operands: Sequence[Operand]
     shape: tuple[int, ...]
-    packed: bool
-    rule: str
     detail: str = ""
-    workload: str = ""
+    """How it is tiled."""
     results: Sequence[Node] = ()
     """Of a kernel with several results, or with others than that of its region's tail: what it computes, in order."""
+    rule: str = ""
+    """Name of the rule that made it, noted by `choices.lower_region`."""
+    workload: str = ""
+    """What it computes, where it could have been tiled otherwise: the key of a `Workload`, noted by the pipeline."""
 
 
 @dataclass(eq=False)
@@ -57,6 +56,11 @@ class Region:
     def tail(self) -> Node:
         """The member whose value leaves the region."""
         return self.members[-1]
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the value that leaves it lies in blocks of channels."""
+        return self.rule is not None and self.rule.layout == "packed"
 
     def followers(self) -> str:
         """Return what follows the anchor as text, for the key of a workload."""

@@ -7,7 +7,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgec.targets.tvm.cpu_model import CpuModel
@@ -57,10 +57,10 @@ def lower_region(region: Region, cpu: CpuModel, choice: Choice | None = None) ->
     """Return the kernel of `region`: by its rule, or by `choice`, one of `choices_of(region, cpu)`."""
     assert region.rule is not None
     if choice is None:
-        return region.rule.lower(region, cpu)
-    tuning = next(rule.tuning for rule in rules.RULES if rule.name == choice.rule)
-    assert tuning is not None
-    return tuning.lower(region, cpu, choice.plan)
+        return replace(region.rule.lower(region, cpu), rule=region.rule.name)
+    rule = next(rule for rule in rules.RULES if rule.name == choice.rule)
+    assert rule.tuning is not None
+    return replace(rule.tuning.lower(region, cpu, choice.plan), rule=rule.name)
 
 
 def _in_turn(one: Sequence[Choice], other: Sequence[Choice]) -> list[Choice]:

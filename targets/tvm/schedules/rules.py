@@ -17,7 +17,6 @@ ORDER = (
     "int8.depthwise",
     "int8.dense",
     "packed.pack_bytes",
-    "plain.bytes",
     "float.depthwise",
     "float.winograd",
     "float.conv",

@@ -90,7 +90,7 @@ def lower(region: Region, cpu: CpuModel, plan: ConvPlan | None = None) -> Kernel
     detail = f"{shape}: {plan.tile.vectors}x{plan.tile.pixels}{' flat' if plan.flat else ''}"
     function = skip_foreign_groups(finish(sch), shape, plan.tile.vectors, channels)
     function = skip_padding(function, shape, plan.tile.pixels) if shape.sparse else function
-    return Kernel(function, operands, expression.shape, packed=True, rule="conv", detail=detail)
+    return Kernel(function, operands, expression.shape, detail=detail)
 
 
 def plans(node: Node, cpu: CpuModel) -> list[ConvPlan]:

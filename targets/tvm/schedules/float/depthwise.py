@@ -67,7 +67,7 @@ def lower(region: Region, cpu: CpuModel, plan: WindowPlan | None = None) -> Kern
     operands = [Operand(node.args[0], packed=True), Operand(packed), Operand(bias)]
     sch = schedule(Schedule(te.create_prim_func(tensors)), plan, cpu)
     sch.annotate(sch.get_sblock("conv_init"), START, bias_tensor.name)
-    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="depthwise")
+    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape)
 
 
 def workload(region: Region) -> Workload:

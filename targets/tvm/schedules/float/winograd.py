@@ -93,7 +93,7 @@ def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Ke
     sch = schedule(Schedule(te.create_prim_func(tensors)), plan, by_lane=by_lane)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), Operand(bias), *expression.operands]
     detail = f"{shape}: {plan}"
-    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd", detail=detail)
+    return Kernel(finish(sch), operands, expression.shape, detail=detail)
 
 
 def plans(node: Node, cpu: CpuModel) -> list[WinogradPlan]:

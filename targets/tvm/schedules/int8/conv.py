@@ -79,7 +79,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     function = finish(sch)
     if plan.flat:
         function = with_rows(function, [*expression.flat_names, "out"], shape)
-    return Kernel(function, operands, expression.shape, packed=True, rule="conv_int8", detail=detail)
+    return Kernel(function, operands, expression.shape, detail=detail)
 
 
 def with_rows(function: Any, names: list[str], shape: ConvShape) -> Any:

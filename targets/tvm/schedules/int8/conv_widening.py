@@ -117,7 +117,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     function = finish(sch)
     if plan.flat:
         function = with_rows(function, [*expression.flat_names, "out"], shape)
-    return Kernel(function, operands, expression.shape, packed=True, rule="conv_widening", detail=detail)
+    return Kernel(function, operands, expression.shape, detail=detail)
 
 
 def padded_source(source: te.Tensor, shape: ConvShape, plan: ConvPlan, node: Node) -> te.Tensor:

@@ -81,7 +81,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     sch.tensorize(loop, channels(cpu, block, packed))
     operands = [Operand(left), Operand(packed), Operand(factor), Operand(addend), *expression.operands]
     detail = f"{tile.vectors}x{tile.pixels}"
-    return Kernel(finish(sch), operands, tail_shape, packed=False, rule="dense_int8", detail=detail)
+    return Kernel(finish(sch), operands, tail_shape, detail=detail)
 
 
 def _element(source: te.Tensor, k: Any, m: Any, depth: int, zero: Any) -> Any:

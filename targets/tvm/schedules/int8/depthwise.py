@@ -75,7 +75,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     sch = Schedule(te.create_prim_func([source, weights, *epilogue.tensors, out]))
     schedule(sch, pixels, taps(cpu, block, packed), cpu)
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
-    return Kernel(finish(sch), operands, epilogue.expression.shape, packed=True, rule="depthwise_int8")
+    return Kernel(finish(sch), operands, epilogue.expression.shape)
 
 
 def schedule(sch: Schedule, pixels: int, intrinsic: str, cpu: CpuModel) -> Schedule:

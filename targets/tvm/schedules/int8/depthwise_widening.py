@@ -79,7 +79,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     whole = columns == out_width and pixels % STORED_PIXELS == 0
     schedule(sch, pixels, cpu, stored=STORED_PIXELS if whole else 1)
     operands = [Operand(node.args[0], packed=True), Operand(packed), *epilogue.operands]
-    return Kernel(finish(sch), operands, epilogue.expression.shape, packed=True, rule="depthwise_widening")
+    return Kernel(finish(sch), operands, epilogue.expression.shape)
 
 
 def schedule(sch: Schedule, pixels: int, cpu: CpuModel, *, stored: int) -> None:

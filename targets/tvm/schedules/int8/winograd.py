@@ -96,7 +96,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     sch = schedule(Schedule(te.create_prim_func(tensors)), plan, by_lane=True)
     operands = [Operand(node.args[0], packed=True), Operand(transformed), *epilogue.operands]
     detail = f"{shape}: {plan}"
-    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="winograd_int8", detail=detail)
+    return Kernel(finish(sch), operands, expression.shape, detail=detail)
 
 
 RULE = Rule("winograd_int8", "packed", match, lower)

@@ -47,7 +47,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     run = None if aligned else math.gcd(math.gcd(block, whole_block), start)
     run = 1 if not aligned and node.shape is not None and node.shape[1] % block else run
     operands = [Operand(node.args[0], packed=True)]
-    kernel = injective_kernel(expression, [source], operands, value, run, "channels", cpu)
+    kernel = injective_kernel(expression, [source], operands, value, run, cpu)
     if aligned and len(region.members) == 1 and shape[0] == 1:
         offset = start * math.prod(shape[2:]) * np.dtype(cpu.storage).itemsize
         return replace(kernel, function=kernel.function.with_attr(SLICES, offset))

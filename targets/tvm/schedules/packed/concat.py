@@ -74,7 +74,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     covered = start + int(last.shape[1]) * part_block
     if covered < packed_shape(expression.shape, block)[1] * block:
         value = _guard_tail(value, first, block)
-    kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, "concat", cpu)
+    kernel = injective_kernel(expression, [part for part, _, _ in parts], operands, value, run, cpu)
     pixels = math.prod(expression.shape[2:])
     alone = len(region.members) == 1 and expression.shape[0] == 1
     joins = alone and all(isinstance(operand.source, Node) for operand in operands)

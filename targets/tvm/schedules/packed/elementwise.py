@@ -18,7 +18,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 def lower(region: Region, cpu: CpuModel) -> Kernel:
     """Return the kernel of a region without anchor."""
     expression = PackedExpression(region.members, cpu)
-    return injective_kernel(expression, [], [], lambda *i: expression.at(i, None), None, "elementwise", cpu)
+    return injective_kernel(expression, [], [], lambda *i: expression.at(i, None), None, cpu)
 
 
 RULE = Rule("elementwise", "packed", match, lower, grows="last")

@@ -37,7 +37,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     out = te.compute(packed_shape(expression.shape, block), lambda *i: expression.at(i, total(*i) * scale), name="out")
     sch = schedule(Schedule(te.create_prim_func([source, *expression.tensors, out])))
     operands = [Operand(node.args[0], packed=True), *expression.operands]
-    return Kernel(finish(sch), operands, expression.shape, packed=True, rule="global_pool")
+    return Kernel(finish(sch), operands, expression.shape)
 
 
 def schedule(sch: Schedule) -> Schedule:

@@ -26,7 +26,6 @@ def injective_kernel(
     operands: list[Operand],
     value: Callable[..., Any],
     run: int | None,
-    rule: str,
     cpu: CpuModel,
 ) -> Kernel:
     """Return the kernel of a region that computes `value` at each packed index.
@@ -37,12 +36,11 @@ def injective_kernel(
         operands: What to call the kernel with for them.
         value: Element of the result at (n, c, h, w, b).
         run: See `schedule`.
-        rule: Name of the workload.
         cpu: The CPU.
     """
     out = te.compute(packed_shape(expression.shape, expression.block), value, name="out")
     sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), cpu, run=run)
-    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule=rule)
+    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape)
 
 
 def schedule(sch: Schedule, cpu: CpuModel, *, run: int | None = None) -> Schedule:

@@ -46,7 +46,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
         part = floormod(first, phase_block // run) * run + floormod(b, run)
         return expression.at((n, c, h, w, b), source[n, floordiv(first, phase_block // run), row, column, part])
 
-    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, run, "interleave", cpu)
+    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, run, cpu)
 
 
 RULE = Rule("interleave", "packed", match, lower)

@@ -42,7 +42,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
     out = te.compute(packed_shape(shape, block), value, name="out")
     sch = schedule(Schedule(te.create_prim_func([source, out])), cpu, run=1)
-    return Kernel(finish(sch), [Operand(node.args[0])], shape, packed=True, rule="pack_bytes")
+    return Kernel(finish(sch), [Operand(node.args[0])], shape)
 
 
 RULE = Rule("pack_bytes", "packed", match, lower)

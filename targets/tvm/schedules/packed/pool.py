@@ -60,7 +60,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
         name="out",
     )
     sch = schedule(Schedule(te.create_prim_func([*tensors, *expression.tensors, out])), plan, cpu)
-    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape, packed=True, rule="pool")
+    return Kernel(finish(sch), [*operands, *expression.operands], expression.shape)
 
 
 def _average_scales(node: Node) -> Array:

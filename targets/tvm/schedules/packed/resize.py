@@ -88,7 +88,6 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
         operands,
         lambda *index: expression.at(index, element(*index)),
         None,
-        "resize",
         cpu,
     )
 

@@ -34,7 +34,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         return expression.at((n, c, h, w, b), source[n, c, floordiv(h, high), floordiv(w, wide), b])
 
-    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, None, "upsample", cpu)
+    return injective_kernel(expression, [source], [Operand(node.args[0], packed=True)], value, None, cpu)
 
 
 RULE = Rule("upsample", "packed", match, lower)

@@ -85,7 +85,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     assert shape is not None
     out = te.compute(shape, lambda *index: stages.at(region.tail, index), name="out")
     sch = schedule(Schedule(te.create_prim_func([*stages.tensors, out])), sorted(stages.axes), cpu)
-    return Kernel(finish(sch), stages.operands, shape, packed=False, rule="columns")
+    return Kernel(finish(sch), stages.operands, shape)
 
 
 class _Stages:

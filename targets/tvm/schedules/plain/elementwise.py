@@ -1,4 +1,4 @@
-"""Elementwise work on plain tensors that would cost library calls: exponentials and what is made of them."""
+"""Elementwise work on plain tensors that would cost library calls, exponentials and what is made of them, and bytes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.elementwise import COSTLY
 from edgec.targets.tvm.regions.graph import Node
+from edgec.targets.tvm.regions.operators import QUANTIZE
 from edgec.targets.tvm.regions.rule import Kernel, Region, Rule
 from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, finish
 from edgec.targets.tvm.schedules.common.plain_expression import (
@@ -22,7 +23,9 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` is a costly elementwise operator on a plain tensor of known, non-empty shape."""
+    """Whether `node`, on a plain tensor of known shape, quantizes or is a costly elementwise operator."""
+    if node.op == QUANTIZE:
+        return not node.args[0].packed and bool(node.shape)
     if node.op not in COSTLY or not node.shape or math.prod(node.shape) == 0:
         return False
     return is_plain_elementwise(node, *matrix_of(node.shape)) and not node.args[0].packed
@@ -46,7 +49,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     if rows * columns >= PARALLEL_THRESHOLD:
         sch.parallel(outer)
     sch.transform_layout(block, "out", lambda m, n: (*unravel(m, shape), n))
-    return Kernel(finish(sch), expression.operands, shape, packed=False, rule="plain")
+    return Kernel(finish(sch), expression.operands, shape)
 
 
 RULE = Rule("plain", "plain", match, lower, fits=fits_matrix, grows="last")

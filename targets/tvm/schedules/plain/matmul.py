@@ -122,7 +122,7 @@ def lower(region: Region, cpu: CpuModel, tile: ConvTile | None = None) -> Kernel
     sch.transform_layout(sch.get_sblock("out"), "out", lambda b, m, n: (*unravel(b * rows + m, tail_shape), n))
     operands = [_operand(left), weight_operand, *expression.operands]
     detail = f"{tile.vectors}x{tile.pixels}"
-    return Kernel(finish(sch), operands, tail_shape, packed=False, rule="matmul", detail=detail)
+    return Kernel(finish(sch), operands, tail_shape, detail=detail)
 
 
 def _aligned(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     operands = [Operand(argument) for argument in arguments]
     written = [last for _, _, last in read]
     detail = f"{what.kind} {what.steps} steps, {what.hidden} units"
-    return Kernel(function, operands, written[0].shape, packed=False, rule="recurrent", detail=detail, results=written)
+    return Kernel(function, operands, written[0].shape, detail=detail, results=written)
 
 
 def described(attributes: Any) -> tuple[Recurrence, list[str]]:

@@ -94,7 +94,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     sch = schedule(Schedule(function), cpu, rows * columns)
     tail_shape = tail.shape
     sch.transform_layout(sch.get_sblock("out"), "out", lambda m, n: (*unravel(m, tail_shape), n))
-    return Kernel(finish(sch), builder.expression.operands, tail_shape, packed=False, rule="rows")
+    return Kernel(finish(sch), builder.expression.operands, tail_shape)
 
 
 class _Stages:
