@@ -48,7 +48,7 @@ def _from_file(path: Path) -> tuple[str, ...]:
         rows = record["categories"]
         try:
             record = [row["name"] for row in sorted(rows, key=lambda row: int(row["id"]))]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:  # OverflowError: infinity
             raise BadOption(f"--classes {path}: each category needs an `id` and a `name`", remedy=FORMS) from error
     elif isinstance(record, dict):
         record = record.get("names", record.get("classes", record))

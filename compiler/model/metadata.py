@@ -47,7 +47,7 @@ def listed(record: Any) -> tuple[str, ...]:
     if isinstance(record, dict):
         try:
             numbered = {int(number): name for number, name in record.items()}
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # OverflowError: infinity
             return ()
         if sorted(numbered) != list(range(len(numbered))):
             return ()

@@ -103,6 +103,7 @@ def test_names_are_read_from_text_or_a_list() -> None:
         ("c.yaml", "[" * 10_000, "nested too deeply"),
         ("c.yaml", "names: [&a [x, x], *a]", "aliases"),
         ("c.yaml", "date: 2024-13-45", "month"),
+        ("c.json", '{"categories": [{"id": 1e999, "name": "a"}]}', "`id`"),
     ],
 )
 def test_files_of_names_that_could_be_bombs_are_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -119,7 +120,14 @@ def test_names_that_cannot_be_read_are_refused(given: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [("{0: 'a', 1: 'b'}", ("a", "b")), ('["a", "b"]', ("a", "b")), ("{1: 'a'}", ()), ("nonsense(", ()), ("7", ())],
+    [
+        ("{0: 'a', 1: 'b'}", ("a", "b")),
+        ('["a", "b"]', ("a", "b")),
+        ("{1: 'a'}", ()),
+        ("nonsense(", ()),
+        ("7", ()),
+        ("{1e999: 'a'}", ()),
+    ],
 )
 def test_names_in_metadata(text: str, names: tuple[str, ...]) -> None:
     assert names_in_metadata({"names": text}) == names
