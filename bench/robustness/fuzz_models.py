@@ -11,20 +11,25 @@ from functools import partial
 from pathlib import Path
 
 import campaign
+import numpy as np
 from case import Outcome, apart, command
 
+from edgec.model.load import load
+from edgec.model.signature import inputs_of
+from edgec.reference.golden import golden_inputs
 from tests.support.hostile.mutate import mutated_model
 from tests.support.random_graphs.graph import by_seed
 from tests.support.random_graphs.grow import random_graph
 
+SAMPLES = 3
 COMMANDS = {
     "inspect": ("inspect", "MODEL"),
     "check": ("check", "MODEL", "--target", "rpi4"),
     "check-jetson": ("check", "MODEL", "--target", "jetson-orin-nano"),
     "compile": ("compile", "MODEL", "--target", "host", "-o", "OUT", "-q", "--no-cache"),
     "compile-jetson": ("compile", "MODEL", "--target", "jetson-orin-nano", "-o", "OUT", "-q"),
-    "quantize": ("quantize", "MODEL", "-o", "OUT.onnx", "-q"),
-    "prune": ("prune", "MODEL", "--ratio", "0.3", "-o", "OUT.onnx", "-q"),
+    "quantize": ("quantize", "MODEL", "--data", "DATA.npz", "-o", "OUT.onnx", "-q"),
+    "prune": ("prune", "MODEL", "--data", "DATA.npz", "--ratio", "0.3", "-o", "OUT.onnx", "-q"),
 }
 
 
@@ -36,7 +41,10 @@ def run(seed: int, folder: str, name: str) -> Outcome:
     except Exception as error:  # ONNX Runtime fails at some valid ones
         return Outcome("no network", str(error))
     model.write_bytes(mutated_model(network, seed))
-    places = {"MODEL": model, "OUT": Path(folder) / "out", "OUT.onnx": Path(folder) / "out.onnx"}
+    data = Path(folder) / "data.npz"
+    inputs = [golden_inputs(inputs_of(load(network).model), seed) for seed in range(SAMPLES)]
+    np.savez(data, **{name: np.concatenate([np.atleast_1d(each[name]) for each in inputs]) for name in inputs[0]})
+    places = {"DATA.npz": data, "MODEL": model, "OUT": Path(folder) / "out", "OUT.onnx": Path(folder) / "out.onnx"}
     return command(*(places.get(word, word) for word in COMMANDS[name]))
 
 

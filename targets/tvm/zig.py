@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,8 @@ GLIBC = (2, 27)
 """Everything is linked for this glibc: the oldest that TVM's runtime runs on, JetPack 4's; all later ones run it."""
 REPRODUCIBLE = ("-s", "-Wl,--build-id=none")
 DISK_FULL = ("NoSpaceLeft", "No space left")
+PATIENCE_S = 30.0
+"""How long another compilation is waited for, which links or builds zig's libraries."""
 
 _known: Known = {}
 
@@ -68,12 +71,28 @@ def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) 
         raise InternalError(f"zig {language} failed: {message}")
 
 
+def _locked(handle: int) -> bool:
+    """Lock an open folder and return whether that succeeded in `PATIENCE_S`; also where there are no locks."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        except OSError:  # a file system without locks
+            return True
+        else:
+            return True
+
+
 @contextmanager
 def _built_before(instead: Path) -> Iterator[Path]:
     """Yield the folder in which zig keeps what it built of libc and libc++: that of the cache, or else `instead`.
 
     zig believes what it finds there. So it is sealed after each run, and made anew where it is not as it was; one
-    compilation at a time uses it.
+    compilation at a time uses it. Who waits for it longer than `PATIENCE_S` does without: the other may never end.
     """
     folder = cache_folder() / f"zig-{zig_version()}"
     with ExitStack() as stack:
@@ -81,8 +100,9 @@ def _built_before(instead: Path) -> Iterator[Path]:
             folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             stack.callback(os.close, handle)
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _locked(handle):
+                yield instead
+                return
             sound = is_sealed(folder, _known)
             if not os.access(folder, os.W_OK):
                 raise PermissionError

@@ -232,6 +232,15 @@ def test_what_zig_built_before_is_believed_only_as_it_was_left(kept: Path, tmp_p
         assert not list(folder.iterdir())
 
 
+def test_a_cache_of_zig_that_another_process_keeps_is_done_without(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other may be stopped, and never end."""
+    monkeypatch.setattr(zig, "PATIENCE_S", 0)
+    with zig._built_before(tmp_path / "one") as first, zig._built_before(tmp_path / "other") as second:
+        assert (first, second) == (kept, tmp_path / "other")
+
+
 def test_a_cache_of_zig_that_cannot_be_written_is_copied(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
