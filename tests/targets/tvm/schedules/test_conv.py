@@ -89,7 +89,7 @@ WINOGRAD = {
 @pytest.mark.parametrize("by_channels", [False, True])
 def test_winograd(case, model, by_channels, monkeypatch):
     batch, cin, height, width, out, padding = case
-    winograd_plan.plan.cache_clear()
+    winograd_plan.plan_by_rule.cache_clear()
     monkeypatch.setattr(winograd_plan, "winograd_cycles", lambda _, plan, __: float(plan.by_channels != by_channels))
 
     def build(x, rng):
@@ -97,7 +97,7 @@ def test_winograd(case, model, by_channels, monkeypatch):
         return relax.op.nn.relu(conv(x, rng, out, (3, 3), padding=padding))
 
     report = check(build, [(batch, cin, height, width)], model, tolerance=1e-4)
-    winograd_plan.plan.cache_clear()
+    winograd_plan.plan_by_rule.cache_clear()
     assert "winograd" in report.rules.values() and not report.refusals
 
 
