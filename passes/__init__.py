@@ -1,1 +1,1 @@
-"""Passes and analyses of a network; `pipeline` lists in their order those that every compilation runs."""
+"""Passes and analyses of a network; `pipeline` lists those that every compilation runs, in order."""

@@ -1,4 +1,4 @@
-"""What a pass is: the contract that `Pass` states, and the `PassReport` that it hands back."""
+"""Definition of a pass: the contract that `Pass` states, and the `PassReport` that it returns."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgec.profile import Profile
 
 
 class Pass(ir.passes.InPlacePass):
-    """A rewrite of the whole model. `call` alters the model and returns a `PassReport`.
+    """A rewrite of the whole model. `call` modifies the model and returns a `PassReport`.
 
-    What it leaves is valid ONNX with the same inputs and outputs (names, shapes, dtypes), and gives the same outputs up
-    to `tolerance`; `modified` says truly whether anything changed. `edgec.passes.contract` checks all of that.
+    The result is valid ONNX with the same inputs and outputs (names, shapes, dtypes), and computes the same outputs up
+    to `tolerance`; `modified` tells whether anything changed. `edgec.passes.contract` checks all of this.
 
-    A pass knows no target by name. What the target needs it reads from `profile`.
+    A pass does not know the name of the target. It reads the target's needs from `profile`.
 
     Args:
-        profile: Of the target; by default one that asks for nothing.
+        profile: Profile of the target; the default has no requirements.
 
     Attributes:
-        name: Names it in records and messages.
-        tolerance: Largest change of an output that its rounding makes, relative to the range of the output.
+        name: Name of the pass in records and messages.
+        tolerance: Largest change of an output by the pass's rounding, relative to the range of the output.
     """
 
     name: ClassVar[str]
@@ -36,11 +36,11 @@ class Pass(ir.passes.InPlacePass):
 
 @dataclass
 class PassReport(ir.passes.PassResult):
-    """Result of a pass with its story; a plain `PassResult` (a plugin's, say) simply has none.
+    """Result of a pass with its changes; a plain `PassResult` (of a plugin, for example) has none.
 
     Attributes:
         changes: Short sentences, e.g. `Conv_12: batch norm folded`.
-        refusals: (node or tensor name, reason) of what the pass could have changed and did not.
+        refusals: (node or tensor name, reason) of what the pass could have changed, but did not.
     """
 
     changes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What every pass promises, checked: valid ONNX, the same interface, the same outputs up to its tolerance."""
+"""Checks of the contract of every pass: valid ONNX, the same interface, the same outputs up to its tolerance."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Array = np.ndarray[Any, Any]
 
 
 def check_valid(model: ir.Model, name: str) -> None:
-    """Run ONNX's checker on what the pass `name` left.
+    """Run ONNX's checker on the result of the pass `name`.
 
     Raises:
-        InternalError: With the checker's message.
+        InternalError: The model is invalid; contains the checker's message.
     """
     try:
         onnx.checker.check_model(skeleton(model))
@@ -39,14 +39,14 @@ def check_valid(model: ir.Model, name: str) -> None:
 
 @dataclass(frozen=True)
 class Interface:
-    """Inputs and outputs: names, types, shapes as far as known; counts of `edgec.model.true_sizes` are none."""
+    """Inputs and outputs: names, types, known shapes; counts of `edgec.model.true_sizes` are left out."""
 
     inputs: tuple[ir.Value, ...]
     outputs: tuple[ir.Value, ...]
 
     @classmethod
     def of(cls, model: ir.Model) -> Interface:
-        """Return the interface that `model` has now."""
+        """Return the present interface of `model`."""
         graph = model.graph
         fed = [value for value in graph.inputs if value.name not in graph.initializers]
         counts = true_sizes(model).counts
@@ -54,10 +54,10 @@ class Interface:
         return cls(tuple(map(_copied, fed)), tuple(map(_copied, given)))
 
     def check(self, model: ir.Model, name: str) -> None:
-        """Compare the interface after the pass `name` with this one: more shapes may be known, all else is the same.
+        """Compare the interface after the pass `name` with this one: more shapes may be known, all else is unchanged.
 
         Raises:
-            InternalError: They differ; names the first difference.
+            InternalError: They differ; the message names the first difference.
         """
         after = Interface.of(model)
         for old, new, allows in ((self.inputs, after.inputs, _allows), (self.outputs, after.outputs, _allows_output)):
@@ -71,7 +71,7 @@ def _copied(value: ir.Value) -> ir.Value:
 
 
 def _allows(before: ir.Value, after: ir.Value) -> bool:
-    """Return whether `after` is the same as `before`, perhaps with more of its shape known."""
+    """Return whether `after` is the same as `before`, possibly with more of its shape known."""
     if before.name != after.name or before.dtype not in (None, after.dtype):
         return False
     if before.shape is None or after.shape is None:
@@ -81,7 +81,7 @@ def _allows(before: ir.Value, after: ir.Value) -> bool:
 
 
 def _allows_output(before: ir.Value, after: ir.Value) -> bool:
-    """Return the same for an output: where sizes are open, the rank is the file's word, and exporters get it wrong."""
+    """Return the same for an output: with open sizes the rank comes from the file, where exporters get it wrong."""
     old, new = before.shape, after.shape
     another_rank = old is not None and new is not None and not old.is_static() and len(old) != len(new)
     return _allows(ir.val(before.name, type=before.type) if another_rank else before, after)
@@ -89,11 +89,11 @@ def _allows_output(before: ir.Value, after: ir.Value) -> bool:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """A model, inputs, and the outputs that it gives for them.
+    """A model, inputs, and its outputs for them.
 
-    An output can hold next to nothing but rounding errors: a detector's score map over random noise spans 1e-5, sums
-    cancel out, halves are rounded wherever a runtime likes. So outputs may differ by the tolerance, or by a few times
-    the noise of the model itself: what it gives with its roundings, and its inputs, moved.
+    An output can consist of almost nothing but rounding errors: a detector's score map on random noise spans 1e-5,
+    sums cancel out, half-precision values are rounded wherever a runtime likes. So outputs may differ by the tolerance,
+    or by a few times the noise of the model itself: its outputs with perturbed roundings and inputs.
     """
 
     model: ir.Model
@@ -102,7 +102,7 @@ class Equivalence:
 
     @classmethod
     def of(cls, model: ir.Model, feeds: Mapping[str, Array] | None, seed: int) -> Equivalence:
-        """Run `model`, which stays as it is, on `feeds`, if any, and on random inputs of another seed than the golden.
+        """Run `model` on `feeds`, if any, and on random inputs of another seed than the golden ones.
 
         Raises:
             EdgecError: ONNX Runtime cannot run the model, or `feeds` do not fit it.
@@ -115,8 +115,8 @@ class Equivalence:
         """Compare the outputs of `model` after the pass `name` with the original's.
 
         Raises:
-            InternalError: They differ by more than `tolerance`, relative to the range of the output, and than rounding
-                explains.
+            InternalError: They differ by more than `tolerance`, relative to the range of the output, and by more than
+                rounding explains.
         """
         try:
             results = list(map(Reference(model).run, self.samples))
@@ -132,7 +132,7 @@ class Equivalence:
             raise InternalError(f"pass {name} changed the outputs (it promises {tolerance:.0e}): {wrong}")
 
     def _is_one_step(self, output: OutputComparison) -> bool:
-        """Return whether an error is about a rounding step of the output itself: some rewrites round more often."""
+        """Return whether an error is about one rounding step of the output itself: some rewrites round more often."""
         if output.problem is not None:
             return False
         arrays = [each[output.name] for each in self.expected]
@@ -145,5 +145,5 @@ class Equivalence:
 
 
 def _next_number(array: Array) -> Array:
-    # asarray: of a rank-0 array numpy makes a scalar, which ONNX Runtime does not take.
+    # asarray: for rank 0 numpy returns a scalar, which ONNX Runtime does not accept.
     return np.asarray(np.nextafter(array, np.array(np.inf, array.dtype))) if array.dtype.kind == "f" else array

@@ -1,4 +1,4 @@
-"""A cheap identity of a model, by which a pass knows whether it changed anything."""
+"""A cheap identity of a model, by which a pass finds out whether it changed anything."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import onnx_ir as ir
 
 
 def fingerprint(model: ir.Model) -> tuple[Any, ...]:
-    """Return a value that is equal before and after exactly if structure, names, types and tensors stayed the same.
+    """Return a value that is equal before and after if, and only if, structure, names, types and tensors are unchanged.
 
-    Tensors count as the same if they are the same object; the value holds them, so that no new one can take their
-    place in memory. Metadata and documentation strings do not count.
+    Tensors are the same if they are the same object; the value holds references to them, so that no new one can get
+    the same address. Metadata and documentation strings are ignored.
     """
     return (model.ir_version, tuple(sorted(model.opset_imports.items())), *map(_graph, model.graphs()))
 
@@ -38,7 +38,7 @@ def _node(node: ir.Node) -> tuple[Any, ...]:
 
 def _attribute(attr: ir.Attr) -> Any:
     if attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
-        return "graph"  # visited on its own
+        return "graph"  # it is visited separately
     if attr.type in (ir.AttributeType.TENSOR, ir.AttributeType.TENSORS):
         return _Same(attr.value)
     return repr(attr.value)
@@ -49,7 +49,7 @@ def _value(value: ir.Value) -> tuple[Any, ...]:
 
 
 class _Same:
-    """Equal to another that holds the same object."""
+    """Equal to another instance that holds the same object."""
 
     def __init__(self, held: object) -> None:
         self.held = held

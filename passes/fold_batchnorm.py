@@ -1,4 +1,4 @@
-"""Fold BatchNormalization into the layer before it or, failing that, the Conv after it, or one scale and shift."""
+"""Folds BatchNormalization into the layer before it, else the Conv after it, else one scale and shift."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class FoldBatchNorm(Pass):
     """Remove every BatchNormalization in inference mode.
 
     It computes y = x * s + t with s = scale / sqrt(variance + epsilon), t = bias - mean * s (ONNX operator reference),
-    in float64 here. In order of preference:
+    computed in float64. In order of preference:
 
-    1. the layer before it (Conv, ConvTranspose, Gemm, MatMul) takes s and t in, if nothing else reads its output:
+    1. the layer before it (Conv, ConvTranspose, Gemm, MatMul) takes s and t, if nothing else reads its output:
        W' = W * s, b' = b * s + t;
-    2. the Convs after it take them in, if they alone read y and do not pad, or t is 0;
-    3. Mul by s and Add of t take its place. What kept it from 1 and 2 is reported.
+    2. the Convs after it take s and t, if only they read y and they do not pad, or t is 0;
+    3. Mul by s and Add of t replace it. The reasons against 1 and 2 are reported.
 
-    Left as it is, with the reason: training mode, computed parameters, parameters without a finite scale.
+    It stays, with a reason, in training mode, or if parameters are computed or give no finite scale.
     """
 
     name = "fold_batchnorm"
@@ -52,11 +52,11 @@ class FoldBatchNorm(Pass):
 
 
 def _scale_and_shift(node: ir.Node) -> tuple[Array, Array] | str:
-    """Return s and t, float64 [channels], or the reason why they cannot be had."""
+    """Return s and t, float64 [channels], or the reason why they cannot be computed."""
     if attribute(node, "training_mode", 0):
-        return "it is in training mode and normalizes by the batch"
+        return "it is in training mode and normalizes by batch statistics"
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return "its statistics are read"
+        return "its statistics are outputs that are used"
     arrays = []
     for what, value in zip(PARAMETERS, node.inputs[1:], strict=True):
         array = constant(value)
@@ -73,7 +73,7 @@ def _scale_and_shift(node: ir.Node) -> tuple[Array, Array] | str:
 
 
 def _fold(node: ir.Node, scale: Array, shift: Array) -> tuple[str, str | None]:
-    """Remove `node`; return what was done and, where a Mul and an Add remain, why."""
+    """Remove `node`; return what was done and, if a Mul and an Add remain, why."""
     name = label(node)
     x = node.inputs[0]
     producer = x.producer() if x is not None else None
@@ -103,11 +103,11 @@ def _into_producer(node: ir.Node, scale: Array, shift: Array) -> str | None:
         reason = fold_into_producer(producer, scale, shift)
         if reason is None:
             bypass(node, x)
-        return None if reason is None else f"{label(producer)} before it cannot take it in: {reason}"
-    # A MatMul takes the scale; the shift remains as Add, the bias of every MatMul.
+        return None if reason is None else f"{label(producer)} before it cannot take scale and shift: {reason}"
+    # A MatMul takes the scale; the shift remains as an Add, the bias of every MatMul.
     reason = fold_into_producer(producer, scale, None)
     if reason is not None:
-        return f"{label(producer)} before it cannot take it in: {reason}"
+        return f"{label(producer)} before it cannot take the scale: {reason}"
     substitute(node, "Add", [x, _per_channel(node, "shift", shift)])
     return None
 
@@ -119,7 +119,7 @@ def _into_consumers(node: ir.Node, scale: Array, shift: Array) -> str | None:
         return "its output is an output of the model"
     other = next((use.node for use in uses if use.node.op_type != "Conv" or use.idx != 0), None)
     if other is not None:
-        return f"{label(other)} ({other.op_type}) after it is no Conv"
+        return f"{label(other)} ({other.op_type}) after it is not a Conv"
     reason = fold_into_consumers(y, scale, shift)
     if reason is not None:
         return reason

@@ -1,4 +1,4 @@
-"""How a node written for an older operator set reads in opset 18: one small function per operator that changed."""
+"""Adapts nodes written for an older operator set to opset 18: one small function per operator that changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REDUCTIONS = (
 
 
 def refuse(node: ir.Node, reason: str) -> UnsupportedModel:
-    """Return the error for a node that has no equal in the newer operator set."""
+    """Return the error for a node without an equivalent in the newer operator set."""
     return UnsupportedModel(
         f"node {node.name or node.outputs[0].name!r} ({node.op_type}): {reason}",
         remedy="Export the model with opset 13 or newer.",
@@ -29,12 +29,12 @@ def refuse(node: ir.Node, reason: str) -> UnsupportedModel:
 
 
 def keep(node: ir.Node, **changed: Any) -> dict[str, Any]:
-    """Return the attributes of `node` with `changed` on top; None removes one."""
+    """Return the attributes of `node`, with those in `changed` replaced; None removes one."""
     return dict(node.attributes) | changed
 
 
 def ints_to_input(*names: str) -> Adapter:
-    """Return an adapter that turns the integer attributes `names` into trailing int64 inputs, absent ones skipped."""
+    """Return an adapter that turns the integer attributes `names` into trailing int64 inputs, if present."""
 
     def adapt(node: ir.Node) -> ir.Node:
         inputs: list[ir.Value | None] = list(node.inputs[:1])
@@ -47,7 +47,7 @@ def ints_to_input(*names: str) -> Adapter:
 
 
 def batch_normalization_9(node: ir.Node) -> ir.Node:
-    """Per-element statistics (`spatial=0`) become arithmetic; `spatial=1` is what later versions always do.
+    """Per-element statistics (`spatial=0`) become arithmetic; later versions always behave like `spatial=1`.
 
     y = (x - mean) * (scale / sqrt(var + epsilon)) + bias
     """
@@ -68,14 +68,14 @@ def batch_normalization_9(node: ir.Node) -> ir.Node:
 
 
 def batch_normalization_14(node: ir.Node) -> ir.Node:
-    """Up to version 9 extra outputs mean training mode; later there is an attribute for it."""
+    """Up to version 9 extra outputs indicate training mode; later versions have an attribute for it."""
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         raise refuse(node, "its statistics are outputs that are used, so it is in training mode")
     return node if len(node.outputs) == 1 else _with_first_output(node, node.op_type, node.inputs, keep(node))
 
 
 def dropout_12(node: ir.Node) -> ir.Node:
-    """The ratio, which matters in training only, is dropped, and so is a mask nobody reads (a float before 10)."""
+    """The ratio, which matters in training only, is dropped, and so is a mask that is not read (a float before 10)."""
     if len(node.outputs) > 1 and not (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
         return _with_first_output(node, node.op_type, node.inputs[:1])
     return substitute(node, node.op_type, node.inputs, keep(node, ratio=None))
@@ -124,12 +124,12 @@ def resize_11(node: ir.Node) -> ir.Node:
 
 
 def scan_9(node: ir.Node) -> ir.Node:
-    """Scan-8 has a batch axis that Scan-9 lacks."""
-    raise refuse(node, "Scan of opset 8 has no equal in newer operator sets")
+    """Scan-8 has a batch axis, which Scan-9 does not have."""
+    raise refuse(node, "Scan of opset 8 has no equivalent in newer operator sets")
 
 
 def scatter_11(node: ir.Node) -> ir.Node:
-    """Scatter was renamed."""
+    """Scatter has another name."""
     return substitute(node, "ScatterElements", node.inputs, keep(node))
 
 
@@ -153,25 +153,25 @@ def softmax_13(node: ir.Node) -> ir.Node:
 
 
 def split_18(node: ir.Node) -> ir.Node:
-    """An equal split states the number of its outputs."""
+    """An equal split needs the number of its outputs as an attribute."""
     if len(node.inputs) > 1 and node.inputs[1] is not None:
         return node
     return substitute(node, node.op_type, node.inputs, keep(node, num_outputs=len(node.outputs)))
 
 
 def roi_align_16(node: ir.Node) -> ir.Node:
-    """The default of the coordinate mode changed."""
+    """The default of the coordinate mode has changed."""
     mode = attribute(node, "coordinate_transformation_mode", "output_half_pixel")
     return substitute(node, node.op_type, node.inputs, keep(node, coordinate_transformation_mode=mode))
 
 
 def top_k_10(node: ir.Node) -> ir.Node:
-    """The count becomes an input, a vector of one."""
+    """The count becomes an input, a vector of one element."""
     count = _add(node, "k", np.array([attribute(node, "k")], np.int64))
     return substitute(node, node.op_type, [node.inputs[0], count], keep(node, k=None))
 
 
-# Operator -> the versions that changed its meaning or form, oldest first. Versions that only admit more dtypes, more
+# Operator -> the versions that changed its meaning or form, oldest first. Versions that only allow more dtypes, more
 # inputs or a new attribute whose default is the old behaviour need no entry.
 ADAPTERS: dict[str, tuple[tuple[int, Adapter], ...]] = {
     "BatchNormalization": ((9, batch_normalization_9), (14, batch_normalization_14)),
@@ -204,7 +204,7 @@ def _numpy(dtype: ir.DataType | None) -> np.dtype[Any]:
 
 
 def _with_first_output(node: ir.Node, op_type: str, inputs: Any, attributes: dict[str, Any] | None = None) -> ir.Node:
-    """Replace `node` by one that has its first output only; the others have no readers."""
+    """Replace `node` by one that has only its first output; the others have no readers."""
     graph = graph_of(node)
     new = ir.node(op_type, list(inputs), attributes or {}, name=node.name)
     ir.convenience.replace_nodes_and_values(graph, node, [node], [new], node.outputs[:1], new.outputs)

@@ -1,4 +1,4 @@
-"""The passes of a compilation, in order, and the promises that are checked after each."""
+"""The passes of a compilation, in order, and the checks after each of them."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def passes(profile: Profile, options: CompileOptions) -> list[ir.passes.PassBase
     """Return the passes to run, in order.
 
     Args:
-        profile: What the target needs.
+        profile: Profile of the target.
         options: Settings of the compilation.
 
     Raises:
-        BadOption: A plugin pass is unknown or no pass.
+        BadOption: A plugin pass is unknown or not a pass.
     """
     return [
         *canonical_passes(profile),
-        *([BoundSizes(profile)] if profile.bounded_sizes else []),  # in canonical form, known sizes are written out
-        *[_plugin(name, profile) for name in options.extra_passes],  # last: they are promised canonical form
+        *([BoundSizes(profile)] if profile.bounded_sizes else []),  # in canonical form known sizes are constants
+        *[_plugin(name, profile) for name in options.extra_passes],  # last, because they may rely on canonical form
     ]
 
 
 def canonical_passes(profile: Profile | None = None) -> list[ir.passes.PassBase]:
     """Return the passes that bring any model to canonical form, in order; for a target, if `profile` is given."""
     order = (
-        RaiseOpset,  # first: all others know one form of each operator
-        ExpandOperators,  # definitions come with constants to be folded
+        RaiseOpset,  # first, because all others know only one form of each operator
+        ExpandOperators,  # before folding, because definitions contain constants
         Canonicalize,  # before folding: Pad, Identity and Constant nodes stand between batch norms and their layers
         DecodeWeights,  # constants are known now, and batch norms fold into decoded weights
         FoldBatchNorm,
-        Canonicalize,  # again: scale and shift of a batch norm left alone now meet the Mul and Add beside them
+        Canonicalize,  # again: scale and shift of a remaining batch norm now merge with the Mul and Add beside them
     )
     return [each(profile) for each in order]
 
@@ -67,21 +67,21 @@ def run(
 ) -> ir.Model:
     """Run the passes on a copy of `model` and return it.
 
-    After each pass the model is valid ONNX with the inputs and outputs (names, shapes, dtypes) it began with. With
-    `options.verify_passes` its outputs are compared too, with those of the original, on `feeds` and on random inputs.
+    After each pass the model is valid ONNX with the inputs and outputs (names, shapes, dtypes) of the beginning. With
+    `options.verify_passes` its outputs are also compared with those of the original, on `feeds` and on random inputs.
 
     Args:
-        model: Static input shapes; is not altered.
-        profile: What the target needs.
+        model: Model with static input shapes; it is not modified.
+        profile: Profile of the target.
         options: Settings of the compilation.
-        record: Takes what each pass did and refused.
-        feeds: Inputs to verify with, by name; the user's, if there are any.
-        original: What to compare with, by default `model`.
+        record: Receives what each pass did and refused.
+        feeds: Input arrays by name for the verification; the user's, if there are any.
+        original: Model to compare with; by default `model`.
 
     Raises:
         UnsupportedModel: The model has no canonical form, or the size of an output depends on the data.
-        BadOption: A plugin pass is unknown or no pass.
-        InternalError: A pass broke a promise; names it.
+        BadOption: A plugin pass is unknown or not a pass.
+        InternalError: A pass broke its contract; the message names it.
     """
     interface = Interface.of(model)
     equivalence = Equivalence.of(original or model, feeds, options.seed) if options.verify_passes else None
@@ -96,7 +96,7 @@ def run(
             interface.check(current, name)
             if equivalence is not None and result.modified:
                 equivalence.check(current, name, tolerance=float(getattr(each, "tolerance", 1e-5)))
-    inputs_of(current), outputs_of(current)  # what is open after all that was folded stays so
+    inputs_of(current), outputs_of(current)  # refuse sizes that are still open after folding
     return current
 
 
@@ -122,6 +122,6 @@ def _plugin(name: str, profile: Profile) -> ir.passes.PassBase:
     if not isinstance(made, ir.passes.PassBase):
         raise BadOption(
             f"pass {name!r} is a {type(made).__name__}",
-            remedy="A plugin pass derives from edgec.passes.base.Pass, or from onnx_ir.passes.PassBase.",
+            remedy="Derive a plugin pass from edgec.passes.base.Pass, or from onnx_ir.passes.PassBase.",
         )
     return made

@@ -1,4 +1,4 @@
-"""`prepare`: the form of a model in which channels are followed, removed and repaired."""
+"""`prepare`: brings a model into the form in which it is pruned, quantized and repaired."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from edgec.passes.pipeline import canonical_passes
 
 
 def prepare(model: ir.Model) -> ir.Model:
-    """Return a copy of `model` in canonical form, with what pruning and quantization need besides.
+    """Return a copy of `model` in canonical form, with further properties that pruning and quantization need.
 
-    Opset 18 or newer, batch norms folded, constants in initializers, every node with a name of its own, and no vector
-    (a bias, of any rank) shared by two layers, for after a repair they differ.
+    It has opset 18 or newer, folded batch norms, constants as initializers, a unique name for every node, and no vector
+    (a bias, of any rank) that two layers share, because a repair makes them differ.
 
     Args:
-        model: As `fix_shapes` returns it.
+        model: Model as `fix_shapes` returns it.
 
     Raises:
-        UnsupportedModel: It has no canonical form, or has control flow (If, Loop, Scan) that depends on its inputs.
+        UnsupportedModel: It has no canonical form, or control flow (If, Loop, Scan) that depends on its inputs.
     """
     prepared = model.clone()
     for each in canonical_passes():
@@ -40,7 +40,7 @@ def _refuse_control_flow(graph: ir.Graph) -> None:
     for node in graph:
         if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
             raise UnsupportedModel(
-                f"pruning follows no channels through control flow: {node.op_type} node {node.name!r}",
+                f"channels cannot be followed through control flow: {node.op_type} node {node.name!r}",
                 remedy="Export the network without it; most exporters unroll loops and resolve conditions when asked.",
             )
 

@@ -1,4 +1,4 @@
-"""Raise older models to opset 18, so that every later step sees one form of each operator."""
+"""Raises older models to opset 18, so that every later step sees only one form of each operator."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from edgec.passes.base import Pass, PassReport
 from edgec.passes.opset_adapters import ADAPTERS
 
 CANONICAL_OPSET = 18
-"""First operator set in which all reductions take their axes as input, the last change of form among the operators of
-vision networks: newer models are left as they are. It also has HardSwish (14) and LayerNormalization (17)."""
+"""First operator set in which all reductions take their axes as input, which is the last change of form among the
+operators of vision networks: newer models stay as they are. It also has HardSwish (14) and LayerNormalization (17)."""
 
 CANONICAL_IR_VERSION = 8
 """File format that belongs to opset 18."""
 
 
 class RaiseOpset(Pass):
-    """Rewrite the nodes of a model of opset 7 to 17 for opset 18; its functions have been inlined by the loader.
+    """Rewrite the nodes of a model of opset 7 to 17 for opset 18; the loader has inlined its functions before.
 
-    Own adapters rather than `onnx.version_converter`: that one passes through a second graph format, drops node names,
-    refuses models with subgraphs, and takes Upsample of scale 3 to a Resize that rounds differently.
+    It has its own adapters because `onnx.version_converter` uses a second graph format, drops node names, refuses
+    models with subgraphs, and turns Upsample of scale 3 into a Resize that rounds differently.
     """
 
     name = "raise_opset"
     tolerance = 1e-6
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Return the model in opset 18 or, where it was newer, unchanged.
+        """Return the model in opset 18 or, if it is newer, unchanged.
 
         Raises:
-            UnsupportedModel: A node has no equal in opset 18; names node and operator.
+            UnsupportedModel: A node has no equivalent in opset 18; the message names node and operator.
         """
         old = opset(model)
         if old >= CANONICAL_OPSET:
@@ -55,7 +55,7 @@ def _raise(node: ir.Node, old: int) -> None:
 
 
 def _check(node: ir.Node, old: int) -> None:
-    """Refuse a node whose operator, attributes or input count opset 18 does not know."""
+    """Raise an error for a node whose operator, attributes or number of inputs opset 18 does not support."""
     try:
         schema = onnx.defs.get_schema(node.op_type, CANONICAL_OPSET, "")
     except onnx.defs.SchemaError:

@@ -1,4 +1,4 @@
-"""Fold a per-channel scale and shift into the weights of the linear layer before or after it."""
+"""Folds a per-channel scale and shift into the weights of the linear layer before or after it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def fold_into_producer(node: ir.Node, scale: Array | None, shift: Array | None) 
     """Make `node` compute scale * y + shift instead of y.
 
     W' = W * scale along the filters, b' = b * scale + shift; computed in float64, stored in the weights' dtype.
-    A weight that other nodes read too is copied, so they are not affected.
+    A weight that other nodes also read is copied, so that they are not affected.
 
     Args:
-        node: A `LINEAR` node; every reader of its output wants the new value.
+        node: A `LINEAR` node, all of whose readers need the new value.
         scale: [channels] or None for 1. `channels` is the length of the output's `channel_axis`.
         shift: [channels] or None for 0.
 
     Returns:
-        None if done, else the reason why not; the graph is then as before.
+        None if it was done, else the reason why not; the graph is then unchanged.
     """
     weights, bias = constant(_input(node, 1)), constant(_input(node, 2))
     dtype = weights.dtype if weights is not None else _dtype(node)
@@ -50,18 +50,18 @@ def fold_into_producer(node: ir.Node, scale: Array | None, shift: Array | None) 
 
 
 def fold_into_consumers(value: ir.Value, scale: Array, shift: Array) -> str | None:
-    """Make the Convs that read `value` compute what they computed when it was scale * value + shift: all or none.
+    """Make the Convs that read `value` compute the same as if they read scale * value + shift: all or none of them.
 
     W'[m, c] = W[m, c] * scale[c], b'[m] = b[m] + sum over c and the kernel of W[m, c] * shift[c]. Padding adds zeros
     after the shift, not before, so a shift is possible only without padding.
 
     Args:
-        value: Read only by Convs, as their first input.
+        value: Value that only Convs read, as their first input.
         scale: [channels].
         shift: [channels].
 
     Returns:
-        None if done, else the reason why not; the graph is then as before.
+        None if it was done, else the reason why not; the graph is then unchanged.
     """
     nodes = [use.node for use in value.uses()]
     folded = [_folded_consumer(node, scale, shift) for node in nodes]
@@ -79,7 +79,7 @@ def fold_into_consumers(value: ir.Value, scale: Array, shift: Array) -> str | No
 
 
 def replace_constant(node: ir.Node, index: int, array: Array) -> None:
-    """Give `node` the constant `array` as input `index`; a constant that it alone reads is replaced in place."""
+    """Give `node` the constant `array` as input `index`; a constant that only it reads is replaced in place."""
     old = node.inputs[index]
     if old is None:
         raise ValueError(f"node {node.name!r} has no input {index}")
@@ -92,7 +92,7 @@ def replace_constant(node: ir.Node, index: int, array: Array) -> None:
 
 
 def set_bias(node: ir.Node, bias: Array) -> None:
-    """Give a Conv, ConvTranspose or Gemm the bias `bias`, its third input, where it had one or not."""
+    """Set the bias of a Conv, ConvTranspose or Gemm, its third input, whether it had one or not."""
     node.attributes.pop("beta", None)
     if _input(node, 2) is not None:
         replace_constant(node, 2, bias)
@@ -108,7 +108,7 @@ def _producer_refusal(
     if _input(node, 2) is not None and constant(_input(node, 2)) is None:
         return "its bias is not constant"
     if node.op_type == "MatMul" and shift is not None:
-        return "a MatMul has no bias to take the shift"
+        return "a MatMul has no bias that could take the shift"
     if scale is not None and (weights is None or weights.ndim < 2):
         return "its weights are not constant"
     if dtype is None or dtype.kind != "f":
@@ -117,7 +117,7 @@ def _producer_refusal(
 
 
 def _folded_consumer(node: ir.Node, scale: Array, shift: Array) -> tuple[Array, Array | None] | str:
-    """Return new weights and bias (None: as it is) of a Conv, in the dtype they have, or the reason why not."""
+    """Return new weights and bias (None: unchanged) of a Conv, in their dtypes, or the reason why not."""
     weights, bias = constant(_input(node, 1)), constant(_input(node, 2))
     reason = _consumer_refusal(node, shift)
     if reason is not None or weights is None:
@@ -136,7 +136,7 @@ def _folded_consumer(node: ir.Node, scale: Array, shift: Array) -> tuple[Array, 
 
 def _consumer_refusal(node: ir.Node, shift: Array) -> str | None:
     if node.op_type != "Conv":
-        return f"the {node.op_type} after it cannot take it in"
+        return f"the {node.op_type} after it cannot take scale and shift"
     if _input(node, 2) is not None and constant(_input(node, 2)) is None:
         return "the bias of the Conv after it is not constant"
     weights = constant(_input(node, 1))
@@ -144,12 +144,12 @@ def _consumer_refusal(node: ir.Node, shift: Array) -> str | None:
         return f"the weights of the Conv after it are {weights.dtype}"
     padded = any(attribute(node, "pads", ())) or attribute(node, "auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER")
     if padded and shift.any():
-        return "the Conv after it pads, and padding would have to be shifted too"
+        return "the Conv after it pads, and its padding would have to be shifted too"
     return None
 
 
 def _new_bias(node: ir.Node, bias: Array | None, scale: Array | None, shift: Array | None) -> Array | None:
-    """Return the bias to store in float64, or None if it stays as it is (absent included)."""
+    """Return the bias to store in float64, or None if it stays as it is (or absent)."""
     if shift is None and (bias is None or scale is None):
         return None
     wide = np.zeros(1) if bias is None else bias.astype(np.float64) * attribute(node, "beta", 1.0)

@@ -1,4 +1,4 @@
-"""Bring what exporters leave behind to one canonical form, rule by rule, until nothing changes any more."""
+"""Rewrites what exporters write into one canonical form, rule by rule, until nothing changes any more."""
 
 from edgec.passes.canonicalize.canonicalize import Canonicalize
 from edgec.passes.canonicalize.rule import Outcome, Refused, Rule, rule

@@ -1,4 +1,4 @@
-"""Write recurrent layers with batch first as layers with batch second, which every target knows."""
+"""Rewrites recurrent layers with batch first as time-major layers, which every target supports."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ def batch_second(node: ir.Node) -> Outcome:
     if not is_batch_first(node):
         return None
     to_time_major(node)
-    return f"{label(node)}: batch second, between Transposes"
+    return f"{label(node)}: made time-major, between Transposes"

@@ -1,4 +1,4 @@
-"""The canonicalization pass: the list of its rules, and the loop that applies them until the graph is at rest."""
+"""The canonicalization pass: the list of its rules, and the loop that applies them until nothing changes."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from edgec.passes.canonicalize.static_reshape import static_reshape
 from edgec.passes.fingerprint import fingerprint
 
 RULES: tuple[Rule, ...] = (
-    drop_empty,  # before remove_noop: an empty scale is no scale
+    drop_empty,  # before remove_noop, which would otherwise see an empty scale
     remove_noop,
     merge_cast,
     expand_sum,
     constant_compress,
     batch_second,
-    constant_sub_div,  # before everything that looks for Mul and Add
+    constant_sub_div,  # before all rules for Mul and Add
     constant_second,
-    hard_swish,  # before merge_constants, which would hide its 1/6 in a later factor
+    hard_swish,  # before merge_constants, which would merge its 1/6 into a later factor
     hard_sigmoid_from_clip,
     hard_sigmoid_from_unit_clip,
     expand_swish,
     order_silu,
-    explicit_windows,  # before merge_pad: it adds to pads that are written out
+    explicit_windows,  # before merge_pad, which adds to explicit pads
     merge_pad,
-    fold_affine,  # before merge_constants: a layer takes in scale and shift one by one
+    fold_affine,  # before merge_constants: a layer folds scale and shift one by one
     fold_affine_forward,
     merge_constants,
     merge_transpose,
@@ -57,17 +57,17 @@ RULES: tuple[Rule, ...] = (
 
 
 class Canonicalize(Pass):
-    """Apply `RULES`, constant folding and clean-up until nothing changes; names unique, shapes inferred anew.
+    """Apply `RULES`, constant folding and clean-up until nothing changes; then names are unique and shapes inferred.
 
-    Given a model of opset 18 or newer with static inputs, the result has no Constant nodes, no node that depends on
-    constants alone, no computed shapes, and only Mul and Add for arithmetic with constants.
+    For a model of opset 18 or newer with static inputs, the result has no Constant nodes, no node that depends only on
+    constants, no computed shapes, and only Mul and Add for arithmetic with constants.
     """
 
     name = "canonicalize"
     tolerance = 1e-5
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Canonicalize `model` in place: rounds go on while `measure` falls, so there is a last one."""
+        """Canonicalize `model` in place. Rounds continue while `measure` falls, so that they end."""
         before = fingerprint(model)
         nodes_before = Counter(node.op_type for node in model.graph)
         infer_shapes(model)
@@ -96,7 +96,7 @@ class Canonicalize(Pass):
 
 
 def apply_rules(graph: ir.Graph, rules: tuple[Rule, ...] = RULES) -> tuple[list[str], list[tuple[str, str]]]:
-    """Offer every node of `graph` and its subgraphs to `rules`, once; return what was done and what was refused."""
+    """Apply `rules` to every node of `graph` and its subgraphs, once; return the changes and the refusals."""
     done: list[str] = []
     refused: list[tuple[str, str]] = []
     by_op: dict[str, list[Rule]] = {}
@@ -107,7 +107,7 @@ def apply_rules(graph: ir.Graph, rules: tuple[Rule, ...] = RULES) -> tuple[list[
         if node.domain != "":
             continue
         for each in by_op.get(node.op_type, ()):
-            if node.graph is None:  # an earlier rule has put another in its place
+            if node.graph is None:  # an earlier rule has replaced it
                 break
             outcome = each.apply(node)
             if isinstance(outcome, Refused):

@@ -1,4 +1,4 @@
-"""Generic clean-up after the rules: unused nodes, equal constants, equal nodes, names, order of initializers."""
+"""Clean-up after the rules: unused nodes, equal constants, equal nodes, names, order of initializers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from onnx_ir.passes.common import (
 from edgec.passes.canonicalize.merge_equal import merge_equal
 
 SHARED_FROM_BYTES = 1 << 16
-"""Equal float tensors from this size on are shared; smaller ones are often equal by chance (all-zero biases), and
-passes that slice or rescale one layer would have to part them again. Tensors filled with one number are never shared:
-they stand in for weights that were left out, and sharing them would merge layers that differ."""
+"""Minimum size of equal float tensors that are shared; smaller ones are often equal by chance (all-zero biases), and
+passes that slice or rescale one layer would have to separate them again. Tensors filled with one number are never
+shared: they stand in for weights that were left out, and sharing them would merge layers that differ."""
 
 
 def remove_duplicates(model: ir.Model) -> bool:
-    """Remove unused nodes and initializers, share equal constants and merge equal nodes; return whether any was."""
+    """Remove unused nodes and initializers, share equal constants and merge equal nodes; return whether any changed."""
     removed = RemoveUnusedNodesPass()(model).modified
     _forget_removed_readers(model)
     shared = _share_initializers(model.graph)
@@ -31,7 +31,7 @@ def remove_duplicates(model: ir.Model) -> bool:
 
 
 def tidy(model: ir.Model) -> None:
-    """Give every node a unique name, drop traces of the exporter, and list initializers in the order of their use."""
+    """Give every node a unique name, remove the exporter's metadata, and sort initializers by their first use."""
     ClearMetadataAndDocStringPass()(model)
     RemoveUnusedOpsetsPass()(model)
     for graph in model.graphs():
@@ -44,7 +44,7 @@ def tidy(model: ir.Model) -> None:
 
 
 def _forget_removed_readers(model: ir.Model) -> None:
-    """Detach nodes in the bodies of control flow that was removed: values still count them as readers."""
+    """Detach nodes in the bodies of removed control flow, which values still count as readers."""
     present = set(model.graph.all_nodes())
     values = [*model.graph.inputs, *model.graph.initializers.values()]
     for value in (*values, *(output for node in present for output in node.outputs)):

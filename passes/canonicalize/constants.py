@@ -1,4 +1,4 @@
-"""Make everything that does not depend on the inputs an initializer."""
+"""Turns everything that does not depend on the inputs into initializers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from edgec.passes.canonicalize.operands import static_shape
 from edgec.reference.session import Reference
 
 LARGEST_CONSTANT = 1 << 24
-"""Elements up to which a computed constant is stored; what grows beyond is cheaper to compute on the board."""
+"""Maximum number of elements of a stored constant; larger ones are better computed on the board."""
 NEVER_FOLDED = RANDOM | {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
-"""The last three carry the quantization of a weight, which a back end wants to see."""
+"""Operators that are not folded; the last three quantize weights, which a back end needs to see."""
 NO_LARGER = frozenset({"NonZero", "Unique", "Compress", "NonMaxSuppression"})
-"""Operators whose result depends on the values they are given, but has about as many elements as these at most."""
+"""Operators whose result depends on their inputs' values, but has at most about as many elements as these."""
 
 
 def fold_constants(model: ir.Model) -> bool:
     """Fold constant nodes into initializers, in place, and return whether anything changed.
 
-    The shape of a static value is constant, hence so are the Shape-Gather-Concat chains in front of Reshape. Random
-    and quantization nodes stay. ONNX Runtime computes the values, as it would if they were left in the graph.
+    The shape of a static value is constant, and so are the Shape-Gather-Concat chains in front of Reshape. Random
+    and quantization nodes stay. ONNX Runtime computes the values, as it would if they stayed in the graph.
     """
     lifted = LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model).modified
     lifted = LiftSubgraphInitializersToMainGraphPass()(model).modified or lifted
@@ -67,7 +67,7 @@ def _fold(node: ir.Node, shapes: dict[ir.Value, Array], model: ir.Model) -> bool
 
 
 def _filled(node: ir.Node) -> dict[ir.Value, ir.TensorProtocol] | None:
-    """Return the tensor of a ConstantOfShape of known shape: it takes no memory until it is written."""
+    """Return the tensor of a ConstantOfShape of known shape, which takes no memory until it is written."""
     if node.op_type != "ConstantOfShape":
         return None
     wanted = constant(node.inputs[0])
@@ -91,7 +91,7 @@ def _is_foldable(node: ir.Node) -> bool:
 
 
 def _computed(node: ir.Node, read: list[ir.Value], model: ir.Model) -> dict[ir.Value, ir.TensorProtocol] | None:
-    """Return what `node` makes of its constants, or None where ONNX Runtime cannot compute it."""
+    """Return the results of `node` on its constants, or None if ONNX Runtime cannot compute it."""
     operands = {value: ir.val(value.name, const_value=value.const_value) for value in node.inputs if value is not None}
     copy = ir.Node(
         "", node.op_type, [value and operands[value] for value in node.inputs], node.attributes.values(),
@@ -119,7 +119,7 @@ def _write(node: ir.Node, value: ir.Value, tensor: ir.TensorProtocol) -> None:
     if value.is_graph_output():
         replace_uses(value, add_constant(graph, f"{value.name}_folded", tensor.numpy()))
         return
-    # It takes over the name, which spares the search for a free one: some models hold all their weights so.
+    # It takes over the name, which saves the search for an unused one: in some models all weights are such values.
     stored = ir.val(value.name, const_value=tensor)
     tensor.name = stored.name
     value.replace_all_uses_with(stored)

@@ -1,4 +1,4 @@
-"""Leave out optional inputs that hold nothing: exporters write an empty tensor where ONNX has none."""
+"""Removes empty optional inputs: some exporters write an empty tensor where ONNX allows no input at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OPTIONAL = (1, 2, 3)
 def drop_empty(node: ir.Node) -> Outcome:
     """Before: Resize(x, empty, empty, sizes). After: Resize(x, , , sizes). Exact.
 
-    The region of interest goes too where the mode does not look at it.
+    The region of interest is removed too if the mode does not use it.
     """
     unused = unused_inputs(node)
     if not unused:
         return None
-    done = f"{label(node)}: inputs that hold nothing left out"
+    done = f"{label(node)}: empty inputs removed"
     substitute(
         node, "Resize", [None if index in unused else value for index, value in enumerate(node.inputs)], node.attributes
     )
@@ -29,7 +29,7 @@ def drop_empty(node: ir.Node) -> Outcome:
 
 
 def unused_inputs(node: ir.Node) -> tuple[int, ...]:
-    """Return the numbers of the inputs of a Resize that say nothing."""
+    """Return the indices of the inputs of a Resize that have no effect."""
     crops = attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize"
     given = [(index, node.inputs[index]) for index in OPTIONAL if index < len(node.inputs)]
     return tuple(

@@ -1,4 +1,4 @@
-"""Write Sum of two or more values as Add, the one form of addition that later steps look for."""
+"""Rewrites Sum of two or more values as Add, the only form of addition that later steps handle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.passes.canonicalize.rule import Outcome, rule
 
 @rule("Sum")
 def expand_sum(node: ir.Node) -> Outcome:
-    """Before: Sum(a, b, c). After: Add(Add(a, b), c). Same order of additions as ONNX Runtime, so exact."""
+    """Before: Sum(a, b, c). After: Add(Add(a, b), c). Exact, as ONNX Runtime adds in the same order."""
     values = [value for value in node.inputs if value is not None]
     if len(values) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Spell out kernel, strides, dilations, pads and groups of convolutions and pooling nodes."""
+"""Writes kernel, strides, dilations, pads and groups of convolutions and pools explicitly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WINDOWED = CONVOLUTIONS | POOLS
 
 @rule(*WINDOWED)
 def explicit_windows(node: ir.Node) -> Outcome:
-    """Before: `auto_pad`, `output_shape`, or attributes left to their defaults. After: all of them written out.
+    """Before: `auto_pad`, `output_shape`, or attributes left to their defaults. After: all of them are explicit.
 
-    Exact; later steps need no defaults.
+    Exact; later steps need not know the defaults.
     """
     windows = windows_of(node)
     if windows is None:
@@ -25,6 +25,6 @@ def explicit_windows(node: ir.Node) -> Outcome:
 
 
 def left_implicit(node: ir.Node) -> int:
-    """Return how many attributes of `node`, one of `WINDOWED`, are not written out yet, or say what others say."""
+    """Return the number of attributes of `node`, one of `WINDOWED`, that are not explicit yet, or are superfluous."""
     windows = windows_of(node)
     return 0 if windows is None else sum(map(len, unwritten(node, windows)))

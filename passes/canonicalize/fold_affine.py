@@ -1,4 +1,4 @@
-"""Fold Mul and Add by per-channel constants into the Conv, ConvTranspose, Gemm or MatMul beside them."""
+"""Folds Mul and Add by per-channel constants into the Conv, ConvTranspose, Gemm or MatMul beside them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edgec.passes.scale_shift import channel_axis, fold_into_consumers, fold_int
 
 @rule("Mul", "Add", "Sub")
 def fold_affine(node: ir.Node) -> Outcome:
-    """Before: Conv(x) * c or Conv(x) + c, c constant along all axes but that of the channels. After: Conv(x).
+    """Before: Conv(x) * c or Conv(x) + c, where c is constant along all axes but that of the channels. After: Conv(x).
 
-    Likewise c - Conv(x). Left alone where the output of the Conv has other readers, or where c varies over the picture.
-    Sub and Div by a constant have become Add and Mul before.
+    Likewise c - Conv(x). Not folded if the output of the Conv has other readers, or if c varies over the picture.
+    Sub and Div by a constant have been rewritten as Add and Mul before.
     """
     operands = _operands(node)
     linear = None if operands is None else own_producer(operands.variable, *LINEAR)
     if operands is None or linear is None or (linear.op_type == "MatMul" and node.op_type != "Mul"):
-        return None  # a MatMul has no bias: the Add behind it is its canonical form
+        return None  # a MatMul has no bias: the Add after it is its canonical form
     line = _scale_and_shift(node, operands, channel_axis(linear))
     if line is None:
         return None
@@ -37,9 +37,9 @@ def fold_affine(node: ir.Node) -> Outcome:
 
 @rule("Mul", "Add")
 def fold_affine_forward(node: ir.Node) -> Outcome:
-    """Before: Conv(x * c) or Conv(x + c), c constant along all axes but that of the channels. After: Conv(x).
+    """Before: Conv(x * c) or Conv(x + c), where c is constant along all axes but that of the channels. After: Conv(x).
 
-    All readers have to be such Convs; Conv(x + c) must not pad. `fold_affine` comes first.
+    All readers must be such Convs; for Conv(x + c) they must not pad. `fold_affine` is applied first.
     """
     operands = _operands(node)
     readers = node.outputs[0].uses()
@@ -61,7 +61,7 @@ def fold_affine_forward(node: ir.Node) -> Outcome:
 
 
 def _operands(node: ir.Node) -> WithConstant | None:
-    """Return variable and constant operand of a float node whose result has the shape of the variable, or None."""
+    """Return the variable and the constant operand of a float node whose result has the variable's shape, or None."""
     operands = with_constant(node)
     if operands is None or not is_float(operands.variable):
         return None
@@ -72,7 +72,7 @@ def _operands(node: ir.Node) -> WithConstant | None:
 
 
 def _scale_and_shift(node: ir.Node, operands: WithConstant, axis: int) -> tuple[Array | None, Array | None] | None:
-    """Return scale and shift along `axis`, None for 1 and 0; or None if the constant varies along others too."""
+    """Return scale and shift along `axis`, None for 1 and 0; or None if the constant varies along another axis."""
     shape = static_shape(operands.variable) or ()
     per_channel = _along_axis(operands.array, shape, axis)
     if per_channel is None:

@@ -1,4 +1,4 @@
-"""Recognise HardSigmoid and HardSwish in the Add, Clip, Mul (and Div) that exporters decompose them into."""
+"""Recognizes HardSigmoid and HardSwish in the Add, Clip, Mul (and Div) into which exporters decompose them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.passes.canonicalize.operands import clip_bounds, is_float, own_produc
 from edgec.passes.canonicalize.rule import Outcome, rule
 
 RELATIVE = 1e-6
-"""How near constants have to be: exporters write 1/6 as 0.16666667, 0.1666666 or not at all."""
+"""Tolerance of constants: exporters write 1/6 as 0.16666667, 0.1666666 or not at all."""
 SIXTH = 1 / 6
 
 
@@ -20,7 +20,7 @@ SIXTH = 1 / 6
 def hard_sigmoid_from_clip(node: ir.Node) -> Outcome:
     """Before: Clip(x + b, 0, h) * (1 / h). After: HardSigmoid(x, alpha = 1 / h, beta = b / h).
 
-    Division by a constant has become multiplication before. HardSigmoid is max(0, min(1, alpha * x + beta)).
+    Division by a constant has been rewritten as multiplication. HardSigmoid is max(0, min(1, alpha * x + beta)).
     """
     scaled = scalar_operand(node)
     clip = None if scaled is None else own_producer(scaled[0], "Clip")
@@ -75,7 +75,7 @@ def _is_swish_gate(gate: ir.Node, x: ir.Value, number: float) -> bool:
 
 
 def _factors(node: ir.Node) -> list[ir.Value | float]:
-    """Return what `node` multiplies, products that only it reads opened up, constants of one element as numbers."""
+    """Return the factors of `node` and of products that only it reads; constants of one element as numbers."""
     scaled = scalar_operand(node)
     factors: list[ir.Value | float] = [] if scaled is None else [scaled[1]]
     for value in node.inputs if scaled is None else scaled[:1]:
@@ -88,7 +88,7 @@ def _factors(node: ir.Node) -> list[ir.Value | float]:
 
 
 def _line(value: ir.Value | None) -> tuple[ir.Value, float, float] | None:
-    """Return x, a, b for a float value made as x * a + b or x + b for a single reader, or None."""
+    """Return x, a, b for a float value computed as x * a + b or x + b for a single reader, or None."""
     add = own_producer(value, "Add")
     shifted = None if add is None else scalar_operand(add)
     if shifted is None or not is_float(shifted[0]):

@@ -1,14 +1,14 @@
-"""A measure that every rewrite lowers: rounds of canonicalization go on while it falls, so they come to an end.
+"""A measure that every rewrite lowers: canonicalization repeats while it falls, so that it terminates.
 
-It is compared part by part, the first that differs decides (a lexicographic order of well-founded parts):
+Two measures are compared part by part, and the first difference decides (a lexicographic order of well-founded parts):
 
-1. Control flow: the nesting heights of If, Loop and Scan, largest first (a multiset ordering: a node that is resolved
-   leaves only ones of lower height), then the number of operators on sequences.
-2. Terms: a number a node, largest first. It grows with those of the operands, so that a node put in the place of a
-   larger one lowers all that follow, and nodes put in beneath it are smaller than what was there. Operators that
+1. Control flow: the nesting heights of If, Loop and Scan, largest first (a multiset ordering: a resolved node
+   leaves only nodes of lower height), then the number of operators on sequences.
+2. Terms: one number per node, largest first. It grows with those of the operands, so that replacing a node by a
+   smaller one lowers all nodes that follow, and nodes inserted before it are smaller than the old one. Operators that
    transposes sink through multiply: op(Transpose(x)) is 2 (x + 3) + 2, Transpose(op(x)) is 2 x + 2 + 3.
-3. Disorder: constants that stand first, attributes left to their defaults, and the like: rewritten in place.
-4. Constants.
+3. Disorder: constants in first place, attributes left to their defaults, and similar, which are rewritten in place.
+4. The number of constants.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edgec.passes.canonicalize.operands import static_shape
 from edgec.passes.canonicalize.sink_transpose import SINKABLE
 
 LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
-"""No rule moves anything past them: what is behind them need not know what is before, which keeps the numbers small."""
+"""No rule moves anything past these operators: the numbers start again after them, which keeps them small."""
 INPUT, WEIGHT = 1, 2
 HEAVY = {
     "Add": 3,
@@ -39,7 +39,7 @@ HEAVY = {
     "Unsqueeze": 3,
     "CastLike": 3,
 }
-"""Operators that a rule writes as another one weigh more than that."""
+"""Operators that a rule rewrites as another one have a larger weight than that one."""
 
 Measure = tuple[list[int], int, list[int], int, int]
 
@@ -75,7 +75,7 @@ def _term(node: ir.Node, terms: dict[ir.Value, int]) -> int:
         return weight
     if node.op_type == "Identity":
         return sum(operands)
-    if node.op_type == "Sum":  # an Add for each operand but one
+    if node.op_type == "Sum":  # n operands become n - 1 Adds
         return (sum(operands) + HEAVY["Add"]) << max(len(operands), 1)
     if node.op_type == "Swish":  # x * Sigmoid(x)
         return 4 * (2 * sum(operands) + WEIGHT)
@@ -91,7 +91,7 @@ def _operand(value: ir.Value | None, terms: dict[ir.Value, int]) -> int:
 
 
 def _disorder(node: ir.Node) -> int:
-    """Return how many things in `node` a rule would still put in order without replacing it by another operator."""
+    """Return how many parts of `node` a rule would still rewrite without replacing it by another operator."""
     count = DISORDER.get(node.op_type)
     return 0 if count is None or node.domain != "" else count(node)
 

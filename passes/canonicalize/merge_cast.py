@@ -1,4 +1,4 @@
-"""Drop the first of two Casts where it loses nothing that the second keeps."""
+"""Removes the first of two Casts if it loses nothing that the second one keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.passes.canonicalize.rule import Outcome, Refused, rule
 def merge_cast(node: ir.Node) -> Outcome:
     """Before: Cast(Cast(x)). After: Cast(x).
 
-    Exact, because allowed only where the type between holds every value of x (int32 by way of int64 or double).
+    Exact, because it is done only if the type between holds every value of x (int32 through int64 or double).
     """
     first = node.inputs[0].producer() if node.inputs[0] is not None else None
     if first is None or first.domain != "" or first.op_type != "Cast" or first.inputs[0] is None:
@@ -32,7 +32,7 @@ def merge_cast(node: ir.Node) -> Outcome:
 
 def _holds(between: ir.DataType, source: ir.DataType) -> bool:
     """Return whether `between` holds every value of `source`."""
-    # numpy also calls it safe to make doubles of 64-bit integers, strings of numbers, and 8-bit floats of integers.
+    # numpy also calls these safe: 64-bit integers to double, numbers to strings, integers to 8-bit floats.
     if source in (ir.DataType.INT64, ir.DataType.UINT64) and between == ir.DataType.DOUBLE:
         return False
     return np.issubdtype(between.numpy(), np.number) and np.can_cast(source.numpy(), between.numpy(), casting="safe")

@@ -1,4 +1,4 @@
-"""Merge nodes that compute the same from the same inputs."""
+"""Merges nodes that compute the same from the same inputs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RANDOM = frozenset(
 
 
 def merge_equal(graph: ir.Graph) -> bool:
-    """Keep the first of equal nodes of `graph`, subgraphs excluded; return whether any was removed.
+    """Keep the first of several equal nodes of `graph`, subgraphs excluded; return whether any was removed.
 
-    `onnx_ir` has such a pass, but it merges the Identity nodes of two outputs that are the same value and puts a new
-    one in their place each time, so that the graph never comes to rest.
+    `onnx_ir` has such a pass, but it merges the Identity nodes of two outputs with the same value and inserts a new
+    one each time, so that the graph would change in every round.
     """
     first: dict[tuple[Any, ...], ir.Node] = {}
     merged = False
@@ -34,7 +34,7 @@ def merge_equal(graph: ir.Graph) -> bool:
 
 
 def _key(node: ir.Node) -> tuple[Any, ...] | None:
-    """Return what equal nodes have in common, or None for a node that has no equal."""
+    """Return a key that equal nodes share, or None for a node that has no equal."""
     if node.op_type in RANDOM or (node.op_type == "Identity" and node.outputs[0].is_graph_output()):
         return None
     attributes = []

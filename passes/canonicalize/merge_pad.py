@@ -1,4 +1,4 @@
-"""Merge a Pad into the Conv, MaxPool or AveragePool that reads it."""
+"""Merges a Pad into the Conv, MaxPool or AveragePool that reads it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NOT_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp", "Sqrt
 def merge_pad(node: ir.Node) -> Outcome:
     """Before: Conv(Pad(x)), MaxPool(Pad(x)), AveragePool(Pad(x)). After: the Pad's widths added to `pads`.
 
-    * Conv pads with 0, so the value has to be 0.
-    * MaxPool pads with -infinity: the value has to be that, or 0 above an x that is never negative.
-    * AveragePool: the value has to be 0, and counts as an element: legal if it pads nothing itself or counts its
-      padding already; it counts it afterwards. Exact in all cases.
+    * Conv pads with 0, so the value must be 0.
+    * MaxPool pads with -infinity: the value must be that, or 0 if x is never negative.
+    * AveragePool: the value must be 0, and counts as an element: this is legal if the pool has no padding itself or
+      counts it already; afterwards it counts padding. Exact in all cases.
     """
     pad = own_producer(node.inputs[0], "Pad")
     if pad is None:
@@ -45,7 +45,7 @@ def merge_pad(node: ir.Node) -> Outcome:
 
 
 def _pads_by_axis(pad: ir.Node) -> list[int] | None:
-    """Return the widths before all axes, then after all axes, or None if unknown or cropping."""
+    """Return the widths before all axes, then after all axes, or None if they are unknown or negative."""
     rank = rank_of(pad.inputs[0])
     widths = constant(pad.inputs[1])
     axes_value = pad.inputs[3] if len(pad.inputs) > 3 else None
@@ -58,7 +58,7 @@ def _pads_by_axis(pad: ir.Node) -> list[int] | None:
 
 
 def _illegal(node: ir.Node, pad: ir.Node, pads: list[int]) -> str | None:
-    """Return why the Pad must stay, or None."""
+    """Return the reason why the Pad must stay, or None."""
     rank = len(pads) // 2
     if attribute(pad, "mode", "constant") != "constant":
         return f"its mode is {attribute(pad, 'mode')}"
@@ -71,7 +71,7 @@ def _illegal(node: ir.Node, pad: ir.Node, pads: list[int]) -> str | None:
     if value is None:
         return "its value is computed"
     if node.op_type == "Conv":
-        return None if value == 0 else f"it pads with {value:g}, Conv with 0"
+        return None if value == 0 else f"it pads with {value:g}, but Conv with 0"
     return _illegal_for_pool(node, pad, pads, value)
 
 
@@ -91,22 +91,22 @@ def _illegal_for_pool(node: ir.Node, pad: ir.Node, pads: list[int], value: float
 
 def _average_refusal(node: ir.Node, old: Sequence[int], value: float) -> str | None:
     if value != 0:
-        return f"it pads with {value:g}, AveragePool with 0"
+        return f"it pads with {value:g}, but AveragePool with 0"
     if any(old) and not attribute(node, "count_include_pad", 0):
-        return f"{label(node)} pads too and does not count its padding"
+        return f"{label(node)} also pads and does not count its padding"
     return None
 
 
 def _max_refusal(node: ir.Node, pad: ir.Node, value: float) -> str | None:
     if len(node.outputs) > 1 and node.outputs[1].uses():
-        return "the indices of the maxima are read"
+        return "the indices of the maxima are used"
     x = pad.inputs[0]
     lowest = -np.inf
     if x is not None and x.dtype is not None and is_float(x):
         lowest = float(ml_dtypes.finfo(x.dtype.numpy()).min)  # type: ignore[no-untyped-call]
     if value <= lowest or (value == 0 and _never_negative(x)):
         return None
-    return f"it pads with {value:g}, MaxPool with -infinity"
+    return f"it pads with {value:g}, but MaxPool with -infinity"
 
 
 def _never_negative(value: ir.Value | None) -> bool:

@@ -1,4 +1,4 @@
-"""Merge two Transposes in a row, and write one that moves only axes of length 1 as Reshape."""
+"""Merges two Transposes in a row, and rewrites one that moves only axes of length 1 as Reshape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rules ask about the operands of a node: its variable input, its constants, static shapes, float types."""
+"""Queries of the rules on the operands of a node: its variable input, its constants, static shapes, float types."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_constant(node: ir.Node) -> WithConstant | None:
 
 
 def scalar_operand(node: ir.Node) -> tuple[ir.Value, float] | None:
-    """Return variable operand and number of a commutative binary node with a constant of one element, or None."""
+    """Return the variable operand and the number of a commutative binary node with a one-element constant, or None."""
     operands = with_constant(node)
     if operands is None or (number := scalar(operands.value)) is None:
         return None
@@ -49,7 +49,7 @@ def scalar_operand(node: ir.Node) -> tuple[ir.Value, float] | None:
 
 
 def own_producer(value: ir.Value | None, *ops: str) -> ir.Node | None:
-    """Return the node of one of the operators `ops` that makes `value` for a single reader, or None."""
+    """Return the node with an operator among `ops` that computes `value` for a single reader, or None."""
     if value is None:
         return None
     node = value.producer()
@@ -71,12 +71,12 @@ def rank_of(value: ir.Value | None) -> int | None:
 
 
 def is_float(value: ir.Value | None) -> bool:
-    """Return whether `value` is known to hold floating-point numbers."""
+    """Return whether `value` is known to contain floating-point numbers."""
     return value is not None and value.dtype is not None and value.dtype.is_floating_point()
 
 
 def clip_bounds(node: ir.Node) -> tuple[float, float] | None:
-    """Return the constant bounds of a Clip or Relu node, infinite where absent, or None if one is computed."""
+    """Return the constant bounds of a Clip or Relu node, infinite if absent, or None if one is computed."""
     if node.op_type == "Relu":
         return 0.0, float("inf")
     bounds = []

@@ -1,4 +1,4 @@
-"""Remove nodes that hand their input on unchanged: Identity, inference Dropout, Reshape to the same shape, x * 1 ..."""
+"""Removes nodes that return their input unchanged: Identity, inference Dropout, Reshape to the same shape, x * 1 ..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgec.passes.canonicalize.rule import Outcome, rule
 def remove_noop(node: ir.Node) -> Outcome:
     """Before: y = op(x), where y always equals x. After: the readers of y read x.
 
-    Exact. A node between a graph input and a graph output stays as Identity, for the names' sake.
+    Exact. A node between a graph input and a graph output stays as Identity, to keep both names.
     """
     x = _unchanged_input(node)
     if x is None or any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
@@ -76,7 +76,7 @@ def _slice(node: ir.Node, x: ir.Value, same_shape: bool) -> bool:
 
 
 def _resize(node: ir.Node, x: ir.Value, same_shape: bool) -> bool:
-    # Cropping and explicit scales can change values at an equal shape.
+    # Cropping and explicit scales can change values even if the shape stays the same.
     if not same_shape or attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
         return False
     scales = node.inputs[2] if len(node.inputs) > 2 else None

@@ -1,4 +1,4 @@
-"""What a rewrite rule is: a function of one node that changes the graph around it, refuses with a reason, or passes."""
+"""Definition of a rewrite rule: a function of one node that rewrites the graph around it, refuses, or does nothing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import onnx_ir as ir
 
 @dataclass(frozen=True)
 class Refused:
-    """A rule met its pattern but may not rewrite it: the reason, one sentence without the node's name."""
+    """A rule's pattern matches but may not be rewritten: the reason, in one sentence without the node's name."""
 
     reason: str
 
 
 Outcome = str | Refused | None
-"""What was done, as a sentence; or the refusal; or None: the pattern is not there."""
+"""What was done, as a sentence; or the refusal; or None if the pattern does not match."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rewrite. `apply` is offered every node whose operator is among `ops`; the graph it leaves is valid."""
+    """One rewrite. `apply` is called for every node whose operator is in `ops`; the graph stays valid."""
 
     name: str
     ops: frozenset[str]

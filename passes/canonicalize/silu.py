@@ -1,4 +1,4 @@
-"""Keep SiLU in one form, x * Sigmoid(x): no operator set before 24 has it as one operator."""
+"""Keeps SiLU in one form, x * Sigmoid(x), because operator sets before 24 have no operator for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def order_silu(node: ir.Node) -> Outcome:
 
 @rule("Swish")
 def expand_swish(node: ir.Node) -> Outcome:
-    """Before: Swish(x) of opset 24, alpha 1. After: x * Sigmoid(x)."""
+    """Before: Swish(x) of opset 24 with alpha 1. After: x * Sigmoid(x)."""
     x = node.inputs[0]
     if x is None or attribute(node, "alpha", 1.0) != 1.0:
         return None

@@ -1,4 +1,4 @@
-"""Bring arithmetic with constants to one form: x * c + d, the constant second, one Mul and one Add at most."""
+"""Brings arithmetic with constants to one form: x * c + d, the constant second, at most one Mul and one Add."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def constant_second(node: ir.Node) -> Outcome:
     operands = with_constant(node)
     if operands is None or not operands.constant_is_first:
         return None
-    done = f"{label(node)}: constant operand put second"
+    done = f"{label(node)}: constant operand moved to second place"
     substitute(node, node.op_type, [operands.variable, operands.value])
     return done
 

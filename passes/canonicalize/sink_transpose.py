@@ -1,4 +1,4 @@
-"""Move Transposes towards the outputs, so that the pairs around NHWC-wrapped layers meet and cancel."""
+"""Moves Transposes towards the outputs, so that the pairs around NHWC layers meet and cancel."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UNARY = (
     "Mish", "Erf", "Exp", "Log", "Sqrt", "Abs", "Neg", "Reciprocal", "Floor", "Ceil", "Round", "Cast",
     "ThresholdedRelu",
 )  # fmt: skip
-"""Element by element; only the first input is a picture, the others are scalars."""
+"""Element-wise operators whose first input alone is a picture; the others are scalars."""
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Concat", "Mean", "Sum")
-"""All inputs are pictures, or constants that broadcast against them."""
+"""Operators whose inputs are all pictures, or constants that broadcast against them."""
 REDUCING = (
     "ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceProd", "ReduceSumSquare",
 )  # fmt: skip
@@ -31,14 +31,14 @@ SINKABLE = (*UNARY, *ELEMENTWISE, *REDUCING, "Pad", "Softmax")
 def sink_transpose(node: ir.Node) -> Outcome:
     """Before: op(Transpose(x), Transpose(y), constant). After: Transpose(op(x, y, constant transposed back)).
 
-    All Transposes have the same permutation, and each is read only by nodes that it can sink through or cancel
-    with, so their number does not grow for good. Axes of the operator follow. Exact.
+    All Transposes must have the same permutation, and each may be read only by nodes that it can sink through or cancel
+    with, so that their number does not grow in the end. Axis attributes are adapted. Exact.
     """
     perm = _common_permutation(node)
     shape = static_shape(node.outputs[0])
     if perm is None or shape is None or (node.op_type in REDUCING and not attribute(node, "keepdims", 1)):
         return None
-    if len(shape) != len(perm):  # a constant of higher rank adds axes that the permutation does not know
+    if len(shape) != len(perm):  # a constant of higher rank adds axes that the permutation does not cover
         return None
     inverse = [int(axis) for axis in np.argsort(perm)]
     rewired = _rewired(node, perm, inverse)
@@ -46,7 +46,7 @@ def sink_transpose(node: ir.Node) -> Outcome:
         return None
     inputs, attributes = rewired
     transposes = [p for value in node.inputs if (p := _transpose(value)) is not None]
-    done = f"{label(node)}: Transpose moved behind it"
+    done = f"{label(node)}: Transpose moved after it"
     inner = insert_before(
         node, node.op_type, inputs, attributes, stem=f"{node.outputs[0].name}_nchw", shape=[shape[i] for i in inverse]
     )
@@ -58,7 +58,7 @@ def sink_transpose(node: ir.Node) -> Outcome:
 
 
 def _common_permutation(node: ir.Node) -> list[int] | None:
-    """Return the permutation of the Transposes before `node`, or None if there is none or they do not agree."""
+    """Return the permutation of the Transposes before `node`, or None if there is none or they differ."""
     pictures = node.inputs if node.op_type in ELEMENTWISE else node.inputs[:1]
     found: set[tuple[int, ...]] = set()
     for value in pictures:
@@ -80,7 +80,7 @@ def _transpose(value: ir.Value | None) -> ir.Node | None:
 
 
 def _can_sink(transpose: ir.Node) -> bool:
-    """Return whether every reader of `transpose` can be passed by it or is another Transpose."""
+    """Return whether `transpose` can sink through every reader that is not a Transpose itself."""
     output = transpose.outputs[0]
     readers = [use.node for use in output.uses()]
     if output.is_graph_output() or any(reader.graph is not transpose.graph for reader in readers):

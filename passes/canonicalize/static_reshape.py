@@ -1,4 +1,4 @@
-"""Write Flatten, Squeeze, Unsqueeze and any Reshape as one Reshape to a constant, fully spelled shape."""
+"""Rewrites Flatten, Squeeze, Unsqueeze and any Reshape as one Reshape to a constant, explicit shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgec.passes.canonicalize.rule import Outcome, rule
 def static_reshape(node: ir.Node) -> Outcome:
     """Before: Flatten, Squeeze, Unsqueeze, or Reshape with 0, -1 or a computed shape. After: Reshape(x, constant).
 
-    Two in a row become one. Exact; needs the shape of the result.
+    Two in a row become one. Exact; the shape of the result must be known.
     """
     x, output = node.inputs[0], node.outputs[0]
     shape = static_shape(output)

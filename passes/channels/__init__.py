@@ -1,1 +1,1 @@
-"""Channels followed through a network: which can be removed together, and their removal from weights and nodes."""
+"""Channels of a network: which can be removed together, and how they are removed from weights and nodes."""

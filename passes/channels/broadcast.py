@@ -1,4 +1,4 @@
-"""`broadcast`: operands of an elementwise operator, aligned as numpy does it."""
+"""`broadcast`: couples the channels of an element-wise operator's operands, aligned as in numpy."""
 
 from __future__ import annotations
 

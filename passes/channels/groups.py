@@ -1,4 +1,4 @@
-"""`find_groups`: the channels that can be pruned, in groups that share a ratio, and what keeps the others whole."""
+"""`find_groups`: the channels that can be pruned, in groups that share a ratio, and why others cannot be pruned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_UNIT = -1
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One axis of a layer's constant, and the group's unit of each index along it (`NO_UNIT`: not of this group)."""
+    """One axis of a layer's constant, and the group's unit for each index along it (`NO_UNIT`: not in this group)."""
 
     node: str
     op: str
@@ -33,13 +33,13 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Channels that the same layers make and use. A unit, the least that can be removed, is one or several channels.
+    """Channels that the same layers compute and read. A unit of one or more channels is the least that can be removed.
 
     Attributes:
-        name: The first layer that makes them; unique.
+        name: Name of the first layer that computes them; unique.
         units: Number of units.
         members: The constants that shrink with it.
-        floors: Sets of units of which one has to stay, for no tensor may become empty.
+        floors: Sets of units of which one must stay, because no tensor may become empty.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Group:
 
     @property
     def makers(self) -> tuple[Member, ...]:
-        """The layers that make its channels."""
+        """The layers that compute its channels."""
         return tuple(member for member in self.members if member.role == "filters")
 
     @property
@@ -60,7 +60,7 @@ class Group:
 
     @property
     def width(self) -> int:
-        """Channels along the narrowest tensor that holds all units."""
+        """Number of channels of the narrowest tensor that contains all units."""
         full = [m.units for m in self.makers if len(np.unique(m.units[m.units != NO_UNIT])) == self.units]
         return min((int((units != NO_UNIT).sum()) for units in full), default=self.units)
 
@@ -71,7 +71,7 @@ def readers_of(groups: Iterable[Group]) -> set[str]:
 
 
 def weights_of(model: ir.Model, member: Member) -> np.ndarray[Any, Any]:
-    """Return the constant of a member of a group of `model`; shares memory with the model."""
+    """Return the constant of a member of a group of `model`; it shares memory with the model."""
     value = model.graph.initializers.get(member.tensor)
     if value is None:
         outputs = (output for node in model.graph for output in node.outputs)
@@ -84,7 +84,7 @@ def weights_of(model: ir.Model, member: Member) -> np.ndarray[Any, Any]:
 
 @dataclass(frozen=True)
 class Blocked:
-    """A layer that stays whole, or in part, and why."""
+    """A layer that cannot be pruned, or only in part, and the reason."""
 
     layer: str
     reason: str
@@ -92,7 +92,7 @@ class Blocked:
 
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """What is known of the channels of a model: the groups, what is blocked, and the propagation behind both."""
+    """Information on the channels of a model: the groups, the blocked layers, and the propagation they come from."""
 
     groups: tuple[Group, ...]
     blocked: tuple[Blocked, ...]
@@ -103,10 +103,10 @@ def find_groups(model: ir.Model) -> Channels:
     """Find the prunable channels of `model`.
 
     Args:
-        model: Static shapes, opset 18 or newer; is not altered.
+        model: Model with static shapes, opset 18 or newer; it is not modified.
 
     Raises:
-        ValueError: The opset is older; `RaiseOpset` comes first.
+        ValueError: The opset is older; run `RaiseOpset` first.
     """
     if opset(model) < OLDEST_OPSET:
         raise ValueError(f"opset {opset(model)}: raise it to {OLDEST_OPSET} first")
@@ -128,7 +128,7 @@ def find_groups(model: ir.Model) -> Channels:
         names.add(name)
         group = Group(name, len(roots), tuple(members[number]), tuple(floors.get(number, ())), np.array(roots))
         if not group.readers:
-            continue  # nothing reads them: the clean-up removes the layer
+            continue  # no node reads them: the clean-up removes the layer
         if group.units > 1:
             groups.append(group)
         else:
@@ -137,13 +137,13 @@ def find_groups(model: ir.Model) -> Channels:
 
 
 def _free_roots(found: Propagation, ids: Ids) -> list[int]:
-    """Return the classes among `ids` that may be removed, each once, in order."""
+    """Return the sets among `ids` that may be removed, each once, in order."""
     free = ids[~found.coupling.fixed(ids)]
     return list(dict.fromkeys(found.coupling.roots(free).tolist()))
 
 
 def _components(axes: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Join the axes that share a class; return the classes of each component, in order of first appearance."""
+    """Join the axes that share a set; return the sets of each component, in order of first appearance."""
     home: dict[int, int] = {}
     content: dict[int, dict[int, None]] = {}
     for number, roots in enumerate(axes):
@@ -175,7 +175,7 @@ def _floors(found: Propagation, units: dict[int, int], owner: dict[int, int]) ->
     for ids in (ids for axes in tensors for ids in axes if (ids != FIXED).any()):
         roots = found.coupling.roots(ids)
         if found.coupling.fixed(ids).any():
-            continue  # something stays anyhow
+            continue  # another channel stays in any case
         held: dict[int, set[int]] = defaultdict(set)
         for root in np.unique(roots).tolist():
             if root in owner:
@@ -192,8 +192,8 @@ def _blocked(found: Propagation, makers: Sequence[Use], single: dict[int, str]) 
             continue
         stay = ids[found.coupling.fixed(ids)]
         reasons = dict.fromkeys(filter(None, map(found.coupling.reason, stay.tolist())))
-        share = "" if len(stay) == len(ids) else f"{len(stay)} of {len(ids)} channels stay: "
+        share = "" if len(stay) == len(ids) else f"{len(stay)} of {len(ids)} channels cannot be removed: "
         for reason in reasons:
             yield Blocked(label(use.node), share + reason)
         if any(root in single for root in found.coupling.roots(ids).tolist()):
-            yield Blocked(label(use.node), "all its channels depend on one another")
+            yield Blocked(label(use.node), "all its channels depend on each other")

@@ -1,4 +1,4 @@
-"""`masked_weights`: the network that a plan leaves, at its old size: the weights that read what goes are zero."""
+"""`masked_weights`: the network that a plan leaves, in its old size: weights that read removed channels are zero."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 def masked_weights(model: ir.Model, channels: Channels, plan: PrunePlan) -> dict[str, Array]:
     """Return, by name, the weights that read removed channels, with zeros for these.
 
-    Put in place of the model's own they give the network that `SliceChannels` leaves, at its old size.
+    In place of the model's own they give the network that `SliceChannels` leaves, in its old size.
 
     Raises:
         BadOption: The plan does not fit the model.
@@ -31,13 +31,13 @@ def masked_weights(model: ir.Model, channels: Channels, plan: PrunePlan) -> dict
 
 
 def mask_weights(result: dict[str, Array], model: ir.Model, reader: Member, gone: Array) -> None:
-    """Set to zero, in the copy of the weights that `result` holds or gets, what `reader` reads of some channels.
+    """Set to zero the weights with which `reader` reads removed channels, in the copy in `result`, made if needed.
 
     Args:
         result: Name of the constant -> its new value.
-        model: Holds the weights.
-        reader: Of a group of that model.
-        gone: For each channel along the axis of `reader`, whether it goes; bool [channels].
+        model: Model with the weights.
+        reader: Member of a group of that model.
+        gone: Whether each channel along the axis of `reader` is removed; bool [channels].
     """
     if not gone.any():
         return

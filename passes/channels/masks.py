@@ -1,4 +1,4 @@
-"""What is kept of each value, and what nodes hold of it (shapes, sizes, indices) written anew."""
+"""Masks of the channels that are kept, and the rewriting of constants of nodes (shapes, sizes, indices) by them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import onnx_ir as ir
 from edgec.model.graph import add_constant
 
 Kept = np.ndarray[Any, np.dtype[np.bool_]]
-"""For each index along an axis, whether it stays."""
+"""Whether each index along an axis is kept."""
 Masks = Mapping[ir.Value, list[Kept]]
-"""For each value and axis, what stays."""
+"""Mask for each value and axis."""
 
 
 def mask_of(masks: Masks, value: ir.Value | None, axis: int) -> Kept:
-    """Return what stays of `value` along `axis`."""
+    """Return the mask of `value` along `axis`."""
     if value is None:
         raise ValueError("an operand is absent")
     return masks[value][axis]
 
 
 def kept_shape(masks: Masks, value: ir.Value) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the shape of what stays of `value`."""
+    """Return the shape of the kept part of `value`."""
     return np.array([mask.sum() for mask in masks[value]], np.int64)
 
 

@@ -1,4 +1,4 @@
-"""`ChannelOperator`: all that pruning has to know of one kind of operator."""
+"""`ChannelOperator`: all that pruning needs to know about one kind of operator."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from edgec.passes.channels.masks import Masks
 from edgec.passes.channels.propagation import Propagation
 
 Follow = Callable[[Propagation, ir.Node], "str | None"]
-"""Extends the propagation by one node; or returns why it cannot, and then all channels of the node stay."""
+"""Extends the propagation by one node; or returns why it cannot: then no channel of the node is pruned."""
 Adapt = Callable[[ir.Graph, ir.Node, Masks], None]
-"""Adapts what a node that loses channels holds besides weights: groups, shapes, sizes, ranges, indices."""
+"""Adapts constants and attributes of a node that loses channels, except its weights: groups, shapes, indices ..."""
 
 
 @dataclass(frozen=True)
 class ChannelOperator:
-    """How channels pass some operators, and what these need when channels go.
+    """How channels pass through some operators, and how these are adapted when channels are removed.
 
     A plugin registers one in the entry point group `edgec.channel_operators`.
 
     Attributes:
         ops: Names of the operators.
-        follow: How channels pass.
-        adapt: What has to be adapted; None: nothing.
-        domain: Of the operators; empty: the standard one.
+        follow: Follows channels through a node.
+        adapt: Adapts a node; None: nothing has to be adapted.
+        domain: Domain of the operators; empty: the standard one.
     """
 
     ops: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`PrunePlan`: which channels of which groups to remove, as data that can be saved, edited and applied."""
+"""`PrunePlan`: the channels to remove from each group, as data that can be saved, edited and applied."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 class GroupPlan(BaseModel):
-    """What happens to one group: its number of units, and those to remove (ascending, from 0)."""
+    """Plan of one group: its number of units, and those to remove (ascending, from 0)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,7 +28,7 @@ class GroupPlan(BaseModel):
 
 
 class PrunePlan(BaseModel):
-    """Group name -> what to remove; groups not named stay whole."""
+    """Group name -> units to remove; groups without an entry stay whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class PrunePlan(BaseModel):
 
     @classmethod
     def of(cls, removed: Mapping[str, tuple[Group, Sequence[int]]]) -> PrunePlan:
-        """Build one from group name -> (group, units to remove)."""
+        """Make a plan from group name -> (group, units to remove)."""
         plans = {
             name: GroupPlan(units=group.units, removed=tuple(sorted(map(int, units))))
             for name, (group, units) in removed.items()
@@ -46,19 +46,19 @@ class PrunePlan(BaseModel):
         return cls(groups=plans)
 
     def save(self, path: Path) -> None:
-        """Write it as JSON.
+        """Write the plan as JSON.
 
         Raises:
-            BadOption: It cannot be written.
+            BadOption: The file cannot be written.
         """
         write_text(path, json.dumps(self.model_dump(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> PrunePlan:
-        """Read it.
+        """Read a plan.
 
         Raises:
-            BadOption: The file is unreadable or no plan.
+            BadOption: The file is unreadable or not a plan.
         """
         try:
             plan = cls.model_validate_json(path.read_bytes())
@@ -68,11 +68,11 @@ class PrunePlan(BaseModel):
             problem = f"prune plan {path}: {first_problem(error)}"
             raise BadOption(problem, remedy="`edgec prune --save-plan` writes one.") from error
         if plan.format != FORMAT:
-            raise BadOption(f"prune plan {path} has format {plan.format}, this edgec knows {FORMAT}")
+            raise BadOption(f"prune plan {path} has format {plan.format}, but this edgec reads {FORMAT}")
         return plan
 
     def check(self, channels: Channels) -> None:
-        """Refuse a plan that does not fit the groups of a model.
+        """Raise an error for a plan that does not fit the groups of a model.
 
         Raises:
             BadOption: A group is unknown or has another number of units, a unit does not exist, or a tensor would
@@ -85,8 +85,8 @@ class PrunePlan(BaseModel):
             group = known[name]
             if plan.units != group.units:
                 raise BadOption(
-                    f"prune plan: group {name!r} has {group.units} units, the plan says {plan.units}",
-                    remedy="Make the plan anew for this model.",
+                    f"prune plan: group {name!r} has {group.units} units, but the plan says {plan.units}",
+                    remedy="Make a new plan for this model.",
                 )
             removed = set(plan.removed)
             if removed and not (min(removed) >= 0 and max(removed) < group.units):

@@ -1,4 +1,4 @@
-"""`propagate`: follow the channels of every layer through the whole graph, operator by operator."""
+"""`propagate`: follows the channels of every layer through the whole graph, operator by operator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.passes.channels.propagation import Propagation, fixed
 def propagate(model: ir.Model) -> Propagation:
     """Follow all channels through `model`, which has static shapes and opset 18 or newer.
 
-    What no rule proves stays whole: its channels are fixed, with the reason. So do those of the model's outputs.
+    Channels that reach a node without a rule are fixed, with the reason. So are those of the model's outputs.
     """
     found = Propagation()
     for value in model.graph.inputs:
@@ -39,5 +39,5 @@ def _follow(found: Propagation, node: ir.Node) -> str | None:
         if value is not None and value.name and constant(value) is None and not is_static(value):
             return f"has a shape that depends on the data ({value.name})"
         if value in node.inputs and value is not None and constant(value) is None and value not in found.values:
-            return f"reads {value.name}, of which nothing is known"
+            return f"reads {value.name}, whose channels are unknown"
     return operator.follow(found, node)

@@ -1,4 +1,4 @@
-"""`Propagation`: the channels along every axis of every tensor, as far as they were followed."""
+"""`Propagation`: the channels along every axis of every tensor, as far as they have been followed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgec.model.graph import constant, is_static, label
 from edgec.passes.channels.coupling import FIXED, Coupling, Ids
 
 Axes = list[Ids]
-"""Of one tensor: for each axis the channel of each index."""
+"""Channels of one tensor: for each axis the channel of each index."""
 Role = Literal["filters", "follows", "reads"]
-"""What a layer's constant does with the channels along an axis: makes them, accompanies them (depthwise weights, bias,
-scale, slope), or sums over them."""
+"""What a layer's constant does with the channels along an axis: it computes them, accompanies them (depthwise weights,
+bias, scale, slope), or sums over them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """A constant as one or several inputs read it; small ones are told apart by their reader, though one tensor."""
+    """A constant as one or several inputs read it; small ones are distinguished by reader, even of one tensor."""
 
     value: ir.Value
     axes: Axes
@@ -38,10 +38,10 @@ class Use:
 
 
 class Propagation:
-    """The channels of all values, found so far; each operator reads and extends it.
+    """The channels of all values found so far; each operator reads and extends it.
 
     Attributes:
-        coupling: Which channels go together.
+        coupling: Channels that are removed together.
         values: Computed value or input -> its axes.
         operands: All constants that have channels.
         uses: What layers do with them.
@@ -55,17 +55,17 @@ class Propagation:
         self._known: dict[tuple[ir.Value, ir.Node | None, int], Operand] = {}
 
     def axes(self, node: ir.Node, index: int) -> Axes:
-        """Return the axes of an input of `node`: a computed value's, or those of a constant (made on first use)."""
+        """Return the axes of an input of `node`: those of a computed value or of a constant (created on first use)."""
         value = node.inputs[index]
         if value is None:
             raise ValueError(f"{label(node)}: input {index} is absent")
         return self.values[value] if value in self.values else self.operand(node, index).axes
 
     def operand(self, node: ir.Node, index: int) -> Operand:
-        """Return the constant that is input `index` of `node`.
+        """Return the constant in input `index` of `node`.
 
         Weights that several layers share are one operand, so that they stay shared. Vectors are not: exporters merge
-        equal ones (biases of zero) of layers that have nothing to do with each other.
+        equal ones (biases of zero) of unrelated layers.
         """
         value = node.inputs[index]
         array = constant(value)
@@ -84,30 +84,30 @@ class Propagation:
         return found
 
     def note(self, node: ir.Node, operand: Operand, axis: int, role: Role) -> None:
-        """Say what `node` does with axis `axis` of `operand`."""
+        """Record what `node` does with axis `axis` of `operand`."""
         self.uses.append(Use(node, operand, axis, role))
 
     def give(self, node: ir.Node, axes: Axes, output: int = 0) -> None:
-        """Say what an output of `node` is made of."""
+        """Set the axes of an output of `node`."""
         self.values[node.outputs[output]] = axes
 
     def fix(self, node: ir.Node, ids: Ids, why: str) -> None:
-        """Keep channels that meet `node`, which `why` (e.g. `sums over them`)."""
+        """Fix channels at `node`, for the reason `why`, e.g. `sums over them`."""
         if (ids != FIXED).any():
             self.coupling.fix(ids, f"{label(node)} ({node.op_type}) {why}")
 
     def tie(self, node: ir.Node, first: Ids, second: Ids) -> None:
         """Tie channels that `node` combines one by one."""
-        self.coupling.tie(
-            first, second, f"{label(node)} ({node.op_type}) combines them with channels that have to stay"
-        )
+        self.coupling.tie(first, second, f"{label(node)} ({node.op_type}) combines them with channels that must stay")
 
     def tie_rows(self, node: ir.Node, rows: Ids) -> Ids:
         """Tie all channels of each row [n, m]; return one of each, [n]."""
-        return self.coupling.tie_rows(rows, f"{label(node)} ({node.op_type}) ties them to channels that have to stay")
+        return self.coupling.tie_rows(
+            rows, f"{label(node)} ({node.op_type}) ties them to channels that cannot be removed"
+        )
 
     def block(self, node: ir.Node, why: str) -> None:
-        """Keep everything that `node` reads, and make its outputs fixed."""
+        """Fix all channels that `node` reads, and make its outputs fixed."""
         for value in [*node.inputs, *_captured(node)]:
             for ids in self.values.get(value, ()) if value is not None else ():
                 self.fix(node, ids, why)

@@ -1,4 +1,4 @@
-"""`SliceChannels`: remove the channels of a plan from a model."""
+"""`SliceChannels`: removes the channels of a plan from a model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from edgec.passes.channels.propagation import Operand
 
 
 class SliceChannels(Pass):
-    """Remove the channels of `plan` from weights, and adapt the shapes, sizes and groups that nodes hold.
+    """Remove the channels of `plan` from weights, and adapt the shapes, sizes and groups of nodes.
 
-    The result equals the model in which the weights that read the removed channels are zero, see `masked_weights`.
+    The result computes the same as the model whose weights that read removed channels are zero (`masked_weights`).
 
     Args:
-        plan: What to remove; made for this model.
+        plan: Plan that was made for this model.
     """
 
     name = "slice_channels"
@@ -39,7 +39,7 @@ class SliceChannels(Pass):
 
         Raises:
             BadOption: The plan does not fit the model.
-            InternalError: The shapes that result are not those foreseen.
+            InternalError: The resulting shapes are not the expected ones.
         """
         channels = find_groups(model)
         removed = removed_roots(self._plan, channels)
@@ -71,7 +71,7 @@ def _shrinks(masks: Mapping[ir.Value, list[Kept]], value: ir.Value) -> bool:
 
 
 def _slice_operand(graph: ir.Graph, operand: Operand, masks: list[Kept]) -> None:
-    """Make the readers of a constant read what is kept of it."""
+    """Make the readers of a constant read its kept part."""
     array = constant(operand.value)
     if array is None or all(mask.all() for mask in masks):
         return
@@ -82,19 +82,19 @@ def _slice_operand(graph: ir.Graph, operand: Operand, masks: list[Kept]) -> None
         name = operand.value.name or ""
         del graph.initializers[name]
         operand.value.name = f"{name}_before"
-        new.name = name  # what users, and records, know the weights by
+        new.name = name  # users and records know the weights by this name
 
 
 def _infer(model: ir.Model, masks: Mapping[ir.Value, list[Kept]]) -> None:
     for value, kept in masks.items():
         producer = value.producer()
-        if producer is not None and producer.domain:  # ONNX knows nothing of the operators of plugins
+        if producer is not None and producer.domain:  # ONNX cannot infer the operators of plugins
             value.shape = ir.Shape([int(mask.sum()) for mask in kept])
     infer_shapes(model)
     for value, kept in masks.items():
         expected = tuple(int(mask.sum()) for mask in kept)
         if value.shape is not None and value.shape.is_static() and value.shape.numpy() != expected:
-            raise InternalError(f"slice_channels: {value.name} is {value.shape}, foreseen was {list(expected)}")
+            raise InternalError(f"slice_channels: {value.name} is {value.shape}, but {list(expected)} was expected")
 
 
 def _refusals(channels: Channels) -> tuple[tuple[str, str], ...]:

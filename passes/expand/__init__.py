@@ -1,4 +1,4 @@
-"""Operators that a target lacks, written as those it has."""
+"""Rewrites operators that a target lacks in terms of operators that it has."""
 
 from edgec.passes.expand.expand import ExpandOperators
 

@@ -13,7 +13,7 @@ from edgec.model.edit import Builder, substitute
 from edgec.model.graph import attribute
 
 ELLIPSIS_LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Letters for the axes of an ellipsis, from the last backwards; equations with capitals of their own are left alone."""
+"""Letters for the axes of an ellipsis, from the last one backwards; equations that use capitals are not expanded."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Term:
 
 
 def expand_einsum(node: ir.Node) -> bool:
-    """Rewrite an Einsum of any number of operands, where shapes are static; two at a time, from the left."""
+    """Expand an Einsum of any number of operands with static shapes, two operands at a time, from the left."""
     equation = str(attribute(node, "equation")).replace(" ", "")
     shapes = [None if value is None or value.shape is None else value.shape for value in node.inputs]
     if any(shape is None or not shape.is_static() for shape in shapes) or any(map(str.isupper, equation)):
@@ -49,7 +49,7 @@ def expand_einsum(node: ir.Node) -> bool:
 
 
 def _parsed(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str], str]:
-    """Return the labels of each operand and of the result, an ellipsis written out."""
+    """Return the labels of each operand and of the result, with the ellipsis expanded."""
     left, arrow, output = equation.partition("->")
     terms, widest = [], 0
     for term, shape in zip(left.split(","), shapes, strict=True):
@@ -65,13 +65,13 @@ def _parsed(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str]
 
 
 class _Steps:
-    """Builds the steps in front of the node."""
+    """Inserts the steps in front of the node."""
 
     def __init__(self, node: ir.Node) -> None:
         self._build = Builder(node)
 
     def diagonal(self, term: Term) -> Term:
-        """Return `term` with each label once: of two axes with the same one, the elements of equal index."""
+        """Return `term` with each label once: for two axes with the same label, the elements of equal index."""
         for first, label in enumerate(term.labels):
             second = term.labels.find(label, first + 1)
             if second < 0:
@@ -98,7 +98,7 @@ class _Steps:
         return self._step("ReduceSum", [term.value, axes], {"keepdims": 0}, labels, shape)
 
     def product(self, a: Term, b: Term, later: set[str]) -> Term:
-        """Return the product of `a` and `b`, summed over what is in neither `later`: one matrix product a batch."""
+        """Return the product of `a` and `b`, summed over labels in neither `later`, as one batched matrix product."""
         a = self.summed(a, later | set(b.labels))
         b = self.summed(b, later | set(a.labels))
         sizes = _sizes(a, b)
@@ -117,7 +117,7 @@ class _Steps:
     def _matrix(
         self, term: Term, batch: Sequence[str], rows: Sequence[str], columns: Sequence[str], sizes: dict[str, int]
     ) -> ir.Value:
-        """Return `term` as matrices [batch..., rows, columns], axes of size 1 as long as those of the other operand."""
+        """Return `term` as matrices [batch..., rows, columns]; axes of size 1 get the other operand's size."""
         order = [term.labels.index(label) for label in (*batch, *rows, *columns)]
         labels, shape = "".join([*batch, *rows, *columns]), tuple(term.shape[axis] for axis in order)
         moved = term
@@ -150,7 +150,7 @@ class _Steps:
 
 
 def _sizes(a: Term, b: Term) -> dict[str, int]:
-    """Return the size of each label; where one operand has 1, that of the other."""
+    """Return the size of each label; if one operand has size 1, that of the other."""
     sizes: dict[str, int] = {}
     for term in (a, b):
         for label, size in zip(term.labels, term.shape, strict=True):

@@ -1,4 +1,4 @@
-"""Write operators that a target lacks as the operators they are made of: by ONNX's own definition, or by ours."""
+"""Expands operators that a target lacks into those that define them: by ONNX's definition, or by edgec's own."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ EXPANSIONS: dict[str, Callable[[ir.Node], bool]] = {
     "QLinearMatMul": expand_qlinear_matmul,
     "STFT": expand_stft,
 }
-"""Operators without a definition in ONNX: each function rewrites a node in place, or returns False and leaves it."""
+"""Operators without a definition in ONNX: each function expands a node in place, or returns False and leaves it."""
 
 FOLDED = frozenset({"Constant", "ConstantOfShape", "Range", "Shape", "Size"})
-"""Operators that constant folding leaves nothing of, where shapes are static."""
+"""Operators that constant folding removes if shapes are static."""
 DEEPEST = 8
-"""Definitions within definitions."""
+"""Maximum depth of definitions within definitions."""
 DOMAIN = "edgec.definitions"
 
 
 class ExpandOperators(Pass):
-    """Expand every operator that is not among `profile.operators`, as far as it has a definition made of those."""
+    """Expand every operator that is not in `profile.operators`, if it is defined in terms of those."""
 
     name = "expand_operators"
     tolerance = 1e-5
@@ -44,7 +44,7 @@ class ExpandOperators(Pass):
         self.operators = frozenset(self.profile.operators or ())
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Expand operators of `model` (static shapes) in place; what cannot be expanded stays."""
+        """Expand operators of `model` (static shapes) in place; an operator that cannot be expanded stays."""
         expanded: Counter[str] = Counter()
         if self.profile.operators is None or all(node.op_type in self.operators for node in model.graph.all_nodes()):
             return PassReport(model, False)
@@ -56,7 +56,7 @@ class ExpandOperators(Pass):
             expanded.update(done)
             infer_shapes(model)
         times = {name: f"{name} ({count} times)" if count > 1 else name for name, count in expanded.items()}
-        changes = tuple(f"{times[name]} written as the operators it is made of" for name in sorted(times))
+        changes = tuple(f"{times[name]} expanded into simpler operators" for name in sorted(times))
         return PassReport(model, bool(expanded), changes)
 
     def _expand(self, model: ir.Model) -> list[str]:
@@ -72,7 +72,7 @@ class ExpandOperators(Pass):
         return done
 
     def _call(self, model: ir.Model, node: ir.Node) -> bool:
-        """Turn `node` into a call of its definition, added to the functions of `model`, if it has a fitting one."""
+        """Turn `node` into a call of its definition, which is added to the functions of `model`, if there is one."""
         version = opset(model)
         function = definition_of(node, version)
         known = self.operators | FOLDED | EXPANSIONS.keys()

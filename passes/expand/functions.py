@@ -1,4 +1,4 @@
-"""ONNX's own definitions of operators by others; some depend on the types of the inputs."""
+"""ONNX's own definitions of operators in terms of others; some depend on the types of the inputs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 
 def is_expressible(op_type: str, version: int, operators: Collection[str]) -> bool:
-    """Return whether the operator is among `operators` or defined by such, in operator set `version`.
+    """Return whether the operator is in `operators` or is defined in terms of these, in operator set `version`.
 
-    A definition that depends on the types of the inputs counts: what it is made of shows when they are known.
+    A definition that depends on the types of the inputs counts as well: its operators are known only with the types.
     """
     if op_type in operators:
         return True
@@ -26,7 +26,7 @@ def is_expressible(op_type: str, version: int, operators: Collection[str]) -> bo
 def definition_of(node: ir.Node, version: int) -> ir.Function | None:
     """Return the definition of the operator of `node` in operator set `version`, with all attributes that it reads.
 
-    None where ONNX has none for these inputs, or one in the form of an older operator set.
+    None if ONNX has none for these inputs, or has one only in the form of an older operator set.
     """
     schema = _schema(node.op_type, version)
     if schema is None or not (schema.has_function or schema.has_context_dependent_function):
@@ -41,17 +41,17 @@ def definition_of(node: ir.Node, version: int) -> ir.Function | None:
         arguments = ir.to_proto(node).SerializeToString(), [_type(value) for value in node.inputs]
         data = schema.get_context_dependent_function_with_opset_version(newest, *arguments)
     proto = onnx.FunctionProto.FromString(data)
-    if not proto.input:  # of some definitions ONNX leaves it to the schema to name them
+    if not proto.input:  # for some definitions only the schema names the inputs
         proto.input.extend(each.name for each in schema.inputs)
         proto.output.extend(each.name for each in schema.outputs)
-    del proto.output[len(node.outputs) :]  # optional ones may not be computed at all
+    del proto.output[len(node.outputs) :]  # optional outputs may not be computed at all
     made = {name for inner in proto.node for name in inner.output}
     if not made.issuperset(proto.output) or not all(_fits(inner, version) for inner in proto.node):
         return None
     return ir.serde.deserialize_function(proto)
 
 
-def _schema(op_type: str, version: int) -> Any:  # the type that ONNX declares lacks the definitions
+def _schema(op_type: str, version: int) -> Any:  # the type that ONNX declares does not include definitions
     try:
         return onnx.defs.get_schema(op_type, version, "")
     except onnx.defs.SchemaError:
@@ -59,14 +59,14 @@ def _schema(op_type: str, version: int) -> Any:  # the type that ONNX declares l
 
 
 def _type(value: ir.Value | None) -> bytes:
-    """Return the type of an input as ONNX takes it; empty for one that is left out."""
+    """Return the type of an input in ONNX's serialized form; empty if the input is left out."""
     if value is None or value.type is None:
         return bytes(onnx.TypeProto().SerializeToString())
     return bytes(ir.serde.serialize_value(value).type.SerializeToString())
 
 
 def _fits(node: onnx.NodeProto, version: int) -> bool:
-    """Whether operator set `version` has the operator of `node`, with these attributes and so many inputs."""
+    """Whether operator set `version` has the operator of `node`, with its attributes and its number of inputs."""
     schema = _schema(node.op_type, version)
     if schema is None or schema.deprecated or not {each.name for each in node.attribute} <= set(schema.attributes):
         return False

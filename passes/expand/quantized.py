@@ -1,4 +1,4 @@
-"""Operators on integers with scales as operands (QOperator form), written with Q/DQ pairs around the float operator."""
+"""Expands integer operators with scales as operands (QOperator form) into the float operator between Q/DQ pairs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def expand_qlinear_matmul(node: ir.Node) -> bool:
     """QLinearMatMul  ->  QuantizeLinear(MatMul(DequantizeLinear(a), DequantizeLinear(b)))."""
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.inputs
     if not _is_single(y_scale):
-        return False  # a scale a row of the result, whose axis depends on its rank
-    # Scales go by the rows of a, and by the columns of b.
+        return False  # with one scale per row of the result, the axis would depend on its rank
+    # Scales are per row of a, and per column of b.
     inputs = [
         _dequantized(node, [a, a_scale, a_zero], -2, "a"),
         _dequantized(node, [b, b_scale, b_zero], -1, "b"),
@@ -55,14 +55,14 @@ def _quantize(
     attributes: dict[str, ir.Attr],
     parameters: Sequence[ir.Value | None],
 ) -> None:
-    """Put `op_type` and a QuantizeLinear in the place of `node`."""
+    """Replace `node` by `op_type` and a QuantizeLinear."""
     shape = None if node.outputs[0].shape is None else node.outputs[0].shape.numpy()
     result = insert_before(node, op_type, inputs, attributes, stem=f"{node.name}_{op_type}", shape=shape)
     substitute(node, "QuantizeLinear", [result, *parameters])
 
 
 def _product(node: ir.Node, first: ir.Value | None, second: ir.Value | None) -> ir.Value:
-    """Return the product of two scales: a constant where both are."""
+    """Return the product of two scales, as a constant if both are constant."""
     known = constant(first), constant(second)
     if known[0] is not None and known[1] is not None:
         product = (known[0].reshape(()) * known[1]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Fourier transforms of known length as products with matrices of sines and cosines."""
+"""Expands Fourier transforms of known length into products with matrices of sines and cosines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edgec.model.edit import graph_of, insert_before, substitute
 from edgec.model.graph import Array, add_constant, attribute, constant, label, opset
 
 AXIS_AS_INPUT = 20
-"""Operator set from which DFT takes its axis as an input."""
+"""First operator set in which DFT takes its axis as an input."""
 LARGEST_MATRIX = 1 << 22
-"""Elements of a matrix, beyond which a fast transform would be needed."""
+"""Maximum number of elements of a matrix; beyond, a fast transform would be needed."""
 
 
 def expand_dft(node: ir.Node) -> bool:
@@ -42,7 +42,7 @@ def expand_dft(node: ir.Node) -> bool:
 
 
 def expand_stft(node: ir.Node) -> bool:
-    """STFT  ->  a convolution whose filters are the window times sines and cosines."""
+    """STFT  ->  a convolution whose filters are the window multiplied by sines and cosines."""
     signal, step, window, length = [*node.inputs, None, None][:4]
     shape, known = _known(signal), constant(window)
     stride, given = constant(step), constant(length) if length is not None else None
@@ -80,12 +80,12 @@ def expand_stft(node: ir.Node) -> bool:
 def transform(taken: int, count: int, parts: int, *, inverse: bool, onesided: bool) -> Array:
     """Return the matrix [taken * parts, bins * 2] of a discrete Fourier transform of `count` points.
 
-    Rows are elements, real and imaginary part (where `parts` is 2) side by side; so are the columns' bins. Elements
-    from `taken` on are zero. X[k] = sum over n of x[n] * e**(-2 pi i k n / count); the inverse has the other sign and
-    is divided by `count` (ONNX operator reference).
+    Rows are elements, with real and imaginary part (if `parts` is 2) side by side, and so are the bins of the columns.
+    Elements from `taken` on are zero. X[k] = sum over n of x[n] * e**(-2 pi i k n / count); the inverse has the other
+    sign and is divided by `count` (ONNX operator reference).
     """
     bins = count // 2 + 1 if onesided else count
-    # In integers, so that equal angles are equal: k * n grows beyond what a float's fraction holds.
+    # Computed with integers, so that equal angles are equal: k * n can exceed the mantissa of a float.
     turns = np.outer(np.arange(taken), np.arange(bins)) % count
     angle = (2 if inverse else -2) * np.pi * turns / count
     cosine, sine = np.cos(angle), np.sin(angle)

@@ -1,1 +1,1 @@
-"""Layers as linear maps, the moments of what they read, and the refit of one layer after the other by them."""
+"""Layers as linear maps, the moments of their inputs, and the refit of one layer after the other from them."""

@@ -1,4 +1,4 @@
-"""`linear_layer`: a node as the linear map that it is, or the reason why it is none."""
+"""`linear_layer`: represents a node as a linear map, or tells why it is not one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Array = np.ndarray[Any, Any]
 
 
 def linear_layer(node: ir.Node) -> LinearLayer | str:
-    """Return `node` as a linear layer, or the reason why it is none: one sentence without its name."""
+    """Return `node` as a linear layer, or the reason why it is not one: one sentence without its name."""
     if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"):
-        return f"{node.op_type} is no linear layer of a known form"
+        return f"{node.op_type} is not a linear layer of a known form"
     array = constant(node.inputs[1])
     if array is None:
         return "its weights are computed"
@@ -31,21 +31,21 @@ def linear_layer(node: ir.Node) -> LinearLayer | str:
 def _scale(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
     x = node.inputs[0]
     if x is None or x.shape is None or len(x.shape) != 4 or x.shape[0] != 1 or bias is None:
-        return "it is no scale and shift of a picture's channels"
+        return "it is not a scale and shift of a picture's channels"
     if array.size != x.shape[1] or bias.size != x.shape[1] or array.size != array.reshape(array.shape[-3:]).shape[0]:
-        return "it is no scale and shift of a picture's channels"
+        return "it is not a scale and shift of a picture's channels"
     matrix = array.reshape(-1, 1, 1)
     return LinearLayer(node, len(matrix), _with_bias(matrix, bias), where, 1)
 
 
 def _dense(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
     if array.ndim != 2:
-        return "its weights are no matrix"
+        return "its weights are not a matrix"
     if attribute(node, "transA", 0) or attribute(node, "alpha", 1.0) != 1 or attribute(node, "beta", 1.0) != 1:
         return "it scales or transposes"
     matrix = array if attribute(node, "transB", 0) and node.op_type == "Gemm" else array.T
     if bias is not None and (not bias.ndim or not bias.size == bias.shape[-1] == len(matrix)):
-        return "its bias is no vector of outputs"
+        return "its bias is not a vector of outputs"
     return LinearLayer(node, 1, _with_bias(matrix[None], bias), where, 1)
 
 
@@ -66,7 +66,7 @@ def _bias_of(node: ir.Node, weights: Array) -> tuple[ir.Node, int] | None:
 def _conv(node: ir.Node, array: Array, bias: Array | None, where: tuple[ir.Node, int] | None) -> LinearLayer | str:
     x = node.inputs[0]
     if attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        return "its padding is not written out"
+        return "its padding is not explicit"
     if x is None or x.shape is None or x.shape[0] != 1:
         return "the batch is not 1"
     groups = attribute(node, "group", 1)
@@ -79,7 +79,7 @@ def _conv_transpose(
 ) -> LinearLayer | str:
     x, kernel = node.inputs[0], array.shape[2:]
     if x is None or x.shape is None or x.shape[0] != 1 or len(kernel) != 2:
-        return "the batch is not 1, or it has no two axes"
+        return "the batch is not 1, or it does not have two axes"
     strides, dilations, pads = window_of(node, 2)
     padded = any((*pads, *attribute(node, "output_padding", (0, 0)))) or "output_shape" in node.attributes
     automatic = attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID")

@@ -1,4 +1,4 @@
-"""`Gram`: second moments of what goes into a linear layer, and cross moments with what should come out."""
+"""`Gram`: second moments of a linear layer's inputs, and cross moments with the wanted outputs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 MOMENT_SAMPLES = 128
-"""Samples to take moments of: by more they hardly change."""
+"""Number of samples for moments: with more they hardly change."""
 
 
 class Gram:
-    """Streamed float64 sums over rows: H = E[x x^T], and G = E[y x^T] where outputs are given too.
+    """Streamed float64 sums over rows: H = E[x x^T], and G = E[y x^T] if outputs are given too.
 
-    A layer of several groups (a depthwise convolution has one for each channel) has a matrix for each.
+    A layer with several groups (a depthwise convolution has one per channel) has one matrix per group.
 
     Args:
         groups: Number of groups.
-        width: Elements of x in each group, a constant one included where the layer has a bias.
+        width: Number of elements of x per group, including a constant one if the layer has a bias.
     """
 
     def __init__(self, groups: int, width: int) -> None:
@@ -31,7 +31,7 @@ class Gram:
         self._outer: Array | None = None
 
     def add(self, x: Array, y: Array | None = None) -> None:
-        """Take in rows x [groups, n, width] and, each time or never, y [groups, n, outputs]."""
+        """Add rows x [groups, n, width] and, either always or never, y [groups, n, outputs]."""
         wide = x.astype(np.float64)
         turned = wide.transpose(0, 2, 1)
         self.rows += x.shape[1]
@@ -56,11 +56,11 @@ class Gram:
             ValueError: No outputs were given.
         """
         if self._outer is None:
-            raise ValueError("no outputs were given")
+            raise ValueError("cross moments need outputs, but none were given")
         return self._outer / max(self.rows, 1)
 
     def unexplained(self, weights: Array) -> float:
-        """Return E|W x - y|^2 as a share of the variance of y, for weights [groups, outputs, width]."""
+        """Return E|W x - y|^2 as a fraction of the variance of y, for weights [groups, outputs, width]."""
         rows = max(self.rows, 1)
         mean, energy = self._sums / rows, self._squares / rows
         fitted = ((weights @ self.h) * weights).sum()
@@ -71,14 +71,14 @@ class Gram:
 def refit(h: Array, g: Array, old: Array, damping: float) -> Array:
     """Return the weights W that minimize E|W x - y|^2 + lam |W - old|^2, float64 [groups, outputs, width].
 
-    W = (G + lam old) (H + lam I)^-1 with lam = damping * mean(diag H): where samples say nothing (a direction in which
-    x never varies), the old weights stay.
+    W = (G + lam old) (H + lam I)^-1 with lam = damping * mean(diag H): in directions in which x never varies on the
+    samples, the old weights stay.
 
     Args:
         h: E[x x^T], [groups, width, width].
         g: E[y x^T], [groups, outputs, width].
-        old: Weights to stay near, [groups, outputs, width].
-        damping: Share of the mean of H's diagonal.
+        old: Weights to stay close to, [groups, outputs, width].
+        damping: Damping as a fraction of the mean of H's diagonal.
     """
     width = h.shape[-1]
     lam = damping * np.trace(h, axis1=1, axis2=2)[:, None, None] / width + np.finfo(np.float64).tiny

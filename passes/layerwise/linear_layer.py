@@ -1,4 +1,4 @@
-"""`LinearLayer`: a convolution, Gemm, MatMul or scale as y = W x + b on rows: all that statistics and refits need."""
+"""`LinearLayer`: a convolution, Gemm, MatMul or scale as y = W x + b on rows, for statistics and refits."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from edgec.model.graph import attribute, constant
 Array = np.ndarray[Any, Any]
 
 ROWS = 400
-"""Rows that statistics take of each sample: neighbours say nearly the same."""
+"""Maximum number of rows per sample for statistics, because neighbours are nearly equal."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinearLayer:
-    """One layer: Conv, Gemm, MatMul with the Add behind it, or Mul and Add by channel.
+    """One layer: Conv, Gemm, MatMul with the Add after it, or Mul and Add per channel.
 
     Rows are positions of its output (pixels, or vectors of a Gemm or MatMul). A ConvTranspose whose windows do not
-    overlap is one, too: its rows are pixels of its input, its outputs the pixels that each becomes, without
+    overlap is one, too: its rows are pixels of its input, its outputs are the pixels computed from each one, without
     the bias, which they share.
 
     Attributes:
         node: The layer.
-        groups: Groups that do not mix; of each, W is [outputs, width].
+        groups: Number of independent groups; the W of each is [outputs, width].
         weights: float64 [groups, outputs, width]; the last column is the bias, if there is one. Columns of a
-            convolution are ordered channel by channel, each with all places of the kernel.
-        bias: Where the bias is: the node and its input; None without one. A MatMul's is the Add behind it.
-        per_channel: Columns that belong to one input channel (places of the kernel).
+            convolution are ordered by channel, then by position in the kernel.
+        bias: Node and input index of the bias; None without one. For a MatMul it is in the Add after it.
+        per_channel: Number of columns per input channel (positions in the kernel).
     """
 
     node: ir.Node
@@ -46,12 +46,12 @@ class LinearLayer:
 
     @property
     def input(self) -> str:
-        """Name of the value it reads."""
+        """Name of the value that it reads."""
         return _name(self.node.inputs[0])
 
     @property
     def output(self) -> str:
-        """Name of the value it gives, bias included."""
+        """Name of its output value, after the bias."""
         return _name((self.bias[0] if self.bias is not None else self.node).outputs[0])
 
     @property
@@ -60,7 +60,7 @@ class LinearLayer:
         return 1 if self._is_picture else -1
 
     def choose(self, output_shape: tuple[int, ...], count: int, rng: np.random.Generator) -> Array:
-        """Return the places of at most `count` rows, drawn without repetition."""
+        """Return the positions of at most `count` rows, drawn without repetition."""
         rows = int(np.prod(output_shape[2:] if self._is_picture else output_shape[:-1]))
         rows //= int(np.prod(self._upsampling))
         return rng.choice(rows, size=count, replace=False) if rows > count else np.arange(rows)
@@ -85,7 +85,7 @@ class LinearLayer:
         return flat.reshape(self.groups, -1, len(places)).transpose(0, 2, 1)
 
     def tensors(self, weights: Array) -> dict[str, Array]:
-        """Return weights [groups, outputs, width] as the constants they came from: name -> array, shape as before."""
+        """Return weights [groups, outputs, width] as the model's constants: name -> array of the old shape."""
         old = constant(self.node.inputs[1])
         if old is None:
             raise ValueError(f"{self.node.name}: weights are not constant any more")
@@ -115,7 +115,7 @@ class LinearLayer:
 
     @property
     def _upsampling(self) -> tuple[int, ...]:
-        """Pixels of the output that one of the input becomes, by axis; empty where it is one."""
+        """Number of output pixels per input pixel, by axis; empty if it is one."""
         return kernel_of(self.node) if self.node.op_type == "ConvTranspose" else ()
 
     @property
@@ -136,7 +136,7 @@ class LinearLayer:
         return split.transpose(0, 2, 4, 1, 3).reshape(channels * kh * kw, -1)
 
     def _columns(self, x: Array, places: Array) -> Array:
-        """Return im2col of a picture-like x [1, c, h, w] at some places, [groups, n, c / groups * kernel]."""
+        """Return im2col of a picture-like x [1, c, h, w] at some positions, [groups, n, c / groups * kernel]."""
         kernel = kernel_of(self.node)
         strides, dilations, pads = window_of(self.node, len(kernel))
         rank = len(kernel)
@@ -146,7 +146,7 @@ class LinearLayer:
         corners = [c * s for c, s in zip(np.unravel_index(places, sizes), strides, strict=True)]
         offsets = np.meshgrid(*(np.arange(k) * d for k, d in zip(kernel, dilations, strict=True)), indexing="ij")
         index: tuple[Any, ...] = tuple(c[:, None] + o.reshape(1, -1) for c, o in zip(corners, offsets, strict=True))
-        taken = padded[(slice(None), *index)]  # [c, n, places of the kernel]
+        taken = padded[(slice(None), *index)]  # [c, n, positions in the kernel]
         grouped = taken.reshape(self.groups, -1, *taken.shape[1:]).transpose(0, 2, 1, 3)
         return grouped.reshape(self.groups, len(places), -1)
 

@@ -1,4 +1,4 @@
-"""`layer_moments`: second moments of what layers read, in one sweep over the samples."""
+"""`layer_moments`: second moments of the inputs of layers, in one run over the samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgec.reference.sweep import Feeds, sweep
 Array = np.ndarray[Any, Any]
 
 WIDEST = 2304
-"""Inputs of a layer up to which the moments between all of them are kept; 256 channels of 3 x 3 places."""
+"""Maximum number of inputs of a layer whose moments are stored: 256 channels of 3 x 3 positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class LayerMoments:
 
 
 class _Watch:
-    """Observer of one layer's input."""
+    """Observes the input of one layer."""
 
     def __init__(self, layer: LinearLayer, seed: int) -> None:
         self.layer = layer
@@ -46,9 +46,9 @@ class _Watch:
 def layer_moments(
     model: ir.Model, names: Collection[str], samples: Iterable[Feeds], *, threads: int | None = None
 ) -> dict[str, LayerMoments]:
-    """Return layer name -> moments, for every layer among `names` that is linear and not wider than `WIDEST`.
+    """Return layer name -> moments, for every linear layer in `names` with at most `WIDEST` inputs.
 
-    One run of `model` a sample, memory independent of the number of samples.
+    `model` runs once per sample; the memory does not depend on the number of samples.
     """
     watches: dict[str, _Watch] = {}
     for number, node in enumerate(model.graph):

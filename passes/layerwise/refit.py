@@ -1,4 +1,4 @@
-"""`LayerwiseRefit`: layers of a changed network refitted, one after the other, to what the original's layers gave."""
+"""`LayerwiseRefit`: refits layers of a changed network, one by one, to the outputs of the original's layers."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from edgec.reference.frontier import Frontier
 
 Array = np.ndarray[Any, Any]
 Weigh = Callable[[Array], Array]
-"""Outputs [groups, n, outputs] of n rows -> how much each row counts, float64 [n]."""
+"""Outputs [groups, n, outputs] of n rows -> weight of each row, float64 [n]."""
 
 DAMPING = 1e-4
-"""Of a refit with many rows to each weight, see `gram.refit`."""
+"""Damping of a refit with many rows per weight, see `gram.refit`."""
 FEW_ROWS = 20
-"""Rows to each weight below which a refit stays nearer to the old weights."""
+"""Number of rows per weight below which a refit stays closer to the old weights."""
 WIDEST = 4608
-"""Inputs to each output up to which a layer is refitted: 512 channels of 3 x 3 places, 170 MB of moments."""
+"""Maximum number of inputs per output of a refitted layer: 512 channels of 3 x 3 positions, 170 MB of moments."""
 
 
 class LayerwiseRefit:
-    """Goes through a changed network in the order of its graph, beside the original.
+    """Goes through a changed network in the order of its graph, together with the original.
 
-    For each layer it gives H = E[x x^T] of the inputs x that the layer gets in the network changed and mended so far,
-    and G = E[y x^T] with the outputs y that it had in the original. The weights W = G H^-1, damped towards those it has
-    (`gram.refit`), are what gives the original's outputs from these inputs: so each layer also mends what was lost
-    before it, and needs neither labels nor gradients. Both networks run once over the samples, piece by piece.
+    For each layer it computes H = E[x x^T] of the inputs x of the layer in the network as changed and repaired so far,
+    and G = E[y x^T] with the outputs y of the layer in the original. The weights W = G H^-1, damped towards the present
+    ones (`gram.refit`), reproduce the original's outputs from these inputs: so each layer also compensates for losses
+    before it, and needs neither labels nor gradients. Both networks run once over the samples, step by step.
 
     Args:
         original: The network before the change.
         changed: The network after it; its weights are replaced in place.
-        samples: Calibration data, inputs by name.
-        threads: As for `Reference`.
+        samples: Calibration data, input arrays by name.
+        threads: Number of threads, as for `Reference`.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class LayerwiseRefit:
         kept: list[Array] | None = None,
         weighing: Callable[[Iterable[Array]], Weigh] | None = None,
     ) -> Gram:
-        """Return the moments of what `layer` reads now and what it gave in the original.
+        """Return the moments of the present inputs of `layer` with its outputs in the original.
 
         Args:
             source: The layer in the original.
-            layer: The layer in the changed network; no layer before it may be replaced any more.
-            random: Draws the rows of one sample after the other; None: the rows of a sample depend on its number alone.
+            layer: The layer in the changed network; layers before it must not be replaced any more.
+            random: Draws the rows of one sample after the other; None: they depend on the number of the sample alone.
             kept: Indices of the original's output that the changed one still has, for each axis; None: all.
-            weighing: Makes of the rows of all outputs what says how much each row counts; None: all count the same.
+            weighing: Makes a function of the weights of rows from the rows of all outputs; None: equal weights.
         """
         wanted, present = _output(source), layer.node.inputs[0]
         if present is None:
@@ -101,18 +101,18 @@ class LayerwiseRefit:
 
 
 def few_rows(gram: Gram) -> float:
-    """Return the factor that damping grows by where there are few rows to each weight: 1 or more."""
+    """Return the factor, 1 or more, by which damping grows if there are few rows per weight."""
     return max(1.0, FEW_ROWS * gram.width / max(gram.rows, 1)) ** 2
 
 
 def too_wide(layer: LinearLayer) -> str | None:
-    """Return why the moments of `layer` would not fit in memory, None if they do."""
+    """Return the reason why the moments of `layer` would not fit into memory, or None if they do."""
     inputs = layer.weights.shape[2]
-    return f"has {inputs} inputs to each output, more than {WIDEST}" if inputs > WIDEST + 1 else None
+    return f"has {inputs} inputs per output, more than {WIDEST}" if inputs > WIDEST + 1 else None
 
 
 def shared(*values: ir.Value | None) -> bool:
-    """Whether one of these constants is read by others too: it cannot be replaced for one layer alone."""
+    """Whether another node also reads one of these constants, so that it cannot be replaced for one layer alone."""
     return any(value is not None and (len(value.uses()) > 1 or value.is_graph_output()) for value in values)
 
 

@@ -1,1 +1,1 @@
-"""Structured pruning: which channels belong together, which to remove, removing them, and repairing what is left."""
+"""Structured pruning: coupled channels, the choice of channels, their removal, and the repair of the other weights."""

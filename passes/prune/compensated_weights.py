@@ -1,4 +1,4 @@
-"""What the weights behind a group become when some of its units go: zero there, and made up for in the rest."""
+"""Computes the weights of the layers that read a group when some units are removed: the other weights compensate."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def compensated_weights(
     """Return, by name, the constants of the layers that read `group`, for the network without `units`.
 
     Args:
-        model: Holds the weights.
-        group: Of this model.
-        units: What goes.
-        moments: Layers with moments of their inputs: their other weights are refitted to give the same outputs.
+        model: Model with the weights.
+        group: Group of this model.
+        units: Units that are removed.
+        moments: Layers with moments of their inputs: their other weights are refitted to reproduce the outputs.
     """
     result: dict[str, Array] = {}
     for reader in group.readers:
@@ -45,7 +45,7 @@ def changing_weights(model: ir.Model, group: Group, moments: Mapping[str, LayerM
 
 
 def _refitted(held: LayerMoments, channels: Array) -> Array:
-    """Return the weights that make up best for the loss of `channels` of the input, zero for these."""
+    """Return the weights that best compensate for removing `channels` of the input; zero for these channels."""
     layer = held.layer
     columns = (channels[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
     kept = np.setdiff1d(np.arange(layer.weights.shape[2]), columns)

@@ -1,4 +1,4 @@
-"""Pruning criteria that look at filters alone: filters [channels, k] in, scores [channels] out, the lowest go first."""
+"""Pruning criteria from filters alone: filters [channels, k] -> scores [channels]; the lowest are removed first."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def l2(filters: Array) -> Array:
 def fpgm(filters: Array) -> Array:
     """Return the sum of Euclidean distances of each filter to all others of the layer.
 
-    He et al., "Filter Pruning via Geometric Median", CVPR 2019: what lies near the geometric median of all filters,
-    the others can stand in for.
+    He et al., "Filter Pruning via Geometric Median", CVPR 2019: filters close to the geometric median of all filters
+    can be replaced by the others.
     """
     wide = filters.astype(np.float64)
     squares = np.square(wide).sum(axis=1)
     distances = squares[:, None] + squares[None, :] - 2 * wide @ wide.T
-    np.fill_diagonal(distances, 0)  # rounding leaves some 1e-16 there
+    np.fill_diagonal(distances, 0)  # rounding leaves about 1e-16 there
     scores: Array = np.sqrt(distances.clip(0)).sum(axis=1)
     return scores

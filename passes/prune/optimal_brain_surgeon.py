@@ -1,4 +1,4 @@
-"""`OptimalBrainSurgeon`: what it costs a layer to lose input channels when its other weights make up for them."""
+"""`OptimalBrainSurgeon`: cost for a layer of losing input channels when its other weights compensate for them."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 DAMPING = 1e-4
-"""Share of the mean of H's diagonal that is added to it."""
+"""Fraction of the mean of H's diagonal that is added to it."""
 
 
 class OptimalBrainSurgeon:
     """Optimal brain surgeon on blocks of columns of one layer y = W x.
 
-    Removing the columns B and refitting the others costs tr(W_B inv_BB^-1 W_B^T) of E|y|^2, inv being H^-1. Then
+    Removing the columns B and refitting the others costs tr(W_B inv_BB^-1 W_B^T) of E|y|^2, where inv is H^-1. Then
     W -= W_B inv_BB^-1 inv_B: and inv -= inv_:B inv_BB^-1 inv_B: (Hassibi and Stork, 1993; for all outputs at once).
 
     Args:
         weights: W, float64 [outputs, width].
         h: E[x x^T], float64 [width, width].
-        columns: Columns of each unit, int64 [units, block]; units the layer does not read have -1.
-        compensate: Whether the others make up for it; else the cost is that of leaving them out alone.
+        columns: Columns of each unit, int64 [units, block]; -1 for units that the layer does not read.
+        compensate: Whether the other weights compensate; otherwise the cost is that of removing the columns alone.
     """
 
     def __init__(self, weights: Array, h: Array, columns: Array, *, compensate: bool = True) -> None:
         width = len(h)
         self._columns = columns.copy()
         self._read = columns[:, 0] >= 0
-        self._squares = weights.T @ weights  # all that costs need of W, whatever the number of outputs
+        self._squares = weights.T @ weights  # costs need nothing else of W, whatever the number of outputs
         self._plain = None if compensate else h
         self._inverse = np.linalg.inv(h + DAMPING * np.trace(h) / width * np.eye(width))
-        # The last input is 1 where there is a bias: what the mean contributes is not information.
+        # The last input is 1 if there is a bias: the contribution of the mean is not information.
         centred = h - np.outer(h[-1], h[-1]) if h[-1, -1] == 1 else h
         self._energy = max(float((self._squares * centred).sum()), np.finfo(np.float64).tiny)
 
     def costs(self) -> Array:
-        """Return the cost of removing each unit now, as a share of the variance of the output; float64 [units].
+        """Return the cost of removing each unit now, as a fraction of the variance of the output; float64 [units].
 
-        Units removed before, and those that the layer does not read, cost nothing.
+        Units that were removed, or that the layer does not read, cost nothing.
         """
         result = np.zeros(len(self._columns))
         blocks = self._columns[self._read]
@@ -55,7 +55,7 @@ class OptimalBrainSurgeon:
         return result / self._energy
 
     def remove(self, unit: int) -> None:
-        """Remove a unit; the other weights change to make up for it."""
+        """Remove a unit; the other weights change to compensate for it."""
         if not self._read[unit]:
             return
         self._read[unit] = False
@@ -71,7 +71,7 @@ class OptimalBrainSurgeon:
         self._shrink()
 
     def _shrink(self) -> None:
-        """Drop the columns of removed units once they are half of all: each step costs the square of the rest."""
+        """Drop the columns of removed units once they are half of all: a step costs the square of their number."""
         kept = np.setdiff1d(np.arange(len(self._inverse)), self._gone())
         if 2 * len(kept) > len(self._inverse) or not self._read.any():
             return

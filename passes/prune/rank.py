@@ -1,4 +1,4 @@
-"""`rank`: the order in which a group's units go, by a criterion, aggregated over all layers of the group."""
+"""`rank`: the order in which a group's units are removed, by a criterion, combined over all layers of the group."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from edgec.registry import suggest
 Array = np.ndarray[Any, Any]
 
 DATA_DRIVEN = ("obs", "reconstruction")
-"""Criteria that need samples: what the layers behind lose, with (`obs`) or without the others making up for it."""
+"""Criteria that need samples: loss of the layers that read the group, with compensation (`obs`) or without."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The units of a group in the order in which they go, all of them, and the score each had when its turn came.
+    """All units of a group in the order in which they are removed, and the score of each at that moment.
 
-    `is_cost`: the scores are shares of the outputs of the layers behind that are lost, and add up.
+    `is_cost`: the scores are lost fractions of the outputs of the following layers, and add up.
     """
 
     order: tuple[int, ...]
@@ -41,16 +41,16 @@ def criteria() -> list[str]:
 
 
 def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, LayerMoments] | None = None) -> Ranking:
-    """Rank the units of `group`; by `l2` where a data-driven criterion has moments of none of its readers.
+    """Rank the units of `group`; by `l2` if a data-driven criterion has moments of none of its readers.
 
     Args:
-        model: Holds the weights.
-        group: Of this model.
+        model: Model with the weights.
+        group: Group of this model.
         criterion: `obs`, `reconstruction`, a name registered in `edgec.criteria`, or `module:function`.
-        moments: As `layer_moments` gives them; for the data-driven criteria.
+        moments: Moments as `layer_moments` returns them, for the data-driven criteria.
 
     Raises:
-        BadOption: The criterion is unknown, needs data, or returned something else than a score for each filter.
+        BadOption: The criterion is unknown, needs data, or did not return a score for each filter.
     """
     criterion = FORMER_NAMES.get(criterion, criterion)
     if criterion in DATA_DRIVEN:
@@ -63,7 +63,7 @@ def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, La
 
 
 def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
-    """Scores of each layer are divided by their mean magnitude, so that all layers have one vote."""
+    """Rank by scores of filters; those of each layer are divided by their mean, so that layers count equally."""
     score: Callable[[Array], Array] = registry.load("criteria", criterion)
     total = np.zeros(group.units)
     for member in group.members:
@@ -72,12 +72,13 @@ def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
             continue
         rows = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
         if not np.isfinite(rows).all():
-            raise BadOption(f"layer {member.node} has weights that are no numbers", remedy="Train or export it anew.")
+            problem = f"layer {member.node} has weights that are infinite or NaN"
+            raise BadOption(problem, remedy="Train or export the model again.")
         try:
             scores = np.asarray(score(rows), np.float64)
-        except Exception as error:  # whatever a user's function raises
+        except Exception as error:  # a user's function may raise anything
             problem = f"criterion {criterion} failed on the filters of {member.node}: {type(error).__name__}: {error}"
-            raise BadOption(problem, remedy="It maps filters [channels, k] to finite scores [channels].") from error
+            raise BadOption(problem, remedy="It must map filters [channels, k] to finite scores [channels].") from error
         if scores.shape != (len(rows),) or not np.isfinite(scores).all():
             raise BadOption(
                 f"criterion {criterion} gave {scores.shape} for {len(rows)} filters of {member.node}, or no numbers",
@@ -115,7 +116,7 @@ def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments
 
 
 def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[OptimalBrainSurgeon]:
-    """Return one for each group of the layer; none if its units are not of one size."""
+    """Return one solver for each group of the layer; none if its units have different sizes."""
     layer = moments.layer
     channels = np.arange(len(member.units))
     by_unit = [channels[member.units == unit] for unit in range(units)]
@@ -130,18 +131,18 @@ def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: 
     return [
         OptimalBrainSurgeon(weights, h, columns, compensate=compensate)
         for weights, h in zip(layer.weights, moments.h, strict=True)
-        if h.any()  # else nothing but zeros came in, and whatever goes costs nothing
+        if h.any()  # otherwise all inputs were zero, and removing any of them costs nothing
     ]
 
 
 def choose(group: Group, ranking: Ranking, ratio: float, multiple: int = 1) -> Sequence[int]:
-    """Return the units that go when `ratio` of the group does.
+    """Return the units that are removed at this ratio of the group.
 
     Args:
         group: The group.
-        ranking: Its order.
-        ratio: Share of the units, 0 to 1; rounded down so that the rest is a multiple of `multiple` channels.
-        multiple: Widths that the target likes; a group that is not wider stays whole.
+        ranking: Order of its units.
+        ratio: Fraction of the units, 0 to 1; rounded down so that the rest is a multiple of `multiple` channels.
+        multiple: Channel multiple of the target; a group that is not wider is not pruned.
     """
     per_unit = group.width / group.units
     kept = max(group.width - int(ratio * group.units + 1e-9) * per_unit, 1)

@@ -1,4 +1,4 @@
-"""`RankedChannels`: the groups of a model that may be pruned, and the order in which their units go."""
+"""`RankedChannels`: the groups of a model that may be pruned, and the order in which their units are removed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edgec.registry import suggest
 
 
 def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[str]) -> list[Group]:
-    """Return the groups of which a layer that makes them matches `include` (if any) and none matches `exclude`.
+    """Return the groups with a computing layer that matches `include` (if any) and none that matches `exclude`.
 
     Raises:
-        BadOption: A pattern matches no layer, or nothing is left.
+        BadOption: A pattern matches no layer, or no group is left.
     """
     makers = {group.name: [member.node for member in group.makers] for group in channels.groups}
     layers = [name for names in makers.values() for name in names] + [blocked.layer for blocked in channels.blocked]
@@ -51,15 +51,15 @@ def select_groups(channels: Channels, include: Sequence[str], exclude: Sequence[
 
 @dataclass(frozen=True, eq=False)
 class RankedChannels:
-    """What choosing needs to know of a model.
+    """A model with its ranked groups.
 
     Attributes:
-        model: As `prepare` returns it.
-        channels: All groups, and what is blocked.
-        groups: Those that may be pruned.
-        rankings: Group name -> the order in which its units go.
-        moments: Layer name -> moments of its inputs, of the layers that read these groups; None without samples.
-        calibration: Inputs of samples to repair with.
+        model: Model as `prepare` returns it.
+        channels: All groups and blocked layers.
+        groups: The groups that may be pruned.
+        rankings: Group name -> order in which its units are removed.
+        moments: Layer name -> moments of its inputs, for the layers that read these groups; None without samples.
+        calibration: Inputs of the samples for the repair.
     """
 
     model: ir.Model
@@ -82,12 +82,12 @@ class RankedChannels:
 
         Args:
             model: The model.
-            options: Criterion, patterns, and whether there will be a repair.
-            samples: For moments and repair; at most `MOMENT_SAMPLES` of them are taken, evenly spread.
-            threads: As for `Reference`.
+            options: Criterion, patterns, and whether weights will be repaired.
+            samples: Samples for moments and repair; at most `MOMENT_SAMPLES` of them are used, evenly spread.
+            threads: Number of threads, as for `Reference`.
 
         Raises:
-            BadOption: A pattern matches nothing, the criterion is unknown or needs data that is not given.
+            BadOption: A pattern matches nothing, or the criterion is unknown or needs data that is not given.
         """
         channels = find_groups(model)
         groups = select_groups(channels, options.include, options.exclude)
@@ -100,13 +100,13 @@ class RankedChannels:
         return cls(model, channels, groups, rankings, moments, feeds)
 
     def plan(self, ratios: Mapping[str, float], multiple: int) -> PrunePlan:
-        """Return the plan for a ratio of each group."""
+        """Return the plan for the given ratio of each group."""
         chosen = {g.name: (g, choose(g, self.rankings[g.name], ratios.get(g.name, 0.0), multiple)) for g in self.groups}
         return PrunePlan.of(chosen)
 
 
 class _Feeds(Collection[Feeds]):
-    """The inputs of samples, read anew each time one goes over them."""
+    """The inputs of samples, which are read again in every iteration."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples

@@ -1,4 +1,4 @@
-"""`calibrate`: samples in, calibration table out, by any registered calibrator."""
+"""`calibrate`: computes a calibration table from samples, with any registered calibrator."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 LARGEST_NORMALIZED = 32.0
-"""Networks are trained on inputs around 0 of spread 1; pixels that nobody normalized reach 255."""
+"""Input magnitude above which a warning is given: networks expect inputs of spread 1, raw pixels reach 255."""
 
 ASYMMETRIC = Scheme()
 
 
 class Checked:
-    """Observer that refuses what is not finite, by the tensor's name, before a calibrator sees it."""
+    """Observer that refuses values that are not finite, naming the tensor, before a calibrator sees them."""
 
     def __init__(self, name: str, calibrator: Calibrator) -> None:
         self._name = name
         self.calibrator = calibrator
 
     def update(self, array: Array) -> None:
-        """Take in the values of one sample.
+        """Process the values of one sample.
 
         Raises:
-            BadOption: One of them is NaN or infinite.
+            BadOption: A value is NaN or infinite.
         """
         try:
-            # A histogram finds the extremes anyway, and NaN or infinity among them; a plugin may not look.
+            # A histogram computes the extremes anyway, which show NaN or infinity; a plugin may not check.
             if not isinstance(self.calibrator, HistogramCalibrator):
                 check_extremes(float(array.min(initial=0)), float(array.max(initial=0)))
             self.calibrator.update(array)
         except NotFinite as error:
-            problem = f"tensor {self._name!r} holds NaN or infinity on a calibration sample"
-            remedy = "Look at the data and at its preprocessing; the float model fails there too."
+            problem = f"tensor {self._name!r} contains NaN or infinity on a calibration sample"
+            remedy = "Check the data and its preprocessing; the float model fails there too."
             raise BadOption(problem, remedy=remedy) from error
 
 
@@ -74,19 +74,19 @@ def calibrate(
     Memory does not grow with the number of samples.
 
     Args:
-        model: Static shapes.
-        samples: At least one.
+        model: Model with static shapes.
+        samples: At least one sample.
         tensors: Names of values of the main graph.
         calibrator: Registered name (`edgec.calibrators`), or `module:Class`.
-        scheme: How the ranges will be used; a calibrator for one kind of scheme overrules the kind.
-        progress: Called with the number of samples done and that of all.
-        checkpoint: File in which the state is kept on the way, removed at the end; where it exists, the sweep goes on
-            from there.
-        threads: As for `Reference`.
+        scheme: Scheme in which the ranges will be used; a calibrator for one kind of scheme overrides the kind.
+        progress: Called with the number of finished samples and of all samples.
+        checkpoint: File in which the state is stored during the run, removed at the end; if it exists, the run
+            continues from there.
+        threads: Number of threads, as for `Reference`.
 
     Raises:
         BadOption: There are no samples or one does not fit the model, a tensor is not finite, the calibrator is
-            unknown, or the checkpoint is another sweep's.
+            unknown, or the checkpoint belongs to another run.
     """
     if len(samples) == 0:
         raise BadOption("the data contains no samples", remedy="Give at least one picture, better a hundred.")
@@ -113,7 +113,7 @@ def calibrate(
 
 
 def _sweep_name(model: ir.Model, samples: AnySamples, tensors: Sequence[str], calibrator: str, scheme: Scheme) -> str:
-    """Return a digest of all that decides what a sweep gathers; of the samples, of the first as it enters the model."""
+    """Return a digest of everything that determines the calibration, including the first sample as preprocessed."""
     parts = [sha256(model), *tensors, calibrator, scheme.model_dump_json(), fingerprint(next(iter(samples)))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -137,14 +137,14 @@ def _feeds(
             state.save(index)
     for name, value in largest.items():
         if value > LARGEST_NORMALIZED:
-            notes.append(f"input {name} reaches {value:g}: were the pictures meant to be normalized (--preprocess)?")
+            notes.append(f"input {name} reaches {value:g}: check if pictures must be normalized (--preprocess)")
 
 
 def checked_feeds(model: ir.Model, samples: AnySamples) -> Iterator[Feeds]:
     """Yield the inputs of each sample.
 
     Raises:
-        BadOption: A sample does not fit the model; it is named.
+        BadOption: A sample does not fit the model; the message names it.
     """
     specs = inputs_of(model)
     for sample in samples:
@@ -166,7 +166,7 @@ def calibrate_model(
     checkpoint: Path | None = None,
     threads: int | None = None,
 ) -> CalibrationTable:
-    """Find the range of every tensor that `place` names, after equalization; arguments as for `calibrate`."""
+    """Find the range of every tensor that `place` names, after equalization; arguments are those of `calibrate`."""
     scales = {}
     if equalize:
         if len(samples) == 0:

@@ -1,4 +1,4 @@
-"""`Checkpoint`: what calibrators have gathered so far, in a file, so that an interrupted sweep can go on."""
+"""`Checkpoint`: the collected data of calibrators in a file, so that an interrupted calibration can continue."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from edgec.errors import BadOption
 from edgec.whole_file import whole_file
 
 EVERY = 16
-"""Samples between two writes."""
+"""Number of samples between two writes."""
 
 
 @runtime_checkable
 class Resumable(Protocol):
-    """Something whose sums can be written down and taken up again."""
+    """Something whose state can be saved and restored."""
 
     def state(self) -> Mapping[str, np.ndarray[Any, Any]]:
-        """Return all it has gathered, as arrays."""
+        """Return the collected data as arrays."""
 
     def restore(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Go on from what `state` returned."""
+        """Continue from the result of `state`."""
 
 
 class Checkpoint:
     """The state of some calibrators after some samples.
 
     Args:
-        path: .npz file; need not exist.
-        parts: By name, what is kept; all have to be `Resumable`.
-        total: Number of samples of the whole sweep.
-        sweep: Names it: what a file of another sweep must not be mixed with.
+        path: .npz file, which need not exist.
+        parts: The calibrators by name; all must be `Resumable`.
+        total: Number of samples of the whole calibration.
+        sweep: Identity of the calibration, so that its file is not mixed up with another one's.
 
     Raises:
         BadOption: A part cannot be saved.
@@ -52,7 +52,7 @@ class Checkpoint:
             self._parts[name] = part
 
     def save(self, done: int) -> None:
-        """Write the state, every `EVERY` samples; whole or not at all, also if killed."""
+        """Write the state, every `EVERY` samples; the file is complete at any time, even if the process is killed."""
         if done % EVERY:
             return
         arrays = {"samples": np.array([done, self._total]), "sweep": np.array(self._sweep)}
@@ -62,14 +62,14 @@ class Checkpoint:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def restore(self) -> int:
-        """Take up what the file holds, if there is one; return the number of samples that are in it.
+        """Restore the state from the file, if it exists; return the number of samples in it.
 
         Raises:
-            BadOption: It cannot be read, or belongs to another sweep.
+            BadOption: It cannot be read, or belongs to another calibration.
         """
         if not self._path.exists():
             return 0
-        remedy = "Remove it to begin anew."
+        remedy = "Remove it to start again."
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
@@ -78,12 +78,12 @@ class Checkpoint:
         except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
             raise BadOption(f"checkpoint {self._path} cannot be read: {error}", remedy=remedy) from error
         if (total, sweep) != (self._total, self._sweep):
-            raise BadOption(f"checkpoint {self._path} belongs to another sweep", remedy=remedy)
+            raise BadOption(f"checkpoint {self._path} belongs to another calibration", remedy=remedy)
         for number, part in enumerate(self._parts.values()):
             prefix = f"{number}."
             part.restore({key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)})
         return done
 
     def remove(self) -> None:
-        """Delete the file, if there is one."""
+        """Delete the file, if it exists."""
         self._path.unlink(missing_ok=True)

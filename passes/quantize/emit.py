@@ -1,4 +1,4 @@
-"""`emit_weights`: weights and biases stored as integers behind DequantizeLinear, as the runtime wants them."""
+"""`emit_weights`: stores weights and biases as integers before DequantizeLinear, in the form the runtime needs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edgec.quantizing import Style
 Array = np.ndarray[Any, Any]
 
 BIAS_MOST = 2**30
-"""Largest bias in steps of the accumulator: the other half of int32 is left to the products."""
+"""Largest bias in steps of the accumulator: the other half of the int32 range is left to the products."""
 INT4_OPSET = 21
 IN_FOUR_BITS = (3, 4)
-"""Widths that are stored in four; those above are stored in eight."""
+"""Widths that are stored in 4 bits; larger ones are stored in 8."""
 
 
 def emit_weights(
@@ -34,18 +34,18 @@ def emit_weights(
     weights: WeightReport,
     style: Style,
 ) -> list[tuple[str, str]]:
-    """Put the integers in the place of the weights, in place.
+    """Replace the weights by integers, in place.
 
     Args:
-        model: With pairs on its activations and representable weights, as `quantize_weights` leaves it.
-        placement: Names the layers.
+        model: Model with Q/DQ pairs on its activations and representable weights, as `quantize_weights` leaves it.
+        placement: Placement that names the layers.
         activations: Parameters of the quantized values.
-        weights: How each constant is to be stored.
-        style: See `Style`.
+        weights: How each constant has to be stored.
+        style: Form of the file, see `Style`.
 
     Returns:
-        (layer, remark) of layers in which a bias would not fit int32, in steps of input times weight: the step of such
-        a channel's weights is enlarged until it does. Their weights are tiny, often all zero.
+        (layer, remark) of layers with a bias that would not fit int32, in steps of input times weight: the step of such
+            a channel's weights is enlarged until it does. Their weights are tiny, often all zero.
     """
     remarks = []
     layers, done = set(placement.layers), dict[str, ir.Value]()
@@ -64,7 +64,7 @@ def emit_weights(
         params, source = weights.params[value.name], sources.get(_source_name(node))
         if value.name in done:
             node.replace_input_with(1, done[value.name])
-            continue  # shared weights: one scale cannot be fitted to several biases, which stay in float
+            continue  # shared weights: one scale cannot fit several biases, so these stay in float
         if style == "runtime" and source is not None:
             params, enlarged = _fit_bias(node, source, params)
             if enlarged:
@@ -85,7 +85,7 @@ def _stored(model: ir.Model, value: ir.Value, params: QuantParams, style: Style)
         raise ValueError(f"{stem} is not constant any more")
     if style == "tensorrt":
         return _behind(model, value, params, stem, quantize=True)
-    if params.bits == 2:  # ONNX has no such integers that runtimes know
+    if params.bits == 2:  # runtimes do not support 2-bit integers of ONNX
         levels = Levels(np.arange(params.low, params.high + 1.0), params.bits)
         codes = (params.quantize(array) - params.low).astype(np.uint8)
         return store_codes(
@@ -97,10 +97,10 @@ def _stored(model: ir.Model, value: ir.Value, params: QuantParams, style: Style)
 
 
 def _behind(model: ir.Model, value: ir.Value, params: QuantParams, stem: str, *, quantize: bool) -> ir.Value:
-    """Return what DequantizeLinear gives of `value`, which is quantized first if it is float."""
+    """Return the output of a new DequantizeLinear of `value`, which is quantized first if it is float."""
     graph = model.graph
     operands = [scales(graph, stem, params)]
-    if quantize:  # without it QuantizeLinear would give uint8; DequantizeLinear needs none
+    if quantize:  # without a zero point QuantizeLinear would return uint8; DequantizeLinear needs none
         operands.append(zero_point(graph, stem, params))
     attributes = {} if params.axis is None else {"axis": params.axis}
     nodes = []
@@ -128,7 +128,7 @@ def _bias(node: ir.Node, weights: QuantParams) -> Array | None:
 
 
 def _fit_bias(node: ir.Node, source: QuantParams, weights: QuantParams) -> tuple[QuantParams, int]:
-    """Enlarge the steps of channels whose bias would overflow; return the parameters and how many there were."""
+    """Enlarge the steps of channels whose bias would overflow; return the parameters and their number."""
     bias = _bias(node, weights)
     if bias is None:
         return weights, 0
@@ -141,7 +141,7 @@ def _fit_bias(node: ir.Node, source: QuantParams, weights: QuantParams) -> tuple
 
 
 def _store_bias(model: ir.Model, node: ir.Node, source: QuantParams, weights: QuantParams) -> None:
-    """Store the bias as int32 in steps of the accumulator."""
+    """Store the bias as int32, in steps of the accumulator."""
     bias = _bias(node, weights)
     value = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None or value is None or weights.bits <= max(IN_FOUR_BITS):

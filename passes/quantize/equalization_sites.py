@@ -1,4 +1,4 @@
-"""`find_sites`: tensors whose channels can be scaled, since the layers around them take the scales in."""
+"""`find_sites`: tensors whose channels can be scaled because the layers around them can absorb the scales."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Array = np.ndarray[Any, Any]
 
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "Identity"})
-"""f(a x) = a f(x) for a > 0, channel by channel."""
+"""Operators with f(a x) = a f(x) for a > 0, channel by channel."""
 
 WHOLE = frozenset({"Relu", "LeakyRelu", "MaxPool", "Identity", "Clip"})
-"""Behind these a channel that a Clip cuts off is still as large as its limit; behind a mean or a sum it is not."""
+"""Operators after which a channel that a Clip clips still reaches the limit; after a mean or a sum it does not."""
 
 LEAST_RANK = 3
-"""Batch, channels and one axis: what a convolution reads."""
+"""Minimum rank of the input of a convolution: batch, channels and one axis."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A tensor whose channels can be scaled: layers that read it undo what `absorber` does.
+    """A tensor whose channels can be scaled: the layers that read it undo the scaling by `absorber`.
 
     Attributes:
         value: The tensor, [n, channels, ...].
-        readers: Convolutions, all that read it.
-        passed: Nodes between the absorber and the tensor that a scale per channel passes.
-        absorber: Layer, or Mul by a constant, that takes the scale in; None: a Mul has to be inserted.
+        readers: Convolutions, which are all its readers.
+        passed: Nodes between the absorber and the tensor through which a scale per channel passes.
+        absorber: Layer, or Mul by a constant, that absorbs the scale; None: a Mul has to be inserted.
     """
 
     value: ir.Value
@@ -43,7 +43,7 @@ class Site:
 
 
 def find_sites(model: ir.Model) -> list[Site]:
-    """Return the tensors whose channels can be scaled; no absorber twice."""
+    """Return the tensors whose channels can be scaled; each absorber occurs once."""
     sites: list[Site] = []
     taken: set[ir.Node] = set()
     for node in model.graph:
@@ -69,7 +69,7 @@ def _undoes(reader: ir.Node, value: ir.Value) -> bool:
 
 
 def _absorber(value: ir.Value) -> tuple[ir.Node | None, list[ir.Node]]:
-    """Walk up from `value` to what takes a scale per channel in; None if something on the way does not pass it."""
+    """Walk up from `value` to the node that can absorb a scale per channel; None if a node on the way blocks it."""
     passed: list[ir.Node] = []
     current, first = value, True
     while True:
@@ -90,7 +90,7 @@ def _absorber(value: ir.Value) -> tuple[ir.Node | None, list[ir.Node]]:
 
 
 def _data_input(node: ir.Node) -> ir.Value | None:
-    """Return the input that a scale per channel passes to, None if there is none."""
+    """Return the input to which a scale per channel can be moved, None if there is none."""
     if node.op_type in HOMOGENEOUS and len(node.outputs) == 1:
         return node.inputs[0]
     if node.op_type == "Clip":
@@ -118,5 +118,5 @@ def _own_constants(node: ir.Node, values: Sequence[ir.Value | None]) -> bool:
 
 
 def channels_of(value: ir.Value) -> int:
-    """Return the number of channels, -1 where it depends on the data."""
+    """Return the number of channels, -1 if it depends on the data."""
     return int(value.shape[1]) if value.shape is not None and isinstance(value.shape[1], int) else -1

@@ -1,4 +1,4 @@
-"""`find_scales`: channels of a tensor brought to like ranges, so that one scale suits them all; outputs stay."""
+"""`find_scales`: equalizes the ranges of a tensor's channels, so that one scale suits all; outputs do not change."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from edgec.reference.sweep import sweep
 Array = np.ndarray[Any, Any]
 
 MOST_GAIN = 256.0
-"""Largest factor between two channels that is evened out; beyond, a channel is as good as dead."""
+"""Maximum factor between two channels that is equalized; channels of a smaller range are practically dead."""
 WORTH_A_MUL = 1.0
-"""Bits that an average channel gains, from which on a Mul is inserted for it where no layer takes the scale in."""
+"""Average gain of a channel in bits from which on a Mul is inserted if no layer can absorb the scale."""
 FILLED = 127 / 128
-"""Largest int8 as a share of the power of two above it."""
+"""Largest int8 as a fraction of the next power of two."""
 CLIPPED = 0.999
-"""Share of a clip's limit from which a channel counts as clipped."""
+"""Fraction of a clip's limit from which on a channel counts as clipped."""
 
 
 def find_scales(
     model: ir.Model, samples: Iterable[Mapping[str, Array]], *, power_of_two: bool = False, threads: int | None = None
 ) -> dict[str, tuple[float, ...]]:
-    """Return, for each tensor that gains by it, the scale s_i of each channel; `apply_scales` puts them in.
+    """Return the scale s_i of each channel for each tensor that gains by it; `apply_scales` applies them.
 
     Channel i of a tensor is divided by s_i in the layer before it, and the layers that read it are multiplied by s_i
     (Nagel et al., "Data-free quantization through weight equalization", 2019). In front of depthwise convolutions
-    s_i = r_i / max r, r the largest magnitude of each channel on the samples: all channels fill the range, and the
-    weights have a scale a channel anyway. In front of others s_i = sqrt(r_i / w_i), w_i the largest weight that reads
-    the channel, so that neither gets worse (Xiao et al., "SmoothQuant", 2022).
+    s_i = r_i / max r, where r is the largest magnitude of each channel on the samples: all channels fill the range, and
+    the weights have per-channel scales anyway. In front of others s_i = sqrt(r_i / w_i), where w_i is the largest
+    weight that reads the channel, so that neither gets worse (Xiao et al., "SmoothQuant", 2022).
 
-    ReLU passes a scale. ReLU6 clips at 6 s_i after it: so a channel that is clipped on some sample keeps its scale,
-    and one that is not is enlarged no further than to 6. Beyond what the samples show it may be clipped earlier, as
-    by any calibrated range. HardSwish, Sigmoid and the like do not pass a scale: behind them a Mul by 1 / s_i is
-    inserted where it gains enough; computed before the values become integers, it costs next to nothing.
+    A scale passes through ReLU. ReLU6 then clips at 6 s_i: so a channel that is clipped on some sample keeps its scale,
+    and another one is enlarged no further than to 6. Beyond the values on the samples it may be clipped earlier, as
+    by any calibrated range. A scale does not pass through HardSwish, Sigmoid and the like: after them a Mul by 1 / s_i
+    is inserted if the gain is large enough; it is computed before the quantization and costs almost nothing.
 
     Args:
-        model: In canonical form.
-        samples: Inputs by name.
-        power_of_two: The tensors will get scales that are powers of two: bring them to ranges that fill these.
-        threads: As for `Reference`.
+        model: Model in canonical form.
+        samples: Input arrays by name.
+        power_of_two: Whether the tensors will get power-of-two scales: then their ranges are made to fill these.
+        threads: Number of threads, as for `Reference`.
     """
     sites = find_sites(model)
     if not sites:
@@ -66,7 +66,7 @@ def find_scales(
 
 
 def apply_scales(model: ir.Model, scales: Mapping[str, Sequence[float]]) -> ir.Model:
-    """Return a copy of `model` with channels scaled as `find_scales` says; its outputs are the same.
+    """Return a copy of `model` with channels scaled as `find_scales` returns; its outputs are the same.
 
     Raises:
         BadOption: A tensor cannot be scaled, or has another number of channels.
@@ -83,7 +83,7 @@ def apply_scales(model: ir.Model, scales: Mapping[str, Sequence[float]]) -> ir.M
 
 
 def _scales(site: Site, magnitudes: Array) -> Array:
-    """Return s [channels], > 0; `magnitudes` is the largest of each channel."""
+    """Return s [channels], > 0; `magnitudes` are the largest of each channel."""
     r = np.maximum(magnitudes, magnitudes.max(initial=0) / MOST_GAIN)
     if not r.any():
         return np.ones(len(r))
@@ -92,7 +92,7 @@ def _scales(site: Site, magnitudes: Array) -> Array:
     if not w.any():
         return np.ones(len(r))
     scales = r if depthwise else np.sqrt(r / np.maximum(w, w.max() / MOST_GAIN))
-    # The largest channel keeps its range: nothing grows, and what is clipped on the way up stays comparable.
+    # The largest channel keeps its range: nothing grows, and clipping limits before it stay comparable.
     scales = scales / (scales * (r.max() / r))[r.argmax()]
     scales = np.clip(scales, 1 / MOST_GAIN, MOST_GAIN)
     for node in site.passed:
@@ -103,7 +103,7 @@ def _scales(site: Site, magnitudes: Array) -> Array:
 
 
 def _to_power_of_two(magnitudes: Array) -> float:
-    """Return the factor to divide by, 1 or less, so that the largest magnitude is just below a power of two."""
+    """Return the divisor, 1 or less, with which the largest magnitude is just below a power of two."""
     largest = float(magnitudes.max(initial=0))
     return largest / (FILLED * 2.0 ** np.ceil(np.log2(largest / FILLED))) if largest > 0 else 1.0
 
@@ -172,7 +172,7 @@ def _divide_operand(graph: ir.Graph, node: ir.Node, scales: Array, rank: int) ->
 
 
 def _along(vector: Array, axis: int, rank: int) -> Array:
-    """Return `vector` as an array of `rank` axes that varies along `axis` alone."""
+    """Return `vector` as an array of `rank` axes that varies only along `axis`."""
     return vector.reshape([-1 if each == axis else 1 for each in range(rank)])
 
 

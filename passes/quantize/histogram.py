@@ -1,4 +1,4 @@
-"""A histogram whose range grows with the data: nothing has to be known beforehand, and no sample is seen twice."""
+"""A histogram whose range grows with the data: no range has to be known before, and each sample is seen once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 HALF = 4096
-"""Bins on each side of zero."""
+"""Number of bins on each side of zero."""
 MOST = 1 << 17
-"""Values counted of one array; of a larger one, every n-th."""
+"""Maximum number of values counted per array; of a larger one every n-th value is counted."""
 
 
 class NotFinite(ValueError):
@@ -21,7 +21,7 @@ class NotFinite(ValueError):
 
 
 def check_extremes(low: float, high: float) -> None:
-    """Refuse an array by its minimum and maximum, in which a NaN or an infinity shows.
+    """Check an array by its minimum and maximum, which show a NaN or an infinity.
 
     Raises:
         NotFinite: There is one.
@@ -33,12 +33,12 @@ def check_extremes(low: float, high: float) -> None:
 class Histogram:
     """Counts of values in bins of one width, a power of two, with an edge at zero; extremes are exact.
 
-    A value outside doubles the width until it fits, merging bins in pairs, which loses no count. So between 2048 and
-    4096 bins cover the larger side, whatever came first.
+    A value outside the range doubles the width until it fits, merging bins in pairs, which loses no count. So between
+    2048 and 4096 bins cover the larger side, in whatever order the values come.
 
     Attributes:
         low, high: Extremes of all values.
-        seen: Number of values whose extremes are known.
+        seen: Number of values that the extremes cover.
         counts: float64 [2 * HALF], of the values that were counted.
     """
 
@@ -50,14 +50,14 @@ class Histogram:
 
     @property
     def width(self) -> float:
-        """Width of a bin; 0 while all values were zero."""
+        """Width of a bin; 0 as long as all values were zero."""
         return self._width
 
     def update(self, array: Array) -> None:
         """Count the values of `array`.
 
         Raises:
-            NotFinite: One of them is not; none is counted.
+            NotFinite: A value is NaN or infinite; then none is counted.
         """
         if array.size == 0:
             return
@@ -78,14 +78,14 @@ class Histogram:
         self.counts += np.bincount(bins + HALF, minlength=2 * HALF)
 
     def centers(self) -> Array:
-        """Return the middle of each bin; float64 [2 * HALF]."""
+        """Return the centre of each bin; float64 [2 * HALF]."""
         return np.asarray((np.arange(-HALF, HALF) + 0.5) * self._width)
 
     def occupied(self) -> tuple[Array, Array]:
-        """Return the middles and the counts of the bins that hold anything.
+        """Return the centres and the counts of the bins that are not empty.
 
-        The first and the last are moved to the extremes, so that a tensor of a few distinct values near its ends
-        (a clipped activation, say) is seen as it is.
+        The first and the last centre are moved to the extremes, so that a tensor of a few distinct values near its ends
+        (a clipped activation, for example) is represented correctly.
         """
         at = np.flatnonzero(self.counts)
         middles = self.centers()[at]
@@ -94,17 +94,17 @@ class Histogram:
         return middles, self.counts[at]
 
     def quantile(self, share: float) -> float:
-        """Return the value that `share` of the counted values do not exceed, to the width of a bin."""
+        """Return the value that a fraction `share` of the counted values do not exceed, to the width of a bin."""
         cumulative = np.cumsum(self.counts)
         at = int(np.searchsorted(cumulative, share * cumulative[-1]))
         return float(np.clip((at + 1 - HALF) * self._width, self.low, self.high))
 
     def state(self) -> dict[str, Array]:
-        """Return all of it as arrays."""
+        """Return the whole state as arrays."""
         return {"counts": self.counts, "numbers": np.array([self.low, self.high, self._width, self.seen], np.float64)}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Take over what `state` returned."""
+        """Continue from the result of `state`."""
         self.counts = np.array(state["counts"], np.float64)
         self.low, self.high, self._width = (float(number) for number in state["numbers"][:3])
         self.seen = int(state["numbers"][3])

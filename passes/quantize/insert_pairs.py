@@ -1,4 +1,4 @@
-"""`insert_pairs`: QuantizeLinear and DequantizeLinear on the values that a placement names."""
+"""`insert_pairs`: inserts QuantizeLinear and DequantizeLinear at the values that a placement names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgec.passes.quantize.placement import Placement
 from edgec.quantization import CalibrationTable, QuantParams
 
 QUANTIZED, DEQUANTIZED = "_quantized", "_dequantized"
-"""Endings of the names of the new values."""
+"""Suffixes of the names of the new values."""
 
 
 def insert_pairs(model: ir.Model, placement: Placement, table: CalibrationTable) -> dict[str, QuantParams]:
-    """Insert the pairs, in place, and return the parameters of each quantized value.
+    """Insert the Q/DQ pairs, in place, and return the parameters of each quantized value.
 
     Args:
-        model: That the placement was made for, or a copy.
-        placement: Which values, read by whom, sharing what.
-        table: Ranges of all of them.
+        model: The model for which the placement was made, or a copy.
+        placement: Quantized values, the nodes that read them, and groups with a common scale.
+        table: Calibration table with the ranges of all of them.
 
     Raises:
-        BadOption: The table lacks one.
+        BadOption: The table lacks a value.
     """
     params = group_params(placement, table)
     values = {value.name: value for value in model.graph.inputs}
@@ -37,7 +37,7 @@ def insert_pairs(model: ir.Model, placement: Placement, table: CalibrationTable)
 
 
 def group_params(placement: Placement, table: CalibrationTable) -> dict[str, QuantParams]:
-    """Return the parameters of each value; all of a group cover the union of their ranges.
+    """Return the parameters of each value; those of a group cover the union of their ranges.
 
     Raises:
         BadOption: The table lacks a value.
@@ -45,7 +45,7 @@ def group_params(placement: Placement, table: CalibrationTable) -> dict[str, Qua
     result: dict[str, QuantParams] = {}
     for group in placement.members():
         for name in group:
-            table.params(name)  # refuses a name that is not there
+            table.params(name)  # raises an error if the name is missing
         ranges = [table.tensors[name] for name in group]
         shared = table.scheme.params(min(each.low for each in ranges), max(each.high for each in ranges))
         result |= dict.fromkeys(group, shared)
@@ -53,7 +53,7 @@ def group_params(placement: Placement, table: CalibrationTable) -> dict[str, Qua
 
 
 def zero_point(graph: ir.Graph, stem: str, params: QuantParams) -> ir.Value:
-    """Add the zero point of a tensor, or of each channel, as a constant of the integers' type."""
+    """Add the zero points of a tensor, or of its channels, as a constant of the integer type."""
     shape = () if params.axis is None else (len(params.scale),)
     return add_constant(graph, f"{stem}_zero_point", np.full(shape, params.zero_point, np.dtype(params.dtype)))
 

@@ -1,4 +1,4 @@
-"""Placement: which values become integers, who reads them, and which have to share one scale."""
+"""Placement: the values to quantize, the nodes that read them, and the values that must share one scale."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from edgec.model.graph import attribute, constant, label
 from edgec.model.traits import LINEAR, RECURRENT, SELECTIONS
 
 POOLS = frozenset({"AveragePool", "GlobalAveragePool"})
-"""Means of what they read: on integers where both sides are."""
+"""Operators that average their input: they are quantized if their input and their output are."""
 
 
 @dataclass
 class Placement:
-    """What is quantized, by names, so that it holds for copies of the model too.
+    """Which values are quantized, by names, so that it also holds for copies of the model.
 
     Attributes:
-        uses: Value -> (node, index of the input) of those that read it quantized; others read it as it was.
+        uses: Value -> (node, index of the input) of the nodes that read it quantized; others read the float value.
         groups: Value -> the value whose name stands for all that share its scale.
         layers: Nodes that run on integers.
-        refusals: (node, reason) of layers left in float.
+        refusals: (node, reason) of layers that stay in float.
     """
 
     uses: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
@@ -44,23 +44,23 @@ class Placement:
 
 
 def place(model: ir.Model, *, exclude: Collection[str] = ()) -> Placement:
-    """Decide what becomes integers.
+    """Decide which values are quantized.
 
-    * Conv, ConvTranspose, Gemm, MatMul: every input that is computed. A pair goes where a layer reads, behind the
-      activation (its clipping is folded into the range), never between a layer and its activation, never on a graph
-      output, so nothing that a detector returns is squeezed into one scale.
-    * Operators that move bytes (MaxPool, Reshape, Transpose, Resize nearest, Concat ...) in front of such a place are
-      crossed: the pair goes in front of them too, with the same scale. A Concat of which something is also read in
-      float, a graph output say, is not crossed: its inputs keep scales of their own.
+    * Conv, ConvTranspose, Gemm, MatMul: every computed input. A Q/DQ pair is placed where a layer reads, after the
+      activation (its clipping is part of the range), never between a layer and its activation, and never at a graph
+      output, so that no output of a detector is forced into one scale.
+    * Operators that only move data (MaxPool, Reshape, Transpose, Resize nearest, Concat ...) in front of such a place:
+      a pair with the same scale is placed in front of them too. A Concat that is also read in float (as a graph output,
+      for example) is not included: its inputs keep their own scales.
     * Residual Add whose sum a layer reads: the operand that comes from a layer stays in that layer's accumulator, the
-      other is read as integers; if none comes from a layer, both.
-    * Average pools whose input and output are integers anyway.
-    * Sigmoid, HardSwish, Softmax, normalizations: float, on the accumulator of the layer before.
+      other one is quantized; if none comes from a layer, both are.
+    * Average pools whose input and output are quantized anyway.
+    * Sigmoid, HardSwish, Softmax, normalizations: they stay in float, on the accumulator of the layer before.
 
-    Recurrent layers stay in float, and layers whose first operand is constant.
+    Recurrent layers, and layers whose first operand is constant, stay in float.
 
     Args:
-        model: In canonical form.
+        model: Model in canonical form.
         exclude: Names of layers that stay in float.
     """
     placement = Placement()
@@ -91,12 +91,12 @@ def _obstacle(node: ir.Node) -> str | None:
     if any(value.shape is None for value in values[:2]):
         return "has an input of unknown shape"
     if constant(values[0]) is not None:
-        return "reads a constant where others read what is computed"
+        return "has a constant in place of a computed input"
     if node.op_type == "Gemm" and attribute(node, "transA", 0):
         return "transposes its input"
     weights = constant(values[1])
     if node.op_type == "MatMul" and weights is not None and weights.ndim != 2:
-        return "has weights that are no matrix"
+        return "has weights that are not a matrix"
     return None
 
 
@@ -145,7 +145,7 @@ def _read_in_float(value: ir.Value, placement: Placement) -> bool:
 
 
 def _integer_operands(node: ir.Node, placement: Placement) -> list[int]:
-    """Return the inputs of a residual Add to quantize: none where it is a bias, or broadcasts."""
+    """Return the inputs of a residual Add to quantize: none if it is a bias, or broadcasts."""
     shapes = [None if value is None or constant(value) is not None else value.shape for value in node.inputs]
     if None in shapes or shapes[0] != shapes[1] or node.inputs[0] is node.inputs[1]:
         return []

@@ -1,4 +1,4 @@
-"""`quantize`: float network, ranges and samples in; Q/DQ network out, with the story of every layer."""
+"""`quantize`: turns a float network, ranges and samples into a Q/DQ network, with a report on every layer."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Feeds = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """How `quantize` works.
+    """Settings of `quantize`.
 
     Attributes:
-        weight_bits: Width of the weights: 8, 4 or 2; 3 too, stored in 4.
-        activations: Whether activations become integers; if not, weights alone are stored in few bits.
-        repair: Refit each layer to the original's outputs; else round to the nearest.
-        style: How the file is written.
-        codec: How weights are stored, see `Codec`; others than linear run in float.
+        weight_bits: Width of the weights in bits: 8, 4 or 2; also 3, which is stored in 4.
+        activations: Whether activations are quantized; if not, only weights are stored in few bits.
+        repair: Refit each layer to the original's outputs; otherwise round to the nearest.
+        style: Form of the file.
+        codec: How weights are stored, see `Codec`; layers with others than linear run in float.
         exclude: Layers that stay in float.
     """
 
@@ -45,14 +45,14 @@ class LayerOptions:
 
 @dataclass(frozen=True)
 class Quantized:
-    """The network, and what was done with it.
+    """The quantized network, and what was done.
 
     Attributes:
-        model: With integers in the file.
-        simulated: The same before its weights became integers: representable floats, pairs on the activations.
-        placement: Which values and layers became integers.
-        weights: What became of the weights.
-        refusals: (node or tensor, reason) of what was not done, or done otherwise.
+        model: The network with integers in the file.
+        simulated: The network before its weights became integers: representable floats, Q/DQ pairs on the activations.
+        placement: The quantized values and layers.
+        weights: Report on the weights.
+        refusals: (node or tensor, reason) of what was not done, or was done in another way.
     """
 
     model: ir.Model
@@ -73,14 +73,14 @@ def quantize(
     """Return a quantized copy of `model`.
 
     Args:
-        model: In canonical form, batch norms folded; is not altered.
-        table: Ranges of the values that `place` names; None where activations stay in float.
-        samples: Inputs to refit with; None: no refit.
-        options: See there.
-        threads: As for `Reference`.
+        model: Model in canonical form with folded batch norms; it is not modified.
+        table: Ranges of the values that `place` names; None if activations stay in float.
+        samples: Inputs for the refit; None: no refit.
+        options: Settings of the quantization.
+        threads: Number of threads, as for `Reference`.
 
     Raises:
-        BadOption: The table lacks a tensor, or the codec is unknown or has no such width.
+        BadOption: The table lacks a tensor, or the codec is unknown or does not support this width.
     """
     placement = place(model, exclude=options.exclude)
     changed = model.clone()

@@ -1,4 +1,4 @@
-"""`Ranges`: smallest and largest value, of the whole tensor or of each channel."""
+"""`Ranges`: minimum and maximum, of the whole tensor or of each channel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ranges:
         self.high: Array = np.array(-np.inf)
 
     def update(self, array: Array) -> None:
-        """Take in one sample."""
+        """Process one sample."""
         if self._axis is None:
             low, high = array.min(), array.max()
         else:

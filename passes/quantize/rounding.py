@@ -1,4 +1,4 @@
-"""Rounding of a layer's weights to few bits, so that its outputs, not its weights, change least."""
+"""Rounds a layer's weights to few bits, so that its outputs, rather than its weights, change least."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 CLIPPING = np.linspace(0.3, 1.0, 36)
-"""Shares of the largest weight of a channel that are tried as the largest representable one."""
+"""Fractions of the largest weight of a channel that are tried as the largest representable weight."""
 SHIFTS = range(4)
-"""The same for steps that are powers of two: halvings."""
+"""The same for power-of-two steps: halvings."""
 SWEEPS = 16
 ENOUGH = 0.005
-"""Share of the error that a sweep of the descent has to gain for another to follow."""
+"""Fraction of the error that a pass of the coordinate descent must gain for another one to follow."""
 SMALLEST_STEP = 2.0**-60
-"""Of a channel whose weights are all zero."""
+"""Step of a channel whose weights are all zero."""
 
 
 class Representable(Protocol):
-    """What weights may become."""
+    """Representable weights."""
 
     @property
     def power_of_two(self) -> bool:
-        """Whether steps have to be powers of two."""
+        """Whether steps must be powers of two."""
 
     @property
     def high(self) -> float:
@@ -37,11 +37,11 @@ class Representable(Protocol):
 
 @dataclass(frozen=True)
 class Grid:
-    """The integers a weight may be: symmetric without the most negative for 8 bits and more, so that -w exists.
+    """The representable integers: symmetric, without the most negative for 8 bits and more, so that -w exists.
 
     Attributes:
-        bits: Width, 2 or more.
-        power_of_two: Whether steps have to be powers of two.
+        bits: Width in bits, 2 or more.
+        power_of_two: Whether steps must be powers of two.
     """
 
     bits: int
@@ -63,12 +63,12 @@ class Grid:
 
 
 def best_steps(weights: Array, importance: Array, grid: Representable) -> Array:
-    """Return the step of each row that makes the least squared error by rounding to the nearest.
+    """Return the step of each row with the least squared error when rounding to the nearest.
 
     Args:
         weights: float64 [..., rows, columns].
-        importance: Weight of each column's error, [..., columns] (the mean square of its input, say).
-        grid: The integers.
+        importance: Weight of each column's error, [..., columns] (for example the mean square of its input).
+        grid: The representable weights.
 
     Returns:
         [..., rows, 1], each > 0.
@@ -87,16 +87,17 @@ def best_steps(weights: Array, importance: Array, grid: Representable) -> Array:
 
 
 def round_compensated(weights: Array, h: Array, grid: Representable) -> tuple[Array, Array]:
-    """Round so that E|(W' - W) x|^2 is small, each group by itself; return W' and the steps.
+    """Round so that E|(W' - W) x|^2 is small, for each group separately; return W' and the steps.
 
-    First column by column, each error spread over the columns not rounded yet (GPTQ, Frantar et al., 2022), in the
-    order of falling diag(H); then descent: each column in turn takes the integer that is best given all others, and
-    each row the step that is best given its integers, (w H q) / (q H q), as long as the error falls.
+    First column by column, with each error spread over the columns that are not rounded yet (GPTQ, Frantar et al.,
+    2022), in the order of descending diag(H); then coordinate descent: each column in turn gets the integer that is
+    best given all others, and each row the step that is best given its integers, (w H q) / (q H q), while the error
+    falls.
 
     Args:
         weights: float64 [groups, rows, columns].
         h: Second moments of the inputs, damped so that it is well conditioned, [groups, columns, columns].
-        grid: The integers.
+        grid: The representable weights.
 
     Returns:
         W' [groups, rows, columns] and steps [groups, rows, 1].

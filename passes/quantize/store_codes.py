@@ -1,4 +1,4 @@
-"""`store_codes`: weights as packed indices into a codebook, decoded by a few standard ONNX operators."""
+"""`store_codes`: stores weights as packed indices into a codebook, which a few standard ONNX operators decode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 BYTE = 8
 WIDTHS = (1, 2, 4, 8)
-"""Bits of an index as stored: whole indices in a byte."""
+"""Number of bits of a stored index; a byte contains whole indices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class CodedWeights:
     """A layer's weights: float32 = levels[codes] * steps of their channel.
 
     Attributes:
-        levels: What an index stands for.
+        levels: Value of each index.
         codes: uint8, of the shape of the weights.
         steps: float32 [channels].
         axis: Axis of the channels.
@@ -36,7 +36,7 @@ class CodedWeights:
 
     @property
     def width(self) -> int:
-        """Bits of an index as stored."""
+        """Number of bits of a stored index."""
         return next(width for width in WIDTHS if width >= self.levels.bits)
 
     def decoded(self) -> Array:
@@ -45,7 +45,7 @@ class CodedWeights:
         return np.asarray(self.levels.levels.astype(np.float32)[self.codes] * self.steps.reshape(shape))
 
     def packed(self) -> Array:
-        """Return the indices, first one in the lowest bits; uint8 [ceil(n * width / 8)]."""
+        """Return the indices, the first one in the lowest bits; uint8 [ceil(n * width / 8)]."""
         per_byte = BYTE // self.width
         flat = np.zeros(-(-self.codes.size // per_byte) * per_byte, np.uint8)
         flat[: self.codes.size] = self.codes.ravel()
@@ -54,7 +54,7 @@ class CodedWeights:
 
 
 def _indices_of_bytes(graph: ir.Graph, width: int) -> ir.Value:
-    """Return the constant uint8 [256, indices in a byte] that unpacks a byte; one for all layers."""
+    """Return the constant uint8 [256, indices per byte] that unpacks a byte; all layers share it."""
     name = f"indices_of_{width}_bits"
     if name in graph.initializers:
         return graph.initializers[name]
@@ -65,7 +65,7 @@ def _indices_of_bytes(graph: ir.Graph, width: int) -> ir.Value:
 def store_codes(model: ir.Model, stem: str, coded: CodedWeights) -> ir.Value:
     """Add the packed weights and their decoding to `model`; return the decoded value, float32.
 
-    The decoding reads constants alone, so a runtime does it once, when it loads the network.
+    The decoding reads only constants, so a runtime does it once, when it loads the network.
     """
     graph, shape = model.graph, coded.codes.shape
     nodes: list[ir.Node] = []

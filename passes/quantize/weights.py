@@ -1,4 +1,4 @@
-"""`quantize_weights`: every layer's weights rounded, and refitted to what the original network's layer gave."""
+"""`quantize_weights`: rounds every layer's weights, and refits them to the outputs of the original network's layer."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from edgec.quantization import QuantParams
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 GridMaker = Callable[[Array], Grid | Levels]
-"""What a layer's weights [groups, rows, columns] may become."""
+"""Returns the representable weights for a layer's weights [groups, rows, columns]."""
 
 ROUNDING_DAMPING = 1e-2
-"""Share of mean(diag H) that is added to it for the rounding, with many rows to each weight."""
+"""Fraction of mean(diag H) that is added to it for the rounding, with many rows per weight."""
 MOST_DAMPING = 1.0
-"""However few rows there are."""
+"""Maximum of that fraction, however few rows there are."""
 
 
 @dataclass
 class WeightReport:
-    """What became of the weights.
+    """What was done to the weights.
 
     Attributes:
-        params: Name of the constant -> how its integers are to be read.
+        params: Name of the constant -> parameters of its integers.
         codes: Name of the constant -> its indices into a codebook, for codecs other than integers.
-        errors: Layer -> unexplained share of its original output's energy: with the old weights, with the new ones.
-        nearest: (layer, why its weights were rounded to the nearest without being refitted).
+        errors: Layer -> unexplained fraction of its original output's energy, with the old and with the new weights.
+        nearest: (layer, reason why its weights were rounded to the nearest without a refit).
         zero_filters: Layer -> number of filters that are all zero.
     """
 
@@ -61,17 +61,17 @@ def quantize_weights(
 ) -> WeightReport:
     """Replace the weights of all layers of `quantized`, in place, by representable ones (still stored as floats).
 
-    In the order of the graph each layer is refitted to the original's outputs from what it gets in the network
-    quantized so far, its activations included (`LayerwiseRefit`). The weights W found so are then rounded so that
-    E|(W' - W) x|^2 is small, and the bias is set so that the means agree.
+    In graph order each layer is refitted to the original's outputs from its inputs in the network
+    quantized so far, including its quantized activations (`LayerwiseRefit`). The resulting weights W are then rounded
+    so that E|(W' - W) x|^2 is small, and the bias is set so that the means agree.
 
     Args:
         original: The float network, in canonical form.
-        quantized: The same with Q/DQ pairs on its activations.
-        placement: Names the layers.
-        make_grid: Gives the representable weights of a layer.
-        samples: Calibration inputs by name; None: round to the nearest, refit nothing.
-        threads: As for `Reference`.
+        quantized: The same network with Q/DQ pairs on its activations.
+        placement: Placement that names the layers.
+        make_grid: Returns the representable weights of a layer.
+        samples: Calibration inputs by name; None: round to the nearest without a refit.
+        threads: Number of threads, as for `Reference`.
     """
     report = WeightReport()
     before = {label(node): node for node in original.graph}
@@ -86,12 +86,12 @@ def quantize_weights(
             continue
         _count_zero_filters(report, node, array)
         if weights.name in report.params or weights.name in report.codes:
-            report.nearest.append((name, "its weights are another layer's too"))
+            report.nearest.append((name, "shares its weights with another layer"))
             continue
         layer, source = linear_layer(node), linear_layer(before[name])
         reason = "there are no samples" if engine is None else _obstacle(layer)
         if reason is not None or engine is None or isinstance(layer, str) or isinstance(source, str):
-            report.nearest.append((name, reason or "is no linear layer"))
+            report.nearest.append((name, reason or "is not a linear layer"))
             rows = _rows(node, array)
             grid = make_grid(rows)
             _note(report, node, grid, _round_nearest(quantized, node, rows, grid))
@@ -106,9 +106,9 @@ def quantize_weights(
 
 
 def _own_weights(model: ir.Model, wanted: Collection[str]) -> None:
-    """Copy weights that others read too: tables, layers in float, layers whose channels lie along another axis."""
+    """Copy weights that others read too: tables, layers in float, layers with channels along another axis."""
     for value in list(model.graph.initializers.values()):
-        readers: dict[int, list[ir.Node]] = {}  # by axis of the channels; -1: no layers
+        readers: dict[int, list[ir.Node]] = {}  # by axis of the channels; -1: nodes that are not layers
         for use in value.uses():
             layer = use.idx == 1 and label(use.node) in wanted
             readers.setdefault(channel_axis(use.node) if layer else -1, []).append(use.node)
@@ -150,7 +150,7 @@ def _refitted(gram: Gram, layer: LinearLayer, grid: Grid | Levels) -> tuple[Arra
     if not layer.has_bias:
         rounded, steps = round_compensated(ideal, _damped(h, ROUNDING_DAMPING * few), grid)
         return _narrow(rounded, steps)
-    # The last column is the bias, its input always 1: H without it, centred, is the covariance.
+    # The last column is the bias, whose input is always 1: H without it, centred, is the covariance.
     mean = h[:, :-1, -1]
     covariance = h[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
     rounded, steps = round_compensated(ideal[..., :-1], _damped(covariance, ROUNDING_DAMPING * few), grid)
@@ -161,13 +161,13 @@ def _refitted(gram: Gram, layer: LinearLayer, grid: Grid | Levels) -> tuple[Arra
 
 def _damped(h: Array, share: float) -> Array:
     level = np.trace(h, axis1=1, axis2=2)[:, None, None] / h.shape[-1]
-    # A group whose inputs never vary: any well conditioned matrix will do.
+    # The inputs of this group never vary, so any well conditioned matrix will do.
     level = np.where(level > 0, level, 1.0)
     return np.asarray(h + min(share, MOST_DAMPING) * level * np.eye(h.shape[-1]))
 
 
 def _narrow(rounded: Array, steps: Array) -> tuple[Array, Array]:
-    """Return both for steps that are float32, as they will be stored."""
+    """Return both for steps rounded to float32, as they will be stored."""
     narrow = steps.astype(np.float32).astype(np.float64)
     return rounded / steps * narrow, narrow
 
@@ -187,7 +187,7 @@ def _round_nearest(model: ir.Model, node: ir.Node, rows: Array, grid: Grid | Lev
 
 
 def _note(report: WeightReport, node: ir.Node, grid: Grid | Levels, steps: Array) -> None:
-    """Write down how the rounded weights of `node` are to be stored."""
+    """Record how the rounded weights of `node` have to be stored."""
     value, axis = node.inputs[1], channel_axis(node)
     array = constant(value)
     if value is None or value.name is None or array is None:

@@ -140,7 +140,7 @@ WRITTEN_OUT = {
         "s = ReduceMean <axes = [0, 2, 3], keepdims = 0> (x)  c = Conv (x, w, s)  y = BN (c, scale, bias, mean, var)",
         ["ReduceMean", "Conv", "Mul", "Add"],
     ),
-    "the Conv after it pads, and padding would have to be shifted too": (
+    "the Conv after it pads, and its padding would have to be shifted too": (
         "n = BN (x, scale, bias, mean, var)  y = Conv <pads = [0, 0, 1, 1], kernel_shape = [2, 2]> (n, k)",
         ["Mul", "Add", "Conv"],
     ),

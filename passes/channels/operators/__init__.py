@@ -1,4 +1,4 @@
-"""Operators whose channels are followed: a file for each kind, found by itself; more come from plugins."""
+"""Operators through which channels are followed: one file per kind, found automatically; plugins add more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.passes.channels.operator import ChannelOperator
 
 
 def operator_of(node: ir.Node) -> ChannelOperator | None:
-    """Return what is known of the operator of `node`; None: its channels cannot be followed.
+    """Return the channel operator for `node`; None if its channels cannot be followed.
 
     Raises:
         BadOption: An operator of a plugin cannot be imported.

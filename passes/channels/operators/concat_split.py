@@ -1,4 +1,4 @@
-"""Concat and Split: channels are joined and cut along one axis."""
+"""Concat and Split: channels are joined or cut along one axis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.passes.channels.propagation import Propagation
 
 
 def follow_concat(found: Propagation, node: ir.Node) -> str | None:
-    """Joined along one axis, tied along the others."""
+    """Join channels along one axis, and tie them along the others."""
     parts = [found.axes(node, index) for index in range(len(node.inputs))]
     axis = attribute(node, "axis") % len(parts[0])
     result = list(parts[0])
@@ -26,7 +26,7 @@ def follow_concat(found: Propagation, node: ir.Node) -> str | None:
 
 
 def follow_split(found: Propagation, node: ir.Node) -> str | None:
-    """Cut along one axis; sizes are those of the outputs."""
+    """Cut channels along one axis, by the sizes of the outputs."""
     x = found.axes(node, 0)
     axis, start = attribute(node, "axis", 0) % len(x), 0
     for index, output in enumerate(node.outputs):
@@ -37,7 +37,7 @@ def follow_split(found: Propagation, node: ir.Node) -> str | None:
 
 
 def adapt_split(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """The sizes of the parts are those of the outputs."""
+    """Set the sizes of the parts to those of the outputs."""
     rank = len(masks[node.outputs[0]])
     axis = attribute(node, "axis", 0) % rank
     sizes = np.array([mask_of(masks, output, axis).sum() for output in node.outputs], np.int64)

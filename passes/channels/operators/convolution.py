@@ -1,4 +1,4 @@
-"""Convolutions: channels are summed over and made; with groups they are tied within them, or go group by group."""
+"""Convolutions sum over input channels and compute output channels; groups tie channels, or are removed as a whole."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edgec.passes.channels.propagation import Propagation, fixed
 def follow_conv(found: Propagation, node: ir.Node) -> str | None:
     """X [n, c, *space], W [o, c / groups, *kernel], b [o].
 
-    Groups of many channels each lose the same channels everywhere; where there are more groups than channels in one
-    (a depthwise convolution has one) whole groups go, with what they read and what they give.
+    If groups have many channels, each loses the same channels; if there are more groups than channels per group
+    (a depthwise convolution has one channel per group), whole groups are removed with their inputs and outputs.
     """
     if constant(node.inputs[1]) is None:
         return COMPUTED_WEIGHTS
@@ -64,7 +64,7 @@ def follow_transposed(found: Propagation, node: ir.Node) -> str | None:
         found.note(node, weights, 0, "reads")
         found.note(node, weights, 1, "filters")
     else:
-        found.fix(node, weights.axes[1], "gives all channels of a group")
+        found.fix(node, weights.axes[1], "computes all channels of a group")
         made = np.repeat(found.tie_rows(node, x[1].reshape(groups, -1)), filters)
         found.note(node, weights, 0, "follows")
     follow_vector(found, node, 2, made)
@@ -73,7 +73,7 @@ def follow_transposed(found: Propagation, node: ir.Node) -> str | None:
 
 
 def adapt_groups(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """Where whole groups went, there are fewer."""
+    """Set the number of groups after whole groups were removed."""
     groups, mask = attribute(node, "group", 1), mask_of(masks, node.inputs[0], 1)
     per_group = len(mask) // groups
     if groups > 1 and removes_whole_groups(groups, per_group):

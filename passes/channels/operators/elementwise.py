@@ -1,4 +1,4 @@
-"""Operators of one element in, or several with numpy's broadcasting, and one out."""
+"""Element-wise operators, of one operand or of several with numpy's broadcasting."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgec.passes.channels.propagation import Propagation
 
 
 def follow_unary(found: Propagation, node: ir.Node) -> str | None:
-    """One element in, one out."""
+    """Pass the channels of the only operand to the result."""
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return "has a second output that is read"
+        return "has a second output that is used"
     found.give(node, list(found.axes(node, 0)))
     return None
 
 
 def follow_broadcast(found: Propagation, node: ir.Node) -> str | None:
-    """Operands with numpy's broadcasting."""
+    """Tie the channels of operands as numpy's broadcasting aligns them."""
     indices = [index for index, value in enumerate(node.inputs) if value is not None]
     result = broadcast(found, node, [found.axes(node, index) for index in indices])
     for index in indices:

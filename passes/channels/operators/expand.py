@@ -1,4 +1,4 @@
-"""Expand: axes of unchanged size pass."""
+"""Expand: channels along axes of unchanged size pass through."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """Axes of unchanged size pass."""
+    """Pass channels along axes of unchanged size."""
     if constant(node.inputs[1]) is None:
         return "expands to a computed shape"
     x, shape = found.axes(node, 0), node.outputs[0].shape
@@ -25,7 +25,7 @@ def follow(found: Propagation, node: ir.Node) -> str | None:
 
 
 def adapt(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """The shape is that of the output, written out."""
+    """Set the shape to that of the output."""
     set_input(graph, node, 1, kept_shape(masks, node.outputs[0]))
 
 

@@ -1,4 +1,4 @@
-"""Gemm and MatMul: the inner dimension is summed over, columns are made."""
+"""Gemm and MatMul sum over the inner dimension and compute columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.passes.channels.propagation import Propagation
 
 
 def follow_gemm(found: Propagation, node: ir.Node) -> str | None:
-    """Y [m, n] = A' [m, k] B' [k, n] + C, where ' may transpose."""
+    """Y [m, n] = A' [m, k] B' [k, n] + C, where ' is an optional transposition."""
     if constant(node.inputs[1]) is None:
         return COMPUTED_WEIGHTS
     a, weights = found.axes(node, 0), found.operand(node, 1)
@@ -34,7 +34,7 @@ def follow_gemm(found: Propagation, node: ir.Node) -> str | None:
 
 
 def follow_matmul(found: Propagation, node: ir.Node) -> str | None:
-    """Of two computed operands the inner dimension stays: no weights say what its removal does."""
+    """For two computed operands the inner dimension is fixed: no weights tell what its removal changes."""
     first, second = found.axes(node, 0), found.axes(node, 1)
     constants = [constant(node.inputs[index]) is not None for index in (0, 1)]
     inner = (first[-1], second[-2] if len(second) > 1 else second[-1])

@@ -1,4 +1,4 @@
-"""Normalizations: by channel, or over an axis whose channels have to stay."""
+"""Normalizations: per channel, or over an axis whose channels are then fixed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edgec.passes.channels.propagation import Propagation
 
 
 def follow_by_channel(found: Propagation, node: ir.Node) -> str | None:
-    """Parameters [c] for x [n, c, *space]; outputs of a batch norm in training mode are not followed."""
+    """Parameters [c] for x [n, c, *space]; batch norms in training mode are not followed."""
     if attribute(node, "training_mode", 0):
-        return "normalizes by the batch"
+        return "normalizes by the batch statistics"
     x = found.axes(node, 0)
     for index in range(1, len(node.inputs)):
         follow_vector(found, node, index, x[1])
@@ -25,12 +25,12 @@ def follow_by_channel(found: Propagation, node: ir.Node) -> str | None:
 
 
 def follow_last_axes(found: Propagation, node: ir.Node) -> str | None:
-    """Mixes the last axes."""
+    """Fix the last axes, which are normalized together."""
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return "has a second output that is read"
+        return "has a second output that is used"
     x = found.axes(node, 0)
     for ids in x[attribute(node, "axis", -1) :]:
-        found.fix(node, ids, "mixes them")
+        found.fix(node, ids, "normalizes over them")
     for index in range(1, len(node.inputs)):
         for ids in found.axes(node, index) if node.inputs[index] is not None else ():
             found.fix(node, ids, "scales by them")
@@ -39,17 +39,17 @@ def follow_last_axes(found: Propagation, node: ir.Node) -> str | None:
 
 
 def follow_one_axis(found: Propagation, node: ir.Node) -> str | None:
-    """Mixes all of one axis."""
+    """Fix the one axis over which the operator normalizes."""
     x = found.axes(node, 0)
-    found.fix(node, x[attribute(node, "axis", -1)], "mixes them")
+    found.fix(node, x[attribute(node, "axis", -1)], "normalizes over them")
     found.give(node, list(x))
     return None
 
 
 def follow_neighbours(found: Propagation, node: ir.Node) -> str | None:
-    """Mixes neighbouring channels."""
+    """Fix the channels, because neighbours are normalized together."""
     x = found.axes(node, 0)
-    found.fix(node, x[1], "mixes neighbours among them")
+    found.fix(node, x[1], "normalizes over neighbours among them")
     found.give(node, list(x))
     return None
 

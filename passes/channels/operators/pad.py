@@ -1,4 +1,4 @@
-"""Pad: axes without padding pass."""
+"""Pad: channels along axes without padding pass through."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """Axes without padding pass."""
+    """Pass channels along axes without padding."""
     x, shape = found.axes(node, 0), node.outputs[0].shape
     pads = constant(node.inputs[1])
     if pads is None or any(value is not None for value in node.inputs[3:]):

@@ -1,4 +1,4 @@
-"""Pools: channels pass, positions are mixed."""
+"""Pools: channels pass through, positions are combined."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ POOLS = ("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """Channels of x [n, c, *space] pass; space is mixed."""
+    """Pass the channels of x [n, c, *space]; fix the spatial axes."""
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
-        return "has a second output that is read"
+        return "has a second output that is used"
     x, shape = found.axes(node, 0), node.outputs[0].shape
     for ids in x[2:]:
         found.fix(node, ids, "slides over them")

@@ -1,4 +1,4 @@
-"""LSTM, GRU, RNN: only their inputs can be pruned."""
+"""LSTM, GRU, RNN: only channels of their inputs can be pruned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reductions: what they reduce over stays."""
+"""Reductions: axes that are reduced are fixed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """What it reduces over stays, the other axes pass."""
+    """Fix the reduced axes, and pass the others."""
     x = found.axes(node, 0)
     axes = constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
     if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None:

@@ -1,4 +1,4 @@
-"""Reshape and its kin: axes are joined and cut."""
+"""Reshape and similar operators: axes are joined and cut."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgec.passes.channels.propagation import Axes, Propagation, fixed
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """Axes are joined and cut; a channel that is cut in several is removed from all of them or from none."""
+    """Join and cut axes; a channel that is cut into several is removed from all of them or from none."""
     shape = node.outputs[0].shape
     found.give(node, regroup(found, node, found.axes(node, 0), shape.numpy() if shape is not None else ()))
     return None
 
 
 def adapt(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """The shape is that of the output, written out."""
+    """Set the shape to that of the output."""
     set_input(graph, node, 1, kept_shape(masks, node.outputs[0]))
     node.attributes.add(ir.AttrInt64("allowzero", 0))
 
@@ -30,7 +30,7 @@ def adapt(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
 def regroup(found: Propagation, node: ir.Node, axes: Axes, shape: Sequence[int]) -> Axes:
     """Return the axes after a reshape to `shape`.
 
-    Both shapes are cut into the shortest runs of axes with equal products; each run is looked at for itself.
+    Both shapes are cut into the shortest runs of axes with equal products; each run is handled separately.
     """
     result: Axes = [fixed(size) for size in shape]
     inner = [axis for axis, ids in enumerate(axes) if len(ids) > 1]
@@ -69,7 +69,7 @@ def _regroup_run(found: Propagation, node: ir.Node, axes: Axes, shape: Sequence[
 
 
 def _carrier(found: Propagation, rows: list[Ids]) -> int:
-    """Return the axis along which the fewest channels must be tied; of equals the longest, then the last."""
+    """Return the axis along which the fewest channels must be tied; among equals the longest, then the last."""
 
     def cost(axis: int) -> tuple[bool, int, int]:
         roots = found.coupling.roots(rows[axis])

@@ -1,4 +1,4 @@
-"""Resize: axes of unchanged size pass."""
+"""Resize: channels along axes of unchanged size pass through."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """Axes of unchanged size pass."""
+    """Pass channels along axes of unchanged size."""
     if attribute(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
         return "crops"
     for value in node.inputs[2:]:
@@ -34,7 +34,7 @@ def follow(found: Propagation, node: ir.Node) -> str | None:
 
 
 def adapt(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """Sizes are those of the output; scales stay. Axes that are not resized may also be left out of both."""
+    """Set the sizes to those of the output; scales stay. Both may omit axes that are not resized."""
     if len(node.inputs) > 3 and node.inputs[3] is not None:
         sizes, axes = kept_shape(masks, node.outputs[0]), attribute(node, "axes")
         set_input(graph, node, 3, sizes if axes is None else sizes[list(axes)])

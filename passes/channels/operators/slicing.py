@@ -1,4 +1,4 @@
-"""Slice and Gather: some of the channels are taken, at constant places."""
+"""Slice and Gather: some of the channels are selected, at constant positions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def follow_slice(found: Propagation, node: ir.Node) -> str | None:
-    """A range of indices of each axis named; steps other than 1 only along axes that stay."""
+    """Select a range of indices along each given axis; along axes with another step than 1 channels are fixed."""
     ranges = slice_ranges(node)
     if ranges is None:
-        return "cuts at places that are computed"
+        return "cuts at computed positions"
     result = list(found.axes(node, 0))
     for axis, part in ranges.items():
         if part.step not in (None, 1):
@@ -47,7 +47,7 @@ def slice_ranges(node: ir.Node) -> dict[int, slice] | None:
 
 
 def adapt_slice(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """Along an axis that lost channels the range begins after those kept before it."""
+    """Move the ranges along axes that lost channels, so that they begin after the kept channels before them."""
     ranges = slice_ranges(node)
     if ranges is None:
         raise ValueError(f"{node.name}: ranges are not constant")
@@ -65,10 +65,10 @@ def adapt_slice(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
 
 
 def follow_gather(found: Propagation, node: ir.Node) -> str | None:
-    """Constant indices along one axis of x; a single index keeps what it takes."""
+    """Select constant indices along one axis of x; channels selected by a single index are fixed."""
     indices = constant(node.inputs[1])
     if indices is None or constant(node.inputs[0]) is not None:
-        return "takes elements at computed places"
+        return "takes elements at computed positions"
     x = found.axes(node, 0)
     axis = attribute(node, "axis", 0) % len(x)
     if indices.ndim == 1:
@@ -81,10 +81,10 @@ def follow_gather(found: Propagation, node: ir.Node) -> str | None:
 
 
 def adapt_gather(graph: ir.Graph, node: ir.Node, masks: Masks) -> None:
-    """The indices of what is kept, counted anew."""
+    """Renumber the indices of kept channels."""
     data, indices = node.inputs[0], constant(node.inputs[1])
     if data is None or indices is None or indices.ndim != 1:
-        return  # what other indices take from loses nothing
+        return  # axes indexed in other ways lose no channels
     mask = mask_of(masks, data, attribute(node, "axis", 0) % len(masks[data]))
     wanted = indices % len(mask)
     places = np.cumsum(mask) - 1

@@ -1,4 +1,4 @@
-"""DepthToSpace and SpaceToDepth: blocks of positions become channels, and back."""
+"""DepthToSpace and SpaceToDepth: blocks of positions become channels, and vice versa."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.passes.channels.propagation import Propagation, fixed
 
 
 def follow_depth_to_space(found: Propagation, node: ir.Node) -> str | None:
-    """The b * b channels that become one are removed together."""
+    """Tie the b * b channels that become one."""
     x, shape = found.axes(node, 0), node.outputs[0].shape
     block = attribute(node, "blocksize") ** 2
     rows = x[1].reshape(block, -1).T if attribute(node, "mode", "DCR") == "DCR" else x[1].reshape(-1, block)
@@ -23,7 +23,7 @@ def follow_depth_to_space(found: Propagation, node: ir.Node) -> str | None:
 
 
 def follow_space_to_depth(found: Propagation, node: ir.Node) -> str | None:
-    """Every channel becomes b * b, all of which go with it."""
+    """Turn every channel into b * b, which are removed with it."""
     x, shape = found.axes(node, 0), node.outputs[0].shape
     for ids in x[2:]:
         found.fix(node, ids, "moves them")

@@ -1,4 +1,4 @@
-"""Transpose: axes change places."""
+"""Transpose: axes are permuted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgec.passes.channels.propagation import Propagation
 
 
 def follow(found: Propagation, node: ir.Node) -> str | None:
-    """Axes change places."""
+    """Permute the axes."""
     x = found.axes(node, 0)
     order = attribute(node, "perm") or tuple(reversed(range(len(x))))
     found.give(node, [x[axis] for axis in order])

@@ -1,4 +1,4 @@
-"""What layers with weights share: a vector that accompanies the channels, and weights that cannot be followed."""
+"""Shared by layers with weights: vectors along the channels, and weights that cannot be followed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPUTED_WEIGHTS = "has weights that are computed"
 
 
 def follow_vector(found: Propagation, node: ir.Node, index: int, channels: Ids) -> None:
-    """Tie the vector that is input `index`, if there is one, to `channels`."""
+    """Tie the vector in input `index`, if there is one, to `channels`."""
     if index >= len(node.inputs) or node.inputs[index] is None:
         return
     found.tie(node, found.axes(node, index)[0], channels)

@@ -1,1 +1,1 @@
-"""Calibrators: from the values of a tensor to the range worth keeping; found by name (group edgec.calibrators)."""
+"""Calibrators: choose the range of a tensor from its values; found by name (entry point group edgec.calibrators)."""

@@ -1,4 +1,4 @@
-"""`adaptive-kl`: fraction lengths by KL divergence in which rare large values count."""
+"""`adaptive-kl`: fraction lengths by a KL divergence that is sensitive to rare large values."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NORMAL_KURTOSIS = 3.0
 
 
 class AdaptiveKullbackLeibler(KullbackLeibler):
-    """As `kl`, over power-of-two scales, each bin weighted by y(x) = 1 - exp(-alpha |x| / beta).
+    """Like `kl`, over power-of-two scales, with each bin weighted by y(x) = 1 - exp(-alpha |x| / beta).
 
-    Plain KL looks at probability alone and neglects large values that are rare but matter. y is near 0 around zero
+    Plain KL considers probability alone and neglects large values that are rare but important. y is near 0 at zero
     and near 1 far away. The published formulas of y and alpha are lost: of y it is known that it is exponential, of
     alpha that it depends on the width and on how peaked the distribution is. What stands here for alpha is
     bits / 8 * log2(1 + k / 3), which grows with both: k is the kurtosis, and alpha is 1 for 8 bits and a normal

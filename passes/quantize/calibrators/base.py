@@ -1,4 +1,4 @@
-"""`Calibrator`: sees the values of one tensor, sample by sample, then says which range is worth keeping."""
+"""`Calibrator`: receives the values of one tensor, sample by sample, then chooses its range."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Array = np.ndarray[Any, Any]
 
 
 class Calibrator(Protocol):
-    """One for each tensor. A plugin registers a class with this interface in the entry point group edgec.calibrators.
+    """Calibrator of one tensor. A plugin registers such a class in the entry point group edgec.calibrators.
 
-    It is made as `Class(scheme)`, with the scheme that the range will be used in.
+    It is constructed as `Class(scheme)`, with the scheme in which the range will be used.
     """
 
     def update(self, array: Array) -> None:
-        """Take in the tensor's values for one sample; float, finite, not to be kept or altered."""
+        """Process the tensor's values for one sample: float, finite; the array must not be kept or modified."""
 
     def result(self) -> TensorRange:
-        """Return the range over all samples so far; there was at least one."""
+        """Return the range for all samples so far; there was at least one."""
 
 
 class HistogramCalibrator(ABC):
-    """A calibrator that needs no more than a histogram: memory does not grow, and a sweep can be resumed.
+    """A calibrator based on a histogram alone: its memory is constant, and a calibration can be resumed.
 
     Attributes:
-        name: As registered.
-        kind: The only kind of scheme it is for; None: any.
+        name: Registered name.
+        kind: The only kind of scheme that it supports; None: any.
     """
 
     name: ClassVar[str]
@@ -45,10 +45,10 @@ class HistogramCalibrator(ABC):
 
     @abstractmethod
     def choose(self) -> tuple[float, float]:
-        """Return low and high; the histogram holds at least one value that is not zero."""
+        """Return low and high; the histogram contains at least one value that is not zero."""
 
     def update(self, array: Array) -> None:
-        """Take in the values of one sample."""
+        """Process the values of one sample."""
         self.histogram.update(array)
 
     def result(self) -> TensorRange:
@@ -60,11 +60,11 @@ class HistogramCalibrator(ABC):
         return TensorRange(low=float(low), high=float(high), method=self.name, error=error)
 
     def state(self) -> dict[str, Array]:
-        """Return what was gathered, as arrays."""
+        """Return the collected data as arrays."""
         return self.histogram.state()
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Take over what `state` returned."""
+        """Continue from the result of `state`."""
         self.histogram.restore(state)
 
 

@@ -1,4 +1,4 @@
-"""Thresholds that a search over clipping ranges tries."""
+"""Thresholds that are tried in a search over clipping ranges."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from edgec.quantization import Scheme
 
 SMALLEST_SHARE = 1 / 64
-"""Of a tensor's extreme; nobody clips more."""
+"""Smallest threshold as a fraction of a tensor's extreme: clipping more never pays."""
 COUNT = 49
-"""Steps of 9 %."""
+"""Factor between two thresholds, in steps of 9 %."""
 
 
 def thresholds(scheme: Scheme, low: float, high: float) -> list[float]:
-    """Return magnitudes at which to clip, falling, for a tensor of that range.
+    """Return descending magnitudes at which a tensor of that range may be clipped.
 
-    Power-of-two schemes have few useful ones, the largest number that each fraction length holds.
+    Power-of-two schemes have few useful ones: the largest number of each fraction length.
     """
     extreme = max(high, -low)
     if scheme.kind != "power-of-two":
@@ -28,5 +28,5 @@ def thresholds(scheme: Scheme, low: float, high: float) -> list[float]:
 
 
 def clipped(low: float, high: float, threshold: float) -> tuple[float, float]:
-    """Return [low, high] without what lies beyond +-threshold."""
+    """Return [low, high] clipped to +-threshold."""
     return max(low, -threshold), min(high, threshold)

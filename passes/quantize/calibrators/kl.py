@@ -1,4 +1,4 @@
-"""`kl`: the clipping threshold that keeps most of the distribution's information (entropy calibration)."""
+"""`kl`: the clipping threshold that keeps the most information of the distribution (entropy calibration)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Array = np.ndarray[Any, Any]
 FULL = 64
 LEAST = 512
 MOST_CLIPPED = 0.01
-"""Share of the values: the divergence does not see how far outside they lie."""
+"""Maximum fraction of clipped values: the divergence does not depend on how far outside they lie."""
 SMOOTHING = 1e-4
-"""Share of the probability given to bins that the quantized distribution leaves empty."""
+"""Fraction of the probability for bins that the quantized distribution leaves empty."""
 
 
 class KullbackLeibler(HistogramCalibrator):
-    """The threshold t for which KL(P || Q) is least (Migacz, "8-bit inference with TensorRT", 2017).
+    """The threshold t with the least KL(P || Q) (Migacz, "8-bit inference with TensorRT", 2017).
 
-    P: the histogram within +-t, what lies outside added to its last bins. Q: the same without what lies outside,
-    each quantization step's share spread over those of its bins that hold anything.
+    P: the histogram within +-t, with the values outside added to its last bins. Q: the same without these values,
+    where the probability of each quantization step is spread over its bins that are not empty.
     """
 
     name = "kl"
@@ -45,20 +45,20 @@ class KullbackLeibler(HistogramCalibrator):
         return clipped(low, high, min(thresholds(self.scheme, low, high), key=divergence))
 
     def weight(self, values: Array, counts: Array) -> Array:
-        """Return the weight of each bin; here all weigh the same."""
+        """Return the weight of each bin; here all have the same weight."""
         return np.ones(len(values))
 
 
 def coarse(values: Array, counts: Array, width: float) -> tuple[Array, Array]:
-    """Merge neighbouring bins until they hold `FULL` values on average, or there are `LEAST` of them.
+    """Merge neighbouring bins until they contain `FULL` values on average, or `LEAST` of them are left.
 
-    Where bins hold few values, their counts are mostly noise, and the divergence would measure that: the more bins a
-    step covers the more of it, so that too narrow a range would win.
+    If bins contain few values, their counts are mostly noise, which the divergence would measure: the more bins a
+    step covers, the more noise, so that too narrow a range would win.
 
     Args:
-        values: Middles of the occupied bins, rising.
+        values: Centres of the bins that are not empty, ascending.
         counts: Their counts.
-        width: Of a bin.
+        width: Width of a bin.
     """
     span = max(1.0, float(values[-1] - values[0]) / width)
     merged = int(max(1.0, min(span / LEAST, FULL * span / counts.sum())))
@@ -74,11 +74,11 @@ def kl_divergence(values: Array, counts: Array, params: QuantParams, low: float,
     """Return KL(P || Q) of a histogram against itself, clipped to [low, high] and quantized.
 
     Args:
-        values: Middles of the bins, rising.
+        values: Centres of the bins, ascending.
         counts: Their (weighted) counts, > 0.
-        params: Of the quantization.
-        low: Lower end of the range.
-        high: Upper end.
+        params: Parameters of the quantization.
+        low: Lower bound of the range.
+        high: Upper bound of the range.
     """
     inside = (values >= low) & (values <= high)
     if not inside.any():

@@ -6,7 +6,7 @@ from edgec.passes.quantize.calibrators.base import HistogramCalibrator
 
 
 class MinMax(HistogramCalibrator):
-    """Smallest and largest value over all samples, exactly."""
+    """Minimum and maximum over all samples, exactly."""
 
     name = "minmax"
 

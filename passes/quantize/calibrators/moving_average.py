@@ -1,4 +1,4 @@
-"""`moving-average`: extremes of each sample, averaged; one odd sample does not set the range."""
+"""`moving-average`: average of the extremes of all samples, so that one unusual sample does not set the range."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.quantization import Scheme
 Array = np.ndarray[Any, Any]
 
 MOMENTUM = 0.9
-"""Weight of what was before, once there are ten samples; until then all samples weigh the same."""
+"""Weight of earlier samples, once there are ten; until then all samples have the same weight."""
 
 
 class MovingAverage(HistogramCalibrator):
@@ -27,7 +27,7 @@ class MovingAverage(HistogramCalibrator):
         self._samples = 0
 
     def update(self, array: Array) -> None:
-        """Take in the values of one sample."""
+        """Process the values of one sample."""
         super().update(array)
         self._samples += 1
         share = max(1 / self._samples, 1 - MOMENTUM)
@@ -39,11 +39,11 @@ class MovingAverage(HistogramCalibrator):
         return self._low, self._high
 
     def state(self) -> dict[str, Array]:
-        """Return what was gathered, as arrays."""
+        """Return the collected data as arrays."""
         return super().state() | {"averages": np.array([self._low, self._high, self._samples], np.float64)}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Take over what `state` returned."""
+        """Continue from the result of `state`."""
         super().restore(state)
         self._low, self._high = (float(number) for number in state["averages"][:2])
         self._samples = int(state["averages"][2])

@@ -1,4 +1,4 @@
-"""`mse`: the range with the least mean squared error; what is clipped weighs against what is rounded."""
+"""`mse`: the range with the least mean squared error, from clipping and rounding together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from edgec.passes.quantize.calibrators.base import HistogramCalibrator, quantiza
 from edgec.passes.quantize.calibrators.candidates import clipped, thresholds
 
 ROUNDS = 2
-"""Of the search for one end while the other is held."""
+"""Number of rounds in which one bound is searched while the other is fixed."""
 
 
 class MeanSquaredError(HistogramCalibrator):
-    """Search over clipping thresholds; for an asymmetric scheme over both ends in turn."""
+    """Search over clipping thresholds; for an asymmetric scheme over both bounds in turn."""
 
     name = "mse"
 
@@ -33,10 +33,10 @@ class MeanSquaredError(HistogramCalibrator):
 
 
 class FixedPoint(MeanSquaredError):
-    """`fixed-point`: every scale a power of two, so that requantization is a rounding shift.
+    """`fixed-point`: every scale is a power of two, so that requantization is a rounding shift.
 
-    The clip range is +-2^n and k = bits - 1 - n the fraction length, x_q = round(x * 2^k); the smaller n, the smaller
-    the rounding error 0.5 / 2^k, the more is clipped. The fraction length with the least mean squared error is taken.
+    The clipping range is +-2^n and k = bits - 1 - n is the fraction length, x_q = round(x * 2^k); a smaller n means a
+    smaller rounding error 0.5 / 2^k and more clipping. The fraction length with the least mean squared error is chosen.
     """
 
     name = "fixed-point"

@@ -1,11 +1,11 @@
-"""`percentile`: all but a fixed share of the values on each side."""
+"""`percentile`: clips a fixed fraction of the values on each side."""
 
 from __future__ import annotations
 
 from edgec.passes.quantize.calibrators.base import HistogramCalibrator
 
 CLIPPED = 1e-4
-"""Share of the values that is clipped on each side: the 99.99th percentile."""
+"""Fraction of the values that is clipped on each side: the 99.99th percentile."""
 
 
 class Percentile(HistogramCalibrator):

@@ -1,1 +1,1 @@
-"""Codecs: what weights of few bits may be, and how they are found; by name (entry point group edgec.codecs)."""
+"""Codecs: the representable values of weights of few bits; found by name (entry point group edgec.codecs)."""

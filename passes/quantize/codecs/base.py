@@ -1,4 +1,4 @@
-"""`Codec`: from the weights of a layer to what they may become; `Levels`, the general case of it."""
+"""`Codec`: chooses the representable values of a layer's weights; `Levels` is the general form of the result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """What a weight may be, in steps of its channel; has the interface of `rounding.Grid`.
+    """Representable weights, in steps of their channel; has the interface of `rounding.Grid`.
 
     Attributes:
-        levels: float64 [2 ** bits or fewer], rising.
-        bits: Width of an index.
-        power_of_two: Whether steps have to be powers of two.
+        levels: float64 [2 ** bits or fewer], ascending.
+        bits: Width of an index in bits.
+        power_of_two: Whether steps must be powers of two.
     """
 
     levels: Array
@@ -51,15 +51,15 @@ class Levels:
 
 
 Codec = Callable[[Array, int, bool], "Grid | Levels"]
-"""Weights of a layer, float64 [groups, rows, columns], width of a weight in bits, and whether steps have to be powers
-of two -> what the weights may become, in steps of each row. A plugin registers one in the entry point group
+"""Weights of a layer, float64 [groups, rows, columns], width of a weight in bits, and whether steps must be powers
+of two -> the representable weights, in steps of each row. A plugin registers one in the entry point group
 edgec.codecs.
 
-A `Grid` gives the usual integers. `Levels` trade evenly spaced levels for ones that fit the distribution of weights
+A `Grid` is the usual integers. `Levels` replace evenly spaced levels by others that fit the distribution of weights
 better, or cost less; such weights are stored as indices and decoded when the network is loaded.
 
 Raises:
-    BadOption: The codec has no such width.
+    BadOption: The codec does not support this width.
 """
 
 
@@ -67,7 +67,7 @@ def load_codec(name: str) -> Codec:
     """Return the codec registered as `name`, or given as `module:function`.
 
     Raises:
-        BadOption: There is none.
+        BadOption: There is no such codec.
     """
     codec: Codec = registry.load("codecs", name)
     return codec

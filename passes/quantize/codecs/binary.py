@@ -1,4 +1,4 @@
-"""`binary`: the sign, times a step of each channel."""
+"""`binary`: the sign of a weight, multiplied by a step per channel."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ Array = np.ndarray[Any, Any]
 
 
 def binary(weights: Array, bits: int, power_of_two: bool) -> Levels:
-    """Return +-1, one bit whatever `bits` says (Rastegari et al., "XNOR-Net", 2016)."""
+    """Return +-1, one bit whatever `bits` is (Rastegari et al., "XNOR-Net", 2016)."""
     return Levels(np.array([-1.0, 1.0]), 1)

@@ -12,11 +12,11 @@ Array = np.ndarray[Any, Any]
 
 ROUNDS = 30
 SAMPLE = 1 << 16
-"""Weights of a layer that the codebook is made from."""
+"""Maximum number of weights of a layer from which the codebook is computed."""
 
 
 def kmeans(weights: Array, bits: int, power_of_two: bool) -> Levels:
-    """Return 2^bits centroids of the weights, each divided by the largest of its channel.
+    """Return 2^bits centroids of the weights, each of which is divided by the largest of its channel.
 
     Han et al., "Deep compression", 2016.
     """
@@ -28,7 +28,7 @@ def _centroids(weights: Array, count: int) -> Array:
     relative = np.sort((weights / np.where(largest > 0, largest, 1.0)).ravel())
     values = relative[:: -(-len(relative) // SAMPLE)]
     centroids = np.quantile(values, (np.arange(count) + 0.5) / count)
-    # Quantiles alone leave the rare large weights, which matter most, to the outermost centroids.
+    # Quantiles alone would leave the rare large weights, which matter most, to the outermost centroids.
     centroids = (centroids + np.linspace(values[0], values[-1], count)) / 2
     sums = np.concatenate([[0.0], np.cumsum(values)])
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""`linear`: integers, evenly spaced."""
+"""`linear`: evenly spaced integers."""
 
 from __future__ import annotations
 

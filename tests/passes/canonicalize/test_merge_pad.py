@@ -89,12 +89,12 @@ REFUSED = {
     "its value is computed": "v = ReduceMax <keepdims = 0> (x)  p = Pad (x, pads, v)  y = Conv (p, w)",
     "it pads with 0, MaxPool with -infinity": f"p = Pad (x, pads)  y = MaxPool <{POOL}> (p)",
     "it pads with 1, AveragePool with 0": f"p = Pad (x, pads, one)  y = AveragePool <{POOL}> (p)",
-    "pads too and does not count its padding": f"p = Pad (x, pads)  y = AveragePool <{POOL}, pads = [0, 1, 0, 0]> (p)",
+    "also pads and does not count its padding": f"p = Pad (x, pads)  y = AveragePool <{POOL}, pads = [0, 1, 0, 0]> (p)",
     "a window could lie in the padding alone": f"p = Pad (x, wide, low)  y = MaxPool <{POOL}> (p)",
     "windows of a pool with ceil_mode would move": (
         f"p = Pad (x, pads, low)  y = MaxPool <{POOL}, strides = [2, 2], ceil_mode = 1> (p)"
     ),
-    "the indices of the maxima are read": (
+    "the indices of the maxima are used": (
         f"p = Pad (x, pads, low)  m, i = MaxPool <{POOL}> (p)  f = Cast <to = 1> (i)  y = Add (m, f)"
     ),
 }

@@ -89,8 +89,8 @@ def test_flattened_channel_takes_all_its_columns() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("s = Softmax <axis = 1> (a)", "mixes them"),
-        ("s = LRN <size = 3> (a)", "mixes neighbours among them"),
+        ("s = Softmax <axis = 1> (a)", "normalizes over them"),
+        ("s = LRN <size = 3> (a)", "normalizes over neighbours among them"),
         ("s = CumSum (a, k)", "is an operator whose channels cannot be followed"),
         ("s = MatMul (a, a)", None),
     ],

@@ -73,11 +73,11 @@ def test_scale_and_shift_by_channel() -> None:
     ("body", "reason"),
     [
         ("y = Relu (x)", "Relu is no linear layer"),
-        ("y = Mul (x, w)", "no scale and shift"),
+        ("y = Mul (x, w)", "not a scale and shift"),
         ("y = MatMul (x, x)", "its weights are computed"),
         ("y = Gemm <alpha = 2.0> (x, w)", "it scales"),
         ("y = Gemm (x, w, x)", "its bias is computed"),
-        ("y = Gemm (x, w, s)", "its bias is no vector of outputs"),
+        ("y = Gemm (x, w, s)", "its bias is not a vector of outputs"),
     ],
 )
 def test_what_is_no_linear_layer(body: str, reason: str) -> None:

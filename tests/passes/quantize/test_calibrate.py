@@ -61,11 +61,11 @@ def test_a_checkpoint_of_another_sweep_is_refused(tmp_path: Path) -> None:
     arrays = [sample.inputs["image"] for sample in pictures(48)]
     with pytest.raises(KeyboardInterrupt):
         calibrate(NETWORK, Dying(arrays), TENSORS, checkpoint=state)
-    with pytest.raises(BadOption, match="another sweep"):
+    with pytest.raises(BadOption, match="another calibration"):
         calibrate(NETWORK, pictures(47), TENSORS, checkpoint=state)
-    with pytest.raises(BadOption, match="another sweep"):
+    with pytest.raises(BadOption, match="another calibration"):
         calibrate(NETWORK, pictures(48), TENSORS, calibrator="minmax", checkpoint=state)
-    with pytest.raises(BadOption, match="another sweep"):
+    with pytest.raises(BadOption, match="another calibration"):
         calibrate(NETWORK, Arrays([255 * each for each in arrays]), TENSORS, checkpoint=state)
     whole = state.read_bytes()
     state.write_bytes(whole[: len(whole) // 2])
