@@ -1,4 +1,4 @@
-"""A batch that may vary: a model of one batch size is opened along its first dimension, and proven to be the same."""
+"""Batches of varying size: a model of one batch size is opened along its first dimension, and checked to be equal."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Batch = tuple[int, int]
 BATCH = "batch"
 """Name of the open dimension."""
 SAME = 1e-4
-"""Largest difference between a picture alone and in a batch: rounding in another order."""
+"""Maximum difference between a picture alone and in a batch, from rounding in another order."""
 
 
 def open_batch(model: ir.Model, batch: Batch, feeds: Mapping[str, Array]) -> ir.Model:
-    """Return a copy of `model` whose inputs take every batch of the range.
+    """Return a copy of `model` whose inputs accept every batch size of the range.
 
     Args:
-        model: Legalized; static, its inputs have the smallest batch of the range as their first dimension.
-        batch: Smallest and largest.
-        feeds: Of `model`. A batch of them, repeated, has to give their outputs, repeated.
+        model: Legalized model with static shapes; the first dimension of its inputs is the smallest batch of the range.
+        batch: Smallest and largest batch size.
+        feeds: Inputs of `model`. A batch in which they are repeated must give their outputs, repeated.
 
     Raises:
         BadOption: An input has another first dimension.
-        UnsupportedModel: The network holds the batch somewhere inside, or mixes pictures.
+        UnsupportedModel: A shape inside the network contains the batch size, or the network mixes pictures.
     """
     low, high = batch
     for value in model.graph.inputs:
@@ -49,21 +49,21 @@ def open_batch(model: ir.Model, batch: Batch, feeds: Mapping[str, Array]) -> ir.
             _open_resize(node)
     for node in opened.graph.all_nodes():
         for output in node.outputs:
-            output.shape = None  # or the old ones would count as known
+            output.shape = None  # otherwise the old shapes would count as known
     for value in opened.graph.inputs:
         value.shape = ir.Shape([BATCH, *(shape_of(value) or ())[1:]])
     infer_shapes(opened)
-    _check(model, opened, feeds, repeats=max(high // low, 2))  # once would prove nothing
+    _check(model, opened, feeds, repeats=max(high // low, 2))  # with one repeat nothing would be checked
     return opened
 
 
 def profiles(model: ir.Model, batch: Batch, names: Mapping[str, str]) -> dict[str, dict[str, list[int]]]:
-    """Return the optimization profile of each input (by its name as compiled): fastest at the largest batch.
+    """Return the optimization profile of each input (by its name as compiled), optimized for the largest batch.
 
     Args:
-        model: Static, see `open_batch`.
-        batch: Smallest and largest.
-        names: Name as compiled -> in the model.
+        model: Model with static shapes, see `open_batch`.
+        batch: Smallest and largest batch size.
+        names: Name as compiled -> name in the model.
     """
     rest = {value.name: list(shape_of(value) or ())[1:] for value in model.graph.inputs}
     low, high = batch
@@ -82,13 +82,13 @@ def _open_reshape(node: ir.Node, low: int) -> None:
     if -1 not in target[1:]:
         target[0] = -1
     elif not attribute(node, "allowzero", 0):
-        target[0] = 0  # that of the input
+        target[0] = 0  # the dimension of the input is kept
     assert isinstance(node.graph, ir.Graph)
     node.replace_input_with(1, add_constant(node.graph, f"{node.name}_shape", target))
 
 
 def _open_resize(node: ir.Node) -> None:
-    """Give factors instead of sizes, which hold the batch; the same where they are whole."""
+    """Use scale factors instead of sizes, which contain the batch size; integer factors give the same result."""
     before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if len(node.inputs) < 4 or node.inputs[3] is None or before is None or after is None:
         return
@@ -107,9 +107,9 @@ def _check(model: ir.Model, opened: ir.Model, feeds: Mapping[str, Array], repeat
     remedy = "Give one size for the batch, or export the network with an open one."
     try:
         actual = Reference(opened).run(repeated(feeds))
-    except Exception as error:  # a Reshape that does not fit, and whatever else ONNX Runtime says of it
+    except Exception as error:  # a Reshape that does not fit, or any other error of ONNX Runtime
         reason = str(error).strip().splitlines()[-1]
-        raise UnsupportedModel(f"the network holds its batch inside: {reason}", remedy=remedy) from error
+        raise UnsupportedModel(f"a shape in the network contains the batch size: {reason}", remedy=remedy) from error
     comparison = compare(repeated(Reference(model).run(feeds)), actual)
     if not comparison.within(SAME):
-        raise UnsupportedModel(f"in a batch the network says something else: {comparison.worst}", remedy=remedy)
+        raise UnsupportedModel(f"the network's outputs differ in a batch: {comparison.worst}", remedy=remedy)

@@ -1,4 +1,4 @@
-"""Implicit int8 for TensorRT before 8.5: the scales of a Q/DQ model become a calibration cache, its pairs go."""
+"""Implicit int8 for TensorRT before 8.5: the scales of a Q/DQ model become a calibration cache, and its pairs go."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from edgec.targets.tensorrt.board.facts import version_of
 Array = np.ndarray[Any, Any]
 
 STEPS = 127
-"""A scale is the largest magnitude of the range divided by this."""
+"""Divisor of the largest magnitude of a range that gives the scale."""
 CLAMPS = frozenset({"Clip", "Relu"})
-"""Activations that saturate: their input may have the range of their output, what it cuts off they cut off too."""
+"""Saturating activations: their input may have the range of their output, because they clip the rest themselves."""
 SCALE = re.compile(r"(?P<tensor>.+): (?P<digits>[0-9a-fA-F]{1,8})\s*")
 """A line of a calibration cache."""
 
@@ -30,14 +30,15 @@ SCALE = re.compile(r"(?P<tensor>.+): (?P<digits>[0-9a-fA-F]{1,8})\s*")
 def strip_pairs(model: ir.Model) -> dict[str, float]:
     """Remove every QuantizeLinear and DequantizeLinear of `model` in place; return value name -> largest magnitude.
 
-    Weights stay as their pairs made them. The ranges are those of the pairs on activations, +-`STEPS` times the scale,
-    of values that only move such values about, and of what is clamped to them: between a layer and its activation.
+    Weights keep the values that their pairs produce. The ranges are those of the pairs on activations, +-`STEPS` times
+    the scale; they also hold for values that are only moved, and for values between a layer and the activation that
+    clips them.
 
     Args:
-        model: Pairs in the form that TensorRT takes: int8, zero points 0, activations with one scale.
+        model: Model with pairs in the form that TensorRT supports: int8, zero points 0, one scale per activation.
 
     Raises:
-        UnsupportedModel: An activation has a scale for each channel, which no calibration cache can hold.
+        UnsupportedModel: An activation has per-channel scales, which a calibration cache cannot contain.
     """
     ranges: dict[ir.Value, float] = {}
     for node in [node for node in model.graph if node.op_type == "DequantizeLinear"]:
@@ -48,14 +49,14 @@ def strip_pairs(model: ir.Model) -> dict[str, float]:
                 remedy="Quantize with `edgec quantize --style tensorrt`.",
             )
         source, scale = quantize.inputs[0], constant(quantize.inputs[1])
-        assert source is not None and scale is not None  # the check has refused others
+        assert source is not None and scale is not None  # the check before has refused all others
         held = constant(source)
         if held is not None:
             replace_uses(node.outputs[0], Builder(node).constant(_fake_quantized(held, scale, quantize)))
             continue
         if scale.size > 1:
             raise UnsupportedModel(
-                f"value {source.name!r} has a scale for each channel; a calibration cache has one",
+                f"value {source.name!r} has per-channel scales, but a calibration cache has only one",
                 remedy="Quantize activations with one scale: `edgec quantize --style tensorrt`.",
             )
         ranges[source] = STEPS * float(scale.reshape(-1)[0])
@@ -79,7 +80,7 @@ def cache_text(ranges: Mapping[str, float], tensorrt: str) -> str:
 
     Args:
         ranges: Tensor -> largest magnitude, > 0. Names as in the model that is built.
-        tensorrt: Of the board. With another header TensorRT ignores the cache.
+        tensorrt: Version on the board. TensorRT ignores a cache with another header.
     """
     major, minor, patch = version_of(tensorrt)
     number = major * (10000 if major >= 10 else 1000) + minor * 100 + patch
@@ -91,7 +92,7 @@ def read_cache(text: str) -> dict[str, float]:
     """Return tensor -> largest magnitude from the text of a calibration cache of any version.
 
     Raises:
-        ValueError: A line is none of a calibration cache.
+        ValueError: A line does not belong to a calibration cache.
     """
     ranges = {}
     for line in filter(str.strip, text.splitlines()[1:]):

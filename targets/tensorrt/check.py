@@ -1,4 +1,4 @@
-"""Every node against the board's TensorRT: supported, supported after a rewrite, or not, and why."""
+"""Checks every node against the board's TensorRT: supported, supported after a rewrite, or not supported and why."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ TYPE_NAMES = {
     np.dtype(np.int64): "INT64",
     np.dtype(np.bool_): "BOOL",
 }
-"""numpy -> TensorRT; what is left of doubles gets its own refusal."""
+"""numpy type -> TensorRT type; remaining doubles are refused separately."""
 
 TYPE_ELSEWHERE = frozenset(
     {"Cast", "Constant", "ConstantOfShape", "EyeLike", "If", "Loop", "OneHot", "Range", "Scan", "Where"}
 )
-"""Operators whose table row speaks of another value than the first input."""
+"""Operators for which the table gives the type of another value than the first input."""
 
 
 def check(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
-    """Return one finding for every node of `model`, which stays as it is.
+    """Return one finding for every node of `model`, which is not modified.
 
-    A node that its rewrite still leaves with something refused counts as refused.
+    A node is refused if its rewrite still contains a refused node.
 
     Args:
-        model: Static shapes, as the passes leave it: before them, weights behind an Identity count as computed.
-        limits: Those of the board's TensorRT.
+        model: Model with static shapes after the passes, because before them weights may be hidden behind an Identity.
+        limits: Limits of the board's TensorRT.
     """
     copy = model.clone()
     for index, node in enumerate(copy.graph.all_nodes()):
@@ -49,7 +49,7 @@ def check(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
 
 
 def refusals(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
-    """Return a finding for every node of the legalized `model` that TensorRT would refuse or read wrongly."""
+    """Return a finding for every node of the legalized `model` that TensorRT would reject or read wrongly."""
     return tuple(
         Finding(node.name or node.outputs[0].name or "", node.op_type, "refused", reason, _remedy(node, model, limits))
         for node in model.graph.all_nodes()
@@ -58,11 +58,11 @@ def refusals(model: ir.Model, limits: Limits) -> tuple[Finding, ...]:
 
 
 def why_refused(node: ir.Node, model_opset: int, limits: Limits) -> str | None:
-    """Return why TensorRT would refuse `node` or read it wrongly, in one sentence; None if it takes it."""
+    """Return why TensorRT would reject `node` or read it wrongly, in one sentence; None if there is none."""
     if node.domain not in ("", "ai.onnx"):
-        return f"operator of the domain {node.domain!r}, which its parser does not know"
+        return f"operator of the domain {node.domain!r}, which TensorRT's parser does not support"
     if node.op_type not in limits.operators:
-        return "its parser does not have the operator"
+        return "TensorRT's parser does not support the operator"
     for reason in (obstacle(node, model_opset, limits.max_opset), _type_problem(node, limits)):
         if reason:
             return reason
@@ -75,11 +75,11 @@ def why_refused(node: ir.Node, model_opset: int, limits: Limits) -> str | None:
 REMEDIES = {
     "If": "Export the branch that is taken, with torch.onnx.export on the eager model.",
     "Loop": "Export with the loop unrolled: a fixed number of steps.",
-    "NonMaxSuppression": "Export without it; do it on the host, on the network's boxes and scores.",
+    "NonMaxSuppression": "Export without it, and apply it on the host to the network's boxes and scores.",
     "QuantizeLinear": "Quantize with `edgec quantize --style tensorrt`: symmetric int8.",
     "DequantizeLinear": "Quantize with `edgec quantize --style tensorrt`: symmetric int8.",
 }
-"""What to do about a refused operator, where there is more to say than to do without it."""
+"""Remedies for refused operators, if there is more to say than to export without them."""
 
 FP64_REMEDY = "Export the model in float32 (model.float() before torch.onnx.export); no TensorRT has float64."
 
@@ -87,10 +87,10 @@ FP64_REMEDY = "Export the model in float32 (model.float() before torch.onnx.expo
 def _remedy(node: ir.Node, model: ir.Model, limits: Limits) -> str:
     for newer in known_limits():
         if newer > limits and why_refused(node, opset(model), newer) is None:
-            return f"TensorRT {newer.version} takes it: choose a board that has it."
+            return f"TensorRT {newer.version} supports it: choose a board that has it."
     if any(dtype_of(value) == np.float64 for value in (*node.inputs, *node.outputs)):
         return FP64_REMEDY
-    return REMEDIES.get(node.op_type, "Export the model without it, or with the operators it is made of.")
+    return REMEDIES.get(node.op_type, "Export the model without it, or with simpler operators in its place.")
 
 
 def _type_problem(node: ir.Node, limits: Limits) -> str | None:
@@ -102,11 +102,11 @@ def _type_problem(node: ir.Node, limits: Limits) -> str | None:
         name = "INT32"
     if name in limits.operators[node.op_type]:
         return None
-    return f"data of type {name}, it takes {' '.join(sorted(limits.operators[node.op_type]))}"
+    return f"data of type {name}, but TensorRT supports {' '.join(sorted(limits.operators[node.op_type]))}"
 
 
 def _finding(name: str, op_type: str, rewrites: dict[str, str], refused: dict[str, Finding]) -> Finding:
-    # The nodes of a rewrite are named after the one they replace.
+    # The nodes of a rewrite are named after the node that they replace.
     for where, finding in refused.items():
         if where == name or (name in rewrites and where.startswith(f"{name}_")):
             return Finding(name, op_type, "refused", finding.reason, finding.remedy)

@@ -1,4 +1,4 @@
-"""Which layers a Jetson's DLA would run, and in how many pieces; a report, the engine is built for the GPU."""
+"""Estimates which layers a Jetson's DLA would run, in how many subgraphs; the engine itself is built for the GPU."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgec.targets.tensorrt.legalize import legalize
 from edgec.targets.tensorrt.limits import Limits
 
 PIECES = 16
-"""Loadables that a core holds at once, by the general restrictions of NVIDIA's list; TensorRT 5 stopped at 8."""
+"""Maximum number of loadables per core, by the general restrictions in NVIDIA's list; TensorRT 5 stopped at 8."""
 WORTH = 0.05
-"""Share of the MACs that a piece must hold (ours): going over to the DLA and back copies and waits."""
+"""Minimum fraction of the MACs in a subgraph (edgec's choice): switching to the DLA and back copies and waits."""
 
 
 @dataclass(frozen=True)
 class DlaLayer:
-    """One node: whether it is to run on the DLA, and if not why."""
+    """One node: whether it would run on the DLA, and if not why."""
 
     where: str
     op_type: str
@@ -32,7 +32,7 @@ class DlaLayer:
 
 @dataclass(frozen=True)
 class DlaReport:
-    """The split of a network: `pieces` stretches on the DLA with `share` of the MACs, in the order of the nodes."""
+    """The partition of a network: `pieces` subgraphs on the DLA with `share` of the MACs, in node order."""
 
     layers: tuple[DlaLayer, ...]
     pieces: int
@@ -41,16 +41,16 @@ class DlaReport:
     def __str__(self) -> str:
         count = sum(layer.on_dla for layer in self.layers)
         if not count:
-            return "DLA: no stretch of the network is worth it"
+            return "DLA: no subgraph of the network is worth running on it"
         pieces = "1 piece" if self.pieces == 1 else f"{self.pieces} pieces"
         return f"DLA: {count} of {len(self.layers)} nodes, {self.share:.0%} of the MACs, in {pieces}"
 
 
 def dla_report(model: ir.Model, board: Board) -> DlaReport | None:
-    """Return what the DLA of `board` would run of the legalized `model`; None if it has none.
+    """Return what the DLA of `board` would run of the legalized `model`; None if the board has no DLA.
 
-    No ping-pong: stretches between GPU layers stay on the GPU unless they hold `WORTH` of the MACs, and at most
-    `PIECES` of them, the largest, go to the DLA.
+    To avoid switching back and forth, subgraphs between GPU layers stay on the GPU unless they have `WORTH` of the
+    MACs, and at most `PIECES` of them, the largest, run on the DLA.
     """
     if board.gpu is None or not board.gpu.dla_cores:
         return None
@@ -73,7 +73,7 @@ def dla_report(model: ir.Model, board: Board) -> DlaReport | None:
             _label(node),
             node.op_type,
             index in chosen,
-            "" if index in chosen else reasons[index] or "its stretch is too small to go over",
+            "" if index in chosen else reasons[index] or "its subgraph is too small to be worth it",
         )
         for index, node in enumerate(nodes)
     )
@@ -81,9 +81,9 @@ def dla_report(model: ir.Model, board: Board) -> DlaReport | None:
 
 
 def with_devices(findings: tuple[Finding, ...], model: ir.Model, board: Board, limits: Limits) -> tuple[Finding, ...]:
-    """Return `findings` on the nodes of `model` with the device that each is to run on, where `board` has a DLA.
+    """Return `findings` on the nodes of `model` with the device on which each would run, if `board` has a DLA.
 
-    A node that was rewritten is on the DLA if all nodes in its place are: they are named after it.
+    A rewritten node is on the DLA if all nodes that replace it are; they are named after it.
     """
     if board.gpu is None or not board.gpu.dla_cores:
         return findings

@@ -1,9 +1,9 @@
-"""What a DLA takes of a layer, in FP16 or INT8.
+"""Restrictions of a DLA on layers, in FP16 or INT8.
 
 Sources: NVIDIA TensorRT documentation, "DLA Supported Layers and Restrictions"
 (docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/dla-layer-restrictions.html), and the notes "If
 executing this layer on DLA" in include/NvInfer.h of github.com/NVIDIA/TensorRT, tags 8.5.2 to v10.3.0: what all of
-these say. TensorRT 8.2 takes less of Resize: nearest, asymmetric, rounded down. Not run on a DLA.
+them allow. TensorRT 8.2 allows less of Resize: nearest, asymmetric, rounded down. This was not run on a DLA.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from edgec.model.graph import attribute, constant, scalar, shape_of
 LARGEST_BATCH, LARGEST_SIZE = 4096, 8192
 VOLTA = 72
 LONG_KERNELS = (64, 96, 128)
-"""Kernels and strides of transposed convolutions that may be longer than 32, where the other side is 1."""
+"""Kernels and strides of transposed convolutions that may be longer than 32 if the other side is 1."""
 SLOW_SQUARES = range(23, 33)
-"""Squares of transposed convolutions that TensorRT leaves to the GPU, for the time that compiling them takes."""
+"""Square sizes of transposed convolutions that TensorRT leaves to the GPU, because compiling them takes long."""
 SOFTMAX_AXIS = 1024
-"""Longest axis of a Softmax over one of several axes."""
+"""Maximum length of the axis of a Softmax with several axes longer than 1."""
 
 
 def why_not_on_dla(node: ir.Node, sm: int) -> str:
-    """Return why the DLA does not run `node`, empty if it does.
+    """Return the reason why the DLA does not run `node`; empty if it does.
 
     Args:
-        node: Of a legalized model, static shapes.
-        sm: Of the board's GPU: 72 has DLA version 1, 87 version 2.
+        node: Node of a legalized model with static shapes.
+        sm: Compute capability of the board's GPU: 72 has DLA version 1, 87 version 2.
     """
     shape = shape_of(node.outputs[0])
     if shape is None or len(shape) != 4:
-        return f"its output has {'no static shape' if shape is None else f'{len(shape)} axes'}, it must have 4"
+        return f"its output has {'no static shape' if shape is None else f'{len(shape)} axes'}, but must have 4"
     for sizes in (shape, (shape_of(node.inputs[0]) if node.inputs else None) or ()):
         if len(sizes) == 4 and sizes[0] > LARGEST_BATCH:
             return f"a batch of {sizes[0]} is over {LARGEST_BATCH}"
@@ -50,7 +50,7 @@ def _window(node: ir.Node, kernel: int, stride: int, pad: int) -> str:
     weights = shape_of(node.inputs[1]) if len(node.inputs) > 1 else None
     window = attribute(node, "kernel_shape", weights[2:] if weights else ())
     if len(window) != 2:
-        return f"a window of {len(window)} axes, it must have 2"
+        return f"its window has {len(window)} axes, but must have 2"
     for what, values, most in (
         ("kernel", window, kernel),
         ("stride", attribute(node, "strides", (1,)), stride),
@@ -71,7 +71,7 @@ def _convolution(node: ir.Node) -> str:
 
 def _deconvolution(node: ir.Node) -> str:
     if attribute(node, "group", 1) != 1 or any(size != 1 for size in attribute(node, "dilations", (1,))):
-        return "groups and dilations of transposed convolutions are not taken"
+        return "groups and dilations of transposed convolutions are not supported"
     if any(attribute(node, "pads", (0,))):
         return "padding must be 0"
     weights = shape_of(node.inputs[1])
@@ -81,7 +81,7 @@ def _deconvolution(node: ir.Node) -> str:
             return f"a {what} of {sizes[0]} by {sizes[0]} is left to the GPU"
         if max(sizes, default=0) > 32 and not (max(sizes) in LONG_KERNELS and min(sizes) == 1):
             return f"{what} {max(sizes)} is over 32"
-    return "" if len(kernel) == 2 else f"a window of {len(kernel)} axes, it must have 2"
+    return "" if len(kernel) == 2 else f"its window has {len(kernel)} axes, but must have 2"
 
 
 def _pooling(node: ir.Node) -> str:
@@ -92,8 +92,8 @@ def _pooling(node: ir.Node) -> str:
 
 
 def _global_average(node: ir.Node) -> str:
-    """As in the log of NVIDIA-AI-IOT/jetson_dla_tutorial, step 5: a REDUCE on the GPU, of 2 x 2 pixels."""
-    return "it is read as a mean, which stays on the GPU; AveragePool with a window of up to 8 does not"
+    """Global pooling is a REDUCE on the GPU: see the log in NVIDIA-AI-IOT/jetson_dla_tutorial, step 5."""
+    return "it is read as a mean, which runs on the GPU; AveragePool with a window of up to 8 runs on the DLA"
 
 
 def _concat(node: ir.Node) -> str:
@@ -107,7 +107,7 @@ def _elementwise(node: ir.Node) -> str:
     for shape in known:
         padded = (1,) * (4 - len(shape)) + shape
         if padded not in (full, (*full[:2], 1, 1), (1, full[1], 1, 1), (full[0], 1, 1, 1), (1, 1, 1, 1)):
-            return f"an operand of shape {list(shape)} is not broadcast"
+            return f"an operand of shape {list(shape)} is not broadcast by the DLA"
     return ""
 
 
@@ -126,11 +126,11 @@ def _resize(node: ir.Node) -> str:
     mode, place = attribute(node, "mode", "nearest"), attribute(node, "coordinate_transformation_mode", "half_pixel")
     rounding = attribute(node, "nearest_mode", "round_prefer_floor") if mode == "nearest" else ""
     if (mode, place, rounding) not in RESIZES:
-        return f"mode {' '.join((mode, place, rounding)).strip()} is not taken"
+        return f"mode {' '.join((mode, place, rounding)).strip()} is not supported"
     before, after, most = shape_of(node.inputs[0]), shape_of(node.outputs[0]), 32 if mode == "nearest" else 4
     factors = [new / old for new, old in zip(after or (), before or (), strict=False)]
     fits = factors[:2] == [1, 1] and all(factor in range(1, most + 1) for factor in factors[2:])
-    return "" if fits else f"its factors must be whole, 1 to {most}, on height and width only"
+    return "" if fits else f"its factors must be integers, 1 to {most}, on height and width only"
 
 
 RESIZES = {
@@ -139,7 +139,7 @@ RESIZES = {
     ("nearest", "half_pixel", "round_prefer_ceil"),
     ("linear", "half_pixel", ""),
 }
-"""Mode, place and rounding."""
+"""Supported combinations of mode, coordinates and rounding."""
 
 
 def _slice(node: ir.Node) -> str:
@@ -150,7 +150,7 @@ def _slice(node: ir.Node) -> str:
 
 
 def _same_batch(node: ir.Node) -> str:
-    """Of Slice and Split: 4 axes, the batch whole."""
+    """For Slice and Split: 4 axes, and the whole batch."""
     before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     return "" if before and after and len(before) == 4 and before[0] == after[0] else "the batch must stay whole"
 

@@ -1,4 +1,4 @@
-"""What a network loses in FP16, emulated on this machine, and which layers have to stay in FP32."""
+"""Emulates a network in FP16 on this machine: its loss, and the layers that have to stay in FP32."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Array = np.ndarray[Any, Any]
 LARGEST = 65504.0
 """The largest finite FP16."""
 HEADROOM = 2.0
-"""Values in use may be that much larger than those seen."""
+"""Factor by which values in use may exceed those that were seen."""
 LOSS = 1e-2
-"""Accepted error of an output relative to its range: half of what the board accepts, whose kernels add theirs."""
+"""Accepted error of an output relative to its range: half of what the board accepts, because its kernels add errors."""
 SHARE = 0.125
-"""Of the layers, pinned at most for their rounding errors: more of them is not a few that are to blame, but FP16."""
+"""Maximum fraction of layers that are pinned for rounding errors: if more are needed, FP16 as such is the problem."""
 LEAST = 4
-"""That many may be pinned of any network."""
+"""Number of layers that may be pinned in any network."""
 SQUARING = frozenset({"InstanceNormalization", "LayerNormalization", "ReduceL2", "RMSNormalization"})
-"""Operators whose kernels square their input: that has to fit too."""
+"""Operators whose kernels square their input, so that the square must fit too."""
 FLOAT = ir.DataType.FLOAT
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A layer that has to stay in FP32, and why."""
+    """A layer that has to stay in FP32, and the reason."""
 
     where: str
     op_type: str
@@ -44,9 +44,9 @@ class Pin:
 
 @dataclass(frozen=True)
 class HalfPlan:
-    """Which layers stay in FP32, and the loss then: largest error of an output, relative to its range.
+    """The layers that stay in FP32, and the resulting loss: largest error of an output, relative to its range.
 
-    `loss_unpinned` is what it would be without them; infinite where values overflow.
+    `loss_unpinned` is the loss without them; infinite if values overflow.
     """
 
     pins: tuple[Pin, ...]
@@ -55,13 +55,13 @@ class HalfPlan:
 
     @property
     def expected_error(self) -> float:
-        """Error that kernels may show by rounding alone: they sum in another order than the emulation."""
+        """Error that kernels may cause by rounding alone, because they sum in another order than the emulation."""
         return min(2 * self.loss, 1.0)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """Largest magnitude of values in FP32, and what FP16 adds to their error relative to it; losses of outputs."""
+    """Largest magnitude of values in FP32, the relative error that FP16 adds to them, and the losses of outputs."""
 
     peaks: dict[str, float]
     errors: dict[str, float]
@@ -69,17 +69,18 @@ class _Measured:
 
 
 def plan_half(model: ir.Model, samples: Iterable[Feeds], tolerance: float = LOSS) -> HalfPlan:
-    """Find the layers of `model` that FP16 is not enough for, on `samples`.
+    """Find the layers of `model` for which FP16 is not enough, on `samples`.
 
-    Emulated: every value and weight of a layer in FP16 is rounded to it; sums inside a layer are exact, as in kernels
-    that accumulate in FP32. Layers stay in FP32 that write or read what overflows, with room for values `HEADROOM`
-    times as large. If an output is still off by more than `tolerance` of its range, those that add the largest errors
-    do, more and more until it is not, or until `SHARE` of the layers shows that no few are to blame: then none of them.
+    Emulation: every value and weight of a layer in FP16 is rounded to it; sums inside a layer are exact, as in kernels
+    that accumulate in FP32. Layers stay in FP32 that write or read values which overflow, with room for values
+    `HEADROOM` times as large. If an output is still off by more than `tolerance` of its range, the layers that add the
+    largest errors stay too, more and more until it is not, or until they are more than `SHARE` of the layers: then none
+    of them stays.
 
     Args:
-        model: Static shapes; every node has a name. Is not altered.
-        samples: Feeds, one inference each.
-        tolerance: See above.
+        model: Model with static shapes; every node has a name. It is not modified.
+        samples: Inputs by name, one inference each.
+        tolerance: Accepted error, see above.
     """
     feeds = [dict(sample) for sample in samples]
     nodes = {node.name or "": node for node in _convertible(model)}
@@ -111,14 +112,14 @@ def _few_to_blame(
     feeds: list[dict[str, Array]],
     tolerance: float,
 ) -> tuple[dict[str, Pin], float]:
-    """Return the few layers without which the loss is within `tolerance`, and the loss; none if it takes many."""
+    """Return the few layers that must stay in FP32 to keep `tolerance`, and the loss; none if many would have to."""
     few: dict[str, Pin] = {}
     batch, now = 1, measured
     while now.loss > tolerance and len(few) + batch <= max(LEAST, SHARE * len(nodes)):
         added = {name: _added_error(node, now.errors) for name, node in nodes.items() if name not in {**pins, **few}}
         for name in sorted(added, key=lambda name: added[name], reverse=True)[:batch]:
             reason = f"FP16 adds {added[name]:.1e} of the range to the error of {name!r}"
-            # Where a layer cancels, it is what it reads that lacks the digits.
+            # If a layer cancels, its inputs lack the digits.
             sources = [value.producer() for value in nodes[name].inputs if value is not None]
             for where in (name, *(source.name or "" for source in sources if source is not None)):
                 if where in nodes and where not in pins:
@@ -128,7 +129,7 @@ def _few_to_blame(
 
 
 def _convertible(model: ir.Model) -> list[ir.Node]:
-    """Return the nodes that a precision is chosen for: those that write floats, without control flow and Q/DQ."""
+    """Return the nodes for which a precision is chosen: those that write floats, without control flow and Q/DQ."""
     return [
         node
         for node in model.graph
@@ -182,7 +183,7 @@ def _measure(model: ir.Model, kept: Collection[str], feeds: list[dict[str, Array
 
 
 class _Emulated:
-    """`model` twice in one graph: as it is, and with all layers but `kept` rounding what they read and write.
+    """`model` twice in one graph: unchanged, and with rounded inputs and outputs of all layers but `kept`.
 
     The additional outputs `peaks` and `errors` hold, for every float value in `watched`, the largest magnitude and the
     largest difference between the two; `half` names the second copy's outputs.
@@ -214,7 +215,7 @@ class _Emulated:
         self.errors = self._output(self._op("Concat", *errors, axis=0))
 
     def halves(self) -> ir.Model:
-        """Return the second copy alone, with the outputs' names of the first."""
+        """Return the second copy alone, with the names of the first copy's outputs."""
         names = {name: place for place, name in enumerate(self.half)}
         values = {value.name: value for value in self.graph.outputs}
         halves = [values[twin] for twin in self.half.values()]
@@ -237,7 +238,7 @@ class _Emulated:
 
     def _constant(self, array: Array) -> ir.Value:
         self._serial += 1
-        name = f"edgec_half_{self._serial}_constant"  # no search for a free name: it walks the graph
+        name = f"edgec_half_{self._serial}_constant"  # searching for a free name would walk the graph
         value = ir.val(name, const_value=ir.tensor(array, name=name))
         self.graph.register_initializer(value)
         return value
@@ -270,7 +271,7 @@ class _Emulated:
         return self._rounded[value]
 
     def _twin(self, node: ir.Node, *, rounding: bool) -> None:
-        """Append the copy of `node` in the second network; nodes that nothing before has changed are shared."""
+        """Append the copy of `node` in the second network; nodes with unchanged inputs are shared."""
         inputs = [None if value is None else self._twins.get(value, value) for value in node.inputs]
         if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
             return

@@ -1,4 +1,4 @@
-"""Memory on the board: what the builder may use as workspace, what building takes, what cannot fit."""
+"""Memory on the board: workspace of the builder, need of a build, and networks that cannot fit."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from edgec.model.serialize import weight_bytes
 from edgec.targets.board import Board
 
 LIBRARIES_MIB = 700
-"""CUDA context, cuDNN and cuBLAS once loaded; about this much was seen on a Nano (wang-xinyu/tensorrtx issue 1145)."""
+"""CUDA context, cuDNN and cuBLAS when loaded; about this much was seen on a Nano (wang-xinyu/tensorrtx issue 1145)."""
 WEIGHT_COPIES = 4
-"""The parser's, the builder's in two layouts, the engine's."""
+"""Number of copies of the weights: the parser's, the builder's in two layouts, the engine's."""
 SYSTEM_SHARE = 0.125
-"""Of the memory that CPU and GPU share, taken by the system without a desktop."""
+"""Fraction of the memory shared by CPU and GPU that the system takes without a desktop."""
 
 
 def workspace_mib(board: Board) -> int:
-    """Return the workspace limit: an eighth of the memory (the system needs it too), within 256 and 2048 MiB.
+    """Return the workspace limit: an eighth of the memory (the system needs it too), between 256 and 2048 MiB.
 
-    It must always be set: TensorRT 8.2 takes 0 by default, and finds no kernels; later ones take all there is.
+    It must always be set: TensorRT 8.2 uses 0 by default, and finds no kernels; later versions use all the memory.
     """
     return max(256, min(2048, board.memory_mib // 8))
 
 
 def needed_mib(board: Board, model: ir.Model, batches: float = 1) -> int:
-    """Return about how much free memory a build wants, in MiB: libraries, workspace, weights, activations.
+    """Return the approximate free memory that a build needs, in MiB: libraries, workspace, weights, activations.
 
     Args:
-        board: Its memory decides on the workspace.
-        model: Static.
-        batches: How many times the model's own batch it is built for.
+        board: Board, whose memory determines the workspace.
+        model: Model with static shapes.
+        batches: Batch size of the build as a multiple of the model's own.
     """
     weights = WEIGHT_COPIES * (weight_bytes(model) >> 20)
     return workspace_mib(board) + LIBRARIES_MIB + weights + (int(batches * activation_bytes(model)) >> 20)
 
 
 def activation_bytes(model: ir.Model) -> int:
-    """Return the most bytes of activations that are alive at once, nodes run in the order of the graph."""
+    """Return the maximum number of bytes of activations that are alive at once, with nodes run in graph order."""
     readers = Counter(value for node in model.graph for value in node.inputs if value is not None)
     readers.update(model.graph.outputs)
     alive = most = sum(map(_bytes, model.graph.inputs))
@@ -57,10 +57,10 @@ def activation_bytes(model: ir.Model) -> int:
 
 
 def refuse_too_large(board: Board, model: ir.Model, batches: float = 1) -> None:
-    """Check that the network can be built in the board's memory; see `needed_mib`.
+    """Raise an error if the network cannot be built in the board's memory; see `needed_mib`.
 
     Raises:
-        UnsupportedModel: It cannot; says what takes how much.
+        UnsupportedModel: It does not fit; the message says how much each part takes.
     """
     free = round(board.memory_mib * (1 - SYSTEM_SHARE))
     needed = needed_mib(board, model, batches)

@@ -1,7 +1,7 @@
-"""NonMaxSuppression as TensorRT's plugin EfficientNMS_TRT, for build flows of one's own (trtexec, DeepStream).
+"""NonMaxSuppression as TensorRT's plugin EfficientNMS_TRT, for the user's own build flows (trtexec, DeepStream).
 
-`edgec compile` does not do it by itself: outputs change, ONNX Runtime cannot check a plugin, and the plugin of TensorRT
-8.2.1 (Nano, TX2) was seen to give negative scores (Linaom1214/TensorRT-For-YOLO-Series issue 73).
+`edgec compile` does not use it by itself: outputs change, ONNX Runtime cannot check a plugin, and the plugin of
+TensorRT 8.2.1 (Nano, TX2) was seen to return negative scores (Linaom1214/TensorRT-For-YOLO-Series issue 73).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Array = np.ndarray[Any, Any]
 
 DOMAIN, PLUGIN = "TRT", "EfficientNMS_TRT"
 MOST_BOXES = 4096
-"""Of a picture that the plugin keeps."""
+"""Maximum number of boxes of a picture that the plugin keeps."""
 
 
 @dataclass(frozen=True)
 class NmsSettings:
-    """Attributes of the plugin. `centre`: boxes are (x centre, y centre, width, height), else two corners."""
+    """Attributes of the plugin. `centre`: boxes are (x centre, y centre, width, height), otherwise two corners."""
 
     max_boxes: int
     iou: float
@@ -34,12 +34,12 @@ class NmsSettings:
 
 
 def efficient_nms(model: ir.Model) -> ir.Model:
-    """Return a copy of `model` whose NonMaxSuppression, and all that follows it, is the plugin.
+    """Return a copy of `model` whose NonMaxSuppression, and all nodes after it, are replaced by the plugin.
 
-    Its outputs take the place of those behind the NonMaxSuppression: num_detections int32 [batch, 1], detection_boxes
-    float32 [batch, n, 4] in the form of the boxes given, detection_scores float32 [batch, n], detection_classes int32
-    [batch, n]; by falling score, n the plugin's limit. Other outputs stay. The limit is for all classes together, where
-    ONNX has one for each.
+    Its outputs replace those after the NonMaxSuppression: num_detections int32 [batch, 1], detection_boxes
+    float32 [batch, n, 4] in the form of the input boxes, detection_scores float32 [batch, n], detection_classes int32
+    [batch, n]; by descending score, where n is the plugin's limit. Other outputs stay. The limit is for all classes
+    together, while ONNX has one per class.
 
     Raises:
         UnsupportedModel: There is not exactly one NonMaxSuppression, or its settings are computed.
@@ -47,7 +47,7 @@ def efficient_nms(model: ir.Model) -> ir.Model:
     copy = model.clone()
     found = [node for node in copy.graph if node.op_type == "NonMaxSuppression"]
     if len(found) != 1:
-        raise UnsupportedModel(f"the model has {len(found)} NonMaxSuppression nodes, one is wanted")
+        raise UnsupportedModel(f"the model has {len(found)} NonMaxSuppression nodes, but must have exactly one")
     node, graph = found[0], copy.graph
     settings = settings_of(node)
     boxes, scores = node.inputs[:2]
@@ -113,7 +113,7 @@ def settings_of(node: ir.Node) -> NmsSettings:
 
 
 def plugin_result(boxes: Array, scores: Array, settings: NmsSettings) -> tuple[Array, Array, Array, Array]:
-    """Compute what the plugin is documented to give, in numpy.
+    """Compute in numpy what the plugin returns according to its documentation.
 
     Args:
         boxes: float32 [batch, count, 4].
@@ -121,7 +121,7 @@ def plugin_result(boxes: Array, scores: Array, settings: NmsSettings) -> tuple[A
         settings: Its attributes.
 
     Returns:
-        num_detections, detection_boxes, detection_scores, detection_classes; places that are not used hold 0.
+        num_detections, detection_boxes, detection_scores, detection_classes; unused places contain 0.
     """
     batch = len(boxes)
     numbers = np.zeros((batch, 1), np.int32)

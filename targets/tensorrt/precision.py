@@ -1,4 +1,4 @@
-"""Which precision a board can be asked for: refused on the host, where TensorRT would silently build something else."""
+"""Refuses precisions on the host for which TensorRT would silently build something else."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
     """Check that `board` has `precision`, and that the model is quantized if and only if it is int8.
 
     Raises:
-        BadOption: The board lacks the precision, or int8 is asked of a model that is not quantized.
-        UnsupportedModel: The model is quantized, and the board or the option says otherwise.
+        BadOption: The board lacks the precision, or int8 is asked for a model that is not quantized.
+        UnsupportedModel: The model is quantized, but the board lacks int8 or another precision is asked for.
     """
     quantized = quantized_node(model)
     if precision not in board.precisions:
@@ -29,7 +29,7 @@ def check_precision(model: ir.Model, precision: Precision, board: Board) -> None
         )
     if quantized is None and precision == "int8":
         raise BadOption(
-            f"precision int8 on {board.name}: the model has no QuantizeLinear, TensorRT would build it as fp16",
+            f"precision int8 on {board.name}: the model has no QuantizeLinear, so TensorRT would build it as fp16",
             remedy="Quantize the model first, or compile with --precision fp16.",
         )
 
@@ -43,4 +43,4 @@ def why_no_int8(board: Board) -> str:
     """Return the reason why a board without int8 has none."""
     if board.gpu is None:
         return "the board's record does not list it"
-    return f"{board.gpu.architecture} sm_{board.gpu.sm} has no INT8 instructions, TensorRT would silently use FP32"
+    return f"{board.gpu.architecture} sm_{board.gpu.sm} has no INT8 instructions; TensorRT would silently use FP32"

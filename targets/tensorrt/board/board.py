@@ -1,4 +1,4 @@
-"""This board against what the artefact was compiled for: found before anything is built or loaded."""
+"""Compares this board with the one that the artefact was compiled for, before anything is built or loaded."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ PROGRAM = "build_engine.py"
 
 
 class Board(NamedTuple):
-    """What is known of this board; `facts` are those an engine built here would have."""
+    """Properties of this board; `facts` are those of an engine that is built here."""
 
     cuda: Cuda
     facts: Dict[str, Any]
@@ -24,10 +24,10 @@ class Board(NamedTuple):
 
 
 def look(settings: Settings) -> Board:
-    """Look at this board.
+    """Read the properties of this board.
 
     Raises:
-        Failure: It has no or an older TensorRT, no CUDA runtime, or the artefact's files are not as compiled.
+        Failure: It has no or an older TensorRT, no CUDA runtime, or files of the artefact were altered.
     """
     local = facts.check_tensorrt()
     newer = facts.check_version(settings, local)
@@ -44,7 +44,7 @@ def look(settings: Settings) -> Board:
 def build_in_child(folder: str, *options: str) -> None:
     """Build the engine of the artefact `folder` in another process.
 
-    So the builder's memory is given back, and the kernel's out-of-memory killer is noticed.
+    In this way the builder's memory is freed, and a kill by the kernel for lack of memory is noticed.
 
     Raises:
         Failure: The build failed, crashed or was killed.

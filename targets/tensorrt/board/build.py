@@ -1,4 +1,4 @@
-"""Builds the engine from the model, and stores it with what it was built for."""
+"""Builds the engine from the model, and stores it with the facts on which it depends."""
 
 import hashlib
 import json
@@ -16,26 +16,26 @@ from .settings import Settings
 TIMING_CACHE = "timing.cache"
 OUT_OF_MEMORY = (
     "out of memory while building the engine: stop the desktop (sudo systemctl isolate multi-user.target), close "
-    "programs, add swap, and run again; what was timed so far is kept."
+    "programs, add swap, and run again; timings so far are kept."
 )
 
 
 def build(settings: Settings, facts: Dict[str, Any]) -> List[str]:
-    """Build the engine, and store it with `facts`; return what was not as asked for, a warning each.
+    """Build the engine, and store it with `facts`; return warnings about everything that could not be done as asked.
 
     Raises:
-        Failure: The parser refuses the model, the precision is not to be had here, or the builder fails.
+        Failure: The parser rejects the model, the precision is not available here, or the builder fails.
     """
     logger = new_logger()
     builder = trt.Builder(logger)
-    # Explicit batch is the only kind from TensorRT 10 on, and the flag is gone in 11.
+    # From TensorRT 10 on explicit batch is the only mode, and in 11 the flag does not exist any more.
     explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
     network = builder.create_network(0 if explicit is None else 1 << int(explicit))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(settings.model):
         raise Failure(with_log("TensorRT {} cannot parse the model.".format(facts["tensorrt"]), _parser_errors(parser)))
     missing = pin_to_fp32(network, settings.fp32_layers)
-    warnings = ["no layer is called {!r}: not kept in fp32".format(name) for name in missing]
+    warnings = ["no layer is called {!r}: it is not kept in fp32".format(name) for name in missing]
     plan = _serialize(settings, logger, builder, network)
     _write(settings.path(ENGINE), plan)
     stored = dict(facts, engine_sha256=hashlib.sha256(plan).hexdigest())
@@ -47,7 +47,7 @@ def build(settings: Settings, facts: Dict[str, Any]) -> List[str]:
 
 
 def _serialize(settings: Settings, logger: Logger, builder: trt.Builder, network: trt.INetworkDefinition) -> bytes:
-    # A tactic that needs more than the workspace is not "found": try once with twice as much before giving up.
+    # If a tactic needs more than the workspace, none is "found": so try once more with twice as much.
     for workspace_mib in (settings.workspace_mib, 2 * settings.workspace_mib):
         config = builder.create_builder_config()
         _set_workspace(config, workspace_mib << 20)
@@ -71,7 +71,7 @@ def _serialize(settings: Settings, logger: Logger, builder: trt.Builder, network
 
 
 def _set_workspace(config: trt.IBuilderConfig, size: int) -> None:
-    # Always: the default is none at all in 8.2, and all there is from 8.4 on.
+    # This must always be set: the default is 0 in 8.2, and all the memory from 8.4 on.
     if hasattr(trt, "MemoryPoolType") and hasattr(config, "set_memory_pool_limit"):  # 8.4 and later
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
     elif hasattr(config, "max_workspace_size"):
@@ -88,17 +88,17 @@ def _add_profile(builder: trt.Builder, config: trt.IBuilderConfig, settings: Set
         shown = "; ".join(
             "{} {}..{}".format(name, shapes.min, shapes.max) for name, shapes in settings.profiles.items()
         )
-        raise Failure("TensorRT does not take these ranges of shapes: {}. Compile again with others.".format(shown))
+        raise Failure("TensorRT rejects these ranges of shapes: {}. Compile again with others.".format(shown))
 
 
 def _attach_timing_cache(config: trt.IBuilderConfig, settings: Settings) -> trt.ITimingCache:
-    """Give `config` the cache of earlier builds; return it, for the caller to keep alive and store."""
+    """Give `config` the timing cache of earlier builds; return it, for the caller to keep alive and store."""
     try:
         with open(settings.path(TIMING_CACHE), "rb") as file:
             stored = file.read()
     except OSError:
         stored = b""
-    # False: a cache of another version or device is refused, and an empty one takes its place.
+    # False: a cache of another version or device is rejected, and an empty one is used.
     cache = config.create_timing_cache(stored)
     if not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")

@@ -1,4 +1,4 @@
-"""TensorRT's older way to run an engine: tensors by their index (8.2 has no other, 10 has it no more)."""
+"""TensorRT's older interface for running an engine: tensors by their index (the only one in 8.2, removed in 10)."""
 
 from typing import List
 
@@ -26,11 +26,11 @@ class ByIndex:
         ]
 
     def set_shape(self, port: Port, shape: Shape) -> bool:
-        """Fix the shape of a dynamic input; return whether TensorRT takes it."""
+        """Set the shape of a dynamic input; return whether TensorRT accepts it."""
         return bool(self._context.set_binding_shape(port.number, shape))
 
     def shape(self, port: Port) -> Shape:
-        """Return the shape of `port` for the inputs' shapes as set."""
+        """Return the shape of `port` for the input shapes that were set."""
         return sizes(self._context.get_binding_shape(port.number))
 
     def bind(self, addresses: List[int]) -> None:
@@ -38,5 +38,5 @@ class ByIndex:
         self._addresses = addresses
 
     def enqueue(self, stream: int) -> bool:
-        """Enqueue one inference; return whether TensorRT could."""
+        """Enqueue one inference; return whether TensorRT accepted it."""
         return bool(self._context.execute_async_v2(self._addresses, stream))

@@ -1,4 +1,4 @@
-"""TensorRT's newer way to run an engine: tensors by their name (8.5 and later)."""
+"""TensorRT's newer interface for running an engine: tensors by their name (8.5 and later)."""
 
 from typing import List
 
@@ -26,11 +26,11 @@ class ByName:
         ]
 
     def set_shape(self, port: Port, shape: Shape) -> bool:
-        """Fix the shape of a dynamic input; return whether TensorRT takes it."""
+        """Set the shape of a dynamic input; return whether TensorRT accepts it."""
         return bool(self._context.set_input_shape(port.name, shape))
 
     def shape(self, port: Port) -> Shape:
-        """Return the shape of `port` for the inputs' shapes as set."""
+        """Return the shape of `port` for the input shapes that were set."""
         return sizes(self._context.get_tensor_shape(port.name))
 
     def bind(self, addresses: List[int]) -> None:
@@ -39,5 +39,5 @@ class ByName:
             self._context.set_tensor_address(port.name, address)
 
     def enqueue(self, stream: int) -> bool:
-        """Enqueue one inference; return whether TensorRT could."""
+        """Enqueue one inference; return whether TensorRT accepted it."""
         return bool(self._context.execute_async_v3(stream))

@@ -1,4 +1,4 @@
-"""The calibrator of int8 without Q/DQ: scales from a file."""
+"""The calibrator for int8 without Q/DQ pairs: it reads scales from a file."""
 
 from typing import Any, List
 
@@ -6,19 +6,19 @@ import tensorrt as trt
 
 
 class CacheOnly(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]  # untyped where TensorRT is absent
-    """Gives TensorRT the scales of a calibration cache, and no pictures; `refused` if it asks for some."""
+    """Gives TensorRT the scales of a calibration cache, but no pictures; `refused` is set if it asks for some."""
 
     def __init__(self, cache: bytes) -> None:
-        trt.IInt8EntropyCalibrator2.__init__(self)  # without it TensorRT crashes
+        trt.IInt8EntropyCalibrator2.__init__(self)  # TensorRT crashes without this call
         self._cache = cache
         self.refused = False
 
     def get_batch_size(self) -> int:
-        """Return the batch size of pictures, of which there are none."""
+        """Return a batch size for pictures, although there are none."""
         return 1
 
     def get_batch(self, names: List[str]) -> Any:  # None, which the published types do not allow
-        """Return no picture: that one is asked for means that the cache was not taken."""
+        """Return no picture; that TensorRT asks for one means that it rejected the cache."""
         self.refused = True
         return None
 
@@ -27,4 +27,4 @@ class CacheOnly(trt.IInt8EntropyCalibrator2):  # type: ignore[misc]  # untyped w
         return self._cache
 
     def write_calibration_cache(self, cache: bytes) -> None:
-        """Do nothing: it is the one that was read."""
+        """Do nothing, because the cache is the one that was read."""

@@ -1,4 +1,4 @@
-"""The few CUDA runtime calls the script needs, through ctypes: JetPack's Python has no CUDA package."""
+"""The CUDA runtime calls that the script needs, through ctypes, as JetPack's Python has no CUDA package."""
 
 import ctypes
 import glob
@@ -36,7 +36,7 @@ class Cuda:
 
     @property
     def stream(self) -> int:
-        """Handle of the stream, made on first use: its CUDA context takes memory that a child process may want."""
+        """Handle of the stream, created on first use: its CUDA context takes memory that a child process may need."""
         if self._stream is None:
             stream = ctypes.c_void_p()
             self._call("cudaStreamCreate", ctypes.byref(stream))
@@ -48,10 +48,10 @@ class Cuda:
         return 10 * self._attribute(COMPUTE_CAPABILITY_MAJOR) + self._attribute(COMPUTE_CAPABILITY_MINOR)
 
     def buffer(self, shape: Sequence[int], dtype: Any) -> Buffer:
-        """Return zeroed host and device memory for a tensor; kept until `free`, or until the process ends.
+        """Return zeroed host and device memory for a tensor, which lives until `free` or the end of the process.
 
         Raises:
-            Failure: There is not enough of either; none is kept.
+            Failure: There is not enough memory on one of them; then none is kept.
         """
         count = int(np.prod(shape, dtype=np.int64))
         size = max(1, count * np.dtype(dtype).itemsize)
@@ -68,12 +68,12 @@ class Cuda:
         return Buffer(array, int(device.value or 0))
 
     def free(self, buffer: Buffer) -> None:
-        """Give the memory of `buffer` back; its `host` array must not be used any more."""
+        """Free the memory of `buffer`; its `host` array must not be used any more."""
         self._call("cudaFreeHost", ctypes.c_void_p(buffer.host.ctypes.data))
         self._call("cudaFree", ctypes.c_void_p(buffer.device))
 
     def close(self) -> None:
-        """Destroy the stream; one is made anew where it is asked for."""
+        """Destroy the stream; the next use creates a new one."""
         if self._stream is not None:
             self._call("cudaStreamDestroy", ctypes.c_void_p(self._stream))
             self._stream = None
@@ -87,7 +87,7 @@ class Cuda:
         self._copy(buffer.host.ctypes.data, buffer.device, buffer.host.nbytes, DEVICE_TO_HOST)
 
     def synchronize(self) -> None:
-        """Wait until all that was enqueued is done."""
+        """Wait until all enqueued work is done."""
         self._call("cudaStreamSynchronize", ctypes.c_void_p(self.stream))
 
     def _copy(self, to: int, source: int, size: int, kind: int) -> None:

@@ -1,4 +1,4 @@
-"""What an engine depends on: stored beside it, and compared before it is loaded."""
+"""Facts on which an engine depends: they are stored beside it, and compared before it is loaded."""
 
 import hashlib
 import json
@@ -9,20 +9,20 @@ from .failure import Failure
 from .settings import COPY_AGAIN, Settings
 
 ENGINE, ENGINE_FACTS = "model.engine", "engine.json"
-RECIPE = 2  # raise when the way of building changes: engines built the old way are then built again
+RECIPE = 2  # raise when the way of building changes: older engines are then built again
 
 
 def check_tensorrt() -> str:
     """Return the version of this Python's `tensorrt`.
 
     Raises:
-        Failure: It has none.
+        Failure: There is none.
     """
     try:
         import tensorrt  # noqa: PLC0415  # absent on every machine but the board
 
         return str(tensorrt.__version__)
-    except (ImportError, OSError, AttributeError) as error:  # the last: an empty folder of that name
+    except (ImportError, OSError, AttributeError) as error:  # AttributeError: an empty folder of that name
         raise Failure(
             "this Python has no TensorRT ({}). JetPack installs it for /usr/bin/python3: use that one, or "
             "sudo apt-get install nvidia-jetpack python3-libnvinfer".format(error)
@@ -33,20 +33,20 @@ def version_of(text: str) -> Tuple[int, int, int]:
     """Return (major, minor, patch) of a TensorRT version: `8.2.1.8`, `10.3`, a Debian package's `8.2.1-1+cuda10.2`.
 
     Raises:
-        Failure: It is none.
+        Failure: The text is not a version.
     """
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     if found is None:
-        raise Failure("{!r} is no version of TensorRT.".format(text))
+        raise Failure("{!r} is not a version of TensorRT.".format(text))
     major, minor, patch = found.groups("0")
     return int(major), int(minor), int(patch)
 
 
 def check_version(settings: Settings, local: str) -> Optional[str]:
-    """Return a warning if TensorRT `local` is newer than the one the model was prepared for.
+    """Return a warning if TensorRT `local` is newer than the version for which the model was prepared.
 
     Raises:
-        Failure: It is older: the model may use what its parser lacks or reads wrongly.
+        Failure: It is older: its parser may not support the model, or read it wrongly.
     """
     wanted, found = version_of(settings.tensorrt)[:2], version_of(local)[:2]
     if found == wanted:
@@ -56,13 +56,13 @@ def check_version(settings: Settings, local: str) -> Optional[str]:
             "this board has TensorRT {}, the artefact was compiled for {}: compile it again with a board file that "
             'says software.tensorrt = "{}".'.format(local, settings.tensorrt, local)
         )
-    return "this board has TensorRT {}, newer than the {} the artefact was compiled for.".format(
+    return "this board has TensorRT {}, which is newer than {}, the version the artefact was compiled for.".format(
         local, settings.tensorrt
     )
 
 
 def facts_of(settings: Settings, local: str, sm: int, device: Optional[str]) -> Dict[str, Any]:
-    """Return everything an engine depends on, and its hash under `key`.
+    """Return all facts on which an engine depends, and their hash under `key`.
 
     Raises:
         Failure: The model is not the one that was compiled, or the calibration cache is missing.
@@ -87,7 +87,7 @@ def facts_of(settings: Settings, local: str, sm: int, device: Optional[str]) -> 
 
 
 def why_not_usable(settings: Settings, facts: Dict[str, Any]) -> Optional[str]:
-    """Return why the stored engine cannot be used for `facts`, found without loading it; None if it can."""
+    """Return the reason why the stored engine cannot be used for `facts`, without loading it; None if it can."""
     try:
         with open(settings.path(ENGINE_FACTS), encoding="utf-8") as file:
             stored = json.load(file)
@@ -98,12 +98,12 @@ def why_not_usable(settings: Settings, facts: Dict[str, Any]) -> Optional[str]:
         return "the stored engine is damaged"
     for name, value in facts.items():
         if stored.get(name) != value:
-            return "the stored engine was built for {} {}, here it is {}".format(name, stored.get(name), value)
+            return "the stored engine was built for {} {}, but here it is {}".format(name, stored.get(name), value)
     return None
 
 
 def hash_file(path: str) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
         Failure: It cannot be read.

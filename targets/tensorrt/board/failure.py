@@ -4,13 +4,13 @@ from typing import List
 
 
 class Failure(Exception):
-    """The board, its software or the artefact stands in the way; the message says how to mend it."""
+    """A problem of the board, its software or the artefact; the message says how to correct it."""
 
     exit_code = 2
 
 
 class VerificationFailure(Failure):
-    """The engine runs, but its outputs are not the golden ones."""
+    """The engine runs, but its outputs differ from the golden ones."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""TensorRT's messages, kept for the one message that a failure ends in."""
+"""Collects TensorRT's messages, for the single message with which a failure ends."""
 
 from typing import List
 
@@ -14,7 +14,7 @@ class Logger(trt.ILogger):  # type: ignore[misc]  # untyped where TensorRT is ab
         self.warnings: List[str] = []
 
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-        """Keep one message."""
+        """Store one message."""
         if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
             self.errors.append(msg)
         elif severity == trt.ILogger.WARNING:
@@ -22,7 +22,7 @@ class Logger(trt.ILogger):  # type: ignore[misc]  # untyped where TensorRT is ab
 
 
 def new_logger() -> Logger:
-    """Return a logger for which TensorRT's plugins are registered."""
+    """Return a logger, after registering TensorRT's plugins."""
     logger = Logger()
     trt.init_libnvinfer_plugins(logger, "")
     return logger

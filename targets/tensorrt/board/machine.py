@@ -1,4 +1,4 @@
-"""What this board is and how it is set: model, L4T, free memory, power mode, GPU clock; read only, never changed."""
+"""Reads model, L4T version, free memory, power mode and GPU clock of this board; nothing is changed."""
 
 import glob
 import os
@@ -21,7 +21,7 @@ class Machine(NamedTuple):
 
 
 def read_machine(root: str = "/") -> Machine:
-    """Return the state of this board; `root` is where /proc, /sys and /etc are found."""
+    """Return the state of this board; `root` is the folder that contains /proc, /sys and /etc."""
     return Machine(
         model=_text(os.path.join(root, "proc/device-tree/model")),
         l4t=_l4t(_text(os.path.join(root, "etc/nv_tegra_release"))),
@@ -33,7 +33,7 @@ def read_machine(root: str = "/") -> Machine:
 
 
 def warnings_for(settings: Settings, machine: Machine, sm: Optional[int]) -> List[str]:
-    """Return what may slow down, fail or falsify the build on this board, each with what to do about it."""
+    """Return warnings about anything that may slow down, break or distort the build on this board, with remedies."""
     return [
         warning
         for warning in (
@@ -49,7 +49,7 @@ def warnings_for(settings: Settings, machine: Machine, sm: Optional[int]) -> Lis
 def _wrong_gpu(settings: Settings, sm: Optional[int]) -> Optional[str]:
     if sm is None or sm == settings.sm:
         return None
-    return "this GPU is sm_{}, the artefact was compiled for {} (sm_{}): compile it for this board.".format(
+    return "this GPU is sm_{}, but the artefact was compiled for {} (sm_{}): compile it for this board.".format(
         sm, settings.board, settings.sm
     )
 
@@ -58,7 +58,7 @@ def _little_memory(settings: Settings, machine: Machine) -> Optional[str]:
     if machine.free_mib is None or machine.free_mib >= settings.needed_mib:
         return None
     return (
-        "{} MiB of memory are free, the build wants about {} MiB: stop the desktop (sudo systemctl isolate "
+        "{} MiB of memory are free, but the build needs about {} MiB: stop the desktop (sudo systemctl isolate "
         "multi-user.target), close programs, or add swap (sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile "
         "&& sudo mkswap /swapfile && sudo swapon /swapfile).".format(machine.free_mib, settings.needed_mib)
     )
@@ -68,7 +68,7 @@ def _power_saving(machine: Machine) -> Optional[str]:
     if machine.power_mode is None or machine.power_mode.upper().startswith("MAXN"):
         return None
     return (
-        "power mode is {}, latencies are not the board's best: choose MAXN, on most boards by sudo nvpmodel -m 0 "
+        "the power mode is {}, so latencies are not the best: choose MAXN, on most boards by sudo nvpmodel -m 0 "
         "(grep POWER_MODEL /etc/nvpmodel.conf lists them).".format(machine.power_mode)
     )
 
@@ -76,7 +76,7 @@ def _power_saving(machine: Machine) -> Optional[str]:
 def _floating_clock(machine: Machine) -> Optional[str]:
     if machine.gpu_mhz is None or machine.gpu_mhz[0] >= machine.gpu_mhz[1]:
         return None
-    return "the GPU clock floats between {:.0f} and {:.0f} MHz, latencies will scatter: sudo jetson_clocks.".format(
+    return "the GPU clock varies between {:.0f} and {:.0f} MHz, so latencies will scatter: sudo jetson_clocks.".format(
         *machine.gpu_mhz
     )
 

@@ -1,4 +1,4 @@
-"""The script's flow: check the board, build what is not built, verify, measure, write result.json."""
+"""The flow of the script: check the board, build the engine if necessary, verify, measure, write result.json."""
 
 import argparse
 import json
@@ -17,19 +17,19 @@ FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Run the script in the artefact folder; return 0, 1 (outputs differ) or 2 (anything else that went wrong)."""
+    """Run the script in the artefact folder; return 0, 1 (outputs differ) or 2 (any other error)."""
     options = _parse(arguments)
     try:
         _check_numpy()
         return _build_step() if options.in_this_process else _all_steps(options)
-    except VerificationFailure as failure:  # result.json has the figures already
+    except VerificationFailure as failure:  # result.json contains the figures already
         print("build_engine.py: {}".format(failure), file=sys.stderr)
         return failure.exit_code
     except Failure as failure:
         return _report(str(failure), failure.exit_code, options)
     except KeyboardInterrupt:
         return _report("interrupted", Failure.exit_code, options)
-    except Exception as error:  # the promise is one message; --debug shows where it comes from
+    except Exception as error:  # users get one message; --debug shows where it comes from
         message = "unexpected {}: {} (--debug shows where)".format(type(error).__name__, error)
         return _report(message, Failure.exit_code, options)
 
@@ -39,10 +39,10 @@ def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
         prog="build_engine.py", description="Builds, verifies and times this folder's TensorRT engine on the board."
     )
     parser.add_argument("--runs", type=_positive, default=100, help="timed inferences (default 100)")
-    parser.add_argument("--warmup", type=_seconds, default=1.0, help="seconds of inferences before them (default 1)")
+    parser.add_argument("--warmup", type=_seconds, default=1.0, help="seconds of warm-up runs before (default 1)")
     parser.add_argument("--force", action="store_true", help="build even if the engine is up to date")
-    parser.add_argument("--build-only", action="store_true", help="build; neither verify nor measure")
-    parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)  # what --build-only starts
+    parser.add_argument("--build-only", action="store_true", help="build only; do not verify or measure")
+    parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)  # for the child process
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser.parse_args(arguments)
 
@@ -126,7 +126,7 @@ def _raise_differs(outputs: List[Dict[str, Any]]) -> None:
 
 
 def _build_step() -> int:
-    # The builder runs for minutes without a look at Python's signals: Ctrl-C must end it, and the parent says so.
+    # The builder runs for minutes without checking Python's signals: Ctrl-C must end it, and the parent reports it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from . import board  # noqa: PLC0415
 
@@ -135,7 +135,7 @@ def _build_step() -> int:
     from . import build  # noqa: PLC0415
 
     for warning in build.build(settings, here.facts):
-        print("warning: " + warning)  # to standard output: the other stream is for what failed
+        print("warning: " + warning)  # to standard output, because standard error is for failures
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Measures latency: copies in, inference and copies out told apart, end to end, and throughput."""
+"""Measures latency: copies in, inference and copies out separately, end to end, and throughput."""
 
 import time
 from typing import Any, Callable, Dict, List
@@ -11,9 +11,9 @@ from .session import Session
 def measure(session: Session, warmup: float, runs: int) -> Dict[str, Any]:
     """Return latencies in ms (median, p90, p99, min, mean of `runs`) and inferences per second.
 
-    `end_to_end` is copies in, inference and copies out in one go, as deployed; the parts are timed apart, each with
-    its own wait for the GPU, so they add up to a little more. `throughput_per_s` is of inferences alone, back to back.
-    All after `warmup` seconds: clocks need a while to rise.
+    `end_to_end` is copies in, inference and copies out together, as deployed; the parts are timed separately, each
+    with its own wait for the GPU, so they add up to a little more. `throughput_per_s` counts inferences alone,
+    without pauses. All are measured after `warmup` seconds, because clocks need a while to rise.
     """
     started = time.perf_counter()
     done = 0

@@ -22,7 +22,7 @@ DTYPES = {
 
 
 class Port(NamedTuple):
-    """One input or output as the engine declares it; sizes that are open are -1."""
+    """One input or output as the engine declares it; open sizes are -1."""
 
     name: str
     number: int
@@ -37,10 +37,10 @@ class Port(NamedTuple):
 
 
 def dtype_of(name: str, dtype: trt.DataType) -> Any:
-    """Return numpy's type for the tensor `name`.
+    """Return numpy's type of the tensor `name`.
 
     Raises:
-        Failure: numpy has none.
+        Failure: numpy has no such type.
     """
     kind = str(dtype).split(".")[-1]
     if kind not in DTYPES:
@@ -49,5 +49,5 @@ def dtype_of(name: str, dtype: trt.DataType) -> Any:
 
 
 def sizes(dims: trt.Dims) -> Shape:
-    """Return TensorRT's `dims` as a tuple; they can be indexed, but have no iterator."""
+    """Return TensorRT's `dims` as a tuple; they can be indexed, but not iterated over."""
     return tuple(dims[axis] for axis in range(len(dims)))

@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from .calibrator import CacheOnly
 
 FLAGS: Dict[str, Tuple[str, ...]] = {"fp32": (), "fp16": ("FP16",), "int8": ("INT8", "FP16")}
-"""Builder flags of a precision; int8 alone would fall back to fp32, not fp16."""
+"""Builder flags of a precision; with int8 alone, other layers would run in fp32 instead of fp16."""
 
 
 def set_precision(builder: trt.Builder, config: trt.IBuilderConfig, settings: Settings) -> "Optional[CacheOnly]":
     """Set the flags of the precision; return the calibrator, if there is one, for the caller to keep alive.
 
     Raises:
-        Failure: This TensorRT or this GPU does not have the precision, or the calibration cache cannot be read.
+        Failure: This TensorRT or this GPU does not support the precision, or the calibration cache cannot be read.
     """
     if hasattr(trt.BuilderFlag, "TF32"):
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: fp32 would silently be TF32 on Orin
+        config.clear_flag(trt.BuilderFlag.TF32)  # it is on by default, so that fp32 would be TF32 on Orin
     wanted = FLAGS[settings.precision]
     if settings.fp32_layers:
         wanted += ("OBEY_PRECISION_CONSTRAINTS",)
@@ -30,10 +30,10 @@ def set_precision(builder: trt.Builder, config: trt.IBuilderConfig, settings: Se
         if not hasattr(trt.BuilderFlag, name):
             raise Failure(
                 "TensorRT {} has no {} flag (removed in 11): it would build FP32. Compile with --precision fp32, or "
-                "use the TensorRT the artefact was compiled for.".format(trt.__version__, name)
+                "use the TensorRT version the artefact was compiled for.".format(trt.__version__, name)
             )
         if name == "INT8" and not getattr(builder, "platform_has_fast_int8", True):
-            raise Failure("this GPU has no INT8: compile with --precision fp16.")
+            raise Failure("this GPU does not support INT8: compile with --precision fp16.")
         config.set_flag(getattr(trt.BuilderFlag, name))
     if settings.precision != "int8" or settings.calibration_cache is None:
         return None
@@ -45,10 +45,10 @@ def set_precision(builder: trt.Builder, config: trt.IBuilderConfig, settings: Se
 
 
 def local_cache(path: str, version: str) -> bytes:
-    """Return the calibration cache `path` with the header that TensorRT `version` asks for.
+    """Return the calibration cache `path` with the header that TensorRT `version` expects.
 
     Its first line names a version and an algorithm, and TensorRT ignores a cache with another one; the scales after
-    it mean the same in all.
+    it have the same meaning in all versions.
 
     Raises:
         Failure: The file cannot be read.
@@ -64,7 +64,7 @@ def local_cache(path: str, version: str) -> bytes:
 
 
 def pin_to_fp32(network: trt.INetworkDefinition, names: Sequence[str]) -> List[str]:
-    """Keep the layers called `names` in fp32; return the names that no layer has."""
+    """Keep the layers called `names` in fp32; return the names that do not belong to a layer."""
     left = set(names)
     for index in range(network.num_layers if left else 0):
         layer = network.get_layer(index)
@@ -73,6 +73,6 @@ def pin_to_fp32(network: trt.INetworkDefinition, names: Sequence[str]) -> List[s
         left.discard(layer.name)
         layer.precision = trt.DataType.FLOAT
         for output in range(layer.num_outputs):
-            if layer.get_output(output).dtype in (trt.DataType.FLOAT, trt.DataType.HALF):  # not indices
+            if layer.get_output(output).dtype in (trt.DataType.FLOAT, trt.DataType.HALF):  # leaves out indices
                 layer.set_output_type(output, trt.DataType.FLOAT)
     return sorted(left)

@@ -14,7 +14,7 @@ from .sums import check_files
 
 
 class Engine:
-    """The engine of an artefact, which is there.
+    """The existing engine of an artefact.
 
     Raises:
         Failure: The engine cannot be loaded; the message says why.
@@ -30,7 +30,7 @@ class Engine:
         """Run one inference: input name -> array, output name -> array, as compiled.
 
         Raises:
-            Failure: An input is missing or unknown, or has another type or a shape the engine was not built for.
+            Failure: An input is missing or unknown, or has a type or shape for which the engine was not built.
         """
         self.feed(feeds)
         self.session.run()
@@ -39,14 +39,14 @@ class Engine:
         }
 
     def close(self) -> None:
-        """Free the engine and its buffers; it runs nothing any more."""
+        """Free the engine and its buffers; it cannot run any more."""
         self.session.close()
 
     def feed(self, feeds: Mapping[str, Any]) -> None:
-        """Put `feeds` where the next inference takes its inputs from; see `run`."""
+        """Copy `feeds` to the buffers from which the next inference takes its inputs; see `run`."""
         names = [tensor.name for tensor in self.inputs]
         if sorted(feeds) != sorted(names):
-            raise Failure("the inputs are {}, given were {}.".format(", ".join(names), ", ".join(feeds) or "none"))
+            raise Failure("the inputs are {}, but {} were given.".format(", ".join(names), ", ".join(feeds) or "none"))
         arrays = [np.asarray(feeds[name]) for name in names]
         for tensor, array in zip(self.inputs, arrays):
             if array.dtype.name != tensor.dtype:
@@ -59,7 +59,7 @@ class Engine:
 
 
 class Runner(Engine):
-    """The engine in the artefact `folder`, built first where there is none that fits this board.
+    """The engine in the artefact `folder`, which is built first if none exists that fits this board.
 
     Raises:
         Failure: This machine is not the board, or the engine cannot be built or loaded; the message says why.

@@ -1,4 +1,4 @@
-"""One loaded engine with its buffers, whichever of TensorRT's two ways to run it has."""
+"""A loaded engine with its buffers, through either of TensorRT's two interfaces for running it."""
 
 from typing import Dict, List, Mapping, Union
 
@@ -18,7 +18,7 @@ class Session:
     """Runs the stored engine: set `inputs`, call `enqueue` between the copies, `synchronize`, read `outputs`.
 
     Raises:
-        Failure: The engine does not load or its inputs and outputs are not the manifest's.
+        Failure: The engine cannot be loaded, or its inputs and outputs are not those of the manifest.
     """
 
     def __init__(self, cuda: Cuda, settings: Settings) -> None:
@@ -27,14 +27,14 @@ class Session:
         self._logger = new_logger()
         with open(settings.path(ENGINE), "rb") as file:
             plan = file.read()
-        self._runtime = trt.Runtime(self._logger)  # must outlive the engine
+        self._runtime = trt.Runtime(self._logger)  # it must outlive the engine
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise self._failure("TensorRT cannot load {}: build it again with --force.".format(settings.path(ENGINE)))
         context = engine.create_execution_context()
         if context is None:
             raise self._failure("TensorRT cannot create an execution context (out of memory?).")
-        new = hasattr(engine, "num_io_tensors")  # 8.5 and later
+        new = hasattr(engine, "num_io_tensors")  # in 8.5 and later
         self._calls: Union[ByIndex, ByName] = ByName(engine, context) if new else ByIndex(engine, context)
         self._buffers: List[Buffer] = []
         self.inputs: List[Buffer] = []
@@ -44,10 +44,10 @@ class Session:
         _check_shapes(settings.outputs, self.outputs)
 
     def set_shapes(self, shapes: Mapping[str, Shape]) -> None:
-        """Make `inputs` and `outputs` fit inputs of `shapes`, by their names in the engine.
+        """Make `inputs` and `outputs` fit inputs of `shapes`, given by their names in the engine.
 
         Raises:
-            Failure: A shape is outside of what the engine was built for, or there is no memory for it.
+            Failure: The engine was not built for a shape, or there is not enough memory for it.
         """
         for port in self._calls.ports:
             if port.is_input and port.dynamic and not self._calls.set_shape(port, shapes[port.name]):
@@ -90,14 +90,14 @@ class Session:
         self.cuda.synchronize()
 
     def close(self) -> None:
-        """Free buffers, stream and engine: nothing can be run any more, and no `host` array be used."""
+        """Free buffers, stream and engine: then nothing can run, and no `host` array may be used."""
         self._free()
         self.cuda.close()
-        for name in ("_calls", "_runtime"):  # the engine and its context before what they were made by
+        for name in ("_calls", "_runtime"):  # the engine and its context must go before the objects that made them
             self.__dict__.pop(name, None)
 
     def _free(self) -> None:
-        self.inputs, self.outputs = [], []  # nothing finds them any more
+        self.inputs, self.outputs = [], []  # so that nothing uses them any more
         while self._buffers:
             self.cuda.free(self._buffers.pop())
 
@@ -128,7 +128,7 @@ def _check_shapes(tensors: List[Tensor], buffers: List[Buffer]) -> None:
     for tensor, buffer in zip(tensors, buffers):
         if buffer.host.shape != tensor.shape:
             raise Failure(
-                "the engine's tensor {!r} has the shape {}, the manifest says {}.".format(
+                "the engine's tensor {!r} has the shape {}, but the manifest says {}.".format(
                     tensor.bound, buffer.host.shape, tensor.shape
                 )
             )

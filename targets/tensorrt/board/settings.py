@@ -1,4 +1,4 @@
-"""What the artefact says of itself: manifest.json, read and checked."""
+"""The artefact's own description: manifest.json, read and checked."""
 
 import json
 import os
@@ -10,9 +10,9 @@ COPY_AGAIN = "Copy the whole artefact folder again, or compile it again."
 
 
 class Tensor(NamedTuple):
-    """One input or output; `bound` is its name in the engine, `golden` the .npy files with its values, a sample each.
+    """One input or output; `bound` is its name in the engine, `golden` are .npy files of its values, one per sample.
 
-    `accepted`, of an output, is the accepted error of it; `ranked` tells that its rows are in the order of scores.
+    For an output, `accepted` is its accepted error; `ranked` says that its rows are in the order of scores.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Tensor(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """The shapes that a dynamic input may take: smallest, the one to be fastest for, largest."""
+    """The shapes that a dynamic input may have: smallest, optimized, largest."""
 
     min: Tuple[int, ...]
     opt: Tuple[int, ...]
@@ -33,7 +33,7 @@ class Profile(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """All that building, verifying and timing depend on. Sizes in MiB.
+    """All settings for building, verifying and timing. Sizes are in MiB.
 
     `profiles` are by the input's name in the engine; `fp32_layers` are the layers that stay in fp32 whatever the
     precision; `calibration_cache` holds the scales of int8 without Q/DQ.
@@ -63,7 +63,7 @@ def read_settings(folder: str) -> Settings:
     """Return the settings in `folder`/manifest.json.
 
     Raises:
-        Failure: The file is missing, no JSON, lacks a key or names a file outside `folder`.
+        Failure: The file is missing, is not JSON, lacks a key or names a file outside `folder`.
     """
     path = os.path.join(folder, "manifest.json")
     try:
@@ -115,7 +115,7 @@ def inside(folder: str, name: str) -> str:
     """Return the path of the file `name` of the artefact.
 
     Raises:
-        Failure: It leads out of it.
+        Failure: The path leads out of the folder.
     """
     root = os.path.realpath(folder)
     path = os.path.realpath(os.path.join(root, name))

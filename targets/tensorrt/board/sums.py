@@ -1,4 +1,4 @@
-"""Whether the artefact's files are as they were compiled: SHA256SUMS tells."""
+"""Checks by SHA256SUMS that the artefact's files are as they were compiled."""
 
 import os
 import re
@@ -11,10 +11,10 @@ SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 
 
 def check_files(folder: str) -> None:
-    """Compare each file that SHA256SUMS lists, the manifest among them, with its hash.
+    """Compare each file that SHA256SUMS lists, including the manifest, with its hash.
 
     Raises:
-        Failure: One is missing or altered, or there is no usable list.
+        Failure: A file is missing or altered, or there is no usable list.
     """
     path = os.path.join(folder, SUMS)
     try:

@@ -8,15 +8,15 @@ from .failure import Failure
 from .session import Session
 from .settings import COPY_AGAIN, Settings, Tensor
 
-CONSTANT_SHARE = 1e-3  # outputs whose range is a smaller share of their magnitude count as constant
+CONSTANT_SHARE = 1e-3  # outputs whose range is a smaller fraction of their magnitude count as constant
 
 
 def verify(session: Session, settings: Settings) -> List[Dict[str, Any]]:
     """Run the golden inputs and return, per output, name, max_abs_error, error, tolerance and passed: the worst of all.
 
-    `error` of float outputs is max|a - b| over the range (max - min) of the golden output, over its magnitude if it is
-    nearly constant; of integer and boolean outputs the share of elements that differ. Elements of ranked rows are
-    compared in rising order: two rows whose scores nearly tie may swap.
+    `error` of float outputs is max|a - b| relative to the range (max - min) of the golden output, or to its magnitude
+    if it is nearly constant; for integer and boolean outputs it is the fraction of elements that differ. Elements of
+    ranked rows are compared in ascending order, because two rows with nearly equal scores may be swapped.
 
     Raises:
         Failure: A golden file is missing, damaged or of another shape.
@@ -41,7 +41,7 @@ def read_golden(tensor: Tensor, sample: int = 0) -> Any:
     """Return the golden values of `tensor`.
 
     Raises:
-        Failure: The file is missing, no .npy file, or of another shape than the manifest says.
+        Failure: The file is missing, is not a .npy file, or has another shape than the manifest says.
     """
     path = tensor.golden[sample]
     try:
@@ -50,7 +50,7 @@ def read_golden(tensor: Tensor, sample: int = 0) -> Any:
         raise Failure("golden data {}: {}. {}".format(path, error, COPY_AGAIN)) from error
     if values.shape != tensor.shape:
         raise Failure(
-            "golden data {}: shape {}, the manifest says {}. {}".format(path, values.shape, tensor.shape, COPY_AGAIN)
+            "golden data {}: shape {}, the manifest: {}. {}".format(path, values.shape, tensor.shape, COPY_AGAIN)
         )
     return values
 
@@ -68,12 +68,12 @@ def _compare(tensor: Tensor, found: Any, golden: Any) -> Dict[str, Any]:
         "max_abs_error": largest if np.isfinite(largest) else None,
         "error": error if np.isfinite(error) else None,
         "tolerance": tensor.accepted,
-        "passed": bool(error <= tensor.accepted),  # NaN compares false
+        "passed": bool(error <= tensor.accepted),  # NaN gives False
     }
 
 
 def _float_error(found: Any, golden: Any) -> Tuple[float, float]:
-    same = (found == golden) | (np.isnan(found) & np.isnan(golden))  # infinities and NaN where they belong
+    same = (found == golden) | (np.isnan(found) & np.isnan(golden))  # expected infinities and NaN
     if same.all():
         return 0.0, 0.0
     finite = golden[np.isfinite(golden)]

@@ -1,1 +1,1 @@
-"""The C++ runner's sources, copied into every artefact for a TensorRT board."""
+"""The C++ runner's sources, which are copied into every artefact for a TensorRT board."""

@@ -1,4 +1,4 @@
-"""Rewrites that make a model legal for one version of TensorRT; each proven equal by ONNX Runtime in the tests."""
+"""Rewrites that make a model legal for one version of TensorRT; the tests check each one with ONNX Runtime."""
 
 from __future__ import annotations
 

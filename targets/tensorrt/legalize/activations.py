@@ -1,4 +1,4 @@
-"""Activations newer than the board's parser, written with the operators it has."""
+"""Rewrites activations newer than the board's parser with operators that it supports."""
 
 from __future__ import annotations
 

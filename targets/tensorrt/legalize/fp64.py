@@ -1,4 +1,4 @@
-"""FP64, which no TensorRT has: the parser reads it as FP32 and clamps, which must not change what a model means."""
+"""FP64, which no TensorRT supports: the parser reads it as FP32 and clamps, which must not change the results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DOUBLE, FLOAT = ir.DataType.DOUBLE, ir.DataType.FLOAT
 DONE = "FP64 written as FP32, which TensorRT would read it as"
 TYPE_ATTRIBUTES = ("dtype", "to")
 EXACT = 2.0**53
-"""From here on FP64 itself has no single units any more."""
+"""From this magnitude on FP64 itself cannot represent single units."""
 
 
 def single_precision(model: ir.Model) -> list[ir.Node]:
     """Write FP32 wherever `model` has FP64, in place; return the nodes that had it.
 
-    All or nothing: the model stays as it is where an input or output is FP64, or a constant does not survive. What FP32
-    loses in between, the comparison with the original tells.
+    All or nothing: the model is unchanged if an input or output is FP64, or if a constant does not fit. The comparison
+    with the original shows what FP32 loses in between.
     """
     values = {value for graph in model.graphs() for value in _values(graph) if value.dtype == DOUBLE}
     held = {value: array for value in values if (array := constant(value)) is not None}
@@ -51,7 +51,7 @@ def single_precision(model: ir.Model) -> list[ir.Node]:
 
 
 def survives(array: np.ndarray[Any, Any]) -> bool:
-    """Return whether FP32 holds FP64 `array` but for rounding: what is finite, whole or not 0 stays so."""
+    """Return whether FP32 represents the FP64 `array` up to rounding: finite, integer and nonzero values stay so."""
     with np.errstate(over="ignore", under="ignore"):
         single = array.astype(np.float32)
     whole = (np.abs(array) < EXACT) & (array == np.trunc(array))

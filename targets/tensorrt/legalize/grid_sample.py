@@ -1,4 +1,4 @@
-"""GridSample of pictures, written with GatherElements for parsers that lack it."""
+"""Rewrites GridSample of pictures with GatherElements, for parsers that lack it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MODES = {"bilinear": "linear", "linear": "linear", "nearest": "nearest"}
 def grid_sample(node: ir.Node, limits: Limits) -> str | None:
     """Write y[n, c, i, j] = sum over the corners (u, v) of weight * x[n, c, v, u], corners outside counting as 0.
 
-    The place is u = (g + 1) / 2 * (W - 1) with `align_corners`, else ((g + 1) * W - 1) / 2; where `padding_mode` is
+    The position is u = (g + 1) / 2 * (W - 1) with `align_corners`, else ((g + 1) * W - 1) / 2; if `padding_mode` is
     border it is clipped to the picture first. Linear has four corners, of weight (1 - |u - place|) * (1 - |v - place|);
-    nearest has one, rounded half to even. Cubic and reflection are left alone.
+    nearest has one, rounded half to even. Cubic and reflection are not rewritten.
     """
     x, grid = shape_of(node.inputs[0]), shape_of(node.inputs[1])
     mode = MODES.get(attribute(node, "mode", "linear"))
@@ -35,7 +35,7 @@ def grid_sample(node: ir.Node, limits: Limits) -> str | None:
 
 
 class _Sampler:
-    """Builds the nodes; places and weights have the shape [N, 1, Ho * Wo], so that they broadcast over channels."""
+    """Builds the nodes; positions and weights have the shape [N, 1, Ho * Wo], so that they broadcast over channels."""
 
     def __init__(self, node: ir.Node, x: tuple[int, ...], grid: tuple[int, ...], *, clip: bool, align: bool) -> None:
         self.make = Builder(node)
@@ -57,12 +57,12 @@ class _Sampler:
         return self.make.constant(value, np.float32)
 
     def place(self, part: int) -> ir.Value:
-        """Return the place in pixels along the axis that `part` of the grid (0: x, 1: y) stands for."""
+        """Return the position in pixels along the axis of `part` of the grid (0: x, 1: y)."""
         size = self.sizes[1 - part]
         value = self.op("Gather", self.grid, self.ints(part), axis=3)
         value = self.op("Reshape", value, self.ints([self.batch, 1, self.points]))
         value = self.op("Add", value, self.number(1))
-        # In ONNX Runtime's order: a place rounded otherwise may be nearest to another pixel.
+        # In ONNX Runtime's order, because a position rounded differently may be nearest to another pixel.
         if self.align:
             value = self.op("Mul", self.op("Mul", value, self.number(0.5)), self.number(size - 1))
         else:
@@ -92,7 +92,7 @@ class _Sampler:
         return [(low, self.op("Sub", one, past)), (self.op("Add", low, one), past)]
 
     def corner(self, row: ir.Value, column: ir.Value) -> ir.Value:
-        """Return the pixels at whole-numbered places, 0 outside the picture: [N, C, Ho * Wo]."""
+        """Return the pixels at integer positions, 0 outside the picture: [N, C, Ho * Wo]."""
         height, width = self.sizes
         inside = [self.bounded(row, height), self.bounded(column, width)]
         index = self.op("Add", self.op("Mul", inside[0], self.number(width)), inside[1])

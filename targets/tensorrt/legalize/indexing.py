@@ -1,4 +1,4 @@
-"""Integer and mask operators that TensorRT 8.2 lacks: Mod, OneHot, Trilu, CastLike, Xor, IsInf."""
+"""Rewrites integer and mask operators that TensorRT 8.2 lacks: Mod, OneHot, Trilu, CastLike, Xor, IsInf."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edgec.targets.tensorrt.limits import Limits
 
 
 def mod(node: ir.Node, limits: Limits) -> str | None:
-    """Of integers: r = a - (a / b) * b, plus b where `fmod` is 0 and r is neither 0 nor of b's sign.
+    """For integers: r = a - (a / b) * b, plus b if `fmod` is 0 and r is neither 0 nor of b's sign.
 
-    Floats are left alone: a - trunc(a / b) * b is off by a whole b where a / b rounds up to an integer.
+    Floats are not rewritten: a - trunc(a / b) * b is off by a whole b if a / b rounds up to an integer.
     """
     dtype = dtype_of(node.inputs[0])
     if limits.takes("Mod") or dtype not in (np.int32, np.int64):
@@ -23,7 +23,7 @@ def mod(node: ir.Node, limits: Limits) -> str | None:
     rest = make.op("Sub", [a, make.op("Mul", [make.op("Div", [a, b]), b])])
     if attribute(node, "fmod", 0) == 0:
         zero = make.constant(0, dtype)
-        # rest * b < 0 would overflow: compare the signs, and rest == 0 has none.
+        # rest * b < 0 could overflow, so the signs are compared; rest == 0 has none.
         below = make.op("And", [make.op("Less", [rest, zero]), make.op("Greater", [b, zero])])
         above = make.op("And", [make.op("Greater", [rest, zero]), make.op("Less", [b, zero])])
         rest = make.op("Where", [make.op("Or", [below, above]), make.op("Add", [rest, b]), rest])
@@ -68,7 +68,7 @@ def trilu(node: ir.Node, limits: Limits) -> str | None:
 
 
 def cast_like(node: ir.Node, limits: Limits) -> str | None:
-    """Cast to the type that the other input has."""
+    """Cast to the type of the other input."""
     like = node.inputs[1]
     if limits.takes("CastLike") or like is None or like.dtype is None:
         return None
@@ -100,7 +100,7 @@ def is_inf(node: ir.Node, limits: Limits) -> str | None:
 
 
 def shape_slice(node: ir.Node, limits: Limits) -> str | None:
-    """Write a part of the shape as a constant: before opset 15 there is no `start` and `end`."""
+    """Write a part of the shape as a constant: before opset 15 Shape has no `start` and `end`."""
     shape = shape_of(node.inputs[0])
     if shape is None or limits.max_opset >= 15 or not {"start", "end"} & set(node.attributes):
         return None

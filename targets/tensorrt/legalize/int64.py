@@ -1,4 +1,4 @@
-"""INT64 before TensorRT 10: the parser reads it as INT32 and clamps, which must not change what a model means."""
+"""INT64 before TensorRT 10: the parser reads it as INT32 and clamps, which must not change the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INT32 = np.iinfo(np.int32)
 
 
 def slice_bounds(node: ir.Node, limits: Limits) -> str | None:
-    """Bounds such as INT64_MAX ("to the end") brought into the range of INT32, where they mean the same."""
+    """Bring bounds such as INT64_MAX ("to the end") into the range of INT32, where they have the same effect."""
     if limits.has_int64:
         return None
     inputs, changed = list(node.inputs), False

@@ -1,4 +1,4 @@
-"""Bring nodes down to the newest opset the board's parser reads."""
+"""Lowers nodes to the newest opset that the board's parser supports."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgec.model.graph import attribute, constant, opset, shape_of
 from edgec.targets.tensorrt.limits import Limits, schema
 
 AXES_AS_INPUT = 18
-"""Opset from which reductions (other than ReduceSum) and Pad take their axes as an input."""
+"""First opset in which reductions (other than ReduceSum) and Pad take their axes as an input."""
 
 OVER_NO_AXES = {"ReduceL1": "Abs", "ReduceL2": "Abs", "ReduceLogSum": "Log", "ReduceSumSquare": "Mul"}
-"""What a reduction does to each element by itself, where that is not to leave it."""
+"""Element-wise part of a reduction, which remains if there is nothing to reduce."""
 
 
 def reduction(node: ir.Node, limits: Limits) -> str | None:
-    """Axes as an attribute: parsers up to 8.6 ignore the input, and reduce ALL axes without an error."""
+    """Write axes as an attribute: parsers up to 8.6 ignore the input, and reduce ALL axes without an error."""
     if len(node.inputs) < 2 and "noop_with_empty_axes" not in node.attributes:
         return None
     axes = constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else np.zeros(0, np.int64)
     if axes is None:
-        return None  # the check refuses axes that are computed
+        return None  # the check refuses computed axes
     if not axes.size and attribute(node, "noop_with_empty_axes", 0):
         make, x = Builder(node), node.inputs[0]
         op_type = OVER_NO_AXES.get(node.op_type, "Identity")
@@ -41,7 +41,7 @@ def reduction(node: ir.Node, limits: Limits) -> str | None:
 
 
 def pad(node: ir.Node, limits: Limits) -> str | None:
-    """Pads of all axes: parsers before 10 do not read which axes are meant."""
+    """Write the pads of all axes, because parsers before 10 do not read the axes."""
     if len(node.inputs) < 4 or node.inputs[3] is None or limits.max_opset >= AXES_AS_INPUT:
         return None
     pads, axes, shape = constant(node.inputs[1]), constant(node.inputs[3]), shape_of(node.inputs[0])
@@ -56,7 +56,7 @@ def pad(node: ir.Node, limits: Limits) -> str | None:
 
 
 def split(node: ir.Node, limits: Limits) -> str | None:
-    """Sizes of the parts as an input: `num_outputs` is not read, and parts need not be equal."""
+    """Write the sizes of the parts as an input: `num_outputs` is not read, and parts need not be equal."""
     if "num_outputs" not in node.attributes:
         return None
     shapes = [shape_of(output) for output in node.outputs]
@@ -69,7 +69,7 @@ def split(node: ir.Node, limits: Limits) -> str | None:
 
 
 def reshape(node: ir.Node, limits: Limits) -> str | None:
-    """`allowzero` gone where the opset has none, and written out where it has: parsers find no default for it."""
+    """Remove `allowzero` if the opset lacks it, and write it explicitly otherwise: parsers have no default for it."""
     wanted = constant(node.inputs[1])
     if attribute(node, "allowzero", 0) and (wanted is None or 0 in wanted):
         return None
@@ -81,9 +81,9 @@ def reshape(node: ir.Node, limits: Limits) -> str | None:
 
 
 def resize(node: ir.Node, limits: Limits) -> str | None:
-    """Scales or sizes of all axes, both constant; attributes of opset 18 that say nothing gone.
+    """Write constant scales or sizes of all axes; attributes of opset 18 without effect are removed.
 
-    `roi` is dropped: only tf_crop_and_resize reads it, and no TensorRT has that.
+    `roi` is removed: only tf_crop_and_resize reads it, which no TensorRT supports.
     """
     shape, result = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     x, _, scales, sizes = (*node.inputs, None, None, None)[:4]
@@ -111,7 +111,7 @@ def resize(node: ir.Node, limits: Limits) -> str | None:
 
 
 def grid_sample(node: ir.Node, limits: Limits) -> str | None:
-    """Modes under the names they had before opset 20."""
+    """Write modes with the names that they had before opset 20."""
     older = {"linear": "bilinear", "cubic": "bicubic"}
     if min(limits.max_opset, _opset_of(node)) >= 20 or _opset_of(node) < 20:
         return None
@@ -123,7 +123,7 @@ def grid_sample(node: ir.Node, limits: Limits) -> str | None:
 
 
 def inert_attributes(node: ir.Node, limits: Limits) -> str | None:
-    """Attributes that the older definition lacks gone, where their value is the default and so says nothing."""
+    """Remove attributes that the older definition lacks, if they have their default value and so no effect."""
     new, old = schema(node.op_type, _opset_of(node)), schema(node.op_type, limits.max_opset)
     if new is None or old is None or new.since_version <= old.since_version:
         return None
@@ -153,16 +153,16 @@ def _is_default(node: ir.Node, name: str, default: onnx.AttributeProto) -> bool:
 
 
 def obstacle(node: ir.Node, model_opset: int, max_opset: int) -> str | None:
-    """Return why `node`, written for `model_opset`, is no node of `max_opset`; None if it is one."""
+    """Return the reason why `node`, written for `model_opset`, is not valid in `max_opset`; None if it is."""
     if model_opset <= max_opset:
         return None
     old = schema(node.op_type, max_opset)
     if old is None:
-        return f"opset {max_opset}, the newest it reads, does not have it"
+        return f"opset {max_opset}, the newest that TensorRT's parser supports, does not have it"
     if unknown := sorted(set(node.attributes) - set(old.attributes)):
-        return f"opset {max_opset}, the newest it reads, does not know its attribute {unknown[0]!r}"
+        return f"opset {max_opset}, the newest that TensorRT's parser supports, has no attribute {unknown[0]!r} for it"
     if len(node.inputs) > old.max_input:
-        return f"opset {max_opset}, the newest it reads, gives it at most {old.max_input} inputs"
+        return f"opset {max_opset}, the newest that TensorRT's parser supports, gives it at most {old.max_input} inputs"
     for index, value in enumerate(node.inputs):
         formal = old.inputs[min(index, len(old.inputs) - 1)]
         if value is not None and isinstance(value.type, ir.TensorType) and _type_name(value.type) not in formal.types:

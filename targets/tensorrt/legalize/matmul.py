@@ -1,4 +1,4 @@
-"""MatMul of vectors, written with matrices: parsers reshape the vector wrongly beside a stack of matrices."""
+"""Rewrites MatMul of vectors with matrices: parsers reshape the vector wrongly beside a stack of matrices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.targets.tensorrt.limits import Limits
 
 
 def vector_matmul(node: ir.Node, limits: Limits) -> str | None:
-    """Make a vector on the left a row, on the right a column, and take the axis of size 1 out of the result."""
+    """Make a vector on the left a row, on the right a column, and remove the axis of size 1 from the result."""
     shapes, result = [shape_of(value) for value in node.inputs], shape_of(node.outputs[0])
     left, right = shapes
     if left is None or right is None or result is None or min(len(left), len(right)) != 1:

@@ -1,4 +1,4 @@
-"""Names that every tool around TensorRT can take: letters, digits and `_ . / -`, unique."""
+"""Gives names that every tool around TensorRT accepts: letters, digits and `_ . / -`, unique."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ODD = re.compile(r"[^A-Za-z0-9_./-]")
 
 
 def plain_names(model: ir.Model) -> dict[str, str]:
-    """Give every value and node of `model` a plain, unique name, in place; return old -> new of those changed.
+    """Give every value and node of `model` a plain, unique name, in place; return old -> new for the changed ones.
 
     Calibration caches and dynamic-range files separate names by colons and spaces, so a colon in a name makes their
     readers fail; nodes without a name cannot be named in messages or pinned to a precision. Inputs and outputs of the
-    graph keep theirs where it is plain.
+    graph keep their names if these are plain.
     """
     changed: dict[str, str] = {}
     taken: set[str] = set()

@@ -1,4 +1,4 @@
-"""Layer, RMS and group normalization, written with the operators of older parsers."""
+"""Rewrites layer, RMS and group normalization with operators of older parsers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.targets.tensorrt.limits import Limits
 def layer_normalization(node: ir.Node, limits: Limits) -> str | None:
     """Write y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias, over the axes from `axis` on.
 
-    Left alone where mean or inverse deviation are read too: no TensorRT gives them.
+    Not rewritten if mean or inverse deviation are read too, which no TensorRT returns.
     """
     x, shape, dtype = node.inputs[0], shape_of(node.inputs[0]), dtype_of(node.inputs[0])
     if limits.takes("LayerNormalization") or x is None or shape is None or dtype is None:

@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear in the one form that the parser reads rightly: int8, zero point there and 0."""
+"""Brings QuantizeLinear and DequantizeLinear into the one form that the parser reads correctly: int8, zero point 0."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from edgec.model.graph import attribute, constant, dtype_of, shape_of
 from edgec.targets.tensorrt.limits import Limits
 
 MIDDLE = 128
-"""A uint8 with this zero point holds what an int8 with zero point 0 holds, moved by 128."""
+"""A uint8 with this zero point has the values of an int8 with zero point 0, shifted by 128."""
 
 
 def bias(node: ir.Node, limits: Limits) -> str | None:
-    """Fold DequantizeLinear of an int32 constant: the parser takes INT8 only."""
+    """Fold DequantizeLinear of an int32 constant, because the parser supports INT8 only."""
     values, scale = constant(node.inputs[0]), constant(node.inputs[1])
     if values is None or scale is None or values.dtype != np.int32:
         return None
@@ -31,9 +31,9 @@ def bias(node: ir.Node, limits: Limits) -> str | None:
 
 
 def middle_to_zero(node: ir.Node, limits: Limits) -> str | None:
-    """Write QuantizeLinear with uint8 and zero point 128, and all that dequantizes its output, with int8 and 0.
+    """Rewrite QuantizeLinear with uint8 and zero point 128, and all nodes that dequantize its output, with int8 and 0.
 
-    q + 128 saturates to 0..255 where q saturates to -128..127, so the dequantized values are the same.
+    q + 128 saturates to 0..255 exactly where q saturates to -128..127, so the dequantized values are the same.
     """
     readers = [use.node for use in node.outputs[0].uses()]
     if node.outputs[0].is_graph_output() or not all(
@@ -44,12 +44,12 @@ def middle_to_zero(node: ir.Node, limits: Limits) -> str | None:
         return None
     for member in (node, *readers):
         _with_zero(member)
-    node.outputs[0].type = ir.TensorType(ir.DataType.INT8)  # a new one: clones of the model share the old
+    node.outputs[0].type = ir.TensorType(ir.DataType.INT8)  # a new type, because clones of the model share the old one
     return "uint8 with zero point 128 written as int8 with 0"
 
 
 def stored_middle_to_zero(node: ir.Node, limits: Limits) -> str | None:
-    """Write DequantizeLinear of uint8 weights with zero point 128 as one of int8 weights with 0."""
+    """Rewrite DequantizeLinear of uint8 weights with zero point 128 as one of int8 weights with 0."""
     stored = constant(node.inputs[0])
     if stored is None or stored.dtype != np.uint8 or not _is_middle(node):
         return None
@@ -60,7 +60,7 @@ def stored_middle_to_zero(node: ir.Node, limits: Limits) -> str | None:
 
 
 def zero_point(node: ir.Node, limits: Limits) -> str | None:
-    """Write the int8 zero point out, which parsers before 10 want; a QuantizeLinear that gives uint8 is left alone."""
+    """Write the int8 zero point explicitly, as parsers before 10 need; QuantizeLinear to uint8 is not rewritten."""
     scale = constant(node.inputs[1])
     if limits.has_int64 or scale is None or (len(node.inputs) > 2 and node.inputs[2] is not None):
         return None
@@ -73,7 +73,7 @@ def zero_point(node: ir.Node, limits: Limits) -> str | None:
 
 
 def axis(node: ir.Node, limits: Limits) -> str | None:
-    """Write the axis out: where it is left to the default, ONNX takes 1 and the parser 0."""
+    """Write the axis explicitly: the default of ONNX is 1, that of the parser 0."""
     scale = constant(node.inputs[1])
     if scale is None or scale.size < 2 or "axis" in node.attributes:
         return None
@@ -82,9 +82,9 @@ def axis(node: ir.Node, limits: Limits) -> str | None:
 
 
 def stored_weights(node: ir.Node, limits: Limits) -> str | None:
-    """Write int8 weights behind DequantizeLinear as FP32 weights, QuantizeLinear, DequantizeLinear.
+    """Rewrite int8 weights before DequantizeLinear as FP32 weights, QuantizeLinear, DequantizeLinear.
 
-    Parsers before 10 want the QuantizeLinear. It finds the stored integers again: q * scale / scale rounds to q.
+    Parsers before 10 need the QuantizeLinear. It restores the stored integers: q * scale / scale rounds to q.
     """
     stored, scale, shape = constant(node.inputs[0]), constant(node.inputs[1]), shape_of(node.inputs[0])
     if limits.has_int64 or stored is None or scale is None or shape is None or stored.dtype != np.int8:

@@ -1,4 +1,4 @@
-"""Reductions of integers, which TensorRT has of floats only before version 10: exact all the same."""
+"""Rewrites reductions of integers, which TensorRT supports only for floats before version 10, with exact results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edgec.targets.tensorrt.limits import Limits
 MANTISSA_BITS = 24
 """Integers up to 2**24 are exact in FP32."""
 BITS = 31
-"""Of an INT32's magnitude; INT64 is read as INT32 by the versions that need this."""
+"""Number of bits of an INT32's magnitude; INT64 is read as INT32 by the versions that need this."""
 MOST_ELEMENTS = 1 << 20
-"""Summands: with more, so many parts are needed that it is no use."""
+"""Maximum number of summands: with more, so many parts are needed that it does not pay."""
 
 
 def integer_reduction(node: ir.Node, limits: Limits) -> str | None:
-    """Reductions of INT32: sums and extrema by parts with few digits, which FP32 holds exactly; products by Mul."""
+    """Rewrite reductions of INT32: sums and extrema by parts with few digits, exact in FP32; products by Mul."""
     dtype, shape = dtype_of(node.inputs[0]), shape_of(node.inputs[0])
     if dtype not in (np.int32, np.int64) or "INT32" in limits.operators.get(node.op_type, ()) or shape is None:
         return None
@@ -51,7 +51,7 @@ def _axes(node: ir.Node, rank: int) -> list[int]:
 
 
 def _sum(make: Builder, axes: list[int], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> ir.Value:
-    """Return the sum, of digits in a base of which as many as there are summands stay below 2**24."""
+    """Return the sum, from digits in a base such that sums of all summands stay below 2**24."""
     count = math.prod(shape[axis] for axis in axes)
     width = MANTISSA_BITS - math.ceil(math.log2(max(count, 2)))
     base, rest, total = make.constant(1 << width, dtype), make.node.inputs[0], None
@@ -69,7 +69,7 @@ def _sum(make: Builder, axes: list[int], shape: tuple[int, ...], dtype: np.dtype
 
 
 def _product(make: Builder, axes: list[int], shape: tuple[int, ...]) -> ir.Value:
-    """Return the product: along each axis one half times the other, until one element is left."""
+    """Return the product: along each axis one half is multiplied with the other, until one element is left."""
     value = make.node.inputs[0]
     assert value is not None
     for axis in axes:
@@ -90,12 +90,12 @@ def _slice(make: Builder, value: ir.Value, axis: int, start: int, end: int) -> i
 
 
 def _extremum(make: Builder, axes: list[int], dtype: np.dtype[np.generic]) -> ir.Value:
-    """Return the extremum: of the upper halves, then of the lower halves of those that have it."""
+    """Return the extremum: first of the upper halves, then of the lower halves of the elements that have it."""
     x, op_type = make.node.inputs[0], make.node.op_type
     base, zero = make.constant(1 << 16, dtype), make.constant(0, dtype)
     quotient = make.op("Div", [x, base])
     rest = make.op("Sub", [x, make.op("Mul", [quotient, base])])
-    below = make.op("Less", [rest, zero])  # Div rounds towards zero: halves are of numbers rounded down
+    below = make.op("Less", [rest, zero])  # Div rounds towards zero, but halves are of numbers rounded down
     low = make.op("Where", [below, make.op("Add", [rest, base]), rest])
     high = make.op("Where", [below, make.op("Sub", [quotient, make.constant(1, dtype)]), quotient])
     top = _in_floats(make, op_type, high, axes, dtype)

@@ -1,4 +1,4 @@
-"""Scatters that combine what they write with what is there: TensorRT ignores `reduction`."""
+"""Rewrites scatters that combine new with old values, because TensorRT ignores `reduction`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edgec.targets.tensorrt.limits import Limits
 COMBINE = {"add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
 REDUCE = {"add": "ReduceSum", "mul": "ReduceProd", "max": "ReduceMax", "min": "ReduceMin"}
 MOST_COMPARISONS = 1 << 24
-"""Elements of the table of which update goes where; a larger one costs more time and memory than it is worth."""
+"""Maximum size of the table of which update goes where; a larger one takes more time and memory than it is worth."""
 
 
 def scatter_elements(node: ir.Node, limits: Limits) -> str | None:
-    """Without equal indices: gather, combine, write; with such, or computed ones: compare each with each place."""
+    """Distinct indices: gather, combine, write; repeated or computed ones: compare each index with each position."""
     reduction, axis = attribute(node, "reduction", "none"), attribute(node, "axis", 0)
     data, indices, updates = node.inputs
     shape, places, dtype = shape_of(data), shape_of(indices), dtype_of(data)
@@ -51,7 +51,7 @@ def scatter_elements(node: ir.Node, limits: Limits) -> str | None:
 
 
 def scatter_nd(node: ir.Node, limits: Limits) -> str | None:
-    """As `scatter_elements`, for whole slices of the data."""
+    """Like `scatter_elements`, for whole slices of the data."""
     reduction = attribute(node, "reduction", "none")
     data, indices, updates = node.inputs
     shape, places, dtype = shape_of(data), shape_of(indices), dtype_of(data)
@@ -90,12 +90,12 @@ def scatter_nd(node: ir.Node, limits: Limits) -> str | None:
 
 
 def _differ(lines: Array) -> bool:
-    """Whether no line holds a number twice."""
+    """Whether no line contains a number twice."""
     return all(len(np.unique(line)) == len(line) for line in lines)
 
 
 def _wrapped(make: Builder, indices: ir.Value | None, sizes: Array) -> ir.Value:
-    """Return `indices` as int64, negative ones counted from the start of an axis of `sizes`."""
+    """Return `indices` as int64, with negative ones replaced by their equals from 0 on, for axes of `sizes`."""
     known = constant(indices)
     if known is not None:
         return make.constant(known % sizes, np.int64)
@@ -110,10 +110,10 @@ def _reshaped(make: Builder, value: ir.Value | None, shape: tuple[int, ...]) -> 
 
 
 def _neutral(reduction: str, dtype: np.dtype[Any]) -> Any:
-    """Return the number that changes nothing where it is combined."""
+    """Return the neutral element of the reduction."""
     if reduction in ("add", "mul"):
         return 0 if reduction == "add" else 1
     if dtype.kind == "f":
         return -np.inf if reduction == "max" else np.inf
-    limits = np.iinfo(np.int32)  # what TensorRT computes with
+    limits = np.iinfo(np.int32)  # the type in which TensorRT computes
     return limits.min if reduction == "max" else limits.max

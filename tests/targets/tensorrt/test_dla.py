@@ -142,7 +142,7 @@ def test_small_stretches_stay_on_the_gpu() -> None:
     report = dla_report(network, NX)
     assert report is not None
     assert [layer.on_dla for layer in report.layers] == [True, True, False, False, False]
-    assert report.layers[-1].reason == "its stretch is too small to go over"
+    assert report.layers[-1].reason == "its subgraph is too small to be worth it"
     assert (report.pieces, round(report.share, 2)) == (1, 0.96)
     assert str(report) == "DLA: 2 of 5 nodes, 96% of the MACs, in 1 piece"
     assert dla_report(network, ORIN) == report
