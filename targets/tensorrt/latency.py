@@ -1,4 +1,4 @@
-"""How long a layer takes on a Jetson's GPU: a roofline, its shares of the peaks fitted to published figures."""
+"""Estimates how long a layer takes on a Jetson's GPU: a roofline, with shares of the peaks fitted to figures."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from edgec.plain_file import parse
 from edgec.targets.board import Board, Gpu
 
 BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
-"""Of an element, whose layer runs in that precision."""
+"""Number of bytes of an element in the precision in which its layer runs."""
 PASSES = frozenset(
     {
         "AveragePool", "Concat", "GlobalAveragePool", "InstanceNormalization", "LRN", "LayerNormalization", "MaxPool",
         "ReduceMean", "Resize", "Softmax", "Transpose",
     }
 )  # fmt: skip
-"""Operators without multiply-accumulates that still go over their data; all others are joined to the layer before."""
+"""Operators without multiply-accumulates that still pass over their data; all others are fused."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of the peaks that layers reach, the seconds to start one, and the error of estimates made with them.
+    """Fractions of the peaks that layers reach, the seconds to start one, and the error of estimates made with them.
 
-    `error` is the largest on published figures, each estimated by a fit to the others; None: there are none.
+    `error` is the largest on published figures, each estimated by a fit to the others; None if there are none.
     """
 
     compute: float
@@ -40,8 +40,8 @@ class GpuEstimate:
     """`Estimate` of a board with a GPU: max(operations / peak, bytes / bandwidth) and a launch for each layer.
 
     Args:
-        board: Its record states clocks at their maximum: slower power modes take longer.
-        shares: Default: those fitted for the GPU's architecture.
+        board: Its record gives clocks at their maximum: slower power modes take longer.
+        shares: Fractions of the peaks; default: those fitted for the GPU's architecture.
     """
 
     def __init__(self, board: Board, shares: Shares | None = None) -> None:
@@ -54,7 +54,7 @@ class GpuEstimate:
     def __call__(
         self, layers: Sequence[LayerCost], precision: str, in_float: Collection[str] = ()
     ) -> tuple[float, ...]:
-        """See `edgec.profile.Estimate`; what int8 leaves in float runs in fp16."""
+        """See `edgec.profile.Estimate`; layers that int8 leaves in float run in fp16."""
         rest = "fp16" if precision == "int8" else "fp32"
         return tuple(self._seconds(layer, rest if layer.name in in_float else precision) for layer in layers)
 
@@ -63,14 +63,14 @@ class GpuEstimate:
             return 0.0
         if precision == "int8" and not layer.macs:
             precision = "fp16"
-        # What is read is about as large as what is written.
+        # Layers read about as much as they write.
         moved = (layer.weight_bytes + 2 * layer.activation_bytes) / BYTES["fp32"] * BYTES[precision]
         computing = 2 * layer.macs / (self._peaks[precision] * self.shares.compute)
         return max(computing, moved / self._bandwidth) + self.shares.launch
 
 
 def estimate_for(board: Board) -> GpuEstimate | None:
-    """Return the estimate of `board`, or None if its record says too little."""
+    """Return the estimate for `board`, or None if its record does not contain enough."""
     known = board.gpu is not None and board.bandwidth_gbs is not None and board.gpu.architecture in _data()
     return GpuEstimate(board) if known else None
 
@@ -78,12 +78,12 @@ def estimate_for(board: Board) -> GpuEstimate | None:
 def summary(
     estimate: GpuEstimate, layers: Sequence[LayerCost], precision: str, kept: Collection[str]
 ) -> dict[str, Any]:
-    """Return total and layers of an estimate as JSON values, marked as what it is.
+    """Return total and layers of an estimate as JSON values, marked as an estimate.
 
     Args:
-        estimate: Of the board.
-        layers: Of the network.
-        precision: It is built in.
+        estimate: Estimate for the board.
+        layers: Layers of the network.
+        precision: Precision of the engine.
         kept: Names of layers that stay in FP32.
     """
     seconds = estimate(layers, precision, kept)
@@ -101,7 +101,7 @@ def summary(
 
 
 def shares_of(gpu: Gpu) -> Shares:
-    """Return the shares fitted for the architecture of `gpu`."""
+    """Return the fractions fitted for the architecture of `gpu`."""
     data = _data()
     own = data[gpu.architecture]
     return Shares(own["compute"], data["bandwidth"], data["launch_us"] * 1e-6, own.get("error"))

@@ -1,4 +1,4 @@
-"""What one version of TensorRT takes: newest opset, operators and the types of their data."""
+"""Limits of one version of TensorRT: newest opset, operators and the types of their data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from edgec.targets.tensorrt.board.failure import Failure
 class Limits:
     """Limits of the TensorRT `version` (major.minor) whose tables are used for the board's.
 
-    `operators` maps the operators of the standard domain that its parser takes to the types of their data, as TensorRT
-    names them: FP32, FP16, BF16, INT8, UINT8, INT32, INT64, BOOL.
+    `operators` maps the operators of the standard domain that its parser supports to the types of their data, as
+    TensorRT names them: FP32, FP16, BF16, INT8, UINT8, INT32, INT64, BOOL.
     """
 
     version: str
@@ -34,7 +34,7 @@ class Limits:
 
     @property
     def has_int64(self) -> bool:
-        """Whether INT64 is a type of its own; before TensorRT 10 it is read as INT32, values clamped."""
+        """Whether INT64 is a type of its own; before TensorRT 10 it is read as INT32, with clamped values."""
         return version_of(self.version) >= (10, 0)
 
     @property
@@ -44,29 +44,29 @@ class Limits:
 
     @property
     def has_explicit_int8(self) -> bool:
-        """Whether Q/DQ models are given to it as they are; before 8.5 edgec gives it a calibration cache instead."""
+        """Whether it gets Q/DQ models as they are; before 8.5 edgec gives it a calibration cache instead."""
         return version_of(self.version) >= (8, 5)
 
     def takes(self, op_type: str) -> bool:
-        """Return whether the operator (standard domain) is in the parser's table and in the newest opset it reads."""
+        """Return whether the parser supports the operator (standard domain), in the newest opset that it reads."""
         return op_type in self.operators and (op_type in EXPERIMENTAL or schema(op_type, self.max_opset) is not None)
 
 
 EXPERIMENTAL = frozenset({"ImageScaler", "ParametricSoftplus", "ScaledTanh", "Upsample"})
-"""Operators of the first opsets, which no newer one has, and which the parser still reads."""
+"""Operators of the first opsets, which newer opsets lack, but which the parser still reads."""
 
 
 def limits_for(tensorrt: str) -> Limits:
     """Return the limits of TensorRT `tensorrt`, e.g. `8.2.1`: those of the newest known version that is not newer.
 
     Raises:
-        BadOption: It is no version, or older than all that are known.
+        BadOption: It is not a version, or is older than all known ones.
     """
     known = known_limits()
     try:
         wanted = version_of(tensorrt)
     except Failure as error:
-        raise BadOption(f"software.tensorrt {tensorrt!r} is no version", remedy='Write it as in "8.2.1".') from error
+        raise BadOption(f"software.tensorrt {tensorrt!r} is not a version", remedy='Write it as in "8.2.1".') from error
     fitting = [limits for limits in known if version_of(limits.version) <= wanted]
     if not fitting:
         raise BadOption(
@@ -93,7 +93,7 @@ def known_limits() -> tuple[Limits, ...]:
 
 @cache
 def schema(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
-    """Return the definition of the standard operator in `opset`; None if that has none, or deprecates it."""
+    """Return the definition of the standard operator in `opset`; None if there is none, or it is deprecated."""
     try:
         found = onnx.defs.get_schema(op_type, opset, "")
     except onnx.defs.SchemaError:

@@ -1,4 +1,4 @@
-"""From a canonical model to one that a TensorRT builds right: legal, named, checked, its precision decided."""
+"""Turns a canonical model into one that TensorRT builds correctly: legal, named, checked, with its precision chosen."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from edgec.targets.tensorrt.limits import Limits
 from edgec.targets.tensorrt.precision import check_precision, quantized_node, why_no_int8
 
 SAME = 1e-4
-"""Largest difference a rewrite may make to a float output, relative to its range: rounding, summed over a network."""
+"""Maximum change of a float output by the rewrites, relative to its range: rounding, summed over a network."""
 PICTURES = 8
-"""Samples of the user's data that FP16 is emulated on; values differ little between pictures, each costs seconds."""
+"""Number of the user's samples on which FP16 is emulated; values differ little between pictures, each takes seconds."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model to build, and how.
+    """A model to build, and how it is built.
 
-    `names` maps inputs and outputs as compiled to those in the model; `half` tells which layers stay in FP32, `ranges`
-    the largest magnitude of each value, for int8 without pairs.
+    `names` maps inputs and outputs as compiled to those in the model; `half` says which layers stay in FP32, `ranges`
+    contains the largest magnitude of each value, for int8 without Q/DQ pairs.
     """
 
     model: ir.Model
@@ -50,11 +50,11 @@ class Prepared:
 
 
 def prepare(model: ir.Model, context: LoweringContext, limits: Limits, tensorrt: str) -> Prepared:
-    """Make `model` (canonical, static shapes; not altered) right for TensorRT `tensorrt` and the precision asked for.
+    """Make `model` (canonical, static shapes; not modified) legal for TensorRT `tensorrt` in the requested precision.
 
     Raises:
-        UnsupportedModel: A node, input or output is nothing for that TensorRT; names op, node and reason.
-        BadOption: The precision is not to be had on the board.
+        UnsupportedModel: That TensorRT does not support a node, input or output; names operator, node and reason.
+        BadOption: The board does not support the precision.
     """
     board, precision = context.board, context.options.precision
     for finding in check_whole(model, limits, board):
@@ -80,13 +80,13 @@ def prepare(model: ir.Model, context: LoweringContext, limits: Limits, tensorrt:
 
 
 def check_whole(model: ir.Model, limits: Limits, board: Board) -> tuple[Finding, ...]:
-    """Return what is refused of the model as a whole: types of inputs and outputs, quantization without INT8."""
+    """Return the refusals that concern the whole model: types of inputs and outputs, quantization without INT8."""
     taken = {"float32", "float16", "int32", "int64", "bool"} | ({"uint8"} if limits.has_uint8 else set())
     findings = []
     for kind, specs in (("input", inputs_of(model)), ("output", outputs_of(model))):
         for spec in specs:
             if spec.dtype not in taken:
-                reason = f"it is {spec.dtype}; TensorRT {limits.version} takes {', '.join(sorted(taken))}"
+                reason = f"it is {spec.dtype}, but TensorRT {limits.version} supports {', '.join(sorted(taken))}"
                 remedy = "Export the model with float32 inputs and outputs."
                 findings.append(Finding(f"{kind} {spec.name!r}", "", "refused", reason, remedy))
     quantized = quantized_node(model)
@@ -103,19 +103,19 @@ def _refuse_illegal(model: ir.Model, limits: Limits, where: str) -> None:
         return
     listed = "; ".join(f"{finding.op_type} node {finding.where!r}: {finding.reason}" for finding in refused[:5])
     more = f"; and {len(refused) - 5} more" if len(refused) > 5 else ""
-    raise UnsupportedModel(f"{where} cannot take {listed}{more}", remedy=refused[0].remedy)
+    raise UnsupportedModel(f"{where} does not support {listed}{more}", remedy=refused[0].remedy)
 
 
 def _check_equal(
     model: ir.Model, legal: ir.Model, names: dict[str, str], context: LoweringContext, *, narrowed_floats: bool
 ) -> None:
-    """Compare the legalized model, by ONNX Runtime, with the model given, on the first golden input.
+    """Compare the legalized model, by ONNX Runtime, with the original one, on the first golden input.
 
-    Integer and boolean outputs are left out: an index flips where two scores differ by a rounding step.
+    Integer and boolean outputs are left out, because an index changes if two scores differ by a rounding step.
 
     Raises:
         UnsupportedModel: They differ, and FP64 was written as FP32: the model needs FP64.
-        InternalError: They differ, though nothing but their form was to change.
+        InternalError: They differ, although only the form should have changed.
     """
     feeds = context.golden_inputs
     expected = Reference(model).run(feeds)
@@ -127,13 +127,13 @@ def _check_equal(
     if not comparison.within(SAME):
         if narrowed_floats:
             raise UnsupportedModel(
-                f"the model needs float64; in FP32 it is off: {comparison.worst}", remedy=FP64_REMEDY
+                f"the model needs float64; in FP32 its outputs differ: {comparison.worst}", remedy=FP64_REMEDY
             )
         raise InternalError(f"making the model legal for TensorRT changed it: {comparison.worst}")
 
 
 def _samples(model: ir.Model, names: Mapping[str, str], context: LoweringContext) -> Iterator[Feeds]:
-    """Yield feeds of the legalized model: the golden inputs, and pictures of the user's data if there are any."""
+    """Yield inputs of the legalized model: the golden inputs, and pictures of the user's data if there are any."""
     for feeds in context.samples:
         yield {names[name]: np.asarray(array) for name, array in feeds.items()}
     if context.options.measuring.data is None:
@@ -149,11 +149,11 @@ def _note_rewrites(
     counts = Counter(rewrite.done for rewrite in rewrites)
     changes = [f"{done} ({count} times)" if count > 1 else done for done, count in sorted(counts.items())]
     if renamed:
-        changes.append(f"{len(renamed)} names with characters that TensorRT's tools stumble over replaced")
+        changes.append(f"{len(renamed)} names with characters that TensorRT's tools cannot read replaced")
     record.ran("tensorrt.legalize", modified=bool(changes), changes=tuple(changes))
     narrow = [] if limits.has_int64 else narrowed(model)
     if narrow:
-        note = f"{len(narrow)} INT64 constants are read as INT32, all fit"
+        note = f"{len(narrow)} INT64 constants are read as INT32; all of them fit"
         record.ran("tensorrt.int64", modified=False, changes=(note,))
 
 

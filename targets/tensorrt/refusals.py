@@ -1,4 +1,4 @@
-"""Why TensorRT's parser would refuse a node, or read it wrongly, beyond not knowing the operator.
+"""Reasons why TensorRT's parser would reject a node, or read it wrongly, although it supports the operator.
 
 Each predicate takes a node that is in the version's table and returns the reason, or None. Sources: the assertions in
 onnx-tensorrt's builtin_op_importers.cpp and the restrictions in its docs/operators.md, at the commits that
@@ -55,7 +55,7 @@ def _computed_weights(node: ir.Node, limits: Limits) -> str | None:
     if limits.version != "8.2":
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None and constant(node.inputs[2]) is None:
-        return "its bias is computed, it must be an initializer"
+        return "its bias is computed, but must be an initializer"
     weight = node.inputs[1]
     if weight is None or constant(weight) is not None:
         return None
@@ -103,7 +103,7 @@ def _pad_mode(node: ir.Node, limits: Limits) -> str | None:
 
 def _scatter(node: ir.Node, limits: Limits) -> str | None:
     reduction = attribute(node, "reduction", "none")
-    return None if reduction == "none" else f"reduction {reduction} is ignored: the result would be wrong"
+    return None if reduction == "none" else f"reduction {reduction} is ignored, so the result would be wrong"
 
 
 def _slice(node: ir.Node, limits: Limits) -> str | None:
@@ -113,7 +113,7 @@ def _slice(node: ir.Node, limits: Limits) -> str | None:
 
 
 def _seeded(node: ir.Node, limits: Limits) -> str | None:
-    return "its seed is not read: the numbers would be others" if "seed" in node.attributes else None
+    return "its seed is not read, so the random numbers would differ" if "seed" in node.attributes else None
 
 
 def _even_pads(node: ir.Node, limits: Limits) -> str | None:
@@ -160,7 +160,7 @@ def _training_dropout(node: ir.Node, limits: Limits) -> str | None:
 
 
 def _float_range(node: ir.Node, limits: Limits) -> str | None:
-    """Of 8.2: computed bounds must be integers."""
+    """In 8.2 computed bounds must be integers."""
     if limits.version != "8.2" or all(constant(value) is not None for value in node.inputs):
         return None
     dtype = dtype_of(node.inputs[0])
@@ -168,7 +168,7 @@ def _float_range(node: ir.Node, limits: Limits) -> str | None:
 
 
 def _norm_power(node: ir.Node, limits: Limits) -> str | None:
-    return None if attribute(node, "p", 2) in (1, 2) else f"p is {attribute(node, 'p')}, it must be 1 or 2"
+    return None if attribute(node, "p", 2) in (1, 2) else f"p is {attribute(node, 'p')}, but must be 1 or 2"
 
 
 def _einsum(node: ir.Node, limits: Limits) -> str | None:
@@ -203,7 +203,7 @@ def _int64_constants(node: ir.Node, limits: Limits) -> str | None:
 
 
 def _fp64(node: ir.Node, limits: Limits) -> str | None:
-    """Name the constant for which `legalize` left FP64 in the graph."""
+    """Name the constant because of which `legalize` left FP64 in the graph."""
     if all(dtype_of(value) != np.float64 for value in (*node.inputs, *node.outputs)):
         return None
     nearby = node.graph.initializers.values() if isinstance(node.graph, ir.Graph) else ()
@@ -211,7 +211,7 @@ def _fp64(node: ir.Node, limits: Limits) -> str | None:
         array = constant(value)
         if array is not None and array.dtype == np.float64 and not survives(array):
             name = value.name if value else ""
-            return f"it computes in float64, which would be read as FP32; {name!r} does not fit that"
+            return f"it computes in float64, which would be read as FP32, but {name!r} does not fit that"
     return None
 
 
@@ -222,7 +222,7 @@ def _foreign_type(node: ir.Node, limits: Limits) -> str | None:
     for value in (*node.inputs, *node.outputs):
         dtype = dtype_of(value)
         if dtype is not None and dtype.name not in taken:
-            return f"{value.name if value else ''!r} is {dtype.name}, a type that it does not have"
+            return f"{value.name if value else ''!r} is {dtype.name}, a type that TensorRT does not have"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which QuantizeLinear and DequantizeLinear nodes TensorRT's parser refuses or, worse, reads wrongly."""
+"""Refuses QuantizeLinear and DequantizeLinear nodes that TensorRT's parser rejects or reads wrongly."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edgec.targets.tensorrt.limits import Limits
 
 
 def refuse_quantize(node: ir.Node, limits: Limits) -> str | None:
-    """Return why the QuantizeLinear or DequantizeLinear `node` is refused or read wrongly, or None."""
+    """Return the reason why the QuantizeLinear or DequantizeLinear `node` is rejected or read wrongly, or None."""
     scale = constant(node.inputs[1])
     if scale is None:
         return "its scale must be constant"
     if not (scale > 0).all():
         return "every scale must be positive"
     if scale.size > 1 and "axis" not in node.attributes:
-        return "without axis the parser takes axis 0, ONNX 1"
+        return "without an axis the parser uses axis 0, but ONNX means 1"
     if scale.size > 1 and not _is_weight(node):
-        return "scales for each channel are for weights only"
+        return "per-channel scales are supported for weights only"
     zero = node.inputs[2] if len(node.inputs) > 2 else None
     if zero is None:
         return None if limits.has_int64 else "it has no zero point"
@@ -42,7 +42,7 @@ def _refuse_zero_point(values: np.ndarray[Any, Any] | None, scales: int) -> str 
     if values.size != scales:
         return f"{values.size} zero points for {scales} scales"
     if values.any():
-        return f"zero point {values[values != 0].reshape(-1)[0]}: TensorRT takes symmetric quantization only"
+        return f"zero point {values[values != 0].reshape(-1)[0]}: TensorRT supports symmetric quantization only"
     if values.dtype == np.uint8:
-        return "a uint8 zero point is read as int8, values above 127 would saturate"
+        return "a uint8 zero point is read as int8, so values above 127 would saturate"
     return None

@@ -1,4 +1,4 @@
-"""Which Resize nodes TensorRT's parser refuses."""
+"""Refuses Resize nodes that TensorRT's parser rejects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asym
 
 
 def refuse_resize(node: ir.Node, limits: Limits) -> str | None:
-    """Return why the Resize `node` is refused, or None."""
+    """Return the reason why the Resize `node` is rejected, or None."""
     mode = attribute(node, "mode", "nearest")
     coordinates = attribute(node, "coordinate_transformation_mode", "half_pixel")
     nearest = attribute(node, "nearest_mode", "round_prefer_floor")
@@ -32,7 +32,7 @@ def refuse_resize(node: ir.Node, limits: Limits) -> str | None:
 
 
 def _outer_axes(node: ir.Node, mode: str) -> str | None:
-    """Linear works on the last three axes at most, cubic on the last two."""
+    """Linear supports at most the last three axes, cubic the last two."""
     before, after = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if mode == "nearest" or before is None or after is None:
         return None

@@ -1,4 +1,4 @@
-"""`RtxTarget`: engines for RTX GPUs, built on this machine without one."""
+"""`RtxTarget`: engines for RTX GPUs, built on this machine, which needs no GPU."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from edgec.targets.tensorrt.typed import to_half
 
 PROGRAM = "run_engine.py"
 BUILD = Path(__file__).with_name("rtx_build.py")
-"""Run by its path: as a module it would load all of edgec first."""
+"""Script that is run by its path: as a module it would import all of edgec first."""
 
 
 class RtxTarget:
@@ -43,10 +43,10 @@ class RtxTarget:
     runtime = TensorRTRuntime
 
     def profile(self, board: Board) -> Profile:
-        """Return what the passes should know: tensor cores.
+        """Return the profile of the board, with tensor cores.
 
         Raises:
-            BadOption: The board file lacks TensorRT's version, or it is none that edgec knows.
+            BadOption: The board file lacks TensorRT's version, or edgec does not know the version.
         """
         limits_for(tensorrt_of(board))
         return Profile(

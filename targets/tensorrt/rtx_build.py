@@ -1,7 +1,7 @@
-"""Parses and builds one ONNX file with TensorRT for RTX, no GPU needed; run in a process of its own.
+"""Parses and builds one ONNX file with TensorRT for RTX, without a GPU; runs in its own process.
 
 `python rtx_build.py MODEL.onnx ENGINE WORKSPACE_MIB PROFILES` (JSON) prints one line of JSON: `version`,
-`layers` and `bytes`, or `errors`. A crash inside TensorRT is the process's, not the compiler's.
+`layers` and `bytes`, or `errors`. A crash inside TensorRT ends this process, not the compiler.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build(
         return {"errors": [f"{each.node_operator()} node {each.node_name()!r}: {each.desc()}" for each in found]}
     config = builder.create_builder_config()
     if hasattr(trt.BuilderFlag, "TF32"):
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: fp32 would silently be TF32
+        config.clear_flag(trt.BuilderFlag.TF32)  # it is on by default, so that fp32 would be TF32
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     if profiles:
         profile = builder.create_optimization_profile()
@@ -65,7 +65,7 @@ def build(
 
 
 def main() -> None:
-    """Build what the arguments name."""
+    """Build the model that the arguments name."""
     model, engine, workspace_mib, profiles = sys.argv[1:]
     try:
         trt = import_builder()

@@ -14,14 +14,14 @@ MODULES = "onboard"
 
 
 def open_runner(folder: str, modules: str = MODULES) -> Any:
-    """Return the engine in the artefact `folder`; `modules` is the package with the modules to load it.
+    """Return the engine in the artefact `folder`; `modules` is the package of the modules that load it.
 
     Raises:
         ImportError: Neither `tensorrt_rtx` nor `tensorrt` is installed.
-        Failure: No CUDA runtime, no GPU, or TensorRT does not take the engine.
+        Failure: There is no CUDA runtime or no GPU, or TensorRT rejects the engine.
     """
     try:
-        sys.modules["tensorrt"] = importlib.import_module("tensorrt_rtx")  # the same API under another name
+        sys.modules["tensorrt"] = importlib.import_module("tensorrt_rtx")  # it has the same API under another name
     except ImportError:
         importlib.import_module("tensorrt")
     engine: Any = importlib.import_module(f"{modules}.runner").Engine  # builds nothing: the artefact has the engine

@@ -37,7 +37,7 @@ class TensorRTRunner(Closing):
         self._release.atexit = False
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one inference: input name -> array of the input's dtype and shape, or one in the range compiled for.
+        """Run one inference: input name -> array of the input's dtype, in its shape or one in the compiled range.
 
         Returns:
             Output name -> array.
@@ -51,7 +51,7 @@ class TensorRTRunner(Closing):
             return self._engine.run(arrays)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
-        """Return the wall time of each of `runs` inferences, copies included, in seconds, after `warmup` more.
+        """Return the wall time of each of `runs` inferences, including copies, in seconds, after `warmup` warm-up runs.
 
         Raises:
             BadOption, CannotRunHere: As `run`.
@@ -76,15 +76,15 @@ class TensorRTRunner(Closing):
         if self._loaded is None:
             raise closed(self._folder)
         if self._process != os.getpid():
-            problem = f"{self._folder} was loaded in another process: CUDA is of no use in a forked child"
-            raise CannotRunHere(problem, remedy="Load it in the process that runs it, or start that one by spawn.")
+            problem = f"{self._folder} was loaded in another process, but CUDA does not work in a forked child"
+            raise CannotRunHere(problem, remedy="Load it in the process that runs it, or start that process by spawn.")
         return self._loaded
 
     def _checked(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return check_feeds(feeds, [self._within_range(spec, feeds.get(spec.name)) for spec in self.inputs])
 
     def _within_range(self, spec: TensorSpec, array: Array | None) -> TensorSpec:
-        """Return `spec` with the shape of `array` where the engine was built for that one too."""
+        """Return `spec` with the shape of `array` if the engine was built for that one too."""
         ranges = self._engine.ranges[spec.name]
         shape = np.shape(array) if array is not None else spec.shape
         if ranges is None or len(shape) != len(spec.shape):
@@ -109,7 +109,7 @@ def _failures_told() -> Iterator[None]:
 
 
 def open_engine(context: RunContext) -> TensorRTRunner:
-    """Load the engine of an artefact, built first where there is none that fits this machine.
+    """Load the engine of an artefact; it is built first if none exists that fits this machine.
 
     Raises:
         CannotRunHere: This machine is not the board, or TensorRT fails on it.
@@ -120,7 +120,7 @@ def open_engine(context: RunContext) -> TensorRTRunner:
         raise CannotRunHere(f"{board.name} is {board.architecture}, this machine {platform.machine()}", remedy=remedy)
     try:
         facts.check_tensorrt()
-        # Here, not above: it loads TensorRT and the CUDA runtime, which a board only has.
+        # Imported here, because it loads TensorRT and the CUDA runtime, which exist only on a board.
         from edgec.targets.tensorrt.board import runner  # noqa: PLC0415
 
         engine = runner.Runner(str(folder))

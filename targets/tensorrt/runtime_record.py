@@ -1,4 +1,4 @@
-"""What the loaders of a TensorRT artefact need to know: the script on the board, edgec and the C++ runner."""
+"""Data for the loaders of a TensorRT artefact: the script on the board, edgec and the C++ runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATER = ("engine.json", "engine.json.part", "timing.cache", "timing.cache.part",
 
 
 class Profile(BaseModel):
-    """Shapes of an input whose batch may vary: smallest, the one to be fastest for, largest."""
+    """Shapes of an input with a varying batch: smallest, optimized, largest."""
 
     model_config = FORBID
 
@@ -23,7 +23,7 @@ class Profile(BaseModel):
 
 
 class LatencyEstimate(BaseModel):
-    """Milliseconds of an inference and of its slowest layers, and how far to trust them."""
+    """Milliseconds of an inference and of its slowest layers, and the error to expect."""
 
     model_config = FORBID
 
@@ -33,20 +33,20 @@ class LatencyEstimate(BaseModel):
 
 
 class TensorRTRuntime(RuntimeRecord):
-    """Of a model for TensorRT.
+    """Runtime record of a model for TensorRT.
 
     Attributes:
-        model, model_sha256: The file the engine is built from.
+        model, model_sha256: File from which the engine is built.
         names: Input or output -> its name in the engine.
-        tensorrt: Version it was prepared for, or built with.
-        sm: Compute capability; 0 where any will do.
-        precision: Of the engine.
-        fp32_layers: Those that stay in FP32.
-        calibration_cache: File with the scales of int8 without Q/DQ.
-        profiles: By input.
-        workspace_mib, needed_mib: What the builder may use, and what a run needs.
-        estimate: Of the latency.
-        layers: Of the engine, where it was built on the host.
+        tensorrt: Version for which it was prepared, or with which it was built.
+        sm: Compute capability; 0 if any is accepted.
+        precision: Precision of the engine.
+        fp32_layers: Layers that stay in FP32.
+        calibration_cache: File with the scales for int8 without Q/DQ pairs.
+        profiles: Profile of each input with a varying batch.
+        workspace_mib, needed_mib: Memory that the builder may use, and that a build needs.
+        estimate: Estimated latency.
+        layers: Number of layers of the engine, if it was built on the host.
     """
 
     model: str
@@ -64,5 +64,5 @@ class TensorRTRuntime(RuntimeRecord):
     layers: int = 0
 
     def files(self) -> tuple[str, ...]:
-        """Return the model, and the scales where there are some."""
+        """Return the model, and the calibration cache if there is one."""
         return (self.model, self.calibration_cache) if self.calibration_cache else (self.model,)

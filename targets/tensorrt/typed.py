@@ -1,4 +1,4 @@
-"""FP16 written into the model, for TensorRT that takes types from there (TensorRT for RTX; TensorRT 11)."""
+"""Writes FP16 into the model, for TensorRT versions that take types from it (TensorRT for RTX; TensorRT 11)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HALF_TYPE = "tensor(float16)"
 
 
 def to_half(model: ir.Model, kept: Collection[str]) -> ir.Model:
-    """Return a copy of `model` that computes in FP16, inputs and outputs as they were.
+    """Return a copy of `model` that computes in FP16; inputs and outputs keep their types.
 
-    Nodes stay in FP32 whose name is in `kept`, which quantize, hold graphs, or whose operator has no FP16; a Cast
-    stands wherever the two meet.
+    Nodes stay in FP32 if their name is in `kept`, if they quantize or contain graphs, or if their operator has no FP16;
+    Casts are inserted between both kinds.
 
     Args:
-        model: Static shapes, all types known.
-        kept: Names of nodes.
+        model: Model with static shapes and known types.
+        kept: Names of nodes that stay in FP32.
     """
     half = model.clone()
     _Converter(half).convert(kept)
@@ -93,7 +93,7 @@ class _Converter:
         return self.casts[value, wanted]
 
     def _shield(self, value: ir.Value) -> None:
-        """Put a Cast to FP32 behind the output `value`, which takes over its name."""
+        """Insert a Cast to FP32 after the output `value`, which takes over its name."""
         name = value.name or ""
         cast = ir.node("Cast", [value], {"to": int(FLOAT)}, name=unique_name(self.graph, f"{name}_out"))
         outer = cast.outputs[0]

@@ -181,7 +181,7 @@ REFUSED = {
         one_node(
             "y = DequantizeLinear (x, s, z)", "float[2, 2] y", "int8[2, 2] x", s=np.full(2, 0.1, np.float32),
             z=np.zeros(2, np.int8),
-        ), "takes axis 0",
+        ), "uses axis 0",
     ),
     "channel scales on an activation": (
         one_node(

@@ -149,7 +149,9 @@ def test_unknown_operator_names_op_node_and_reason(tmp_path: Path) -> None:
     network = model("net (float[4] x) => (int64[1, N] y) { y = NonZero (x) }")
     network.graph.node(0).name = "where_is_it"
     network.graph.outputs[0].shape = ir.Shape([1, 4])
-    with pytest.raises(UnsupportedModel, match="NonZero node 'where_is_it': its parser does not have the operator"):
+    with pytest.raises(
+        UnsupportedModel, match="NonZero node 'where_is_it': TensorRT's parser does not support the operator"
+    ):
         lower(network, tmp_path)
 
 
