@@ -131,12 +131,12 @@ WRITTEN_OUT = {
         "c = Conv (x, w)  n = BN (c, scale, bias, mean, var)  y = Add (n, c)",
         ["Conv", "Mul", "Add", "Add"],
     ),
-    "c before it cannot take it in: its weights are not constant": (
+    "c before it cannot take scale and shift: its weights are not constant": (
         "m = ReduceMean <axes = [2, 3]> (x)  r = Reshape (m, shape)  c = Conv <group = 4> (x, r)"
         "  y = BN (c, scale, bias, mean, var)",
         ["ReduceMean", "Reshape", "Conv", "Mul", "Add"],
     ),
-    "c before it cannot take it in: its bias is not constant": (
+    "c before it cannot take scale and shift: its bias is not constant": (
         "s = ReduceMean <axes = [0, 2, 3], keepdims = 0> (x)  c = Conv (x, w, s)  y = BN (c, scale, bias, mean, var)",
         ["ReduceMean", "Conv", "Mul", "Add"],
     ),
@@ -144,7 +144,7 @@ WRITTEN_OUT = {
         "n = BN (x, scale, bias, mean, var)  y = Conv <pads = [0, 0, 1, 1], kernel_shape = [2, 2]> (n, k)",
         ["Mul", "Add", "Conv"],
     ),
-    "r (Relu) after it is no Conv": (
+    "r (Relu) after it is not a Conv": (
         "n = BN (x, scale, bias, mean, var)  r = Relu (n)  z = Conv (n, w)  y = Add (r, z)",
         ["Mul", "Add", "Relu", "Conv", "Add"],
     ),

@@ -83,12 +83,12 @@ def test_in_front_of_max_pool_of_integers_is_left() -> None:
 
 REFUSED = {
     "its mode is reflect": 'p = Pad <mode = "reflect"> (x, pads)  y = Conv (p, w)',
-    "it pads with 1, Conv with 0": "p = Pad (x, pads, one)  y = Conv (p, w)",
+    "it pads with 1, but Conv with 0": "p = Pad (x, pads, one)  y = Conv (p, w)",
     "it pads batch or channels": "p = Pad (x, channels)  y = Conv (p, w3)",
     "its widths are computed or negative": "p = Pad (x, crop)  y = Conv (p, w)",
     "its value is computed": "v = ReduceMax <keepdims = 0> (x)  p = Pad (x, pads, v)  y = Conv (p, w)",
-    "it pads with 0, MaxPool with -infinity": f"p = Pad (x, pads)  y = MaxPool <{POOL}> (p)",
-    "it pads with 1, AveragePool with 0": f"p = Pad (x, pads, one)  y = AveragePool <{POOL}> (p)",
+    "it pads with 0, but MaxPool with -infinity": f"p = Pad (x, pads)  y = MaxPool <{POOL}> (p)",
+    "it pads with 1, but AveragePool with 0": f"p = Pad (x, pads, one)  y = AveragePool <{POOL}> (p)",
     "also pads and does not count its padding": f"p = Pad (x, pads)  y = AveragePool <{POOL}, pads = [0, 1, 0, 0]> (p)",
     "a window could lie in the padding alone": f"p = Pad (x, wide, low)  y = MaxPool <{POOL}> (p)",
     "windows of a pool with ceil_mode would move": (

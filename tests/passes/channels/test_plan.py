@@ -47,7 +47,7 @@ def test_weights_shrink_and_keep_their_names() -> None:
     ("wrong", "message"),
     [
         (plan(name="b"), "no prunable group 'b'"),
-        (plan(units=5), "has 4 units, the plan says 5"),
+        (plan(units=5), "has 4 units, but the plan says 5"),
         (plan(removed=(4,)), "has units 0 to 3"),
         (plan(removed=(0, 1, 2, 3)), "without channels"),
     ],

@@ -72,7 +72,7 @@ def test_scale_and_shift_by_channel() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("y = Relu (x)", "Relu is no linear layer"),
+        ("y = Relu (x)", "Relu is not a linear layer"),
         ("y = Mul (x, w)", "not a scale and shift"),
         ("y = MatMul (x, x)", "its weights are computed"),
         ("y = Gemm <alpha = 2.0> (x, w)", "it scales"),
@@ -117,7 +117,7 @@ def test_frontier_forgets_what_nobody_reads_unless_reserved() -> None:
     frontier = Frontier(built, feeds)
     frontier.advance([values["d"]])
     frontier.advance([values["e"]])
-    with pytest.raises(ValueError, match="forgotten"):
+    with pytest.raises(ValueError, match="dropped"):
         frontier.advance([values["d"]])
     frontier = Frontier(built, feeds)
     frontier.reserve([values["d"]])

@@ -43,7 +43,7 @@ def test_gram_tells_what_weights_leave_unexplained() -> None:
 
 
 def test_gram_without_outputs_has_no_cross_moments() -> None:
-    with pytest.raises(ValueError, match="no outputs"):
+    with pytest.raises(ValueError, match="need outputs"):
         _ = Gram(1, 2).g
 
 

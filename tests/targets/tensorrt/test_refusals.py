@@ -38,7 +38,7 @@ ZERO = np.zeros((), np.int8)
 STEP = np.array(0.1, np.float32)
 
 REFUSED = {
-    "not in the table": (one_node("y = Hardmax (x)", "float[1, 4, 8, 8] y"), "does not have the operator"),
+    "not in the table": (one_node("y = Hardmax (x)", "float[1, 4, 8, 8] y"), "does not support the operator"),
     "type of the data": (
         one_node("y = ReduceMax <axes = [1]> (x)", "int32[2, 1] y", "int32[2, 2] x"), "data of type INT32"
     ),
