@@ -52,7 +52,7 @@ def test_layers_that_the_dla_has(call: str) -> None:
         ("Add (x, k)", "1, 4, 8, 8", {"k": np.ones((8, 8))}, "not broadcast"),
         ("Clip (x, l, h)", "1, 4, 8, 8", {"l": -1, "h": 6}, "clip to 0"),
         ("PRelu (x, x)", "1, 4, 8, 8", {}, "slope must be constant"),
-        ("Resize (x, , s)", "1, 4, 12, 12", {"s": [1, 1, 1.5, 1.5]}, "whole"),
+        ("Resize (x, , s)", "1, 4, 12, 12", {"s": [1, 1, 1.5, 1.5]}, "integers"),
         (
             'Resize <coordinate_transformation_mode = "asymmetric"> (x, , s)',
             "1, 4, 16, 16",

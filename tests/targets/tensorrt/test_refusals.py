@@ -268,7 +268,7 @@ def test_check_counts_a_rewrite_that_is_refused_still_as_refused() -> None:
     only_fp32 = {**narrow.operators, "HardSigmoid": frozenset({"FP32"})}
     findings = check(network, type(narrow)(narrow.version, narrow.max_opset, only_fp32))
     assert [(finding.verdict, finding.reason) for finding in findings] == [
-        ("refused", "data of type FP16, it takes FP32")
+        ("refused", "data of type FP16, but TensorRT supports FP32")
     ]
 
 

@@ -67,7 +67,7 @@ def test_constant_that_does_not_fit_is_refused(version: str, value: float) -> No
     """Every node that computes with it says so, from the Cast to FP64 on."""
     text = "net (float[1] x) => (float[1] y) { d = Cast <to = 11> (x)  m = Max (d, k)  y = Cast <to = 1> (m) }"
     reason, remedy = refused(text, version, k=np.array([value]))
-    assert reason == "it computes in float64, which would be read as FP32; 'k' does not fit that"
+    assert reason == "it computes in float64, which would be read as FP32, but 'k' does not fit that"
     assert "float32" in remedy
 
 
