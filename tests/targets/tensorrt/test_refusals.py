@@ -286,7 +286,7 @@ def test_the_version_of_the_debian_package_is_one_too() -> None:
 
 @pytest.mark.parametrize("version", ["JetPack 4.6", "10,3", ""])
 def test_what_is_no_version_is_refused(version: str) -> None:
-    with pytest.raises(BadOption, match=f"software.tensorrt '{version}' is no version"):
+    with pytest.raises(BadOption, match=f"software.tensorrt '{version}' is not a version"):
         limits_for(version)
 
 

@@ -110,7 +110,7 @@ def test_int64_constants_are_noted(tmp_path: Path) -> None:
         "net (float[2, 3] x) => (float[3, 2] y) <int64[2] s = {3, 2}> { y = Reshape (x, s) }",
     )
     record = write_artefact(tmp_path / "a", network)
-    assert record.passes[-1].changes == ("1 INT64 constants are read as INT32, all fit",)
+    assert record.passes[-1].changes == ("1 INT64 constants are read as INT32; all of them fit",)
 
 
 # Refusals
