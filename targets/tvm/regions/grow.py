@@ -82,7 +82,7 @@ def _grow(anchor: Node, graph: Graph, rule: Rule, taken: set[int]) -> list[Node]
         if not outside:
             break
         nearest = min(outside, key=lambda user: user.order)
-        if id(nearest) in taken or not rule.fits(anchor, nearest):
+        if id(nearest) in taken or not rule.takes_in(anchor, nearest):
             break
         if _terms([*members, nearest]) > LARGEST_EXPRESSION:
             break

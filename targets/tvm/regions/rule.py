@@ -78,42 +78,47 @@ class Workload:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the kernels of a rule could be tiled otherwise. Rules that name the same `workload` compete for a region."""
+    """How the kernels of a rule could be tiled otherwise. Rules that name the same `workload` compete for a region.
+
+    Attributes:
+        workload: Returns the workload of a region.
+        plans: Returns plans, dataclasses, for an anchor: the rule's own first, then those that promise most; none where
+            the rule cannot take it.
+        lower: Returns the kernel of a region by one of the plans.
+        macs_saved: Multiply-accumulates of the direct method for each that this one does.
+    """
 
     workload: Callable[[Region], Workload]
     plans: Callable[[Node, CpuModel], Sequence[Any]]
-    """Plans, dataclasses, for an anchor: the rule's own first, then promising ones first; none where it cannot be."""
     lower: Callable[[Region, CpuModel, Any], Kernel]
-    """Returns the kernel by a plan."""
     macs_saved: float = 1.0
-    """Multiply-accumulates of the direct method for each that this one does."""
-
-
-def alone(_anchor: Node, _node: Node) -> bool:
-    """Take nothing in."""
-    return False
-
-
-def follows_packed(anchor: Node, node: Node) -> bool:
-    """Whether `node` is elementwise work on the packed result of `anchor`, or on one of its shape."""
-    return node.shape == anchor.shape and is_packed_elementwise(node)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A schedule: which nodes it takes, and how it lowers the regions that begin with them."""
+    """A schedule: which nodes it takes, and how it lowers the regions that begin with them.
+
+    Attributes:
+        name: The name by which the report and the manifest count its kernels.
+        layout: How its results lie in memory.
+        match: Says whether it takes a node; it is asked in topological order, after all rules before it.
+        lower: Returns the kernel of a region, tiled by rule.
+        fits: Says whether the region of an anchor takes in a node that reads one of its members. By default a region in
+            packed layout takes in elementwise work on its shape, and one in plain layout takes in nothing.
+        grows: When its regions take in other nodes. Elementwise work goes last, so that others can take it in.
+        tuning: How its kernels could be tiled otherwise; None where there is nothing to choose.
+    """
 
     name: str
-    """Of its kernels; the report and the manifest count them by it."""
     layout: Layout
-    """Of its results."""
     match: Callable[[Node, CpuModel], bool]
-    """Whether it takes a node; asked in topological order, after all rules before it."""
     lower: Callable[[Region, CpuModel], Kernel]
-    """Returns the kernel of a region, tiled by rule."""
-    fits: Callable[[Node, Node], bool] = follows_packed
-    """Whether the region of an anchor takes in a node that reads it or a member."""
+    fits: Callable[[Node, Node], bool] | None = None
     grows: Literal["first", "next", "last"] = "next"
-    """When its regions take in others: those of elementwise work last, after those that can take them in."""
     tuning: Tuning | None = None
-    """None where there is nothing to choose."""
+
+    def takes_in(self, anchor: Node, node: Node) -> bool:
+        """Whether the region of `anchor` takes in `node`, which reads one of its members."""
+        if self.fits is not None:
+            return self.fits(anchor, node)
+        return self.layout == "packed" and node.shape == anchor.shape and is_packed_elementwise(node)

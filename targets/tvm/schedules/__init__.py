@@ -1,1 +1,1 @@
-"""Kernels for CPUs: one workload a file, tiles chosen by rule from a model of the CPU, no tuning."""
+"""Kernels for CPUs: a schedule is one file of a family, which chooses its tiles by rule from a model of the CPU."""

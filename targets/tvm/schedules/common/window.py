@@ -14,13 +14,7 @@ from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.facts import Convolution, Pool
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.schedules.common.kernel import (
-    copy_rows,
-    find_block,
-    floordiv,
-    floormod,
-    padded_stage,
-)
+from edgec.targets.tvm.schedules.common.kernel import copy_rows, find_block, floordiv, floormod, padded_stage
 from edgec.targets.tvm.schedules.common.slabs import slab_rows
 from edgec.targets.tvm.schedules.common.tiles import depthwise_pixels
 

@@ -18,15 +18,7 @@ from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.facts import Convolution
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning
-from edgec.targets.tvm.schedules.common.kernel import (
-    F32,
-    find_block,
-    finish,
-    floordiv,
-    floormod,
-    padded_stage,
-    widened,
-)
+from edgec.targets.tvm.schedules.common.kernel import F32, find_block, finish, floordiv, floormod, padded_stage, widened
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.rewrite import START
 from edgec.targets.tvm.schedules.common.tiles import loads_fit, reduction_step

@@ -11,10 +11,7 @@ from edgec.targets.tvm.packed_layout import block_of, ceil_div, packed_shape
 from edgec.targets.tvm.regions.facts import Convolution
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, Tuning, Workload
-from edgec.targets.tvm.schedules.common.kernel import (
-    finish,
-    widened,
-)
+from edgec.targets.tvm.schedules.common.kernel import finish, widened
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.rewrite import START
 from edgec.targets.tvm.schedules.common.tilings import task_sizes

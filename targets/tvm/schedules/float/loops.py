@@ -7,11 +7,7 @@ from typing import Any
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
-from edgec.targets.tvm.schedules.common.kernel import (
-    copy_rows,
-    floordiv,
-    floormod,
-)
+from edgec.targets.tvm.schedules.common.kernel import copy_rows, floordiv, floormod
 from edgec.targets.tvm.schedules.common.rewrite import MERGE
 from edgec.targets.tvm.schedules.common.tiles import flat_chunks
 

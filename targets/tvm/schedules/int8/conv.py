@@ -29,10 +29,7 @@ from edgec.targets.tvm.schedules.float.conv_plan import (
     window_weights,
 )
 from edgec.targets.tvm.schedules.float.loops import schedule_pad
-from edgec.targets.tvm.schedules.int8.conv_plan import (
-    pack_dot_weights,
-    plan_by_rule,
-)
+from edgec.targets.tvm.schedules.int8.conv_plan import pack_dot_weights, plan_by_rule
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, channels, pixels_of_step
 from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
 from edgec.targets.tvm.schedules.int8.loops import parallel_tasks, store_tile, unrolled_steps, vectorize_tile

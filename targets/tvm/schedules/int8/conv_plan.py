@@ -10,13 +10,7 @@ from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, ceil_div
 from edgec.targets.tvm.regions.facts import Array, IntegerConvolution, IntegerProduct
 from edgec.targets.tvm.schedules.common.tiles import MAX_ACCUMULATORS, MAX_VECTORS, ConvTile, cheapest
-from edgec.targets.tvm.schedules.float.conv_plan import (
-    COPY_COST,
-    ConvPlan,
-    ConvShape,
-    group_span,
-    rows_of_task,
-)
+from edgec.targets.tvm.schedules.float.conv_plan import COPY_COST, ConvPlan, ConvShape, group_span, rows_of_task
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
 
 LOAD_WEIGHT = 0.4

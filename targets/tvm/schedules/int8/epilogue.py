@@ -13,12 +13,8 @@ from edgec.targets.tvm.regions.operators import QUANTIZE
 from edgec.targets.tvm.regions.rule import Operand, Region
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.requantize import quantize
-from edgec.targets.tvm.schedules.float.conv_plan import (
-    pack_bias,
-)
-from edgec.targets.tvm.schedules.int8.conv_plan import (
-    requantization,
-)
+from edgec.targets.tvm.schedules.float.conv_plan import pack_bias
+from edgec.targets.tvm.schedules.int8.conv_plan import requantization
 
 
 class Epilogue:

@@ -8,9 +8,7 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.schedules.common.tiles import divisors
-from edgec.targets.tvm.schedules.float.conv_plan import (
-    ConvPlan,
-)
+from edgec.targets.tvm.schedules.float.conv_plan import ConvPlan
 from edgec.targets.tvm.schedules.float.loops import chunks_of
 
 

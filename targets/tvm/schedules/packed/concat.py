@@ -17,11 +17,7 @@ from edgec.targets.tvm.packed_layout import block_of, pack_channels, packed_shap
 from edgec.targets.tvm.regions.facts import Array
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
-from edgec.targets.tvm.schedules.common.kernel import (
-    floordiv,
-    floormod,
-    type_of,
-)
+from edgec.targets.tvm.schedules.common.kernel import floordiv, floormod, type_of
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 

@@ -9,12 +9,7 @@ from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import block_of, packed_shape
-from edgec.targets.tvm.schedules.common.kernel import (
-    F32,
-    finish,
-    floordiv,
-    floormod,
-)
+from edgec.targets.tvm.schedules.common.kernel import F32, finish, floordiv, floormod
 from edgec.targets.tvm.schedules.packed.injective import schedule
 
 

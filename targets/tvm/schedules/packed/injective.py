@@ -12,10 +12,7 @@ from tvm.s_tir import Schedule
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import packed_shape
 from edgec.targets.tvm.regions.rule import Kernel, Operand
-from edgec.targets.tvm.schedules.common.kernel import (
-    PARALLEL_THRESHOLD,
-    finish,
-)
+from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, finish
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.tiles import TASKS_PER_CORE
 

@@ -12,9 +12,7 @@ from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import CONV, QUANTIZE
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
-from edgec.targets.tvm.schedules.common.kernel import (
-    finish,
-)
+from edgec.targets.tvm.schedules.common.kernel import finish
 from edgec.targets.tvm.schedules.common.packed_expression import apply
 from edgec.targets.tvm.schedules.packed.injective import schedule
 

@@ -11,11 +11,7 @@ from edgec.targets.tvm.packed_layout import block_of, packed_shape
 from edgec.targets.tvm.regions.facts import Array, Pool
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
-from edgec.targets.tvm.schedules.common.kernel import (
-    f32,
-    finish,
-    widened,
-)
+from edgec.targets.tvm.schedules.common.kernel import f32, finish, widened
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.common.window import Window, plan_by_rule, schedule
 

@@ -11,9 +11,7 @@ from edgec.targets.tvm.packed_layout import packed_shape
 from edgec.targets.tvm.regions.facts import Upsampling
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
-from edgec.targets.tvm.schedules.common.kernel import (
-    floordiv,
-)
+from edgec.targets.tvm.schedules.common.kernel import floordiv
 from edgec.targets.tvm.schedules.common.packed_expression import PackedExpression
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 

@@ -12,7 +12,7 @@ from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
 from edgec.targets.tvm.regions.facts import Array, Results
 from edgec.targets.tvm.regions.graph import Node
-from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule, alone
+from edgec.targets.tvm.regions.rule import Kernel, Operand, Region, Rule
 from edgec.targets.tvm.schedules.plain.recurrent_kernel import Parameter, Result, recurrence_function
 from edgec.targets.tvm.schedules.plain.recurrent_plan import pack, pack_rows, products
 
@@ -78,4 +78,4 @@ def _dtype(value: Array | Node) -> str:
     return str(value.dtype)
 
 
-RULE = Rule("recurrent", "plain", match, lower, fits=alone)
+RULE = Rule("recurrent", "plain", match, lower)

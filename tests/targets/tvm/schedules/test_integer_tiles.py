@@ -11,12 +11,7 @@ from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.schedules.common.tiles import ConvTile, reduction_step
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape
 from edgec.targets.tvm.schedules.int8.byte_products import fit_pairs
-from edgec.targets.tvm.schedules.int8.conv_plan import (
-    dot_tile,
-    dots_fit_registers,
-    pack_dot_weights,
-    plan_by_rule,
-)
+from edgec.targets.tvm.schedules.int8.conv_plan import dot_tile, dots_fit_registers, pack_dot_weights, plan_by_rule
 from edgec.targets.tvm.schedules.int8.conv_widening import pack_weights
 from edgec.targets.tvm.schedules.int8.conv_widening import plan_by_rule as widening_plan
 from edgec.targets.tvm.schedules.int8.depthwise import pack_taps
