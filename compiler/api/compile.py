@@ -252,7 +252,8 @@ def _settle(
 ) -> tuple[CompileOptions, Application | None]:
     """Return the settings with the preprocessing of the input of `fixed`, and how its outputs are read."""
     decoder, how = settings.measuring.decoder, settings.preprocess
-    settled = settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path)
+    data = settings.measuring.data
+    settled = settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path, data=data)
     if settled.hint:
         record.refuse("decoder", "outputs", settled.hint)
     return settings.preprocessed(settled.preprocess), settled.application

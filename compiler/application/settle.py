@@ -16,6 +16,7 @@ from edgec.application.recognition.recognize import recognize
 from edgec.application.record import Application, application_of
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.read import make_decoder, named_decoder
+from edgec.data.source import open_samples
 from edgec.errors import BadOption
 from edgec.model.metadata import names_in_metadata
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
@@ -44,26 +45,31 @@ def settle(
     classes: Any = None,
     preprocess: Preprocessing | None = None,
     path: Path | None = None,
+    data: Any = None,
 ) -> Settled:
     """Return how the outputs of `model` are decoded.
 
     Args:
         model: Model with static shapes.
         decoder: Decoder as for `read_decoder`; None: the recognised one.
-        classes: Class names as for `read_classes`; None: the decoder's own, else those in the metadata.
+        classes: Class names as for `read_classes`; None: the decoder's own, else those in the metadata, else those of
+            the data.
         preprocess: Preprocessing of pictures; fields that are not set get the values usual for the head.
         path: File of the model, in which a decoder may read metadata.
+        data: Data as for `open_samples`; None: there is none.
 
     Raises:
-        BadOption: The decoder cannot read the outputs, or the number of names is not that of the classes.
+        BadOption: The decoder cannot read the outputs, or the number of names is not that of the classes, or the data,
+            whose names are needed, cannot be opened.
     """
     preprocess = Preprocessing() if preprocess is None else preprocess
     metadata = dict(model.metadata_props)
+    network = _Network(inputs_of(model), outputs_of(model), metadata, data)
     names = read_classes(classes) if classes is not None else ()
     if decoder is not None:
         name, made = named_decoder(decoder, path)
         how = _completed(preprocess, _of_input(model))
-        return Settled(_named(name, made, names, metadata, model, how, ()), how)
+        return Settled(_named(name, made, names, network, how, ()), how)
     head = recognize(model)
     if not isinstance(head, Head):
         if names:
@@ -75,7 +81,7 @@ def settle(
     if how != preprocess:
         assumed += (f"pictures are preprocessed as {_described(how)}",)
     made = make_decoder(head.decoder, dict(head.settings), f"recognised decoder {head.decoder}")
-    return Settled(_named(head.decoder, made, names, metadata, model, how, assumed), how)
+    return Settled(_named(head.decoder, made, names, network, how, assumed), how)
 
 
 def _completed(given: Preprocessing, assumed: Mapping[str, Any]) -> Preprocessing:
@@ -87,32 +93,51 @@ def _remedy(head: Hint | None) -> str:
     return f"Give --decoder too: {head.text}." if head else "Give --decoder too."
 
 
+@dataclass(frozen=True)
+class _Network:
+    """What may tell the names of a network's classes, and how many they are."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+    data: Any
+
+    def check(self, decoder: Decoder, how: Preprocessing) -> None:
+        """Refuse a decoder that does not fit the outputs, where that can be told."""
+        if _takes_pictures(self.inputs, how):
+            check_fit(decoder, self.outputs, self.inputs, how)
+
+    def named_by_data(self, how: Preprocessing) -> tuple[str, ...]:
+        return () if self.data is None else open_samples(self.data, self.inputs, how).classes
+
+
 def _named(
     name: str,
     decoder: Decoder,
     names: tuple[str, ...],
-    metadata: Mapping[str, str],
-    model: ir.Model,
+    network: _Network,
     how: Preprocessing,
     assumed: tuple[str, ...],
 ) -> Application:
     """Return the record of `decoder` with its class names, after a check that it fits the outputs."""
-    inputs, outputs = inputs_of(model), outputs_of(model)
     if names:
         decoder = _with_names(decoder, names)
-    check = _takes_pictures(inputs, how)
-    if check:
-        check_fit(decoder, outputs, inputs, how)
-    found = names_in_metadata(metadata)
-    if not decoder.classes and found:
-        with_names = _with_names(decoder, found)
+    network.check(decoder, how)
+    places = (
+        ("the model's metadata", lambda: names_in_metadata(network.metadata)),
+        ("the data", lambda: network.named_by_data(how)),
+    )
+    for place, read in places:
+        found = () if decoder.classes else read()
+        if not found:
+            continue
         try:
-            if check:
-                check_fit(with_names, outputs, inputs, how)
-            decoder = with_names
-            assumed += (f"the names of the {len(found)} classes are those in the model's metadata",) if assumed else ()
+            network.check(_with_names(decoder, found), how)
         except BadOption:
-            assumed += (f"the {len(found)} class names in the model's metadata do not belong to this head",)
+            assumed += (f"the {len(found)} class names in {place} do not belong to this head",)
+            continue
+        decoder = _with_names(decoder, found)
+        assumed += (f"the names of the {len(found)} classes are those in {place}",) if assumed else ()
     return application_of(name, decoder, assumed)
 
 

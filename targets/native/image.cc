@@ -47,6 +47,19 @@ void jpeg_warn(j_common_ptr info, int level) {
   if (level < 0 && (info->err->msg_code == JWRN_JPEG_EOF || info->err->msg_code == JWRN_HIT_MARKER)) jpeg_fail(info);
 }
 
+// CMYK is stored inverted, as Adobe's programs write it; rounded as Pillow does.
+Image inks_to_rgb(const Image& inks) {
+  Image rgb(inks.width, inks.height, 3);
+  for (size_t i = 0; i < size_t(rgb.width) * rgb.height; ++i) {
+    const uint8_t* ink = &inks.pixels[4 * i];
+    for (int c = 0; c < 3; ++c) {
+      const int product = (255 - ink[c]) * ink[3] + 128;
+      rgb.pixels[3 * i + c] = uint8_t(ink[3] - ((product + (product >> 8)) >> 8));
+    }
+  }
+  return rgb;
+}
+
 // Nothing in here has a destructor: libjpeg leaves it by a jump.
 bool decode_jpeg(const std::string& content, Image& image, JpegErrors& errors) {
   jpeg_decompress_struct info;
@@ -61,15 +74,17 @@ bool decode_jpeg(const std::string& content, Image& image, JpegErrors& errors) {
   jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(content.data()), content.size());
   jpeg_read_header(&info, TRUE);
   if (!fits(info.image_width, info.image_height)) ERREXIT(&info, JERR_WIDTH_OVERFLOW);
-  info.out_color_space = JCS_RGB;
+  const bool inks = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
+  info.out_color_space = inks ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&info);
-  image = Image(static_cast<int>(info.output_width), static_cast<int>(info.output_height), 3);
+  image = Image(static_cast<int>(info.output_width), static_cast<int>(info.output_height), info.output_components);
   while (info.output_scanline < info.output_height) {
     JSAMPROW row = image.at(0, static_cast<int>(info.output_scanline));
     jpeg_read_scanlines(&info, &row, 1);
   }
   jpeg_finish_decompress(&info);
   jpeg_destroy_decompress(&info);
+  if (inks) image = inks_to_rgb(image);
   return true;
 }
 

@@ -25,6 +25,13 @@ inline bool begins(const std::string& content, const char* magic, size_t size) {
 }
 inline bool is_jpeg(const std::string& content) { return begins(content, "\xff\xd8\xff", 3); }
 inline bool is_png(const std::string& content) { return begins(content, "\x89PNG\r\n\x1a\n", 8); }
+// Whether the file goes on to the end of its pixels, which some decoders make up where they are missing.
+inline bool is_whole_jpeg(const std::string& content) {
+  const auto byte = [&](size_t at) { return static_cast<unsigned char>(content[at]); };
+  size_t at = 2;
+  while (at + 4 <= content.size() && byte(at) == 0xff && byte(at + 1) != 0xda) at += 2 + (byte(at + 2) << 8 | byte(at + 3));
+  return content.find("\xff\xd9", at) != std::string::npos;
+}
 inline bool fits(int64_t width, int64_t height) { return width > 0 && height > 0 && width <= kMostPixels / height; }
 
 }  // namespace edgec

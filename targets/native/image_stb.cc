@@ -21,6 +21,7 @@ namespace edgec {
 Image read_image(const std::string& path) {
   const std::string content = read_picture_file(path);
   if (!is_jpeg(content) && !is_png(content)) throw Error(path + " is neither a JPEG nor a PNG picture");
+  if (is_jpeg(content) && !is_whole_jpeg(content)) throw Error(path + ": the file ends too early");
   const auto* bytes = reinterpret_cast<const stbi_uc*>(content.data());
   const int size = static_cast<int>(content.size());
   int width = 0, height = 0, channels = 0;

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from edgec.application.class_names import read_classes
 from edgec.application.settle import settle
@@ -57,6 +58,19 @@ def test_names_of_other_classes_in_the_metadata_are_left_alone() -> None:
     settled = settle(heads.yolov8(classes=3, metadata=NAMES))
     assert settled.application is not None and "classes" not in settled.application.settings
     assert "2 class names" in " ".join(settled.application.assumed)
+
+
+@pytest.mark.parametrize(("folders", "names"), [("cat dog", ["cat", "dog"]), ("cat dog bird", None)])
+def test_data_names_classes_that_the_model_does_not_name(tmp_path: Path, folders: str, names: Any) -> None:
+    for name in folders.split():
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "1.png")
+    settled = settle(heads.yolov8(), data=str(tmp_path))
+    assert settled.application is not None and settled.application.settings.get("classes") == names
+    said = " ".join(settled.application.assumed)
+    assert ("are those in the data" if names else "3 class names in the data do not belong") in said
+    named = settle(heads.yolov8(metadata={"names": "['a', 'b']"}), data=str(tmp_path)).application
+    assert named is not None and named.settings["classes"] == ["a", "b"]
 
 
 def test_nothing_recognised_is_no_error_but_names_without_a_decoder_are() -> None:

@@ -136,6 +136,31 @@ def test_a_source_that_is_not_there(run: Run, artefact: Path, given: str, messag
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
+def test_a_camera_that_stops_is_said_after_what_it_gave(
+    run: Run, artefact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cv2", reason="pip install 'edgec[video]'")
+
+    class Unplugged:
+        left = 2
+
+        def read(self) -> tuple[bool, Any]:
+            self.left -= 1
+            return self.left >= 0, np.zeros((48, 80, 3), np.uint8)
+
+        def get(self, what: int) -> float:
+            return 0.0
+
+        def release(self) -> None:
+            self.left = 0
+
+    monkeypatch.setattr("edgec.application.sources._camera", lambda given: Unplugged())
+    done = run(artefact, "--input", "camera:0", "--json")
+    assert [row["picture"] for row in done.rows] == ["frame000001", "frame000002"]
+    assert done.returncode == 2 and "camera:0 stopped giving pictures" in done.stderr
+    assert run(artefact, "--input", "camera:0", "--json", "--limit", 2).returncode == 0
+
+
 def test_files_that_are_no_pictures_or_videos(run: Run, artefact: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="pip install 'edgec[video]'")
     (tmp_path / "empty").mkdir()

@@ -19,7 +19,7 @@ from edgec import registry
 from edgec.artefact.files import write_sums
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.read import read_decoder
-from edgec.data.preprocess import place_picture
+from edgec.data.preprocess import place_picture, read_picture
 from edgec.data.samples import Sample
 from edgec.model.signature import TensorSpec
 from edgec.preprocessing import Preprocessing
@@ -328,13 +328,17 @@ def test_pictures_of_every_kind_are_read_as_on_the_host(tmp_path: Path) -> None:
         encoded(folder, "palette.png", colour.quantize(16)),
         encoded(folder, "clear.png", alpha),
         encoded(folder, "clear_grey.png", alpha.convert("LA")),
+        encoded(folder, "deep.png", Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)),
+        encoded(folder, "inks.jpg", colour.convert("CMYK"), quality=90),
+        encoded(folder, "dot.png", Image.new("RGB", (1, 1), "red")),
+        encoded(folder, "wide.png", Image.new("RGB", (20_000, 2), "green")),
     ]
     spec = write_manifest(tmp_path, Preprocessing(), {})
     done = detect(folder, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
     assert (done.code, done.stderr) == (0, "")
     for path in pictures:
         found = np.fromfile(tmp_path / f"inputs/{path.stem}.f32", np.float32).reshape(spec.shape)
-        expected, _ = place_picture(Image.open(path), spec, Preprocessing())
+        expected, _ = place_picture(read_picture(path), spec, Preprocessing())
         np.testing.assert_array_equal(found, expected, err_msg=path.name)
 
 

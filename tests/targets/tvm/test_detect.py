@@ -95,6 +95,16 @@ def test_pictures_are_turned_as_exif_says(artefact: Artefact, tmp_path: Path, or
     assert np.abs(drawn - np.asarray(seen, int)).mean() < 2
 
 
+def test_a_cmyk_picture_has_its_colours(artefact: Artefact, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    picture = Image.new("RGB", (60, 40), "white")
+    picture.paste("orange", (0, 0, 20, 10))
+    picture.convert("CMYK").save(tmp_path / "in" / "p.jpg", quality=95)
+    assert detect(artefact, tmp_path / "in", "--min_score", 1, "--output", tmp_path / "out").returncode == 0
+    drawn = np.asarray(Image.open(tmp_path / "out" / "p.png"), int)
+    assert np.abs(drawn - np.asarray(picture, int)).mean() < 2
+
+
 def test_pictures_of_every_kind_are_read(artefact: Artefact, tmp_path: Path) -> None:
     colours = Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8))
     (tmp_path / "in").mkdir()
@@ -113,15 +123,17 @@ def test_pictures_of_every_kind_are_read(artefact: Artefact, tmp_path: Path) -> 
         ("empty", "holds no pictures"),
         ("text.jpg", "neither a JPEG nor a PNG"),
         ("half.png", "half.png"),
+        ("half.jpg", "half.jpg: the file ends too early"),
         ("camera:77", "camera"),
     ],
 )
 def test_what_cannot_be_read_is_one_message(artefact: Artefact, tmp_path: Path, given: str, said: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.jpg").write_text("no picture")
-    Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "half.png")
-    whole = (tmp_path / "half.png").read_bytes()
-    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    for name in ("half.png", "half.jpg"):
+        Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     done = detect(artefact, given if given.startswith("camera") else tmp_path / given)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert done.stderr.startswith("edgec-detect: ") and done.stderr.count("\n") == 1
