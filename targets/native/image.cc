@@ -154,10 +154,13 @@ Image read_image(const std::string& path) {
   return upright(std::move(image), is_jpeg(content) ? jpeg_orientation(content) : 1);
 }
 
-void write_image(const std::string& path, const Image& image) {
-  cv::Mat rgb(image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.pixels.data())), bgr;
-  cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
-  if (!cv::imwrite(path, bgr)) throw Error("cannot write " + path);
+std::string png_of(const Image& image) {
+  cv::Mat picture(image.height, image.width, image.channels == 3 ? CV_8UC3 : CV_8UC1, const_cast<uint8_t*>(image.pixels.data()));
+  cv::Mat bgr = picture;
+  if (image.channels == 3) cv::cvtColor(picture, bgr = cv::Mat(), cv::COLOR_RGB2BGR);
+  std::vector<uint8_t> bytes;
+  if (!cv::imencode(".png", bgr, bytes)) throw Error("a picture cannot be encoded");
+  return std::string(bytes.begin(), bytes.end());
 }
 
 #else
@@ -174,14 +177,18 @@ Image read_image(const std::string& path) {
   return upright(std::move(image), is_jpeg(content) ? jpeg_orientation(content) : 1);
 }
 
-void write_image(const std::string& path, const Image& image) {
+std::string png_of(const Image& image) {
   png_image header;
   std::memset(&header, 0, sizeof header);
   header.version = PNG_IMAGE_VERSION;
   header.width = png_uint_32(image.width), header.height = png_uint_32(image.height);
-  header.format = PNG_FORMAT_RGB;
-  if (!png_image_write_to_file(&header, path.c_str(), 0, image.pixels.data(), 0, nullptr))
-    throw Error("cannot write " + path + ": " + header.message);
+  header.format = image.channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(header);
+  std::string content(size, '\0');
+  if (!png_image_write_to_memory(&header, &content[0], &size, 0, image.pixels.data(), 0, nullptr))
+    throw Error(std::string("a picture cannot be encoded: ") + header.message);
+  content.resize(size);
+  return content;
 }
 
 #endif

@@ -23,8 +23,9 @@ struct Image {
 
 // A JPEG or PNG file.
 Image read_image(const std::string& path);
-// As PNG.
+// As a PNG file, or the content of one.
 void write_image(const std::string& path, const Image& image);
+std::string png_of(const Image& image);
 
 Image to_grey(const Image& rgb);
 

@@ -3,6 +3,8 @@
 #include "image_file.hpp"
 #include "orientation.hpp"
 
+#include <cstdlib>
+
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -35,9 +37,14 @@ Image read_image(const std::string& path) {
   return upright(std::move(image), is_jpeg(content) ? jpeg_orientation(content) : 1);
 }
 
-void write_image(const std::string& path, const Image& image) {
-  if (!stbi_write_png(path.c_str(), image.width, image.height, image.channels, image.pixels.data(), 0))
-    throw Error("cannot write " + path);
+std::string png_of(const Image& image) {
+  int size = 0;
+  unsigned char* bytes =
+      stbi_write_png_to_mem(image.pixels.data(), image.width * image.channels, image.width, image.height, image.channels, &size);
+  if (!bytes) throw Error("no memory for a picture of " + std::to_string(image.width) + "x" + std::to_string(image.height));
+  const std::string content(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
+  std::free(bytes);
+  return content;
 }
 
 }  // namespace edgec

@@ -1,4 +1,4 @@
-// edgec-detect: an artefact on pictures or a camera; prints, draws, shows and writes what it detects.
+// edgec-detect: an artefact on pictures or a camera; prints, draws, shows and writes what it says of them.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,7 +31,7 @@ void write_floats(const std::string& path, const std::vector<float>& values) {
 std::vector<Tensor> read_outputs(const std::string& folder, const std::string& name, const std::vector<Binding>& ports) {
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < ports.size(); ++i) {
-    Tensor tensor{ports[i].name, ports[i].shape, {}};
+    Tensor tensor{ports[i].name, ports[i].shape, {}, holds_integers(ports[i].dtype)};
     size_t count = 1;
     for (const int64_t size : ports[i].shape) count *= size_t(size);
     tensor.values.resize(count);
@@ -42,39 +42,6 @@ std::vector<Tensor> read_outputs(const std::string& folder, const std::string& n
     outputs.push_back(std::move(tensor));
   }
   return outputs;
-}
-
-void print(const std::string& name, const std::vector<Box>& boxes, const std::vector<std::string>& classes) {
-  for (const Box& box : boxes)
-    std::printf("%s: %s  %.3f %.3f %.3f %.3f\n", detail::printable(name).c_str(),
-                detail::printable(label_of(box, classes)).c_str(), double(box.x0), double(box.y0), double(box.x1),
-                double(box.y1));
-}
-
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    char code[8];
-    std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    if (c == '"' || c == '\\') result += '\\';
-    result += static_cast<unsigned char>(c) < 0x20 ? code : std::string(1, c);
-  }
-  return result + "\"";
-}
-
-// The line that `edgec run --json` prints.
-void print_json(const std::string& name, const std::vector<Box>& boxes, const std::vector<std::string>& classes,
-                const Placement& placement) {
-  std::printf("{\"picture\": %s, \"kind\": \"detections\", \"width\": %d, \"height\": %d, \"detections\": [",
-              quoted(name).c_str(), placement.original[0], placement.original[1]);
-  for (size_t i = 0; i < boxes.size(); ++i) {
-    const Box& box = boxes[i];
-    std::printf("%s{\"box\": [%.2f, %.2f, %.2f, %.2f], \"score\": %.6g, \"class\": %d, \"name\": %s}", i ? ", " : "",
-                double(box.x0), double(box.y0), double(box.x1), double(box.y1), double(box.score), box.label,
-                quoted(name_of(box.label, classes)).c_str());
-  }
-  std::printf("]}\n");
-  std::fflush(stdout);
 }
 
 std::string stem_of(const std::string& name) { return name.substr(0, name.rfind('.')); }
@@ -121,13 +88,15 @@ int run(const Settings& settings) {
       print(name, outputs);
       continue;
     }
-    const std::vector<Box> boxes = decode(outputs, settings.decoder, placement);
+    const Result result = decode(outputs, settings.decoder, placement);
     seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     ++pictures;
-    if (settings.json) print_json(name, boxes, settings.decoder.classes, placement);
-    else print(name, boxes, settings.decoder.classes);
+    const std::vector<std::string>& names = settings.decoder.classes;
+    const std::string line = settings.json ? json_of(name, result, names) : text_of(name, result, names);
+    std::fwrite(line.data(), 1, line.size(), stdout);
+    std::fflush(stdout);
     if (settings.output.empty() && !settings.show) continue;
-    draw(image, boxes, settings.decoder.classes);
+    draw(image, result, names);
     if (!settings.output.empty()) write_image(settings.output + "/" + stem_of(name) + ".png", image);
     if (settings.show && !show(image, settings.source.compare(0, 7, "camera:") != 0)) break;
   }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 
 #include "image.hpp"
 
@@ -75,6 +76,13 @@ Image resize_columns(const Image& image, int height) {
 Image resize(const Image& image, int width, int height) {
   Image result = width == image.width ? image : resize_rows(image, width);
   return height == image.height ? result : resize_columns(result, height);
+}
+
+void write_image(const std::string& path, const Image& image) {
+  std::ofstream file(path, std::ios::binary);
+  const std::string content = png_of(image);
+  file.write(content.data(), std::streamsize(content.size()));
+  if (!file.flush()) throw Error("cannot write " + path);
 }
 
 Image to_grey(const Image& rgb) {

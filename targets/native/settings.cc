@@ -16,14 +16,14 @@ namespace {
 const char kUsage[] =
     "usage: edgec-detect [options] [SOURCE]\n"
     "  SOURCE               a picture, a folder of pictures, or camera:0\n"
-    "  --settings FILE      YAML file; keys are the flags below without dashes, and those of the decoder:\n"
-    "                       classes, strides, outputs, variances, logits, max_detections\n"
+    "  --settings FILE      YAML file; keys are the flags below without dashes, and the settings of the decoder\n"
     "  --artefact DIR       the artefact (default: of a CPU board where the program is, else here)\n"
     "  --threads N          worker threads, of CPU boards (default: as compiled)\n"
-    "  --decoder NAME       boxes, centernet, detr, ssd, yolov3, yolov5, yolov8 or yolox\n"
-    "  --min_score X        lowest score of a box (default 0.25)\n"
-    "  --max_overlap X      largest overlap (IoU) of two boxes of a class (default 0.5)\n"
-    "  --output DIR         write each picture with its boxes there\n"
+    "  --decoder NAME[,K=V] how the outputs are read, instead of what the artefact knows; its settings, e.g. classes,\n"
+    "                       are flags too; an unknown NAME lists those there are\n"
+    "  --min_score X        lowest score of an object (default 0.25)\n"
+    "  --max_overlap X      largest overlap (IoU) of two objects of a class (default 0.5)\n"
+    "  --output DIR         write each picture there, with what is in it drawn\n"
     "  --show               show each picture in a window (with OpenCV)\n"
     "  --json               print a line of JSON for each picture\n"
     "  --inputs_to DIR      write the preprocessed inputs there as raw floats; run nothing\n"
@@ -33,17 +33,23 @@ const char kUsage[] =
 constexpr int kLongestSide = 1 << 16;                 // of a network's input, in pixels
 constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
 
-const std::set<std::string> kKeys = {"source",  "json",  "artefact", "decoder", "min_score", "max_overlap", "output",    "show",
-                                     "classes", "strides",  "outputs", "variances", "logits",      "inputs_to", "outputs_from",
-                                     "max_detections", "input", "threads", "activation", "background", "centred", "shares"};  // the last: for trainers, in a decoder's record
+const std::set<std::string> kProgram = {"source", "json", "artefact", "output", "show", "inputs_to", "outputs_from", "threads",
+                                        "input"};  // the last: for trainers, in a decoder's record
+// What an output is for; its value is a name.
+const std::set<std::string> kRoles = {"output", "boxes", "scores", "heatmap", "sizes", "offsets", "priors", "prototypes"};
+const std::set<std::string> kReading = {
+    "decoder", "classes", "min_score", "max_overlap", "max_detections", "strides", "outputs", "variances", "logits", "activation",
+    "background", "centred", "shares", "masks", "points", "values", "threshold", "unclip_ratio", "characters", "range", "colour"};
 
 Node load(const std::string& path) { return parse(detail::read_text(path), path); }
 
-void merge(Node& all, const Node& more, const std::string& source) {
+// Puts the settings of a decoder into `reading`, those of the program into `program`, where there may be some.
+void merge(const Node& more, const std::string& source, Node& reading, Node* program = nullptr) {
   if (more.kind() != Node::Kind::map) throw Error(source + ": not a list of key: value");
   for (const auto& entry : more.entries()) {
-    if (!kKeys.count(entry.first)) throw Error(source + ": " + entry.first + " is no setting; see --help");
-    all.set(entry.first, entry.second);
+    if (program && kProgram.count(entry.first)) program->set(entry.first, entry.second);
+    else if (kReading.count(entry.first) || kRoles.count(entry.first)) reading.set(entry.first, entry.second);
+    else throw Error(source + ": " + entry.first + " is no setting; see --help");
   }
 }
 
@@ -84,9 +90,11 @@ Node flags(int count, char** values) {
       given.set(flag.substr(2), Node("true"));
     } else {
       const std::string key = flag.substr(2);
-      if (key != "settings" && !kKeys.count(key)) throw Error("unknown option " + flag + "; see --help");
+      const bool known = key == "settings" || kProgram.count(key) || kReading.count(key) || kRoles.count(key);
+      if (!known) throw Error("unknown option " + flag + "; see --help");
       if (++i == count) throw Error(flag + " needs a value; see --help");
-      given.set(key, key == "classes" || key == "strides" || key == "variances" ? parse_value(values[i], flag) : Node(values[i]));
+      const bool list = key == "classes" || key == "strides" || key == "variances";
+      given.set(key, list ? parse_value(values[i], flag) : Node(values[i]));
     }
   }
   return given;
@@ -96,35 +104,79 @@ void check_stride(int stride) {
   if (stride < 1 || stride > kLongestSide) throw Error("strides are at least 1, one is " + std::to_string(stride));
 }
 
-Decoder decoder(const Node& node) {
-  Decoder result;
-  result.kind = node.get<std::string>("decoder", node["outputs"] ? "yolov3" : "");  // as edgec reads a record
-  result.min_score = node.get<float>("min_score", result.min_score);
-  result.max_overlap = node.get<float>("max_overlap", result.max_overlap);
-  result.max_detections = node.get<int>("max_detections", result.kind == "detr" ? 300 : result.max_detections);
-  result.classes = node.get<std::vector<std::string>>("classes", result.classes);
-  result.strides = node.get<std::vector<int>>("strides", result.strides);
-  result.variances = node.get<std::vector<float>>("variances", result.variances);
-  result.logits = node.get<bool>("logits", false);
-  result.centred = node.get<bool>("centred", false);
-  result.shares = node.get<bool>("shares", false);
-  result.activation = node.get<std::string>("activation", result.activation);
-  if (node["background"]) result.background = node["background"].as<bool>();
-  const std::set<std::string> activations = {"none", "sigmoid", "softmax"};
-  if (!activations.count(result.activation)) throw Error("activation: " + result.activation + " is none of none, sigmoid, softmax");
-  for (const Node& map : node["outputs"].items()) {
+void check_choice(const std::string& key, const std::string& given, const std::vector<std::string>& choices) {
+  std::string all;
+  for (const std::string& choice : choices) {
+    if (choice == given) return;
+    all += (all.empty() ? "" : ", ") + choice;
+  }
+  throw Error(key + ": " + given + " is none of " + all);
+}
+
+std::vector<Scale> scales(const Node& list) {
+  std::vector<Scale> result;
+  for (const Node& map : list.items()) {
     Scale scale{map["name"].as<std::string>(), map["stride"].as<int>(), {}};
     for (const Node& anchor : map["anchors"].items()) {
       const std::vector<float> sides = anchor.as<std::vector<float>>();
       if (sides.size() != 2) throw Error("outputs: an anchor has a width and a height");
       scale.anchors.push_back({sides[0], sides[1]});
     }
-    result.scales.push_back(scale);
+    check_stride(scale.stride);
+    result.push_back(scale);
   }
-  for (const Scale& scale : result.scales) check_stride(scale.stride);
-  for (const int stride : result.strides) check_stride(stride);
-  if (result.variances.size() != 2) throw Error("variances: two are wanted, one of the centre and one of the size");
-  if (std::isnan(result.min_score) || std::isnan(result.max_overlap)) throw Error("a threshold is no number");
+  return result;
+}
+
+void check_numbers(const Decoder& decoder, const Node& node) {
+  for (const int stride : decoder.strides) check_stride(stride);
+  if (decoder.variances.size() != 2) throw Error("variances: two are wanted, one of the centre and one of the size");
+  for (const float number : {decoder.min_score, decoder.max_overlap, decoder.threshold, decoder.unclip_ratio})
+    if (std::isnan(number)) throw Error("a threshold is no number");
+  for (const int count : {decoder.masks, decoder.points, decoder.values})
+    if (count < 1 || count > kLongestSide) throw Error("masks, points and values are at least 1");
+  if (decoder.values > 3) throw Error("values: a key point has 2 or 3");
+  if (node["min_score"] && !gives_objects(decoder.kind)) throw Error("min_score is of objects, decoder " + decoder.kind + " gives none");
+}
+
+Decoder decoder(const Node& node) {
+  Decoder result;
+  result.kind = node.get<std::string>("decoder", node["outputs"] ? "yolov3" : "");  // as edgec reads a record
+  if (result.kind.empty()) {
+    if (!node.entries().empty()) throw Error(node.entries()[0].first + ": the artefact has no decoder, give one by --decoder");
+    return result;
+  }
+  const std::string& kind = result.kind;
+  check_choice("decoder", kind, decoder_kinds());
+  const std::set<std::string> choosing = {"boxes", "centernet", "detr", "dbnet"};  // their boxes do not compete
+  result.min_score = node.get<float>("min_score", kind == "dbnet" ? 0.5f : result.min_score);
+  result.max_overlap = node.get<float>("max_overlap", choosing.count(kind) ? 1.f : 0.5f);
+  result.max_detections = node.get<int>("max_detections", kind == "detr" ? 300 : kind == "dbnet" ? 1000 : 100);
+  result.classes = node.get<std::vector<std::string>>("classes", {});
+  result.strides = node.get<std::vector<int>>("strides", result.strides);
+  result.variances = node.get<std::vector<float>>("variances", result.variances);
+  result.logits = node.get<bool>("logits", false);
+  result.centred = node.get<bool>("centred", false);
+  result.shares = node.get<bool>("shares", false);
+  result.activation = node.get<std::string>("activation", result.activation);
+  check_choice("activation", result.activation, {"none", "sigmoid", "softmax"});
+  if (node["background"]) result.background = node["background"].as<bool>();
+  result.masks = node.get<int>("masks", result.masks);
+  result.points = node.get<int>("points", result.points);
+  result.values = node.get<int>("values", result.values);
+  result.threshold = node.get<float>("threshold", kind == "dbnet" ? 0.3f : -1.f);
+  result.unclip_ratio = node.get<float>("unclip_ratio", result.unclip_ratio);
+  result.characters = node.get<std::vector<std::string>>("characters", {});
+  result.range = node.get<std::string>("range", kind == "depth" ? "auto" : "unit");
+  check_choice("range", result.range, {"unit", "byte", "symmetric", "auto"});
+  result.colour = node.get<std::string>("colour", result.colour);
+  check_choice("colour", result.colour, {"rgb", "bgr"});
+  result.scales = scales(node["outputs"]);
+  for (const Node& prior : node["priors"].items())
+    for (const float side : prior.as<std::vector<float>>()) result.priors.push_back(side);
+  for (const std::string& role : kRoles)
+    if (node[role].kind() == Node::Kind::scalar) result.names[role] = node[role].as<std::string>();
+  check_numbers(result, node);
   return result;
 }
 
@@ -185,27 +237,31 @@ Settings read_settings(int count, char** values, const std::string& home) {
   const std::string manifest_path = settings.artefact + "/manifest.json";
   detail::check_file(detail::sums(settings.artefact), settings.artefact, "manifest.json");
   const Node manifest = load(manifest_path);
+  Node reading(Node::Kind::map);
   std::string known;
-  std::vector<std::string> names;
   try {
     const Node& application = manifest["application"];  // null where it is not known what the outputs mean
     if (application) {
-      for (const auto& entry : application["settings"].entries())
-        if (kKeys.count(entry.first) && entry.first != "output") all.set(entry.first, entry.second);
-      all.set("decoder", application["decoder"]);
       known = application["decoder"].as<std::string>();
-      for (const char* key : {"output", "boxes", "heatmap", "scores", "sizes", "priors", "offsets"})
-        if (application["settings"][key].kind() == Node::Kind::scalar) names.push_back(application["settings"][key].as<std::string>());
+      merge(application["settings"], "application", reading);
+      reading.set("decoder", Node(known));
     }
     read_artefact(manifest, settings);
   } catch (const Error& error) {
     throw Error(manifest_path + " is damaged: " + error.what());
   }
   try {
-    if (!path.empty()) merge(all, file, path);
+    Node mine(Node::Kind::map);  // of the decoder, what is said beside the artefact
+    if (!path.empty()) merge(file, path, mine, &all);
     for (const auto& entry : given.entries())
-      if (entry.first != "settings") all.set(entry.first, entry.second);
-    if (given["decoder"]) merge(all, decoder_of(given["decoder"].as<std::string>()), "--decoder");
+      if (entry.first != "settings") (kProgram.count(entry.first) ? all : mine).set(entry.first, entry.second);
+    if (given["decoder"]) merge(decoder_of(given["decoder"].as<std::string>()), "--decoder", mine);
+    if (mine["decoder"] && mine["decoder"].as<std::string>() != known) {  // another one: only the names of classes stay
+      const Node classes = reading["classes"];
+      reading = Node(Node::Kind::map);
+      if (classes) reading.set("classes", classes);
+    }
+    for (const auto& entry : mine.entries()) reading.set(entry.first, entry.second);
     settings.source = all.get<std::string>("source", "");
     settings.output = all.get<std::string>("output", "");
     settings.inputs_to = all.get<std::string>("inputs_to", "");
@@ -213,8 +269,7 @@ Settings read_settings(int count, char** values, const std::string& home) {
     settings.show = all.get<bool>("show", false);
     settings.json = all.get<bool>("json", false);
     settings.threads = all.get<int>("threads", 0);
-    settings.decoder = decoder(all);
-    if (settings.decoder.kind == known) settings.decoder.names = names;
+    settings.decoder = decoder(reading);
   } catch (const Error& error) {
     throw Error((path.empty() ? "options" : path) + ": " + error.what());
   }

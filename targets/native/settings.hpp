@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "detections.hpp"
+#include "decoder.hpp"
 #include "preprocess.hpp"
 
 namespace edgec {
@@ -14,6 +14,8 @@ struct Binding {
   std::string name, bound, dtype;
   std::vector<int64_t> shape;
 };
+
+inline bool holds_integers(const std::string& dtype) { return dtype.compare(0, 3, "int") == 0 || dtype.compare(0, 4, "uint") == 0; }
 
 struct Settings {
   std::string artefact = ".";

@@ -191,7 +191,7 @@ std::vector<Tensor> Engine::run(const std::vector<float>& input) {
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < s.outputs.size(); ++i) {
     const Binding& port = s.outputs[i];
-    Tensor tensor{port.name, port.shape, {}};
+    Tensor tensor{port.name, port.shape, {}, holds_integers(port.dtype)};
     const void* host = s.buffers[i + 1]->host;
     const size_t bytes = State::width_of(s.types[i]);
     if (s.types[i] == nvinfer1::DataType::kFLOAT) to_floats<float>(host, count_of(port), tensor.values);

@@ -57,7 +57,7 @@ std::vector<Tensor> Engine::run(const std::vector<float>& input) {
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < s.results.size(); ++i) {
     const Port& output = s.model.outputs()[i];
-    Tensor tensor{output.name, s.model.shape(i), {}};
+    Tensor tensor{output.name, s.model.shape(i), {}, holds_integers(output.dtype)};
     size_t count = 1;
     for (const int64_t size : tensor.shape) count *= static_cast<size_t>(size);
     tensor.values.resize(count);

@@ -15,17 +15,15 @@ import pytest
 from PIL import Image
 
 import edgec
-from edgec import registry
 from edgec.artefact.files import write_sums
 from edgec.data.decoders.detections import Detections
 from edgec.data.decoders.read import read_decoder
 from edgec.data.preprocess import place_picture, read_picture
 from edgec.data.samples import Sample
-from edgec.model.signature import TensorSpec
 from edgec.preprocessing import Preprocessing
 from tests.support.cpp_runner import ROOT, VERSION_OF, Run, detect
+from tests.support.decoder_cases import SIZE, outputs_of, write_manifest
 
-SIZE = (48, 32)  # of the network's input, width and height
 PICTURES = {"wide": (97, 31), "tall": (20, 71), "same": SIZE, "small": (5, 3), "large": (301, 222)}
 
 
@@ -35,24 +33,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (width, height) in PICTURES.items():
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / f"{name}.png")
     return folder
-
-
-def write_manifest(
-    folder: Path, how: Preprocessing, outputs: dict[str, tuple[int, ...]], application: Any = None
-) -> TensorSpec:
-    channels = 1 if how.colour == "grey" else 3
-    shape = (1, channels, *SIZE[::-1]) if how.layout == "NCHW" else (1, *SIZE[::-1], channels)
-    port = {"name": "im age", "dtype": "float32", "shape": shape}
-    manifest = {
-        "options": {"measuring": {"preprocess": how.model_dump(mode="json")}},
-        "application": application,
-        "inputs": [port],
-        "outputs": [{"name": name, "dtype": "float32", "shape": size} for name, size in outputs.items()],
-        "runtime": {"names": {"im age": "im_age"} | {name: f"{name}_bound" for name in outputs}},
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    write_sums(folder, ())
-    return TensorSpec(name="im age", shape=shape, dtype="float32")
 
 
 @pytest.mark.parametrize(
@@ -86,78 +66,6 @@ def test_a_mean_for_some_channels_only_is_refused(pictures: Path, tmp_path: Path
     done = detect(pictures, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
     assert done.code == 2
     assert "mean and std want one value, or one for each" in done.stderr
-
-
-def random_outputs(kind: str, rng: np.random.Generator) -> dict[str, np.ndarray[Any, Any]]:
-    """Return outputs of a network as `kind` reads them: boxes of all sizes, some outside of the input, some alike."""
-    scores = rng.uniform(0, 1, (60, 3))
-    centred = np.concatenate([rng.uniform(-5, 50, (60, 2)), rng.uniform(1, 40, (60, 2))], axis=1)
-    object_and_class = np.concatenate([rng.uniform(0.3, 1, (60, 1)), scores], axis=1)
-    outputs: dict[str, Any] = {
-        "boxes": lambda: [
-            np.concatenate([centred[:, :2], centred[:, :2] + centred[:, 2:], scores[:, :1], [[2.0]] * 60], 1)
-        ],
-        "centernet": lambda: [
-            rng.normal(0, 1, (1, 3, 8, 12)),
-            rng.uniform(1, 6, (1, 2, 8, 12)),
-            rng.uniform(0, 1, (1, 2, 8, 12)),
-        ],
-        "detr": lambda: [rng.normal(0, 2, (1, 60, 3)), rng.uniform(0.1, 0.9, (1, 60, 4))],
-        "ssd": lambda: [rng.normal(0, 1, (1, 60, 4)), rng.normal(0, 2, (1, 60, 4)), rng.uniform(0.1, 0.9, (1, 60, 4))],
-        "yolov3": lambda: [rng.normal(0, 1, (1, 16, 2, 3)), rng.normal(0, 1, (1, 8, 4, 6))],
-        "yolov5": lambda: [np.concatenate([centred, object_and_class], axis=1)[None]],
-        "yolov8": lambda: [np.concatenate([centred, scores], axis=1).T[None]],
-        "yolox": lambda: [np.concatenate([rng.normal(0, 1, (1, 30, 4)), rng.uniform(0.3, 1, (1, 30, 4))], axis=2)],
-    }
-    return {f"out{index}": np.float32(array) for index, array in enumerate(outputs[kind]())}
-
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "boxes": {},
-    "centernet": {"logits": True, "classes": ["ring", "cross", "star"]},
-    "detr": {"activation": "softmax"},
-    "ssd": {"logits": True, "max_overlap": 0.3},
-    "yolov3": {
-        "outputs": [
-            {"name": "out1", "stride": 8, "anchors": [[10, 13]]},
-            {"name": "out0", "stride": 16, "anchors": [[30, 20], [7.5, 40]]},
-        ]
-    },
-    "yolov5": {"max_detections": 7},
-    "yolov8": {"max_overlap": 1.0},
-    "yolox": {"strides": [8, 16]},
-}
-
-
-def test_every_decoder_of_boxes_is_there() -> None:
-    """Text regions (dbnet) are polygons at first, and of no class: not for this program."""
-    decoders = {name: registry.load("decoders", name) for name in registry.names("decoders")}
-    assert set(SETTINGS) == {name for name, decoder in decoders.items() if decoder.kind == "detections"} - {"dbnet"}
-
-
-def test_boxes_as_shares_of_the_input_are_the_same(pictures: Path, tmp_path: Path) -> None:
-    outputs = random_outputs("boxes", np.random.default_rng(7))
-    outputs["out0"][:, :4] /= 64
-    compare_boxes(pictures, tmp_path, outputs, {"decoder": "boxes", "min_score": 0.3, "centred": True, "shares": True})
-
-
-@pytest.mark.parametrize("kind", SETTINGS)
-def test_boxes_are_the_same(pictures: Path, tmp_path: Path, kind: str) -> None:
-    outputs = random_outputs(kind, np.random.default_rng(7))
-    compare_boxes(pictures, tmp_path, outputs, {"decoder": kind, "min_score": 0.3, **SETTINGS[kind]})
-
-
-def compare_boxes(pictures: Path, tmp_path: Path, outputs: dict[str, Any], record: dict[str, Any]) -> None:
-    spec = write_manifest(tmp_path, Preprocessing(resize="letterbox"), {name: a.shape for name, a in outputs.items()})
-    (tmp_path / "decoder.json").write_text(json.dumps(record))
-    for index, array in enumerate(outputs.values()):
-        array.tofile(tmp_path / f"large.{index}.f32")
-    picture = pictures / "large.png"
-    done = detect(picture, "--artefact", tmp_path, "--settings", tmp_path / "decoder.json", "--outputs_from", tmp_path)
-    assert (done.code, done.stderr) == (0, "")
-    _, placement = place_picture(Image.open(picture), spec, Preprocessing(resize="letterbox"))
-    sample = Sample("large", {}, None, placement)
-    assert_same(done, read_decoder(str(tmp_path / "decoder.json"))(outputs, sample), record.get("classes", []))
 
 
 def assert_same(run: Run, expected: Detections, classes: list[str]) -> None:
@@ -245,7 +153,7 @@ def test_no_engine_says_how_to_build_it(pictures: Path, tmp_path: Path) -> None:
 
 def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_path: Path) -> None:
     """The later win: the artefact's decoder, then the YAML file's, then flags."""
-    outputs = random_outputs("yolov8", np.random.default_rng(1))
+    outputs = outputs_of("yolov8", np.random.default_rng(1))
     write_manifest(
         tmp_path,
         Preprocessing(),
@@ -268,12 +176,13 @@ def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        ("colour: red", (), "colour is no setting"),
+        ("hue: red", (), "hue is no setting"),
         ("[1, 2", (), "run.yaml"),
-        ("min_score: high", (), "bad conversion"),
+        ("decoder: yolov8\nmin_score: high", (), "bad conversion"),
+        ("min_score: 0.5", (), "min_score: the artefact has no decoder, give one by --decoder"),
         ("", ("--nonsense", "1"), "unknown option --nonsense"),
         ("", ("--output",), "--output needs a value"),
-        ("", ("--decoder", "yolov99", "--outputs_from", "."), "missing or too short"),
+        ("", ("--decoder", "yolov99"), "decoder: yolov99 is none of boxes, centernet"),
         ("outputs:\n  - name: x", (), "nested values as in JSON"),
         ("source: nowhere.png", (), "nowhere.png: no such picture or folder"),
         ("source: camera:0", (), "no camera"),
@@ -419,7 +328,7 @@ def test_an_altered_manifest_is_refused_before_it_is_read(pictures: Path, tmp_pa
 
 @pytest.mark.parametrize("text", ["strides: [0]", "strides: [-8]", "variances: [0.1]", "min_score: .nan"])
 def test_settings_that_would_be_computed_with_are_checked(pictures: Path, tmp_path: Path, text: str) -> None:
-    outputs = random_outputs("ssd", np.random.default_rng(0))
+    outputs = outputs_of("ssd", np.random.default_rng(0))
     write_manifest(tmp_path, Preprocessing(), {name: array.shape for name, array in outputs.items()})
     for index, array in enumerate(outputs.values()):
         array.tofile(tmp_path / f"small.{index}.f32")

@@ -1,32 +1,15 @@
-#include "detections.hpp"
-
+// Heads of boxes; each is described where Python has it, in data/decoders/.
 #include <algorithm>
 #include <cmath>
+
+#include "decoding.hpp"
 
 namespace edgec {
 namespace {
 
-using Boxes = std::vector<Box>;
-
-std::string text(const std::vector<int64_t>& shape) {
-  std::string result;
-  for (const int64_t size : shape) result += (result.empty() ? "" : "x") + std::to_string(size);
-  return result;
-}
-
-const Tensor& pick(const std::vector<Tensor>& outputs, size_t index, size_t rank, const Decoder& decoder) {
-  if (index >= outputs.size()) throw Error("decoder " + decoder.kind + ": the network has too few outputs");
-  const Tensor& tensor = outputs[index];
-  if (tensor.shape.size() != rank || tensor.shape[0] != 1)
-    throw Error("decoder " + decoder.kind + ": output " + tensor.name + " is " + text(tensor.shape));
-  return tensor;
-}
-
-float sigmoid(float x) { return 0.5f * (1 + std::tanh(x * 0.5f)); }
-
 // A candidate for each class that the box (centre, size) has a good score for; `score(class)` gives it.
 template <typename Score>
-void add(Boxes& boxes, float x, float y, float w, float h, int classes, float min_score, Score score) {
+void add(Objects& boxes, float x, float y, float w, float h, int classes, float min_score, Score score) {
   for (int label = 0; label < classes; ++label) {
     const float value = score(label);
     if (value >= min_score) boxes.push_back({x - w / 2, y - h / 2, x + w / 2, y + h / 2, value, label});
@@ -34,11 +17,12 @@ void add(Boxes& boxes, float x, float y, float w, float h, int classes, float mi
 }
 
 // [1, n, 5 + classes]: centre, size, objectness, class probabilities.
-Boxes yolov5(const std::vector<Tensor>& outputs, const Decoder& decoder) {
-  const Tensor& out = pick(outputs, 0, 3, decoder);
+Objects yolov5(const Outputs& outputs, const Decoder& decoder, const Placement&) {
+  const Tensor& out = pick(outputs, decoder, "output", 0, 3);
   const int width = int(out.shape[2]);
   if (width < 6) throw Error("decoder yolov5: at least 6 values a box are needed, there are " + std::to_string(width));
-  Boxes boxes;
+  check_names(decoder, width - 5);
+  Objects boxes;
   for (int64_t i = 0; i < out.shape[1]; ++i) {
     const float* row = &out.values[i * width];
     add(boxes, row[0], row[1], row[2], row[3], width - 5, decoder.min_score,
@@ -48,27 +32,20 @@ Boxes yolov5(const std::vector<Tensor>& outputs, const Decoder& decoder) {
 }
 
 // [1, 4 + classes, n]: centre, size, class probabilities.
-Boxes yolov8(const std::vector<Tensor>& outputs, const Decoder& decoder) {
-  const Tensor& out = pick(outputs, 0, 3, decoder);
-  const int64_t count = out.shape[2];
-  if (out.shape[1] < 5) throw Error("decoder yolov8: output " + out.name + " is " + text(out.shape));
-  const float* v = out.values.data();
-  Boxes boxes;
-  for (int64_t i = 0; i < count; ++i)
-    add(boxes, v[i], v[count + i], v[2 * count + i], v[3 * count + i], int(out.shape[1]) - 4, decoder.min_score,
-        [&](int label) { return v[(4 + label) * count + i]; });
-  return boxes;
+Objects yolov8(const Outputs& outputs, const Decoder& decoder, const Placement&) {
+  return by_column(pick(outputs, decoder, "output", 0, 3), decoder, 0);
 }
 
 // [1, n, 5 + classes] relative to the cells of the grids: centre = (xy + cell) * stride, size = exp(wh) * stride.
-Boxes yolox(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
-  const Tensor& out = pick(outputs, 0, 3, decoder);
+Objects yolox(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
+  const Tensor& out = pick(outputs, decoder, "output", 0, 3);
   const int width = int(out.shape[2]);
   int64_t cells = 0;
   for (const int stride : decoder.strides) cells += int64_t(placement.network[0] / stride) * (placement.network[1] / stride);
   if (width < 6 || cells != out.shape[1])
-    throw Error("decoder yolox: output is " + text(out.shape) + ", the strides give " + std::to_string(cells) + " boxes");
-  Boxes boxes;
+    throw Error("decoder yolox: output is " + text_of(out.shape) + ", the strides give " + std::to_string(cells) + " boxes");
+  check_names(decoder, width - 5);
+  Objects boxes;
   const float* row = out.values.data();
   for (const int stride : decoder.strides)
     for (int y = 0; y < placement.network[1] / stride; ++y)
@@ -80,15 +57,17 @@ Boxes yolox(const std::vector<Tensor>& outputs, const Decoder& decoder, const Pl
 }
 
 // Maps [1, anchors * (5 + classes), h, w] of logits, one a stride.
-Boxes yolov3(const std::vector<Tensor>& outputs, const Decoder& decoder) {
-  Boxes boxes;
+Objects yolov3(const Outputs& outputs, const Decoder& decoder, const Placement&) {
+  Objects boxes;
   for (const Scale& scale : decoder.scales) {
     const auto found = std::find_if(outputs.begin(), outputs.end(), [&](const Tensor& t) { return t.name == scale.name; });
     if (found == outputs.end()) throw Error("decoder yolov3: no output is called " + scale.name);
-    const Tensor& out = pick(outputs, size_t(found - outputs.begin()), 4, decoder);
+    const Tensor& out = *found;
+    if (out.shape.size() != 4 || out.shape[0] != 1) throw Error("decoder yolov3: output " + out.name + " is " + text_of(out.shape));
     const int anchors = int(scale.anchors.size()), fields = int(out.shape[1]) / std::max(anchors, 1);
     if (!anchors || out.shape[1] % anchors || fields < 6)
-      throw Error("decoder yolov3: output " + out.name + " is " + text(out.shape));
+      throw Error("decoder yolov3: output " + out.name + " is " + text_of(out.shape));
+    check_names(decoder, fields - 5);
     const int64_t height = out.shape[2], width = out.shape[3], plane = height * width;
     for (int a = 0; a < anchors; ++a)
       for (int64_t y = 0; y < height; ++y)
@@ -105,16 +84,16 @@ Boxes yolov3(const std::vector<Tensor>& outputs, const Decoder& decoder) {
 }
 
 // Offsets [1, n, 4], scores [1, n, 1 + classes] with the background first, priors [1, n, 4] as shares of the input.
-Boxes ssd(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
-  const Tensor &offsets = pick(outputs, 0, 3, decoder), &scores = pick(outputs, 1, 3, decoder);
-  if (outputs.size() < 3) throw Error("decoder ssd: the network has no output of priors");
-  const Tensor& priors = outputs[2];
+Objects ssd(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
+  const Tensor &offsets = pick(outputs, decoder, "boxes", 0, 3), &scores = pick(outputs, decoder, "scores", 1, 3);
+  const std::vector<float>& priors = decoder.priors.empty() ? pick(outputs, decoder, "priors", 2).values : decoder.priors;
   const int64_t count = offsets.shape[1], width = scores.shape[2];
-  if (offsets.shape[2] != 4 || scores.shape[1] != count || int64_t(priors.values.size()) != 4 * count)
+  if (offsets.shape[2] != 4 || scores.shape[1] != count || int64_t(priors.size()) != 4 * count)
     throw Error("decoder ssd: offsets, scores and priors do not belong together");
-  Boxes boxes;
+  check_names(decoder, width - 1);
+  Objects boxes;
   for (int64_t i = 0; i < count; ++i) {
-    const float *o = &offsets.values[4 * i], *p = &priors.values[4 * i], *s = &scores.values[width * i];
+    const float *o = &offsets.values[4 * i], *p = &priors[4 * i], *s = &scores.values[width * i];
     const float top = *std::max_element(s, s + width);
     float sum = 0;
     for (int64_t k = 0; k < width; ++k) sum += std::exp(s[k] - top);
@@ -128,15 +107,17 @@ Boxes ssd(const std::vector<Tensor>& outputs, const Decoder& decoder, const Plac
 }
 
 // Heat map [1, classes, h, w], sizes and, if there is a third output, offsets [1, 2, h, w], in cells.
-Boxes centernet(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
-  const Tensor &heat = pick(outputs, 0, 4, decoder), &sizes = pick(outputs, 1, 4, decoder);
-  const Tensor* offsets = outputs.size() > 2 ? &pick(outputs, 2, 4, decoder) : nullptr;
+Objects centernet(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
+  const Tensor &heat = pick(outputs, decoder, "heatmap", 0, 4), &sizes = pick(outputs, decoder, "sizes", 1, 4);
+  const bool third = outputs.size() > 2 || decoder.names.count("offsets");
+  const Tensor* offsets = third ? &pick(outputs, decoder, "offsets", 2, 4) : nullptr;
+  check_names(decoder, heat.shape[1]);
   const int64_t height = heat.shape[2], width = heat.shape[3], plane = height * width;
   for (const Tensor* map : {&sizes, offsets ? offsets : &sizes})
     if (map->shape[1] != 2 || map->shape[2] != height || map->shape[3] != width)
-      throw Error("decoder centernet: output " + map->name + " is " + text(map->shape));
+      throw Error("decoder centernet: output " + map->name + " is " + text_of(map->shape));
   const float cell_x = float(placement.network[0]) / width, cell_y = float(placement.network[1]) / height;
-  Boxes boxes;
+  Objects boxes;
   for (int label = 0; label < heat.shape[1]; ++label)
     for (int64_t y = 0; y < height; ++y)
       for (int64_t x = 0; x < width; ++x) {
@@ -156,23 +137,25 @@ Boxes centernet(const std::vector<Tensor>& outputs, const Decoder& decoder, cons
   return boxes;
 }
 
-// Boxes [1, n, 4], centre and size as shares, and scores [1, n, classes] of queries; or both as [1, n, 4 + classes].
-Boxes detr(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
-  const bool joined = outputs.size() == 1;
+// Objects [1, n, 4], centre and size as shares, and scores [1, n, classes] of queries; or both as [1, n, 4 + classes].
+Objects detr(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
+  const bool joined = outputs.size() == 1 && !decoder.names.count("scores");
   size_t at = 0;
-  if (!joined && decoder.names.empty())
+  if (!joined)
     for (size_t i = outputs.size(); i-- > 0;)
       if (outputs[i].shape.size() == 3 && outputs[i].shape[2] == 4) at = i;
-  const Tensor &places = pick(outputs, at, 3, decoder), &scores = joined ? places : pick(outputs, at == 0 ? 1 : 0, 3, decoder);
+  const Tensor& places = pick(outputs, decoder, "boxes", at, 3);
+  const Tensor& scores = joined ? places : pick(outputs, decoder, "scores", at == 0 ? 1 : 0, 3);
   const int skipped = joined ? 4 : 0;
   const bool softmax = decoder.activation == "softmax", sigmoids = decoder.activation == "sigmoid";
   const bool background = decoder.background < 0 ? softmax : decoder.background > 0;
   const int64_t count = places.shape[1], stride = places.shape[2], width = scores.shape[2];
   const int classes = int(width) - skipped - int(background);
   if ((!joined && stride != 4) || scores.shape[1] != count || classes < 1)
-    throw Error("decoder detr: boxes " + text(places.shape) + " and scores " + text(scores.shape) + " do not belong together");
+    throw Error("decoder detr: boxes " + text_of(places.shape) + " and scores " + text_of(scores.shape) + " do not belong together");
+  check_names(decoder, classes);
   const float w = float(placement.network[0]), h = float(placement.network[1]);
-  Boxes boxes;
+  Objects boxes;
   for (int64_t i = 0; i < count; ++i) {
     const float *box = &places.values[i * stride], *row = &scores.values[i * width + skipped];
     const int all = classes + int(background);
@@ -190,12 +173,13 @@ Boxes detr(const std::vector<Tensor>& outputs, const Decoder& decoder, const Pla
 }
 
 // [n, 6] or [1, n, 6]: corners, score, class; the network suppressed overlaps itself.
-Boxes plain(const std::vector<Tensor>& outputs, const Decoder& decoder, const Placement& placement) {
-  if (outputs.empty() || outputs[0].shape.empty() || outputs[0].shape.back() != 6 || outputs[0].values.size() % 6)
+Objects plain(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
+  const Tensor& out = pick(outputs, decoder, "output", 0);
+  if (out.shape.empty() || out.shape.back() != 6 || out.values.size() % 6)
     throw Error("decoder boxes: the output is not [n, 6] or [1, n, 6]");
-  Boxes boxes;
-  for (size_t i = 0; i < outputs[0].values.size(); i += 6) {
-    const float* row = &outputs[0].values[i];
+  Objects boxes;
+  for (size_t i = 0; i < out.values.size(); i += 6) {
+    const float* row = &out.values[i];
     if (!(row[4] >= decoder.min_score) || !std::isfinite(row[5])) continue;
     const float w = decoder.shares ? float(placement.network[0]) : 1, h = decoder.shares ? float(placement.network[1]) : 1;
     const float half_w = row[2] / 2, half_h = row[3] / 2;
@@ -207,73 +191,15 @@ Boxes plain(const std::vector<Tensor>& outputs, const Decoder& decoder, const Pl
   return boxes;
 }
 
-float overlap(const Box& a, const Box& b) {
-  const float w = std::min(a.x1, b.x1) - std::max(a.x0, b.x0), h = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-  const float inner = std::max(w, 0.f) * std::max(h, 0.f);
-  const float both = (a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - inner;
-  return inner / std::max(both, 1e-6f);
-}
-
-float clipped(double value, double limit) { return float(std::min(std::max(value, 0.0), limit)); }
-
 }  // namespace
 
-Boxes suppress(Boxes boxes, float max_overlap, int limit) {
-  std::stable_sort(boxes.begin(), boxes.end(), [](const Box& a, const Box& b) { return a.score > b.score; });
-  Boxes kept;
-  for (const Box& box : boxes) {
-    if (int(kept.size()) == limit) break;
-    const bool rival = max_overlap < 1 && std::any_of(kept.begin(), kept.end(), [&](const Box& better) {
-                         return better.label == box.label && overlap(better, box) > max_overlap;
-                       });
-    if (!rival) kept.push_back(box);
-  }
-  return kept;
-}
-
-// The outputs of these names first, in their order.
-std::vector<Tensor> in_order(const std::vector<Tensor>& outputs, const std::vector<std::string>& names) {
-  std::vector<Tensor> ordered;
-  for (const std::string& name : names) {
-    const auto found = std::find_if(outputs.begin(), outputs.end(), [&](const Tensor& t) { return t.name == name; });
-    if (found == outputs.end()) throw Error("decoder: no output is called " + name);
-    ordered.push_back(*found);
-  }
-  return ordered;
-}
-
-Boxes decode(const std::vector<Tensor>& all, const Decoder& decoder, const Placement& placement) {
-  const std::vector<Tensor> chosen = in_order(all, decoder.names);
-  const std::vector<Tensor>& outputs = decoder.names.empty() ? all : chosen;
-  Boxes boxes;
-  if (decoder.kind == "boxes") boxes = plain(outputs, decoder, placement);
-  else if (decoder.kind == "centernet") boxes = centernet(outputs, decoder, placement);
-  else if (decoder.kind == "detr") boxes = detr(outputs, decoder, placement);
-  else if (decoder.kind == "ssd") boxes = ssd(outputs, decoder, placement);
-  else if (decoder.kind == "yolov3") boxes = yolov3(outputs, decoder);
-  else if (decoder.kind == "yolov5") boxes = yolov5(outputs, decoder);
-  else if (decoder.kind == "yolov8") boxes = yolov8(outputs, decoder);
-  else if (decoder.kind == "yolox") boxes = yolox(outputs, decoder, placement);
-  else throw Error("decoder " + decoder.kind + " is not one of boxes centernet detr ssd yolov3 yolov5 yolov8 yolox");
-
-  const float width = float(placement.network[0]), height = float(placement.network[1]);
-  Boxes sound;
-  for (Box& box : boxes) {
-    if (!std::isfinite(box.x0) || !std::isfinite(box.y0) || !std::isfinite(box.x1) || !std::isfinite(box.y1)) continue;
-    // Before the overlaps: what lies outside of the input says nothing about the picture.
-    sound.push_back({clipped(box.x0, width), clipped(box.y0, height), clipped(box.x1, width), clipped(box.y1, height),
-                     box.score, box.label});
-  }
-  const bool alone = decoder.kind == "boxes" || decoder.kind == "centernet" || decoder.kind == "detr";
-  sound = suppress(std::move(sound), decoder.max_overlap < 0 ? (alone ? 1.f : 0.5f) : decoder.max_overlap,
-                   decoder.max_detections);
-  for (Box& box : sound)
-    for (int corner = 0; corner < 2; ++corner) {
-      float &x = corner ? box.x1 : box.x0, &y = corner ? box.y1 : box.y0;
-      x = clipped((x - placement.offset[0]) / placement.scale[0], placement.original[0]);
-      y = clipped((y - placement.offset[1]) / placement.scale[1], placement.original[1]);
-    }
-  return sound;
+Result read_boxes(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
+  static const std::map<std::string, Objects (*)(const Outputs&, const Decoder&, const Placement&)> candidates = {
+      {"boxes", plain}, {"centernet", centernet}, {"detr", detr}, {"ssd", ssd}, {"yolov3", yolov3},
+      {"yolov5", yolov5}, {"yolov8", yolov8}, {"yolox", yolox}};
+  Objects objects = select(candidates.at(decoder.kind)(outputs, decoder, placement), decoder, placement);
+  to_original(objects, placement);
+  return result_of("detections", std::move(objects), placement);
 }
 
 }  // namespace edgec
