@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from edgec.application.record import Application
 from edgec.application.results.base import Result
 from edgec.application.results.read import read_result
+from edgec.application.stages import STAGES
 from edgec.data.any_picture import AnyPicture, as_picture
 from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.read import read_decoder
@@ -59,10 +62,29 @@ class Predictor:
         return self._predict(picture)
 
     def _predict(self, given: AnyPicture) -> Result:
+        return self.timed(given)[0]
+
+    def timed(self, given: AnyPicture) -> tuple[Result, dict[str, float]]:
+        """Return what the network says of one picture, and how many seconds each of `STAGES` took.
+
+        Raises:
+            BadOption: As `predict`.
+        """
+        marks = [time.perf_counter()]
+
+        def passed() -> None:
+            marks.append(time.perf_counter())
+
         picture = as_picture(given)
+        picture.load()  # what a lazy file is read by
+        passed()
         sample = picture_sample("picture", picture, None, picture_input(self.inputs), self.preprocessing)
-        said = self.decoder(self.run(sample.inputs), sample)
-        return read_result(self.decoder, said, picture.size)
+        passed()
+        outputs = self.run(sample.inputs)
+        passed()
+        result = read_result(self.decoder, self.decoder(outputs, sample), picture.size)
+        passed()
+        return result, {stage: end - begin for stage, (begin, end) in zip(STAGES, pairwise(marks), strict=True)}
 
 
 def decoder_for_people(application: Application | None, given: str | None, min_score: float | None) -> Decoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +24,11 @@ FORMS = "Give a picture, a folder of pictures, a video, or camera:0."
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture with its name, which is that of its file or `frame000001`."""
+    """One picture with its name, that of its file or `frame000001`, and the seconds that reading it took."""
 
     name: str
     picture: Image.Image
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,20 @@ def open_source(given: str) -> Iterator[Source]:
     elif Path(given).is_dir():
         folder = Path(given)
         pictures = find_pictures(folder)
-        yield Source(Frame(path.relative_to(folder).as_posix(), read_picture(path)) for path in pictures)
+        yield Source(_read(path, path.relative_to(folder).as_posix()) for path in pictures)
     elif Path(given).suffix.lower() in VIDEO_SUFFIXES:
         yield from _moving(_video(Path(given)), "", endless=False)
     else:
         path = Path(given)
         if not path.exists():
             raise BadOption(f"--input {given}: no such file or folder", remedy=FORMS)
-        yield Source(iter([Frame(path.name, read_picture(path, remedy=FORMS))]))
+        yield Source(iter([_read(path, path.name)]))
+
+
+def _read(path: Path, name: str) -> Frame:
+    begin = time.perf_counter()
+    picture = read_picture(path, remedy=FORMS)
+    return Frame(name, picture, time.perf_counter() - begin)
 
 
 def _moving(capture: Any, stopped: str, *, endless: bool) -> Iterator[Source]:
@@ -79,11 +87,13 @@ def _moving(capture: Any, stopped: str, *, endless: bool) -> Iterator[Source]:
     def frames() -> Iterator[Frame]:
         number = 0
         while True:
+            begin = time.perf_counter()
             there, bgr = capture.read()
             if not there:
                 break
             number += 1
-            yield Frame(f"frame{number:06}", Image.fromarray(np.ascontiguousarray(bgr[..., ::-1])))
+            picture = Image.fromarray(np.ascontiguousarray(bgr[..., ::-1]))
+            yield Frame(f"frame{number:06}", picture, time.perf_counter() - begin)
         if endless or number == 0:
             raise BadOption(stopped or "the video contains no readable frame", remedy="Check it with a player.")
 

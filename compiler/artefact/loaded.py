@@ -71,11 +71,19 @@ class Loaded:
         Raises:
             BadOption: The picture cannot be read, the network takes no pictures, or no decoder fits.
         """
+        return self.predictor(min_score=min_score, decoder=decoder).predict(picture)
+
+    def predictor(self, *, min_score: float | None = None, decoder: str | None = None) -> Predictor:
+        """Return what `predict` predicts with; its `timed` says how long each stage took.
+
+        Raises:
+            BadOption: There is no decoder, or it does not take these settings.
+        """
         key = (decoder, min_score)
         if key not in self._decoders:
             self._decoders[key] = decoder_for_people(self._manifest.application, decoder, min_score)
         how = self._manifest.options.preprocess
-        return Predictor(self._runner.run, self._runner.inputs, how, self._decoders[key]).predict(picture)
+        return Predictor(self._runner.run, self._runner.inputs, how, self._decoders[key])
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the wall time of each of `runs` inferences, in seconds, after `warmup` warm-up runs."""

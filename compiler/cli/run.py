@@ -37,6 +37,10 @@ def command(
         float | None, typer.Option(min=0, max=1, help="Minimum score of objects that are shown; default: 0.25.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this number of pictures.")] = None,
+    times: Annotated[
+        bool,
+        typer.Option("--times", help="Report at the end how long each stage took: median, p90, p99, pictures a second."),
+    ] = False,
     tensors: Annotated[bool, typer.Option("--tensors", help="Return the raw outputs, also for pictures.")] = False,
     threads: Threads = None,
     json: Json = False,
@@ -51,7 +55,7 @@ def command(
     if source is not None and is_source(source) and tensors:
         raise BadOption(f"--tensors: {source} is not a single file", remedy="Give one picture, or a .npy file.")
     if source is not None and not tensors and (readable or is_source(source)):
-        _predict(opened, source, output, decoder, min_score, limit, threads, json=json)
+        _predict(opened, source, output, decoder, min_score, limit, threads, times=times, json=json)
         return
     if source is not None and not tensors:
         text = "the artefact has no decoder, so these are the network's raw outputs; --decoder reads them"
@@ -77,6 +81,7 @@ def _predict(
     limit: int | None,
     threads: int | None,
     *,
+    times: bool,
     json: bool,
 ) -> None:
     """Print what is found in each picture, one line each; draw it if an output folder is given."""
@@ -85,16 +90,20 @@ def _predict(
     from edgec.application.drawn import Drawn
     from edgec.application.predictor import decoder_for_people
     from edgec.application.sources import open_source
+    from edgec.application.stages import Stages
     from edgec.artefact.loaded import Loaded
 
     decoder_for_people(
         artefact.manifest.application, decoder, min_score
     )  # errors in it are reported before anything runs
+    stages = Stages()
     with open_source(given) as source, Loaded(artefact.runner(threads), artefact.manifest) as loaded:
+        predictor = loaded.predictor(min_score=min_score, decoder=decoder)
         drawn = None if output is None else Drawn(output, moving=source.moving, rate=source.rate)
         try:
             for frame in islice(source.frames, limit):
-                found = loaded.predict(frame.picture, min_score=min_score, decoder=decoder)
+                found, seconds = predictor.timed(frame.picture)
+                stages.add(seconds | {"read": seconds["read"] + frame.seconds})
                 row: dict[str, Any] = {"picture": frame.name, **found.to_dict()}
                 if drawn is not None:
                     row["drawn"] = str(drawn.write(frame.name, found.draw(frame.picture)))
@@ -105,6 +114,8 @@ def _predict(
         finally:
             if drawn is not None:
                 drawn.close()
+    if times:
+        print(json_module.dumps({"times": stages.summary()}) if json else str(stages))
 
 
 def _run(artefact: Artefact, given: list[str], output: Path | None, threads: int | None, *, json: bool) -> None:

@@ -92,6 +92,16 @@ def test_a_folder_is_drawn(run: Run, artefact: Path, pictures: Path, tmp_path: P
     assert len(run(artefact, "--input", pictures, "--json", "--limit", 2).rows) == 2
 
 
+def test_times_of_the_stages_come_last(run: Run, artefact: Path, pictures: Path) -> None:
+    *rows, last = run(artefact, "--input", pictures, "--json", "--times").rows
+    assert len(rows) == 3 and last["times"]["pictures"] == 3 and last["times"]["per_second"] > 0
+    said = last["times"]["ms"]
+    assert list(said) == ["read", "preprocess", "network", "decode", "all"]
+    assert all(0 < each["median"] <= each["p90"] <= each["p99"] for each in said.values())
+    assert said["network"]["p99"] < said["all"]["p99"]
+    assert "3 pictures" in run(artefact, "--input", pictures, "--times").stdout
+
+
 def test_tensors_stay_as_they_are(run: Run, artefact: Path, pictures: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 3, 64, 64), np.float32))
     for given in (["--input", tmp_path / "x.npy"], ["--input", pictures / "a.jpg", "--tensors"]):
