@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def _named(
     if names:
         decoder = _with_names(decoder, names)
     network.check(decoder, how)
-    places = (
+    places: tuple[tuple[str, Callable[[], tuple[str, ...]]], ...] = (
         ("the model's metadata", lambda: names_in_metadata(network.metadata)),
         ("the data", lambda: network.named_by_data(how)),
     )
