@@ -28,7 +28,7 @@ NCNN, PNNX = "1.0.20261020", "20261020"
 PACKAGES = ("python{0}-minimal", "libpython{0}-minimal", "libpython{0}-stdlib", "libexpat1", "zlib1g", "libffi8")
 CACHES = (("Data", 1, "32K", "{0}"), ("Instruction", 1, "48K", "{0}"), ("Unified", 2, "1024K", "0-3"))
 """Type, level, size and sharing CPUs of a Cortex-A72 cluster's caches."""
-MARKS = '#include "mark.h"\n' + "".join(
+MARKS = '#include "mark.hpp"\n' + "".join(
     f"void mark_{name}(void) {{ EDGEC_MARK_{name.upper()}(); }}\n" for name in ("start", "stop", "report")
 )
 Array = np.ndarray[Any, Any]
@@ -124,7 +124,7 @@ def _install(folder: Path) -> None:
     _unpack_wheel(f"pnnx=={PNNX}", folder / "pnnx")
     (folder / "pnnx" / "pnnx" / "pnnx").chmod(0o755)
     (root / "marks.c").write_text(MARKS)
-    header = HERE.parents[1] / "targets" / "tvm" / "runner"
+    header = HERE.parents[1] / "targets" / "native"
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.27", "-O2", "-shared", "-fPIC"]
     subprocess.run([*compiler, f"-I{header}", "-o", str(root / "marks.so"), str(root / "marks.c")], check=True)
     for cpu in range(4):

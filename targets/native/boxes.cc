@@ -10,7 +10,9 @@ namespace {
 // A candidate for each class that the box (centre, size) has a good score for; `score(class)` gives it.
 template <typename Score>
 void add(Objects& boxes, float x, float y, float w, float h, int classes, float min_score, Score score) {
-  for (int label = 0; label < classes; ++label) {
+  int good = 0;  // told first, in a loop that compilers vectorize: most boxes are of nothing
+  for (int label = 0; label < classes; ++label) good += score(label) >= min_score;
+  for (int label = 0; good && label < classes; ++label) {
     const float value = score(label);
     if (value >= min_score) boxes.push_back({x - w / 2, y - h / 2, x + w / 2, y + h / 2, value, label});
   }
@@ -73,9 +75,10 @@ Objects yolov3(const Outputs& outputs, const Decoder& decoder, const Placement&)
       for (int64_t y = 0; y < height; ++y)
         for (int64_t x = 0; x < width; ++x) {
           const float* v = &out.values[a * fields * plane + y * width + x];
+          const float object = sigmoid(v[4 * plane]);
+          if (!(object >= decoder.min_score)) continue;  // no class makes it better
           const float w = std::exp(std::min(v[2 * plane], 4.f)) * scale.anchors[a].first;
           const float h = std::exp(std::min(v[3 * plane], 4.f)) * scale.anchors[a].second;
-          const float object = sigmoid(v[4 * plane]);
           add(boxes, (sigmoid(v[0]) + x) * scale.stride, (sigmoid(v[plane]) + y) * scale.stride, w, h, fields - 5,
               decoder.min_score, [&](int label) { return object * sigmoid(v[(5 + label) * plane]); });
         }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -13,6 +12,7 @@
 #include "engine.hpp"
 #include "settings.hpp"
 #include "source.hpp"
+#include "stages.hpp"
 
 namespace edgec {
 namespace {
@@ -63,44 +63,61 @@ void print(const std::string& name, const std::vector<Tensor>& outputs) {
   }
 }
 
-int run(const Settings& settings) {
+// Inputs of pictures, to be looked at; nothing is run.
+void write_inputs(const Settings& settings, Source& source) {
   make_folder(settings.inputs_to);
+  Image image;
+  std::string name;
+  Placement placement;
+  while (source.next(image, name))
+    write_floats(settings.inputs_to + "/" + stem_of(name) + ".f32",
+                 preprocess(image, settings.inputs[0].shape, settings.preprocessing, placement));
+}
+
+// Draws and shows a result, as the settings say; returns whether to go on.
+bool show_result(const Settings& settings, Image& image, const std::string& name, const Result& result) {
+  if (settings.output.empty() && !settings.show) return true;
+  draw(image, result, settings.decoder.classes);
+  if (!settings.output.empty()) write_image(settings.output + "/" + stem_of(name) + ".png", image);
+  return !settings.show || show(image, settings.source.compare(0, 7, "camera:") != 0);
+}
+
+void say(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+int run(const Settings& settings) {
   make_folder(settings.output);
   const std::unique_ptr<Source> source = open_source(settings.source);
+  if (!settings.inputs_to.empty()) return write_inputs(settings, *source), 0;
   std::unique_ptr<Engine> engine;
-  if (settings.inputs_to.empty() && settings.outputs_from.empty()) engine.reset(new Engine(settings));
+  if (settings.outputs_from.empty()) engine.reset(new Engine(settings));
 
   Image image;
   std::string name;
-  double seconds = 0;
-  int pictures = 0;
-  while (source->next(image, name)) {
-    const auto started = std::chrono::steady_clock::now();
+  Stages stages;
+  for (int64_t done = 0; settings.limit == 0 || done < settings.limit; ++done) {
+    stages.begin();
+    if (!source->next(image, name)) break;
+    stages.passed("read");
     Placement placement;
     const std::vector<float> input = preprocess(image, settings.inputs[0].shape, settings.preprocessing, placement);
-    if (!settings.inputs_to.empty()) {
-      write_floats(settings.inputs_to + "/" + stem_of(name) + ".f32", input);
-      continue;
-    }
+    stages.passed("preprocess");
     const std::vector<Tensor> outputs =
         engine ? engine->run(input) : read_outputs(settings.outputs_from, stem_of(name), settings.outputs);
+    stages.passed("network");
     if (settings.decoder.kind.empty()) {
       print(name, outputs);
       continue;
     }
     const Result result = decode(outputs, settings.decoder, placement);
-    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    ++pictures;
+    stages.passed("decode");
     const std::vector<std::string>& names = settings.decoder.classes;
-    const std::string line = settings.json ? json_of(name, result, names) : text_of(name, result, names);
-    std::fwrite(line.data(), 1, line.size(), stdout);
-    std::fflush(stdout);
-    if (settings.output.empty() && !settings.show) continue;
-    draw(image, result, names);
-    if (!settings.output.empty()) write_image(settings.output + "/" + stem_of(name) + ".png", image);
-    if (settings.show && !show(image, settings.source.compare(0, 7, "camera:") != 0)) break;
+    say(settings.json ? json_of(name, result, names) : text_of(name, result, names));
+    if (!show_result(settings, image, name, result)) break;
   }
-  if (engine && pictures) std::fprintf(stderr, "%d pictures, %.1f ms each\n", pictures, 1e3 * seconds / pictures);
+  if (settings.times) say(settings.json ? stages.json() : stages.text());
   return 0;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "resize.hpp"
+
 namespace edgec {
 namespace {
 
@@ -39,6 +41,46 @@ void fit(Size picture, Size size, const Preprocessing& how, Size& inner, Size& o
 
 float one_of(const std::vector<float>& values, int channel) { return values[values.size() == 1 ? 0 : channel]; }
 
+// How a channel of the input is made of bytes: (byte * scale - mean) / std of channel `from`.
+struct Level {
+  float scale, mean, std;
+  int from;
+
+  float of(uint8_t byte) const { return (float(byte) * scale - mean) / std; }
+};
+
+std::vector<Level> levels_of(const Preprocessing& how, int channels) {
+  std::vector<Level> levels;
+  for (int c = 0; c < channels; ++c)
+    levels.push_back({how.scale, one_of(how.mean, c), one_of(how.std, c), how.colour == "bgr" ? 2 - c : c});
+  return levels;
+}
+
+// An input that shows nothing but what pads, and zeros from column `end` on.
+std::vector<float> padded(const std::vector<Level>& levels, int width, int height, int end, bool planes) {
+  const size_t channels = levels.size();
+  std::vector<float> tensor(channels * height * width);
+  for (size_t c = 0; c < channels; ++c)
+    for (int y = 0; y < height; ++y) {
+      float* row = &tensor[planes ? (c * height + y) * width : size_t(y) * width * channels + c];
+      const float value = levels[c].of(kGrey);
+      if (planes) std::fill_n(row, std::min(end, width), value);
+      else for (int x = 0; x < std::min(end, width); ++x) row[x * channels] = value;
+    }
+  return tensor;
+}
+
+// One loop that compilers vectorize: `to` goes on by `step` floats, `bytes` by `channels`.
+template <int step>
+void scale_row(const uint8_t* bytes, int channels, int count, const Level& level, float* to) {
+  const float scale = level.scale, mean = level.mean, std = level.std;
+  if (channels == 3) {
+    for (int x = 0; x < count; ++x) to[x * step] = (float(bytes[3 * x]) * scale - mean) / std;
+  } else {
+    for (int x = 0; x < count; ++x) to[x * step] = (float(bytes[x]) * scale - mean) / std;
+  }
+}
+
 }  // namespace
 
 std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shape, const Preprocessing& how,
@@ -64,27 +106,23 @@ std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shap
     placement.scale[axis] = double(inner[axis]) / picture[axis];
     placement.offset[axis] = offset[axis];
   }
-  const Image resized = resize(how.colour == "grey" ? to_grey(rgb) : rgb, inner[0], inner[1]);
-
   const int end = how.resize == "line" ? rounded(picture[0] * placement.scale[0]) : width;  // zeros from there on
-  std::vector<float> tensor(size_t(channels) * height * width);
-  for (int c = 0; c < channels; ++c) {
-    float table[256];  // a byte has 256 values only
-    for (int value = 0; value < 256; ++value) {
-      const float scaled = float(value) * how.scale;
-      table[value] = (scaled - one_of(how.mean, c)) / one_of(how.std, c);
+  const std::vector<Level> levels = levels_of(how, channels);
+  std::vector<float> tensor = padded(levels, width, height, end, planes);
+  // The part of the picture that the input shows.
+  const int left = std::max(0, offset[0]), right = std::min({width, offset[0] + inner[0], end});
+  const int top = std::max(0, -offset[1]), bottom = std::min(inner[1], height - offset[1]);
+  const auto take = [&](int y, const uint8_t* row) {
+    const uint8_t* pixels = row + size_t(left - offset[0]) * channels;
+    for (int c = 0; c < channels; ++c) {
+      const size_t at = size_t(y + offset[1]) * width + left;
+      const Level& level = levels[c];
+      if (planes) scale_row<1>(pixels + level.from, channels, right - left, level, &tensor[size_t(c) * height * width + at]);
+      else if (channels == 1) scale_row<1>(pixels, 1, right - left, level, &tensor[at]);
+      else scale_row<3>(pixels + level.from, 3, right - left, level, &tensor[at * 3 + c]);
     }
-    const int from = how.colour == "bgr" ? 2 - c : c;
-    for (int y = 0; y < height; ++y) {
-      const int row = y - offset[1];
-      for (int x = 0; x < width; ++x) {
-        const int column = x - offset[0];
-        const bool inside = row >= 0 && row < resized.height && column >= 0 && column < resized.width;
-        const float value = x >= end ? 0 : table[inside ? resized.at(column, row)[from] : kGrey];
-        tensor[planes ? (size_t(c) * height + y) * width + x : (size_t(y) * width + x) * channels + c] = value;
-      }
-    }
-  }
+  };
+  resize_rows(how.colour == "grey" ? to_grey(rgb) : rgb, inner[0], inner[1], top, bottom, take);
   return tensor;
 }
 

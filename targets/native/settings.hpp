@@ -25,6 +25,8 @@ struct Settings {
   std::string outputs_from;     // folder with outputs to decode; nothing is run then
   bool show = false;            // in a window
   bool json = false;            // a line of JSON a picture
+  bool times = false;           // say at the end how long the stages took
+  int64_t limit = 0;            // of pictures; 0: all
   int threads = 0;              // of a CPU board; 0: as compiled
   Decoder decoder;
   // Of the manifest:

@@ -23,6 +23,7 @@ SOURCES = {
         "settings.cc",
         "node.cc",
         "source.cc",
+        "stages.cc",
         "image_stb.cc",
         "orientation.cc",
         "resize.cc",
@@ -39,12 +40,15 @@ SOURCES = {
 }
 """What the programs are compiled from."""
 INCLUDED = {
-    RUN: (*MODEL, "npy.hpp", "mark.h"),
+    RUN: (*MODEL, "npy.hpp", "mark.hpp"),
     DETECT: (
         *MODEL,
         "node.hpp",
         "settings.hpp",
         "source.hpp",
+        "stages.hpp",
+        "mark.hpp",
+        "resize.hpp",
         "image.hpp",
         "image_file.hpp",
         "orientation.hpp",

@@ -7,7 +7,7 @@
 #include <map>
 
 #include "edgec.hpp"
-#include "mark.h"
+#include "mark.hpp"
 #include "npy.hpp"
 
 namespace {

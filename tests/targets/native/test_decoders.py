@@ -43,6 +43,17 @@ def test_results_are_the_same(pictures: Path, tmp_path: Path, case: str) -> None
     assert detect(pictures, *arguments).code == 0
 
 
+def test_times_of_the_stages_come_last(pictures: Path, tmp_path: Path) -> None:
+    prepare("scores", tmp_path, sorted(pictures.iterdir()), HOW, seed=0)
+    arguments = ("--artefact", tmp_path, "--outputs_from", tmp_path, "--times")
+    *rows, last = map(json.loads, detect(pictures, *arguments, "--json", "--limit", "2").stdout.splitlines())
+    said = last["times"]
+    assert len(rows) == 2 and said["pictures"] == 2 and said["per_second"] > 0
+    assert list(said["ms"]) == ["read", "preprocess", "network", "decode", "all"]
+    assert all(0 <= each["median"] <= each["p90"] <= each["p99"] for each in said["ms"].values())
+    assert "3 pictures" in detect(pictures, *arguments).stdout
+
+
 def test_crops_hide_what_the_network_does_not_see(pictures: Path, tmp_path: Path) -> None:
     how = Preprocessing(resize="crop")
     for case in ("class-map", "yolov8-seg", "yolov8-obb"):
