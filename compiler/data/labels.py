@@ -37,6 +37,10 @@ class Boxes:
         ignored: bool [n]: crowds and objects marked as difficult; metrics neither expect nor punish finding them.
         areas: float64 [n] in pixels (of the object if its outline is known, else of the box).
         relative: Whether the boxes are fractions of the picture's width and height, until `absolute` is called.
+        outlines: The polygons or run lengths of each object as COCO writes them, in pixels; None if it has none. Empty
+            if no object has any.
+        points: float64 [n, points, 3] key points: x, y in pixels, and 0 unknown, 1 hidden or 2 seen; None if no object
+            has any.
     """
 
     boxes: Array
@@ -44,6 +48,8 @@ class Boxes:
     ignored: Array
     areas: Array
     relative: bool = False
+    outlines: tuple[Any, ...] = ()
+    points: Array | None = None
 
     @classmethod
     def of(cls, boxes: Any, classes: Any, *, ignored: Any = None, areas: Any = None, relative: bool = False) -> Boxes:

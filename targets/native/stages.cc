@@ -23,6 +23,7 @@ double quantile(std::vector<double> seconds, double share) {
 }  // namespace
 
 void Stages::begin() {
+  EDGEC_MARK_REPORT();
   EDGEC_MARK_START();
   last_ = std::chrono::steady_clock::now();
 }

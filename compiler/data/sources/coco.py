@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
+
+import numpy as np
 
 from edgec.data.labels import Boxes
 from edgec.data.pictures import Entry, Listing
@@ -70,6 +73,12 @@ def _check(annotation: dict[str, Any], classes: dict[Any, int], rows: dict[Any, 
     area = annotation.get("area")
     if area is not None and not _is_number(area):
         raise BadOption(f"{where}: area {area!r} is not a number")
+    outline = annotation.get("segmentation")
+    if outline and not _is_outline(outline):
+        raise BadOption(f"{where}: segmentation is neither polygons [[x, y, ...], ...] nor run lengths")
+    points = annotation.get("keypoints")
+    if points is not None and not (isinstance(points, list) and len(points) % 3 == 0 and all(map(_is_number, points))):
+        raise BadOption(f"{where}: keypoints are not [x, y, visibility, ...]")
 
 
 def _is_box(box: Any) -> bool:
@@ -78,18 +87,42 @@ def _is_box(box: Any) -> bool:
     return all(map(_is_number, box)) and min(box[2:]) >= 0
 
 
+def _is_outline(outline: Any) -> bool:
+    if isinstance(outline, dict):
+        size, counts = outline.get("size"), outline.get("counts")
+        fits = isinstance(counts, str) or (isinstance(counts, list) and all(isinstance(run, int) for run in counts))
+        return fits and isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size)
+    polygons = outline if isinstance(outline, list) else [None]
+    return all(
+        isinstance(each, list) and len(each) >= 6 and len(each) % 2 == 0 and all(map(_is_number, each))
+        for each in polygons
+    )
+
+
 def _is_number(x: Any) -> bool:
     return isinstance(x, int | float) and abs(x) <= sys.float_info.max
 
 
 def _boxes(annotations: list[dict[str, Any]], classes: dict[Any, int]) -> Boxes:
     corners = [(x, y, x + width, y + height) for x, y, width, height in (row["bbox"] for row in annotations)]
-    return Boxes.of(
+    boxes = Boxes.of(
         corners,
         [classes[row["category_id"]] for row in annotations],
         ignored=[bool(row.get("iscrowd", 0)) for row in annotations],
         areas=[_area(row) for row in annotations],
     )
+    outlines = tuple(row.get("segmentation") or None for row in annotations)
+    return replace(boxes, outlines=outlines if any(outlines) else (), points=_points(annotations))
+
+
+def _points(annotations: list[dict[str, Any]]) -> np.ndarray[Any, Any] | None:
+    """Return the key points of all objects, unknown ones where an object has none; None where no object has any."""
+    rows = [row.get("keypoints") or [] for row in annotations]
+    count = max(map(len, rows), default=0)
+    if not count:
+        return None
+    filled = [row + [0] * (count - len(row)) for row in rows]
+    return np.array(filled, np.float64).reshape(len(rows), count // 3, 3)
 
 
 def _area(annotation: dict[str, Any]) -> float:
