@@ -39,7 +39,9 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this number of pictures.")] = None,
     times: Annotated[
         bool,
-        typer.Option("--times", help="Report at the end how long each stage took: median, p90, p99, pictures a second."),
+        typer.Option(
+            "--times", help="Report at the end how long each stage took: median, p90, p99, pictures a second."
+        ),
     ] = False,
     tensors: Annotated[bool, typer.Option("--tensors", help="Return the raw outputs, also for pictures.")] = False,
     threads: Threads = None,

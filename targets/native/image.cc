@@ -142,8 +142,7 @@ bool decode_png(const std::string& content, Image& image, Failure& failure) {
 
 #ifdef EDGEC_OPENCV
 
-Image read_image(const std::string& path) {
-  const std::string content = read_picture_file(path);
+Image decode_image(const std::string& content, const std::string& path) {
   if (!is_jpeg(content) && !is_png(content)) throw Error(path + " is neither a JPEG nor a PNG picture");
   const cv::Mat bytes(1, int(content.size()), CV_8U, const_cast<char*>(content.data()));
   const cv::Mat bgr = cv::imdecode(bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
@@ -165,8 +164,7 @@ std::string png_of(const Image& image) {
 
 #else
 
-Image read_image(const std::string& path) {
-  const std::string content = read_picture_file(path);
+Image decode_image(const std::string& content, const std::string& path) {
   Image image;
   JpegErrors errors;
   bool good = false;
@@ -192,5 +190,7 @@ std::string png_of(const Image& image) {
 }
 
 #endif
+
+Image read_image(const std::string& path) { return decode_image(read_picture_file(path), path); }
 
 }  // namespace edgec

@@ -21,8 +21,9 @@ struct Image {
   const uint8_t* at(int x, int y) const { return &pixels[(size_t(y) * width + x) * channels]; }
 };
 
-// A JPEG or PNG file.
+// A JPEG or PNG file, or the content of one that messages call `name`.
 Image read_image(const std::string& path);
+Image decode_image(const std::string& content, const std::string& name);
 // As a PNG file, or the content of one.
 void write_image(const std::string& path, const Image& image);
 std::string png_of(const Image& image);

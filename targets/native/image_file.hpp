@@ -4,6 +4,7 @@
 #include <string>
 
 #include "edgec_files.hpp"
+#include "huffman.hpp"
 
 namespace edgec {
 
@@ -25,12 +26,27 @@ inline bool begins(const std::string& content, const char* magic, size_t size) {
 }
 inline bool is_jpeg(const std::string& content) { return begins(content, "\xff\xd8\xff", 3); }
 inline bool is_png(const std::string& content) { return begins(content, "\x89PNG\r\n\x1a\n", 8); }
-// Whether the file goes on to the end of its pixels, which some decoders make up where they are missing.
-inline bool is_whole_jpeg(const std::string& content) {
+// Where the segments of a JPEG file end and its pixels begin; `tables`: whether Huffman tables are among them.
+inline size_t jpeg_pixels(const std::string& content, bool& tables) {
   const auto byte = [&](size_t at) { return static_cast<unsigned char>(content[at]); };
   size_t at = 2;
-  while (at + 4 <= content.size() && byte(at) == 0xff && byte(at + 1) != 0xda) at += 2 + (byte(at + 2) << 8 | byte(at + 3));
-  return content.find("\xff\xd9", at) != std::string::npos;
+  for (tables = false; at + 4 <= content.size() && byte(at) == 0xff && byte(at + 1) != 0xda; at += 2 + (byte(at + 2) << 8 | byte(at + 3)))
+    tables = tables || byte(at + 1) == 0xc4;
+  return std::min(at, content.size());
+}
+
+// Whether the file goes on to the end of its pixels, which some decoders make up where they are missing.
+inline bool is_whole_jpeg(const std::string& content) {
+  bool tables = false;
+  return content.find("\xff\xd9", jpeg_pixels(content, tables)) != std::string::npos;
+}
+
+// The same file with the Huffman tables that motion JPEG takes for known.
+inline std::string with_tables(const std::string& content) {
+  bool tables = false;
+  const size_t at = jpeg_pixels(content, tables);
+  const std::string known(reinterpret_cast<const char*>(kHuffmanTables), sizeof kHuffmanTables);
+  return tables ? content : content.substr(0, at) + known + content.substr(at);
 }
 inline bool fits(int64_t width, int64_t height) { return width > 0 && height > 0 && width <= kMostPixels / height; }
 

@@ -20,8 +20,9 @@
 
 namespace edgec {
 
-Image read_image(const std::string& path) {
-  const std::string content = read_picture_file(path);
+Image read_image(const std::string& path) { return decode_image(read_picture_file(path), path); }
+
+Image decode_image(const std::string& content, const std::string& path) {
   if (!is_jpeg(content) && !is_png(content)) throw Error(path + " is neither a JPEG nor a PNG picture");
   if (is_jpeg(content) && !is_whole_jpeg(content)) throw Error(path + ": the file ends too early");
   const auto* bytes = reinterpret_cast<const stbi_uc*>(content.data());

@@ -15,7 +15,7 @@ namespace {
 
 const char kUsage[] =
     "usage: edgec-detect [options] [SOURCE]\n"
-    "  SOURCE               a picture, a folder of pictures, or camera:0\n"
+    "  SOURCE               a picture, a folder of pictures, a video (without OpenCV: .avi of JPEG frames), camera:0\n"
     "  --settings FILE      YAML file; keys are the flags below without dashes, and the settings of the decoder\n"
     "  --artefact DIR       the artefact (default: of a CPU board where the program is, else here)\n"
     "  --threads N          worker threads, of CPU boards (default: as compiled)\n"
@@ -277,7 +277,7 @@ Settings read_settings(int count, char** values, const std::string& home) {
   } catch (const Error& error) {
     throw Error((path.empty() ? "options" : path) + ": " + error.what());
   }
-  if (settings.source.empty()) throw Error("no SOURCE was given: a picture, a folder or camera:0; see --help");
+  if (settings.source.empty()) throw Error("no SOURCE was given: a picture, a folder, a video or camera:0; see --help");
   return settings;
 }
 

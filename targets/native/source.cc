@@ -5,8 +5,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 #include <set>
+
+#include "camera.hpp"
+#include "video.hpp"
 
 #ifdef EDGEC_OPENCV
 #include <opencv2/imgproc.hpp>
@@ -52,40 +56,102 @@ std::vector<std::string> pictures_in(const std::string& folder) {
   return paths;
 }
 
-#ifdef EDGEC_OPENCV
-class Camera : public Source {
+std::string frame_name(int number) {
+  char name[24];
+  std::snprintf(name, sizeof name, "frame%06d", number);
+  return name;
+}
+
+class Frames : public Source {
  public:
-  explicit Camera(int index) : capture_(index) {
-    if (!capture_.isOpened()) throw Error("camera " + std::to_string(index) + " cannot be opened: is it there, is it free?");
-  }
   bool next(Image& image, std::string& name) override {
-    cv::Mat bgr;
-    if (!capture_.read(bgr)) return false;
-    image = Image(bgr.cols, bgr.rows, 3);
-    cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, image.pixels.data());
-    cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-    name = "frame" + std::to_string(++frames_);
+    if (!take(image)) return false;
+    name = frame_name(++number_);
     return true;
   }
 
  private:
+  virtual bool take(Image& image) = 0;
+  int number_ = 0;
+};
+
+class Live : public Frames {
+ public:
+  explicit Live(int number) : camera_(number) {}
+
+ private:
+  bool take(Image& image) override {
+    image = camera_.next();
+    return true;
+  }
+  Camera camera_;
+};
+
+class Recorded : public Frames {
+ public:
+  explicit Recorded(const std::string& path) : video_(path) {}
+
+ private:
+  bool take(Image& image) override { return video_.next(image); }
+  Video video_;
+};
+
+#ifdef EDGEC_OPENCV
+// A camera or a video by OpenCV, which knows more of them.
+class Capture : public Frames {
+ public:
+  Capture(cv::VideoCapture capture, const std::string& given, bool endless)
+      : capture_(std::move(capture)), given_(given), endless_(endless) {
+    if (!capture_.isOpened()) throw Error(given + " cannot be opened: is it there, is it free?");
+  }
+
+ private:
+  bool take(Image& image) override {
+    cv::Mat bgr;
+    if (!capture_.read(bgr)) {
+      if (endless_) throw Error(given_ + " stopped giving pictures");
+      return false;
+    }
+    image = Image(bgr.cols, bgr.rows, 3);
+    cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, image.pixels.data());
+    cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
+    return true;
+  }
+
   cv::VideoCapture capture_;
-  int frames_ = 0;
+  std::string given_;
+  bool endless_;
 };
 #endif
+
+int camera_number(const std::string& given) {
+  const std::string digits = given.substr(given.find(':') + 1);
+  if (digits.empty() || digits.size() > 4 || digits.find_first_not_of("0123456789") != std::string::npos)
+    throw Error(given + ": a camera is named by its number, camera:0 is /dev/video0");
+  return std::atoi(digits.c_str());
+}
 
 }  // namespace
 
 std::unique_ptr<Source> open_source(const std::string& given) {
+  const std::set<std::string> videos = {".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mjpeg"};
   if (given.compare(0, 7, "camera:") == 0) {
+    const int number = camera_number(given);
 #ifdef EDGEC_OPENCV
-    return std::unique_ptr<Source>(new Camera(std::atoi(given.c_str() + 7)));
+    return std::unique_ptr<Source>(new Capture(cv::VideoCapture(number), given, true));
 #else
-    throw Error("built without OpenCV: no camera. sudo apt-get install libopencv-dev, then build again");
+    return std::unique_ptr<Source>(new Live(number));
 #endif
   }
   struct stat info;
-  if (stat(given.c_str(), &info) != 0) throw Error(given + ": no such picture or folder");
+  if (stat(given.c_str(), &info) != 0) throw Error(given + ": no such picture, folder or video");
+  if (videos.count(suffix_of(given))) {
+#ifdef EDGEC_OPENCV
+    return std::unique_ptr<Source>(new Capture(cv::VideoCapture(given), given, false));
+#else
+    return std::unique_ptr<Source>(new Recorded(given));
+#endif
+  }
   const bool folder = S_ISDIR(info.st_mode);
   return std::unique_ptr<Source>(new Files(folder ? pictures_in(given) : std::vector<std::string>{given}));
 }

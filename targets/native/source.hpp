@@ -1,4 +1,4 @@
-// Where pictures come from: a file, a folder, or a camera.
+// Where pictures come from: a file, a folder, a video, or a camera.
 #pragma once
 
 #include <memory>

@@ -184,8 +184,8 @@ def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_
         ("", ("--output",), "--output needs a value"),
         ("", ("--decoder", "yolov99"), "decoder: yolov99 is none of boxes, centernet"),
         ("outputs:\n  - name: x", (), "nested values as in JSON"),
-        ("source: nowhere.png", (), "nowhere.png: no such picture or folder"),
-        ("source: camera:0", (), "no camera"),
+        ("source: nowhere.png", (), "nowhere.png: no such picture, folder or video"),
+        ("source: camera:77", (), "cannot open /dev/video77"),
         ("artefact: nowhere", (), "cannot read nowhere/SHA256SUMS"),
     ],
 )

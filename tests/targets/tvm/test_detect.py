@@ -119,12 +119,12 @@ def test_pictures_of_every_kind_are_read(artefact: Artefact, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("missing.jpg", "no such picture or folder"),
+        ("missing.jpg", "no such picture, folder or video"),
         ("empty", "holds no pictures"),
         ("text.jpg", "neither a JPEG nor a PNG"),
         ("half.png", "half.png"),
         ("half.jpg", "half.jpg: the file ends too early"),
-        ("camera:77", "camera"),
+        ("camera:77", "camera:77: cannot open /dev/video77"),
     ],
 )
 def test_what_cannot_be_read_is_one_message(artefact: Artefact, tmp_path: Path, given: str, said: str) -> None:

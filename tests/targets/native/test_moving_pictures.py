@@ -1,0 +1,151 @@
+"""Videos and cameras in the C++ program: recorded frames, and a camera whose system calls are answered by a stand-in."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[3]
+NATIVE = ROOT / "targets" / "native"
+SOURCES = ("source.cc", "camera.cc", "video.cc", "image_stb.cc", "orientation.cc", "resize.cc")
+WRAPPED = ("open", "close", "ioctl", "mmap", "munmap", "poll")
+SIZE = (64, 48)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that writes each picture of a source as a PNG file."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ here: apt-get install g++")
+    built = tmp_path_factory.mktemp("program") / "pictures"
+    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-fsanitize=address,undefined"]
+    sources = [*(NATIVE / name for name in SOURCES), ROOT / "tests" / "support" / "fake_camera.cc"]
+    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
+    subprocess.run(["g++", *flags, f"-I{NATIVE}", *sources, "-o", built, *wraps], check=True)
+    return built
+
+
+def read(program: Path, folder: Path, source: str, camera: str = "") -> tuple[int, str, list[np.ndarray]]:
+    """Return the exit code, what was said, and the pictures of a source."""
+    folder.mkdir()
+    environment = os.environ | ({"FAKE_CAMERA": camera} if camera else {})
+    done = subprocess.run([program, source, folder], capture_output=True, text=True, env=environment, check=False)
+    return done.returncode, done.stderr, [np.asarray(Image.open(path), int) for path in sorted(folder.iterdir())]
+
+
+def jpeg(level: int, *, tables: bool = True) -> bytes:
+    """Return a frame of one colour, without its Huffman tables if a camera leaves them out."""
+    buffer = io.BytesIO()
+    Image.new("RGB", SIZE, (level, 100, 255 - level)).save(buffer, "JPEG", quality=95)
+    content = buffer.getvalue()
+    while not tables and (at := content.find(b"\xff\xc4")) >= 0:
+        (length,) = struct.unpack(">H", content[at + 2 : at + 4])
+        content = content[:at] + content[at + 2 + length :]
+    return content
+
+
+def avi(frames: list[bytes]) -> bytes:
+    """Return a minimal AVI file: headers that nobody looks at, a sound, the frames, an index."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+    movie = b"movi" + chunk(b"01wb", b"abc") + b"".join(chunk(b"00dc", frame) for frame in frames)
+    body = b"AVI " + chunk(b"LIST", b"hdrl" + chunk(b"avih", bytes(56))) + chunk(b"LIST", movie)
+    return chunk(b"RIFF", body + chunk(b"idx1", bytes(16)))
+
+
+def assert_levels(pictures: list[np.ndarray], levels: list[int]) -> None:
+    assert len(pictures) == len(levels)
+    for picture, level in zip(pictures, levels, strict=True):
+        assert picture.shape == (*SIZE[::-1], 3)
+        assert np.abs(picture - [level, 100, 255 - level]).max() <= 3
+
+
+def test_a_recorded_video(program: Path, tmp_path: Path) -> None:
+    levels = [30, 140, 220]
+    (tmp_path / "film.avi").write_bytes(avi([jpeg(level, tables=level != 140) for level in levels]))
+    code, said, pictures = read(program, tmp_path / "out", str(tmp_path / "film.avi"))
+    assert (code, said) == (0, "")
+    assert_levels(pictures, levels)
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [f"frame00000{k}.png" for k in (1, 2, 3)]
+
+
+def test_a_video_that_opencv_wrote(program: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2", reason="pip install 'edgec[video]'")
+    film = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
+    for level in (0, 80, 160):
+        film.write(np.full((*SIZE[::-1], 3), level, np.uint8))
+    film.release()
+    code, said, pictures = read(program, tmp_path / "out", str(tmp_path / "film.avi"))
+    assert (code, said, len(pictures)) == (0, "", 3)
+    for picture, level in zip(pictures, (0, 80, 160), strict=True):
+        assert np.abs(picture - level).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "frames"),
+    [
+        (b"no video", "is no AVI video", 0),
+        (b"", "is no AVI video", 0),
+        (avi([]), "holds no frame", 0),
+        (avi([jpeg(9), jpeg(9)])[:-100], "ends too early", 1),
+        (avi([b"raw pixels"]), "no video of JPEG frames", 0),
+        (avi([jpeg(9)[:300]]), "frame 1", 0),
+    ],
+)
+def test_videos_that_cannot_be_read(program: Path, tmp_path: Path, content: bytes, message: str, frames: int) -> None:
+    (tmp_path / "film.avi").write_bytes(content)
+    code, said, pictures = read(program, tmp_path / "out", str(tmp_path / "film.avi"))
+    assert (code, message in said, said.count("\n"), len(pictures)) == (2, True, 1, frames), said
+
+
+def files(folder: Path, frames: list[bytes]) -> str:
+    """Write frames and return their paths, as the stand-in takes them."""
+    for number, frame in enumerate(frames):
+        (folder / f"{number}.frame").write_bytes(frame)
+    return " ".join(str(folder / f"{number}.frame") for number in range(len(frames)))
+
+
+def test_a_camera_gives_frames_until_it_stops(program: Path, tmp_path: Path) -> None:
+    frames = [jpeg(50), b"damaged", jpeg(200, tables=False)]
+    camera = f"MJPG {SIZE[0]} {SIZE[1]} {files(tmp_path, frames)}"
+    code, said, pictures = read(program, tmp_path / "out", "camera:0", camera)
+    assert code == 2 and said == "/dev/video0 stopped giving pictures\n"
+    assert_levels(pictures, [50, 200])
+
+
+def test_a_camera_without_jpeg_gives_yuyv(program: Path, tmp_path: Path) -> None:
+    left, right = (0x52, 0x5A, 0xF0), (0x91, 0x36, 0x22)  # red and green in BT.601
+    pair = [bytes([y, u, y, v]) for y, u, v in (left, right)]
+    row = pair[0] * (SIZE[0] // 4) + pair[1] * (SIZE[0] // 4)
+    frames = [row * SIZE[1], row * (SIZE[1] - 1), row * SIZE[1]]  # the second is cut
+    camera = f"YUYV {SIZE[0]} {SIZE[1]} {files(tmp_path, frames)}"
+    code, _, pictures = read(program, tmp_path / "out", "camera:0", camera)
+    assert (code, len(pictures)) == (2, 2)
+    half = SIZE[0] // 2
+    for picture in pictures:
+        assert np.abs(picture[:, :half] - [255, 0, 0]).max() <= 3 and np.abs(picture[:, half:] - [0, 255, 0]).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("source", "camera", "message"),
+    [
+        ("camera:77", "", "camera:77: cannot open /dev/video77"),
+        ("camera:x", "", "a camera is named by its number"),
+        ("camera:0", "NV12 64 48", "neither JPEG frames nor YUYV"),
+        ("camera:0", "YUYV 0 48", "impossible size"),
+        ("nowhere.avi", "", "no such picture, folder or video"),
+    ],
+)
+def test_cameras_that_cannot_be_used(program: Path, tmp_path: Path, source: str, camera: str, message: str) -> None:
+    code, said, pictures = read(program, tmp_path / "out", source, camera)
+    assert (code, message in said, pictures) == (2, True, []), said
