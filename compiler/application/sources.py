@@ -95,7 +95,8 @@ def _moving(capture: Any, stopped: str, *, endless: bool) -> Iterator[Source]:
             picture = Image.fromarray(np.ascontiguousarray(bgr[..., ::-1]))
             yield Frame(f"frame{number:06}", picture, time.perf_counter() - begin)
         if endless or number == 0:
-            raise BadOption(stopped or "the video contains no readable frame", remedy="Check it with a player.")
+            remedy = "Check its cable." if stopped else "Check it with a player."
+            raise BadOption(stopped or "the video contains no readable frame", remedy=remedy)
 
     try:
         yield Source(frames(), moving=True, rate=float(capture.get(cv2.CAP_PROP_FPS)) or 0.0)

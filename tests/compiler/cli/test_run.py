@@ -167,7 +167,7 @@ def test_a_camera_that_stops_is_said_after_what_it_gave(
     monkeypatch.setattr("edgec.application.sources._camera", lambda given: Unplugged())
     done = run(artefact, "--input", "camera:0", "--json")
     assert [row["picture"] for row in done.rows] == ["frame000001", "frame000002"]
-    assert done.returncode == 2 and "camera:0 stopped giving pictures" in done.stderr
+    assert done.returncode == 2 and "camera:0 stopped delivering pictures" in done.stderr
     assert run(artefact, "--input", "camera:0", "--json", "--limit", 2).returncode == 0
 
 

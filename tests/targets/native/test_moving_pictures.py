@@ -1,4 +1,4 @@
-"""Videos and cameras in the C++ program: recorded frames, and a camera whose system calls are answered by a stand-in."""
+"""Videos and cameras in the C++ program: recorded frames, and a stand-in that answers a camera's system calls."""
 
 from __future__ import annotations
 
