@@ -1,4 +1,4 @@
-"""Arithmetic on sizes: what cannot be said as a sum of counts is computed by the graph, once, as a count of its own."""
+"""Arithmetic on sizes: a size that is not a sum of counts is computed once by the graph, as a count of its own."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Arithmetic:
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Forget, at the end of the block, what was computed in it."""
+        """Forget, at the end of the block, all that was computed in it."""
         values, counts = dict(self._values), dict(self._counts)
         yield
         self._values, self._counts = values, counts
 
     @property
     def made(self) -> int:
-        """How many counts there are: `Count.order` of the last."""
+        """Number of counts: `Count.order` of the last one."""
         return self._made
 
     def count(self, value: ir.Value, least: int, most: int) -> Size:
@@ -98,7 +98,7 @@ class Arithmetic:
         return self.floor_divide(size + known(divisor - 1), divisor)
 
     def choose(self, condition: ir.Value, a: Size, b: Size) -> Size:
-        """Return `a` where `condition` (bool, one element) holds at run time, else `b`."""
+        """Return `a` if `condition` (bool, one element) holds at run time, else `b`."""
         if a == b:
             return a
         low, high = min(a.least, b.least), max(a.most, b.most)

@@ -22,16 +22,16 @@ from edgec.passes.bound_sizes.site import Bounding, Site, Unbounded
 from edgec.passes.bound_sizes.size import Size
 from edgec.passes.canonicalize import Canonicalize
 
-REMEDY = "Export the network without it: its outputs up to there, or with sizes that do not depend on the data."
+REMEDY = "Export the network up to this node only, or with sizes that do not depend on the data."
 
 
 class BoundSizes(Pass):
-    """Pad what has a size that depends on the data to the largest size it can have, with the true size beside it.
+    """Pad tensors whose size depends on the data to the largest possible size, and compute the true size beside them.
 
     The valid elements of a padded axis are its first ones. Every operator has a rule for such axes: most leave them
     alone, reductions mask them, joins close the gaps. Outputs are padded; their true sizes become further outputs, and
-    `edgec.model.true_sizes` tells which belongs to which axis. Exact: what a true size covers is what it was before.
-    Leaves canonical form.
+    `edgec.model.true_sizes` says which belongs to which axis. The elements within the true sizes are exactly the same.
+    The result is not in canonical form.
     """
 
     name = "bound_sizes"
@@ -41,7 +41,7 @@ class BoundSizes(Pass):
         """Rewrite `model` in place, if a shape in it is open.
 
         Raises:
-            UnsupportedModel: A size has no bound, or an operator has no rule for padded axes; names node, operator.
+            UnsupportedModel: A size has no bound, or an operator has no rule for padded axes; names node and operator.
         """
         if all(is_static(value) for node in model.graph for value in node.outputs if value.name):
             return PassReport(model, False)
@@ -76,12 +76,12 @@ def _bound(site: Site) -> None:
         elif node.domain == "" and node.op_type in RULES:
             RULES[node.op_type](site)
         else:
-            raise Unbounded("has sizes that depend on the data, and is no operator that is known to bear with that")
+            raise Unbounded("has sizes that depend on the data, which edgec does not support for this operator")
     site.complete(elements, intervals)
 
 
 def _inferred(site: Site) -> list[tuple[int, ...]] | None:
-    """Return the shapes of the outputs where they do not depend on the data after all."""
+    """Return the shapes of the outputs if they do not depend on the data in the end."""
     try:
         return infer_outputs(site)
     except Unbounded:
@@ -108,7 +108,7 @@ def _resolve_branches(site: Site) -> None:
 
 
 def _tell_sizes(model: ir.Model, bounding: Bounding) -> tuple[str, ...]:
-    """Make the true sizes of the outputs outputs of their own; return what to say of it."""
+    """Make the true sizes of the outputs further outputs; return sentences on them."""
     graph = model.graph
     axes: dict[str, dict[int, str]] = {}
     counts: dict[Size, ir.Value] = {}

@@ -1,4 +1,4 @@
-"""`Loop` whose number of turns depends on the data: as many turns as there can be, the surplus do nothing."""
+"""`Loop` whose number of iterations depends on the data: it runs the maximum number, and the surplus does nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Walk = Callable[[Iterable[ir.Node], Bounding], None]
 
 @dataclass(frozen=True)
 class _Stacked:
-    """A result that grows in each turn along `axis`; `start` is what it holds before the first.
+    """A result that grows in each iteration along `axis`; `start` is its value before the first one.
 
-    Of what a Loop collects by itself there is no start: it grows along a new first axis.
+    Results that a Loop collects by itself have no start: they grow along a new first axis.
     """
 
     output: int
@@ -32,7 +32,7 @@ class _Stacked:
 
 
 def bound_loop(site: Site, walk: Walk) -> None:
-    """Give the body static shapes; results that it joins to what was there become collected ones.
+    """Give the body static shapes; results that it joins to earlier values become collected ones.
 
     Raises:
         Unbounded: The end is computed in the body, or a result changes its size in another way.
@@ -46,7 +46,7 @@ def bound_loop(site: Site, walk: Walk) -> None:
     results = [_outer(bounding.facts[value], each, site, made) for value, each in _kinds(body, stacked)]
     for index in carried:
         if bounds_of(body.outputs[1 + index]) != site.bounds(2 + index):
-            raise Unbounded("has a result that changes its size from turn to turn")
+            raise Unbounded("has a result that changes its size from iteration to iteration")
     bounding.builder.before = site.node
     order = [*carried, *(each.output for each in stacked)]
     loop = _rebuilt(site, body, carried, order, turns)
@@ -71,15 +71,15 @@ def _outer(fact: Fact, stacked: _Stacked | None, site: Site, made: int) -> Fact:
         start = site.facts[stacked.start].sizes
         sizes = [size if at == stacked.axis else one for at, (size, one) in enumerate(zip(sizes, start, strict=True))]
     if any(count.order > made for size in sizes for count, _ in size.terms):
-        raise Unbounded("has a result whose size differs from turn to turn")
+        raise Unbounded("has a result whose size differs from iteration to iteration")
     return Fact(tuple(sizes))
 
 
 def _turns(site: Site, body: ir.Graph) -> Size:
-    """Return the number of turns."""
+    """Return the number of iterations."""
     begins = site.fact(1).elements if site.has(1) else None
     if site.has(1) and (begins is None or not begins.flat[0].known):
-        raise Unbounded("begins only where the data says so")
+        raise Unbounded("has a first condition that depends on the data")
     stays = body.outputs[0]
     while (producer := stays.producer()) is not None and producer.op_type == "Identity":
         source = producer.inputs[0]
@@ -88,13 +88,13 @@ def _turns(site: Site, body: ir.Graph) -> Size:
     if stays is not body.inputs[1] and not scalar(stays):
         raise Unbounded("ends on a condition that is computed in its body")
     if not site.has(0):
-        raise Unbounded("has no limit of turns")
+        raise Unbounded("has no maximum number of iterations")
     (turns,) = site.numbers_or_sizes(0)
     return site.sizes_math.maximum([turns, known(0)])
 
 
 def _sorted(site: Site, body: ir.Graph) -> tuple[list[int], list[_Stacked]]:
-    """Return which outputs are carried from turn to turn as they are, and which grow.
+    """Return which outputs are carried from iteration to iteration unchanged in size, and which grow.
 
     What the latter are joined to is cut off: the body then returns what is new in each turn.
     """

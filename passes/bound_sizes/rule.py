@@ -1,4 +1,4 @@
-"""The contract of rules: a `Rule` gives one node, and thereby its outputs, static shapes."""
+"""The contract of rules: a `Rule` gives one node, and so its outputs, static shapes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What becomes of padded axes, operator by operator: one file a family, each with a table that `table.py` joins."""
+"""Rules for padded axes, operator by operator: one file per family, each with a table that `table.py` joins."""

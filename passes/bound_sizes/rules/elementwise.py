@@ -1,4 +1,4 @@
-"""Operators that treat every element alike: padding comes out as padding."""
+"""Element-wise operators: padding stays padding."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edgec.passes.bound_sizes.rule import Rule
 from edgec.passes.bound_sizes.site import Site, dtype_of
 
 FIRST_ONLY = ["CastLike", "Clip", "Dropout", "DequantizeLinear", "QuantizeLinear"]
-"""Their other inputs are single numbers or, of the last two, lie along an axis that is not padded."""
+"""Their other inputs are single numbers or, for the last two, lie along an axis that is not padded."""
 DIVISIONS = ("Div", "Mod")
 PADDED_WITH_ZEROS = frozenset({"Cast", "Identity", "Abs", "Neg", "Relu", "Sign", "Ceil", "Floor", "Round"})
-"""They leave zeros as they are."""
+"""They keep zeros."""
 
 
 def unary(site: Site) -> None:
-    """Leave the node: what it makes of the padding is padding."""
+    """Leave the node: its result on padding is padding."""
     fact = site.fact(0)
     clean = fact.clean and site.node.op_type in PADDED_WITH_ZEROS
     result = Fact(fact.sizes, clean=clean)
@@ -30,7 +30,7 @@ def binary(site: Site) -> None:
     for index, value in zip(present, aligned.values, strict=True):
         site.set_input(index, value)
     if site.node.op_type in DIVISIONS and dtype_of(site.value(0)).is_integer() and site.is_padded(1):
-        # Division of integers by zero stops the program, in the padding too.
+        # Integer division by zero ends the program, also in the padding.
         site.set_input(1, site.filled(site.value(1), site.sizes(1), site.padded_axes(1), 1))
     site.keep((aligned.bounds, Fact(aligned.sizes)))
 

@@ -1,4 +1,4 @@
-"""Operators that make tensors of a wanted size from nothing: Range, ConstantOfShape, EyeLike; Trilu."""
+"""Operators that create tensors of a given size: Range, ConstantOfShape, EyeLike; Trilu."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.passes.bound_sizes.size import known
 
 
 def range_(site: Site) -> None:
-    """Count as far as can be wanted, in known steps."""
+    """Count to the largest possible end, in known steps."""
     step = scalar(site.value(2))
     if step is None:
         (only,) = site.numbers(2, "steps")
@@ -38,7 +38,7 @@ def _ends(low: int, high: int, step: int, bound: int) -> tuple[float, float]:
 
 
 def constant_of_shape(site: Site) -> None:
-    """Fill as much as can be wanted."""
+    """Fill the largest possible size."""
     sizes = site.numbers_or_sizes(0)
     value = site.attribute("value")
     element = np.zeros((), np.float32) if value is None else value.numpy().reshape(())
@@ -50,7 +50,7 @@ def constant_of_shape(site: Site) -> None:
 
 
 def same(site: Site) -> None:
-    """Leave the node: an element depends on its place from the beginning."""
+    """Leave the node: an element depends only on its position from the beginning."""
     site.keep((site.bounds(0), Fact(site.sizes(0), clean=site.node.op_type == "Trilu" and site.fact(0).clean)))
 
 

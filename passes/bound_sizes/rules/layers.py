@@ -1,4 +1,4 @@
-"""Layers: items of the batch, and rows of products, are computed each by itself; padded ones like the rest."""
+"""Layers: items of the batch, and rows of products, are computed separately, padded ones like all others."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ ALONG_AXIS = {"LayerNormalization": -1, "RMSNormalization": -1, "LpNormalization
 
 
 def batched(site: Site) -> None:
-    """Leave the node, where only the first axis is padded: it computes each item of the batch by itself."""
+    """Leave the node if only the first axis is padded: each item of the batch is computed separately."""
     present = [index for index, value in enumerate(site.node.inputs) if value is not None]
     padded = [index for index in present if site.is_padded(index)]
     if not padded:
-        raise Unbounded("has a size that nothing bounds")
+        raise Unbounded("has a size without an upper bound")
     for index in padded:
         if site.padded_axes(index) != [0]:
             raise Unbounded("slides over an axis whose size depends on the data")
@@ -51,7 +51,7 @@ def batched(site: Site) -> None:
 
 
 def normalized(site: Site) -> None:
-    """Leave the node, where no axis it normalizes over is padded."""
+    """Leave the node if no axis that it normalizes over is padded."""
     rank = site.rank(0)
     first = site.axis(ALONG_AXIS[site.node.op_type])
     over = range(first, rank) if site.node.op_type != "LpNormalization" else [first]
@@ -80,7 +80,7 @@ def _keep_with(site: Site, sizes: dict[int, Size]) -> None:
 
 
 def matmul(site: Site) -> None:
-    """Zero the padding of what is summed over, in both operands: it could hold NaN."""
+    """Set the padding of the summed axis to zero, in both operands: it could be NaN."""
     a, b = site.value(0), site.value(1)
     vector_a, vector_b = site.rank(0) == 1, site.rank(1) == 1
     axis_a, axis_b = site.rank(0) - 1, 0 if vector_b else site.rank(1) - 2

@@ -1,4 +1,4 @@
-"""Operators along whole axes: in the padding goes what changes no result, the neutral element."""
+"""Operators along whole axes: the padding is filled with the neutral element, which changes no result."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _mean(site: Site, axes: list[int], padded: list[int], bounds: list[int], siz
 
 
 def arg_extremum(site: Site) -> None:
-    """Fill the padding with what is chosen last; of equal elements the first is the true one."""
+    """Fill the padding with values that are chosen last; among equal elements the first one is valid."""
     axis = site.axis(0)
     if axis in site.padded_axes(0):
         if site.attribute("select_last_index", 0):
@@ -93,7 +93,7 @@ def arg_extremum(site: Site) -> None:
 
 
 def top_k(site: Site) -> None:
-    """Take as many as can be wanted; what lies in the padding is chosen last."""
+    """Take as many as can be requested; elements in the padding are chosen last."""
     axis = site.axis(-1)
     size, bound = site.sizes(0)[axis], site.bounds(0)[axis]
     (k,) = site.numbers_or_sizes(1, Interval(0, bound))

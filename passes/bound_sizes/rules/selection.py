@@ -1,4 +1,4 @@
-"""Operators whose results are as long as the data says: what they select goes to the front, its number beside it."""
+"""Operators whose result size depends on the data: selected elements go to the front, with their count beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.passes.bound_sizes.size import known
 
 
 def non_zero(site: Site) -> None:
-    """At most all elements are found; those in the padding are none."""
+    """At most all elements are found; those in the padding are not."""
     x = site.filled(site.value(0), site.sizes(0), site.padded_axes(0), 0)
     bounds = site.bounds(0)
     rank, bound = max(len(bounds), 1), math.prod(bounds)
@@ -25,7 +25,7 @@ def non_zero(site: Site) -> None:
 
 
 def compress(site: Site) -> None:
-    """Take the places where the condition holds."""
+    """Take the positions at which the condition holds."""
     axis = site.attribute("axis")
     x, sizes = site.value(0), site.sizes(0)
     if axis is None:
@@ -45,7 +45,7 @@ def compress(site: Site) -> None:
 
 
 def non_max_suppression(site: Site) -> None:
-    """Of each class at most `max_output_boxes_per_class`, and not more than there are boxes."""
+    """For each class at most `max_output_boxes_per_class`, and not more than there are boxes."""
     batch, boxes, _ = site.bounds(0)
     classes = site.bounds(1)[1]
     if {0} & set(site.padded_axes(0)) or {0, 1} & set(site.padded_axes(1)):

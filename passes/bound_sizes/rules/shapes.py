@@ -1,4 +1,4 @@
-"""Operators that tell, add, take, order and split axes."""
+"""Operators that return, add, remove, permute and split axes."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def unsqueeze(site: Site) -> None:
 
 
 def squeeze(site: Site) -> None:
-    """Take away axes of size 1; of a padded one, the first place is the one."""
+    """Remove axes of size 1; of a padded one, the first position stays."""
     fact, axes = site.fact(0), site.axes(1)
     if axes is None:
         if any(each.terms and each.least <= 1 <= each.most for each in fact.sizes):
-            raise Unbounded("removes all axes of size 1, and which these are depends on the data")
+            raise Unbounded("removes all axes of size 1, and the data decides which these are")
         axes = [axis for axis, each in enumerate(fact.sizes) if each.known == 1]
     x = site.value(0)
     for axis in axes:
@@ -69,7 +69,7 @@ def squeeze(site: Site) -> None:
 
 
 def split(site: Site) -> None:
-    """Split an axis that is not padded; of one that is, only whole parts of known size can be told apart."""
+    """Split an axis that is not padded; a padded one only into whole parts of known size."""
     axis, count = site.axis(0), len(site.node.outputs)
     bounds, sizes = site.bounds(0), site.sizes(0)
     if site.has(1):
