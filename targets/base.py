@@ -1,4 +1,4 @@
-"""What a back end is: the `Target` protocol, and the records that pass between the driver and it."""
+"""Definition of a back end: the `Target` protocol, and the records that the driver and a back end exchange."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Opened = TypeVar("Opened")
 class LoweringContext:
     """Everything `Target.lower` may use besides the model.
 
-    `folder` is the artefact being staged: files written there become part of it. `samples` holds the golden inputs
+    `folder` is the artefact being staged: files written there become part of it. `samples` are the golden inputs
     (name -> array), at least one.
     """
 
@@ -43,7 +43,7 @@ class LoweringContext:
 
 
 class RuntimeRecord(BaseModel):
-    """What a back end's own `open` needs to know: the fields of a class made from this one; kept in the manifest."""
+    """Data for a back end's own `open`: the fields of a class derived from this one, stored in the manifest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,14 +54,14 @@ class RuntimeRecord(BaseModel):
 
 @dataclass(frozen=True)
 class Lowered:
-    """Result of a lowering: what the back end's own `open` needs to know, as JSON values of its `RuntimeRecord`.
+    """Result of a lowering: data for the back end's own `open`, as JSON values of its `RuntimeRecord`.
 
-    `least_tolerance` is an error of the outputs, relative to their range, that the precision itself brings about in
-    this network, where that is known: no tighter one is asked of the artefact. `later` are files and folders that
-    appear in the artefact where it is built or run.
-    `inner` holds values inside the network, with their shapes, that a runner may show: see `Inspectable`.
+    `least_tolerance` is the error of the outputs, relative to their range, that the precision itself causes in this
+    network, if it is known: the tolerance of the artefact is never tighter. `later` are files and folders that
+    appear in the artefact when it is built or run.
+    `inner` are inner values of the network, with their shapes, that a runner can return: see `Inspectable`.
     `commands` says what can be done with the artefact on its board: a purpose, such as `Check it`, and the command
-    line that serves it in the artefact's folder, in the order in which a newcomer should try them.
+    line for it in the artefact's folder, in the order in which a newcomer should try them.
     """
 
     runtime: Mapping[str, Any] = field(default_factory=dict)
@@ -73,9 +73,9 @@ class Lowered:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a back end says of one node: `reason` names the rewrite or the obstacle, empty if it is just supported.
+    """Verdict of a back end on one node: `reason` names the rewrite or the obstacle, and is empty without either.
 
-    `device` tells where it could run if the board has more than one, and why not on the more economical one.
+    `device` says where the node would run if the board has several devices, and why not on the most economical one.
     """
 
     where: str
@@ -109,10 +109,10 @@ class Runner(Protocol):
         """
 
     def bench(self, feeds: Mapping[str, np.ndarray[Any, Any]], *, warmup: int, runs: int) -> list[float]:
-        """Return the wall time of each of `runs` inferences, in seconds, after `warmup` that do not count."""
+        """Return the wall time of each of `runs` inferences, in seconds, after `warmup` warm-up runs."""
 
     def close(self) -> None:
-        """Free what it holds; it runs nothing any more. The end of a `with` block does it, too."""
+        """Free all resources; it cannot run any more. The end of a `with` block does this, too."""
 
     def __enter__(self) -> Runner:
         """Return itself."""
@@ -122,10 +122,10 @@ class Runner(Protocol):
 
 
 class Closing:
-    """A runner that the end of a `with` block closes."""
+    """A runner that is closed at the end of a `with` block."""
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free all resources."""
         raise NotImplementedError
 
     def __enter__(self: Opened) -> Opened:
@@ -136,13 +136,13 @@ class Closing:
 
 
 def closed(folder: Path) -> BadOption:
-    """Return the error of a call after `close`."""
+    """Return the error for a call after `close`."""
     return BadOption(f"the runner of {folder} is closed", remedy="Load the artefact again.")
 
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """A runner that shows values inside the network while it runs."""
+    """A runner that can return inner values of the network."""
 
     def inspect(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
         """Run one inference and return the values named by `Lowered.inner`: name -> array, as in the ONNX model.
@@ -154,17 +154,17 @@ class Inspectable(Protocol):
 
 @dataclass(frozen=True)
 class RunContext:
-    """An artefact to load: its folder (hashes already checked) and what its manifest says.
+    """An artefact to load: its folder (hashes already checked) and the contents of its manifest.
 
     Attributes:
         folder: The artefact.
-        board: What it was compiled for.
+        board: Board for which it was compiled.
         inputs: Inputs in the model's order.
         outputs: Outputs in the model's order.
-        runtime: What `Target.lower` wrote, see `Lowered`.
-        threads: Worker threads, at least 1.
-        true_sizes: Further results behind the outputs, and which of these they cut to size: their shapes are the
-            largest there can be.
+        runtime: Runtime record that `Target.lower` wrote, see `Lowered`.
+        threads: Number of worker threads, at least 1.
+        true_sizes: Further results after the outputs, and the outputs whose true sizes they are: shapes are
+            maximum sizes.
     """
 
     folder: Path
@@ -180,30 +180,30 @@ class Target(Protocol):
     """A back end. Registered in the entry-point group `edgec.targets`; board records name it in `backend`.
 
     Attributes:
-        runtime: What `lower` writes for `open`.
+        runtime: Class of the record that `lower` writes for `open`.
     """
 
     runtime: type[RuntimeRecord]
 
     def profile(self, board: Board) -> Profile:
-        """Return what the passes should know of `board`."""
+        """Return the profile of `board` for the passes."""
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
-        """Return one finding for every node of `model` (static shapes, canonical form), which stays as it is.
+        """Return one finding for every node of `model` (static shapes, canonical form), which is not modified.
 
-        What is refused of the model as a whole, such as the type of an input, comes before the nodes.
+        Findings on the model as a whole, such as the type of an input, come before those on nodes.
         """
 
     def lower(self, model: ir.Model, context: LoweringContext) -> Lowered:
         """Compile `model` (static shapes, canonical form) into files under `context.folder`.
 
         Raises:
-            UnsupportedModel: A node cannot be lowered; names op and node.
+            UnsupportedModel: A node cannot be lowered; the message names operator and node.
             MissingDependency: The back end's compiler is not installed.
         """
 
     def open(self, context: RunContext) -> Runner:
-        """Load an artefact for execution on this machine, emulated if need be.
+        """Load an artefact for execution on this machine, emulated if necessary.
 
         Raises:
             CannotRunHere: This machine cannot execute it.
