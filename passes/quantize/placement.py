@@ -80,7 +80,7 @@ def place(model: ir.Model, *, exclude: Collection[str] = ()) -> Placement:
                 _want(placement, value, node, index)
     for node in reversed(list(model.graph)):
         if not node.domain and node.outputs and node.outputs[0].name in placement.uses:
-            _cross(placement, node)
+            _cross(placement, node, {*placement.layers, *excluded})
     return placement
 
 
@@ -106,8 +106,8 @@ def _want(placement: Placement, value: ir.Value, node: ir.Node, index: int) -> N
     placement.groups.setdefault(name, name)
 
 
-def _cross(placement: Placement, node: ir.Node) -> None:
-    """Extend the placement over `node`, whose output is quantized, to its inputs."""
+def _cross(placement: Placement, node: ir.Node, layers: Collection[str]) -> None:
+    """Extend the placement over `node`, whose output is quantized, to its inputs; `layers` are on integers or excluded."""
     output = node.outputs[0]
     if node.op_type in POOLS:
         source = node.inputs[0]
@@ -115,7 +115,7 @@ def _cross(placement: Placement, node: ir.Node) -> None:
             _want(placement, source, node, 0)
         return
     if node.op_type == "Add":
-        for index in _integer_operands(node, placement):
+        for index in _integer_operands(node, layers):
             value = node.inputs[index]
             if value is not None:
                 _want(placement, value, node, index)
@@ -144,12 +144,14 @@ def _read_in_float(value: ir.Value, placement: Placement) -> bool:
     return value.is_graph_output() or any((label(use.node), use.idx) not in integer for use in value.uses())
 
 
-def _integer_operands(node: ir.Node, placement: Placement) -> list[int]:
-    """Return the inputs of a residual Add to quantize: none if it is a bias, or broadcasts."""
+def _integer_operands(node: ir.Node, layers: Collection[str]) -> list[int]:
+    """Return the inputs of a residual Add to quantize: none where it is a bias, or broadcasts.
+
+    What an excluded layer gives stays in float, so that no exclusion asks for a range that was not calibrated.
+    """
     shapes = [None if value is None or constant(value) is not None else value.shape for value in node.inputs]
     if None in shapes or shapes[0] != shapes[1] or node.inputs[0] is node.inputs[1]:
         return []
-    layers = set(placement.layers)
     for index, value in enumerate(node.inputs):
         producer = None if value is None else value.producer()
         if value is not None and producer is not None and label(producer) in layers and len(value.uses()) == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -36,6 +38,16 @@ def test_a_residual_add_reads_the_skip_as_integers_and_the_layer_as_it_is() -> N
     text = text.replace("r = Relu (s)  y = Conv (r, v)", "y = Conv (s, v)")
     _, found = placed(text, w=(3, 3, 1, 1), v=(3, 3, 1, 1))
     assert found.uses["x"] == {("n_a", 0), ("n_s", 0)}
+
+
+def test_no_exclusion_asks_for_a_value_that_is_not_calibrated() -> None:
+    text = """net (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y)
+    { a = Conv (x, w)  b = Conv (a, w)  s = Add (a, b)  c = Conv (s, w)  d = Conv (s, w)  t = Add (c, d)
+      m = MaxPool <kernel_shape = [1, 1]> (t)  y = Conv (m, w) }"""
+    network, found = placed(text, w=(3, 3, 1, 1))
+    for count in range(1, 5):
+        for layers in itertools.combinations(found.layers, count):
+            assert set(place(network, exclude=layers).tensors) <= set(found.tensors), layers
 
 
 def test_a_concat_of_boxes_and_scores_that_is_an_output_is_left_alone() -> None:
