@@ -107,7 +107,7 @@ def _want(placement: Placement, value: ir.Value, node: ir.Node, index: int) -> N
 
 
 def _cross(placement: Placement, node: ir.Node, layers: Collection[str]) -> None:
-    """Extend the placement over `node`, whose output is quantized, to its inputs; `layers` are on integers or excluded."""
+    """Extend the placement over the quantized output of `node` to its inputs; `layers` are on integers or excluded."""
     output = node.outputs[0]
     if node.op_type in POOLS:
         source = node.inputs[0]
