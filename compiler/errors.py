@@ -81,3 +81,8 @@ def first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
     where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
     return f"{where}: {what}" if where else what
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong, in words alone: of an error of the system without its number and its path."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.measuring import Measuring, MeasuringFields
 from edgec.plain_file import parse
 from edgec.preprocessing import Preprocessing
@@ -183,7 +183,7 @@ def read_config(path: Path) -> dict[str, Any]:
         settings = parse("toml", path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadOption(
-            f"settings file {path}: {error}", remedy="Give a TOML file, see docs/configuration.md."
+            f"settings file {path}: {reason(error)}", remedy="Give a TOML file, see docs/configuration.md."
         ) from error
     settings = nested(settings, f"settings file {path}")
     for key in settings:

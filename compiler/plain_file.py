@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from edgec.errors import MissingDependency
+from edgec.extras import install
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -91,7 +92,7 @@ def _yaml(text: str) -> Any:
     try:
         import yaml  # noqa: PLC0415  # an optional dependency
     except ImportError as error:
-        raise MissingDependency("PyYAML is needed to read YAML", remedy="pip install 'edgec[eval]'") from error
+        raise MissingDependency("PyYAML is needed to read YAML", remedy=install("eval")) from error
 
     class Loader(yaml.SafeLoader):
         """Without aliases: a few lines of them stand for more than any memory holds."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgec.errors import BadOption, first_problem
+from edgec.errors import BadOption, first_problem, reason
 from edgec.quantizing import Kind
 from edgec.registry import suggest
 from edgec.whole_file import write_text
@@ -182,7 +182,7 @@ class CalibrationTable(BaseModel):
         try:
             table = cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise BadOption(f"calibration table {path}: {error}") from error
+            raise BadOption(f"calibration table {path}: {reason(error)}") from error
         except ValidationError as error:
             raise BadOption(f"calibration table {path}: {first_problem(error)}") from error
         for name, each in table.tensors.items():

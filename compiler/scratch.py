@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 
 PREFIX = "edgec-"
 SUFFIX = ".tmp"
@@ -61,7 +61,7 @@ def temporary_folder() -> Iterator[Path]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None
         if folder is not None and not full and not is_inside(error, folder):
             raise
-        problem = f"temporary files cannot be written in {tempfile.gettempdir()}: {error.strerror or error}"
+        problem = f"temporary files cannot be written in {tempfile.gettempdir()}: {reason(error)}"
         raise BadOption(problem, remedy="Free space there, or name another folder in TMPDIR.") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.scratch import scratch_folder, staging_prefix
 
 
@@ -35,7 +35,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             staged.replace(place)
             flush(place.parent)
     except OSError as error:
-        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
+        raise BadOption(f"cannot write {path}: {reason(error)}", remedy="Choose a place that is writable.") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgec.errors import BadOption, first_problem
+from edgec.errors import BadOption, first_problem, reason
 from edgec.options import MOST_THREADS, Precision
 from edgec.plain_file import parse
 from edgec.registry import suggest
@@ -98,7 +98,9 @@ def load_board(target: str) -> Board:
         try:
             text = Path(target).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadOption(f"{source}: {error}", remedy="Give a board name or the path of a TOML file.") from error
+            raise BadOption(
+                f"{source}: {reason(error)}", remedy="Give a board name or the path of a TOML file."
+            ) from error
     else:
         raise BadOption(f"unknown target {target!r}", remedy=suggest(target, known) + " `edgec targets` lists them.")
     try:

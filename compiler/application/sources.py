@@ -16,6 +16,7 @@ from PIL import Image
 from edgec.data.pictures import find_pictures
 from edgec.data.preprocess import read_picture
 from edgec.errors import BadOption, MissingDependency
+from edgec.extras import install
 
 CAMERA = re.compile(r"camera:(\d+)")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mjpeg")
@@ -132,6 +133,6 @@ def _opencv() -> Any:
     try:
         import cv2  # noqa: PLC0415
     except ImportError as error:
-        remedy = "pip install 'edgec[video]'"
+        remedy = install("video")
         raise MissingDependency("OpenCV is needed for videos and cameras", remedy=remedy) from error
     return cv2

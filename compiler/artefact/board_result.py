@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgec.artefact.artefact import Artefact, Latency
 from edgec.artefact.evidence import drop, keep
 from edgec.artefact.verification import Verification
-from edgec.errors import BadArtefact, CannotRunHere, first_problem
+from edgec.errors import BadArtefact, CannotRunHere, first_problem, reason
 from edgec.plain_file import read_json
 from edgec.reference.compare import Comparison, OutputComparison
 
@@ -97,7 +97,7 @@ def read_result(path: Path) -> BoardResult:
     try:
         data = read_json(path, LONGEST_RESULT)
     except (OSError, ValueError) as error:
-        raise BadArtefact(f"{path}: {error}", remedy="Give the result.json that ./build.sh wrote.") from error
+        raise BadArtefact(f"{path}: {reason(error)}", remedy="Give the result.json that ./build.sh wrote.") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         version = data.get("schema") if isinstance(data, dict) else None
         raise BadArtefact(f"{path} has schema {version!r}, but this edgec reads {SCHEMA}", remedy="Give a result.json.")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from edgec.errors import BadArtefact
+from edgec.errors import BadArtefact, reason
 from edgec.plain_file import hash_file, read_plain
 from edgec.scratch import is_staged_for
 
@@ -69,11 +69,6 @@ def check_files(folder: Path, entries: Sequence[FileEntry], later: Collection[st
         if not expected and not is_staged_for(PurePosixPath(name).parts[0], EVIDENCE):
             remedy = "Remove it if you put it there; otherwise copy the whole folder again."
             raise BadArtefact(f"{folder}: {name} is not in the manifest", remedy=remedy)
-
-
-def reason(error: Exception) -> str:
-    """Return the reason of an error, without the path."""
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _sums(entries: Sequence[FileEntry], manifest: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.artefact.manifest import InnerValue, Port
-from edgec.errors import BadArtefact, BadOption
+from edgec.errors import BadArtefact, BadOption, reason
 from edgec.model.signature import TensorSpec, check_array, inputs_of, outputs_of
 from edgec.model.true_sizes import true_sizes
 from edgec.reference.compare import NOISE_FACTOR
@@ -116,5 +116,5 @@ def _read(folder: Path, path: str, spec_of: Callable[[Array], TensorSpec]) -> Ar
         array: Array = np.load(folder / path, allow_pickle=False)
         check_array(array, spec_of(array), path)
     except (OSError, ValueError, EOFError, BadOption) as error:
-        raise BadArtefact(f"{folder}: {path}: {error}", remedy="Compile again.") from error
+        raise BadArtefact(f"{folder}: {path}: {reason(error)}", remedy="Compile again.") from error
     return array

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from edgec import registry
 from edgec.application.record import Application
-from edgec.artefact.files import MANIFEST, FileEntry, check_files, check_manifest, list_files, reason, write_sums
-from edgec.errors import BadArtefact, InternalError, first_problem
+from edgec.artefact.files import MANIFEST, FileEntry, check_files, check_manifest, list_files, write_sums
+from edgec.errors import BadArtefact, InternalError, first_problem, reason
 from edgec.model.signature import TensorSpec
 from edgec.model.true_sizes import TrueSizes
 from edgec.options import MOST_THREADS, CompileOptions

@@ -20,7 +20,8 @@ from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result
 from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
-from edgec.errors import BadOption, CannotRunHere, MissingDependency
+from edgec.errors import BadOption, CannotRunHere, MissingDependency, reason
+from edgec.extras import install
 from edgec.plain_file import hash_file
 from edgec.scratch import temporary_folder
 from edgec.targets.base import Target
@@ -103,7 +104,7 @@ def require_client() -> None:
     try:
         import asyncssh  # noqa: F401, PLC0415  # optional
     except ImportError as error:
-        raise MissingDependency("--device needs asyncssh", remedy="pip install 'edgec[ssh]'") from error
+        raise MissingDependency("--device needs asyncssh", remedy=install("ssh")) from error
 
 
 def deploy(artefact: Artefact, device: Device, listener: Listener | None = None, *, runs: int = 100) -> BoardResult:
@@ -248,12 +249,12 @@ def _as_errors(device: Device) -> Iterator[None]:
         remedy = f"Authorize one of your keys: {device.ssh.replace('ssh', 'ssh-copy-id', 1)}"
         raise CannotRunHere(f"{device}: it accepts none of your SSH keys", remedy=remedy) from error
     except (TimeoutError, asyncio.TimeoutError, socket.gaierror, ConnectionError) as error:
-        reason = str(error) or f"no answer in {CONNECT_SECONDS} s"
+        why = str(error) or f"no answer in {CONNECT_SECONDS} s"
         remedy = f"Check that it is on and runs sshd: {device.ssh}. Files that were copied or built are used again."
-        raise CannotRunHere(f"{device} cannot be reached: {reason}", remedy=remedy) from error
+        raise CannotRunHere(f"{device} cannot be reached: {why}", remedy=remedy) from error
     except asyncssh.SFTPError as error:
         remedy = "Free some space there, or correct the permissions; what was copied already is used again."
         raise CannotRunHere(f"{device}: copying failed: {error.reason}", remedy=remedy) from error
     except (asyncssh.Error, OSError) as error:
         remedy = "Run the same command again: what was copied and built is used again."
-        raise CannotRunHere(f"{device}: the connection broke: {error}", remedy=remedy) from error
+        raise CannotRunHere(f"{device}: the connection broke: {reason(error)}", remedy=remedy) from error

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgec.artefact.files import MANIFEST
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.scratch import is_inside, scratch_folder, staging_prefix
 from edgec.whole_file import flush
 
@@ -54,7 +54,7 @@ def staged_folder(destination: Path) -> Iterator[Path]:
         if not made and error.filename is not None and staging is not None and not is_inside(error, staging):
             raise  # the error is not about the output, so its own message is better
         remedy = "Nothing was left behind. Free space or choose another place with -o."
-        raise BadOption(f"output {destination}: {error.strerror or error}", remedy=remedy) from error
+        raise BadOption(f"output {destination}: {reason(error)}", remedy=remedy) from error
 
 
 def check_destination(destination: Path) -> None:

@@ -37,6 +37,11 @@ from edgec.cli import (
 from edgec.cli.console import limited, stderr
 from edgec.errors import EdgecError, refused_path
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+RESUMED = {"calibrate", "compile", "deploy", "prune", "sensitivity", "tune"}
+"""Commands whose long work is kept as it comes."""
+
 app = typer.Typer(
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -129,6 +134,10 @@ def _guarded(entry: Callable[[], None]) -> None:
         entry()
     except EdgecError as error:
         _tell(error)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED and RESUMED & set(sys.argv[1:2]):
+            stderr.print("Interrupted. The same command goes on where it was.", highlight=False)
+        raise
     except BrokenPipeError:  # the reader of the output is gone, e.g. `edgec targets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

@@ -169,12 +169,12 @@ def _said(artefact: Artefact, verification: Verification | None, deployed: Board
         "artefact": str(artefact.folder),
         "target": manifest.board.name,
         "bytes": artefact.size,
-        "error": verification.worst if verification else None,
+        "relative_error": verification.worst if verification else None,
         "compression": asdict(manifest.compression) if manifest.compression else None,
         "application": manifest.application.model_dump(mode="json") if manifest.application else None,
         "board": deployed.model_dump(mode="json") if deployed else None,
     }
-    return {key: value for key, value in said.items() if value is not None or key == "error"}
+    return {key: value for key, value in said.items() if value is not None or key == "relative_error"}
 
 
 def _print_summary(artefact: Artefact, verification: Verification | None) -> None:
@@ -206,6 +206,8 @@ def _print_compression(compression: Compression) -> None:
     """Print the cost and gain of each step, and the loss on the held-out samples."""
     from rich.table import Table
 
+    from edgec.evaluation.task import UNLABELLED
+
     table = Table("step", "MACs", "weights", "time*", "loss", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -215,6 +217,8 @@ def _print_compression(compression: Compression) -> None:
         macs, loss = f"{step.macs / 1e6:,.1f} M", "" if step.loss is None else f"{step.loss:.4f}"
         table.add_row(step.name, macs, mebibytes(step.weight_bytes), time, loss)
     stdout.print(table)
+    if compression.metric in ("", UNLABELLED) and any(step.loss for step in compression.steps):
+        stdout.print("loss: relative error of the outputs, for there are no labels", highlight=False)
     known = "of the original's, as edgec estimates it for the board" if first.seconds else "no estimate for this board"
     stdout.print(f"* {known}", highlight=False)
     if compression.loss is not None and compression.before is not None and compression.after is not None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgec.cli.console import Json, print_json, stdout
+from edgec.extras import install
 
 ARM_SYSROOT = Path("/usr/aarch64-linux-gnu")
 
@@ -27,7 +28,7 @@ class Check:
 
 def checks() -> list[Check]:
     """Look for every tool that edgec can use on this machine."""
-    tvm, cross = "pip install 'edgec[tvm]'", "apt-get install qemu-user libc6-arm64-cross libstdc++6-arm64-cross"
+    tvm, cross = install("tvm"), "apt-get install qemu-user libc6-arm64-cross libstdc++6-arm64-cross"
     sysroot = str(ARM_SYSROOT) if (ARM_SYSROOT / "lib" / "libstdc++.so.6").exists() else None
     return [
         Check("onnxruntime", _package("onnxruntime"), "reference outputs", "pip install onnxruntime"),
@@ -37,7 +38,7 @@ def checks() -> list[Check]:
         Check("qemu-aarch64", shutil.which("qemu-aarch64"), "running ARM artefacts here", cross),
         Check("ARM libraries", sysroot, "running ARM artefacts here", cross),
         Check("tensorrt", _package("tensorrt"), "Jetson targets: only on the board itself", None),
-        Check("asyncssh", _package("asyncssh"), "edgec deploy: boards over SSH", "pip install 'edgec[ssh]'"),
+        Check("asyncssh", _package("asyncssh"), "edgec deploy: boards over SSH", install("ssh")),
         Check("cmake", shutil.which("cmake"), "building the C++ example", "apt-get install cmake g++"),
     ]
 

@@ -74,4 +74,6 @@ def _print(results: Mapping[str, MetricResult]) -> None:
 
 
 def _number(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
     return f"{value:.2e}" if 0 < abs(value) < SMALL else f"{value:.4f}"

@@ -59,9 +59,12 @@ def measuring_fields(**given: Any) -> dict[str, Any]:
     """Return the given fields of `Measuring`, with the preprocessing parsed from its text.
 
     Raises:
-        BadOption: The preprocessing is wrong.
+        BadOption: The preprocessing is wrong, or there is no such data.
     """
     fields = {name: value for name, value in given.items() if value is not None}
+    from edgec.data.source import check_exists
+
+    check_exists(fields.get("data"))
     if "preprocess" in fields:
         fields["preprocess"] = parse_settings(fields["preprocess"], PreprocessingRecord, "--preprocess")
     return fields

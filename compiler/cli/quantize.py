@@ -102,8 +102,10 @@ def _print(result: Quantization, before: Path, after: Path, bits: int) -> None:
     def say(text: str) -> None:
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    in_float = {layer.name for layer in result.float_layers}  # they are told of below
     for where, reason in result.quantized.refusals:
-        say(f"{where}: {reason}")
+        if where not in in_float:
+            say(f"{where}: {reason}")
     for layer in result.float_layers:
         say(f"{layer.name} stays in float: its loss is {layer.gain:.4f}, its share of the MACs {layer.macs:.1%}")
     if result.refined is not None:

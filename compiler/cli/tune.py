@@ -135,11 +135,12 @@ def _serve(host: str, port: int | None) -> None:
     require_packages()
     tracker, found = start_tracker(host, port)
     alone = ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    boards = "On this machine (--host 0.0.0.0 admits others):" if alone else "On each board:"
+    others = "On each board, with edgec and its extra `tvm`:"
+    boards = "On this machine (--host 0.0.0.0 admits others):" if alone else others
     stdout.print(f"The tracker listens on port {found}; press Ctrl-C to stop it. {boards}", highlight=False)
     name, listening = (host, "") if alone else (socket.gethostname(), " --host 0.0.0.0")
     line = f"edgec board --tracker {name}:{found} --key KEY{listening}"
-    stdout.print(f"  pip install 'edgec[tvm]' && {line}", highlight=False, soft_wrap=True, markup=False)
+    stdout.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
     until_stopped(tracker)
 
 

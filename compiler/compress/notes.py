@@ -16,6 +16,7 @@ from edgec.model.cost import layer_costs
 from edgec.model.serialize import weight_bytes
 from edgec.options import CompileOptions
 from edgec.profile import Profile
+from edgec.progress import logger
 from edgec.record import Compression, Record, Step
 
 
@@ -100,7 +101,9 @@ def _note_quantization(result: Quantization, record: Record, samples: int) -> No
     changes = [f"{layers} layers on integers, calibrated by {table.calibrator if table else 'none'}, {samples} samples"]
     if result.loss is not None:
         changes.append(f"measured loss {result.loss:.5f}")
-    changes += table.notes if table is not None else ()
+    for found in table.notes if table is not None else ():
+        changes.append(found)
+        logger.warning(found)
     record.ran("quantize", modified=layers > 0, changes=tuple(changes))
     costs = {layer.name: layer for layer in result.float_layers}
     for where, reason in result.quantized.refusals:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from edgec.errors import BadOption, first_problem
+from edgec.errors import BadOption, first_problem, reason
 from edgec.pruning import FORMER_NAMES
 from edgec.whole_file import write_text
 
@@ -89,7 +89,7 @@ class SensitivityReport(BaseModel):
         try:
             return cls.model_validate_json(Path(path).read_bytes())
         except OSError as error:
-            raise BadOption(f"sensitivity {path}: {error}", remedy="`edgec sensitivity` writes one.") from error
+            raise BadOption(f"sensitivity {path}: {reason(error)}", remedy="`edgec sensitivity` writes one.") from error
         except ValidationError as error:
             problem = f"sensitivity {path}: {first_problem(error)}"
             raise BadOption(problem, remedy="`edgec sensitivity` writes one.") from error

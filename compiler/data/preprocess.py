@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from edgec.data.placement import Placement
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.model.signature import TensorSpec, check_array
 from edgec.preprocessing import Preprocessing
 from edgec.registry import suggest
@@ -82,7 +82,7 @@ def read_input(path: Path, spec: TensorSpec, how: Preprocessing) -> np.ndarray[A
         with path.open("rb") as file:  # numpy.load would accept a .npz file of that name too
             array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise BadOption(f"input file {path}: {error}", remedy="Write it with numpy.save.") from error
+        raise BadOption(f"input file {path}: {reason(error)}", remedy="Write it with numpy.save.") from error
     check_array(array, spec, str(path))
     return array
 

@@ -31,6 +31,16 @@ KINDS = (
 )
 
 
+def check_exists(data: str | Path | Samples | None) -> None:
+    """Refuse, before long work, a path that leads nowhere; `module:callable` is looked for later.
+
+    Raises:
+        BadOption: There is no such file or folder.
+    """
+    if isinstance(data, (str, Path)) and ":" not in str(data) and not Path(data).exists():
+        raise BadOption(f"data {data}: no such file or folder", remedy=KINDS)
+
+
 def open_samples(data: str | Path | Samples, inputs: Sequence[TensorSpec], preprocessing: Preprocessing) -> Samples:
     """Open the data that `data` names as samples for a network.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from edgec.errors import MissingDependency
+from edgec.extras import install
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")
@@ -27,7 +28,7 @@ def on_cluster(work: Callable[[PartT], ResultT], parts: Sequence[PartT], schedul
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
-        raise MissingDependency("--scheduler needs Dask", remedy="Run `pip install 'edgec[dask]'`.") from error
+        raise MissingDependency("--scheduler needs Dask", remedy=install("dask")) from error
     with distributed.Client(scheduler) as client:
         for future in distributed.as_completed(client.map(work, parts, pure=False)):
             yield future.result()

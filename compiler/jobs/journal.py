@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 
 Record = Mapping[str, Any]
 """One result, as values that JSON can store."""
@@ -80,7 +80,9 @@ class Journal:
             with self.path.open("rb") as file:
                 return _parsed(file.readline())
         except OSError as error:
-            raise BadOption(f"journal {self.path} cannot be read: {error}", remedy="Choose another output.") from error
+            raise BadOption(
+                f"journal {self.path} cannot be read: {reason(error)}", remedy="Choose another output."
+            ) from error
 
 
 def append(path: Path, record: Record) -> None:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx_ir.passes.common import InlinePass, RemoveInitializersFromInputsPass
 
-from edgec.errors import BadModel, UnsupportedModel
+from edgec.errors import BadModel, UnsupportedModel, reason
 from edgec.limits import MOST_NODES
 from edgec.model import serialize
 from edgec.model.check import EXPORT_AGAIN, check_kinds, check_onnx, check_versions
@@ -73,7 +73,7 @@ def _load_file(path: Path) -> LoadedModel:
             raise _beyond_protobuf(str(path))
         data = read_plain(path, serialize.PROTOBUF_LIMIT_BYTES)
     except OSError as error:
-        raise BadModel(f"{path}: {error.strerror or error}", remedy="Give the path of an ONNX file.") from error
+        raise BadModel(f"{path}: {reason(error)}", remedy="Give the path of an ONNX file.") from error
     proto = _parse(data, str(path))
     model = _from_proto(proto, folder=path.parent, source=str(path))
     digest = hashlib.sha256(data)

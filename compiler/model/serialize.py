@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.model.graph import free_name
 from edgec.scratch import scratch_folder, staging_prefix
 from edgec.whole_file import flush, whole_file
@@ -75,7 +75,7 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
                 flush(folder / name)
                 (folder / name).replace(path.with_name(name))
     except OSError as error:
-        raise BadOption(f"cannot write {path}: {error}", remedy="Choose a place that is writable.") from error
+        raise BadOption(f"cannot write {path}: {reason(error)}", remedy="Choose a place that is writable.") from error
 
 
 def sha256(model: ir.Model) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgec.errors import BadOption, first_problem
+from edgec.errors import BadOption, first_problem, reason
 from edgec.passes.channels.groups import Channels, Group
 from edgec.registry import suggest
 from edgec.whole_file import write_text
@@ -63,7 +63,9 @@ class PrunePlan(BaseModel):
         try:
             plan = cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise BadOption(f"prune plan {path}: {error}", remedy="`edgec prune --save-plan` writes one.") from error
+            raise BadOption(
+                f"prune plan {path}: {reason(error)}", remedy="`edgec prune --save-plan` writes one."
+            ) from error
         except ValidationError as error:
             problem = f"prune plan {path}: {first_problem(error)}"
             raise BadOption(problem, remedy="`edgec prune --save-plan` writes one.") from error

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.whole_file import whole_file
 
 EVERY = 16
@@ -76,7 +76,7 @@ class Checkpoint:
             done, total = (int(number) for number in arrays.pop("samples"))
             sweep = str(arrays.pop("sweep"))
         except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
-            raise BadOption(f"checkpoint {self._path} cannot be read: {error}", remedy=remedy) from error
+            raise BadOption(f"checkpoint {self._path} cannot be read: {reason(error)}", remedy=remedy) from error
         if (total, sweep) != (self._total, self._sweep):
             raise BadOption(f"checkpoint {self._path} belongs to another calibration", remedy=remedy)
         for number, part in enumerate(self._parts.values()):

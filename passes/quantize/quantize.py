@@ -97,5 +97,5 @@ def quantize(
     report = quantize_weights(model, changed, placement, make_grid, used, threads=threads)
     simulated = changed.clone()
     kept = emit_weights(changed, placement, activations, report, options.style)
-    refusals = (*placement.refusals, *report.nearest, *kept)
+    refusals = (*placement.refusals, *(report.nearest if options.repair else ()), *kept)
     return Quantized(changed, simulated, placement, report, refusals)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgec.errors import BadOption, MissingDependency
+from edgec.errors import BadOption, MissingDependency, reason
 from edgec.quantization import CalibrationTable
 from edgec.targets.tensorrt.calibration import cache_text, read_cache
 
@@ -61,5 +61,5 @@ def read_ranges(path: Path) -> dict[str, float]:
         return read_cache(path.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise BadOption(
-            f"calibration cache {path}: {error}", remedy="Give a file that TensorRT or edgec wrote."
+            f"calibration cache {path}: {reason(error)}", remedy="Give a file that TensorRT or edgec wrote."
         ) from error

@@ -76,7 +76,7 @@ def estimate_for(board: Board) -> GpuEstimate | None:
 
 
 def summary(
-    estimate: GpuEstimate, layers: Sequence[LayerCost], precision: str, kept: Collection[str]
+    estimate: GpuEstimate, layers: Sequence[LayerCost], precision: str, kept: Collection[str], batch: int = 1
 ) -> dict[str, Any]:
     """Return total and layers of an estimate as JSON values, marked as an estimate.
 
@@ -85,6 +85,7 @@ def summary(
         layers: Layers of the network.
         precision: Precision of the engine.
         kept: Names of layers that stay in FP32.
+        batch: Number of pictures of an inference, as the layers have it.
     """
     seconds = estimate(layers, precision, kept)
     error = estimate.shares.error
@@ -95,7 +96,7 @@ def summary(
     largest = sorted(zip(layers, seconds, strict=True), key=lambda pair: -pair[1])[:10]
     return {
         "ms": round(1e3 * sum(seconds), 3),
-        "remark": f"{remark}; batch 1, highest clocks, without copies",
+        "remark": f"{remark}; batch {batch}, highest clocks, without copies",
         "slowest_ms": {layer.name: round(1e3 * time, 3) for layer, time in largest if time > 0},
     }
 

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from edgec.errors import BadOption
 from edgec.model.cost import layer_costs
 from edgec.model.serialize import save
+from edgec.model.signature import inputs_of
 from edgec.profile import Profile
 from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
@@ -143,7 +144,13 @@ def _estimate(ready: Prepared, board: Board, precision: str) -> dict[str, Any] |
     kept = {pin.where for pin in ready.half.pins}
     if precision == "int8":
         kept |= {node.name or "" for node in ready.model.graph if not _on_integers(node, ready.ranges)}
-    return summary(estimate, layer_costs(ready.model), precision, kept)
+    return summary(estimate, layer_costs(ready.model), precision, kept, _batch(ready.model))
+
+
+def _batch(model: ir.Model) -> int:
+    """Return the first dimension of the inputs where they share one, else 1."""
+    batches = {spec.shape[0] for spec in inputs_of(model) if spec.shape}
+    return batches.pop() if len(batches) == 1 else 1
 
 
 def _on_integers(node: ir.Node, ranges: Mapping[str, float]) -> bool:

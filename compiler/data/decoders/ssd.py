@@ -10,7 +10,7 @@ import numpy as np
 
 from edgec.data.decoders.base import Outputs, check_shape, pick
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class, corners
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +77,7 @@ class Ssd(DetectionDecoder):
             with Path(self.priors).open("rb") as file:  # numpy.load would accept a .npz file of that name too
                 priors: Array = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise BadOption(f"decoder ssd: priors {self.priors}: {error}") from error
+            raise BadOption(f"decoder ssd: priors {self.priors}: {reason(error)}") from error
         if priors.ndim < 2 or priors.shape[-1] != 4:
             raise BadOption(f"decoder ssd: priors {self.priors} are not [n, 4]")
         return priors.astype(np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from edgec.data.decoders.scores import Scores
@@ -34,6 +36,7 @@ class Classification:
         self._decoder = require_decoder(context, "scores", Scores(), self.name)
         self._classes = Classes(context, self._decoder)
         self._ranks: list[int] = []
+        self._confusion: Counter[tuple[int, int]] = Counter()
 
     def update(self, outputs: Outputs, sample: Sample) -> None:
         """Process the scores of one sample with a `ClassLabel`."""
@@ -43,17 +46,30 @@ class Classification:
             problem = f"metric {self.name}: {sample.name} has class {label}, but the network has {len(scores)} classes"
             raise BadOption(problem, remedy="Give the class names in the network's order as classes.txt in the data.")
         better = np.count_nonzero(scores > scores[label]) + np.count_nonzero(scores[:label] == scores[label])
+        self._confusion[label, int(np.argmax(scores))] += 1
         self._ranks.append(len(scores) if np.isnan(scores[label]) else int(better))
 
     def result(self) -> MetricResult:
         """Return the weighted sum, with top-1 and top-5."""
         top1, top5 = self.top(1), self.top(5)
-        return MetricResult(TOP1_WEIGHT * top1 + TOP5_WEIGHT * top5, True, {"top1": top1, "top5": top5})
+        value = TOP1_WEIGHT * top1 + TOP5_WEIGHT * top5
+        return MetricResult(value, True, {"top1": top1, "top5": top5} | self.mistakes())
 
     def top(self, k: int) -> float:
         """Return the top-k accuracy so far."""
         refuse_empty(len(self._ranks), self.name)
         return sum(rank < k for rank in self._ranks) / len(self._ranks)
+
+    def mistakes(self) -> dict[str, dict[str, int]]:
+        """Return the confusion matrix without its diagonal: how often each class was taken for which other one.
+
+        Returns:
+            `taken_for`: "CLASS as OTHER" -> number of samples, the most frequent first; empty where there is none.
+        """
+        pairs = [(pair, count) for pair, count in self._confusion.most_common() if pair[0] != pair[1]]
+        name = self._classes.name
+        named = {f"{name(label)} as {name(found)}": count for (label, found), count in pairs}
+        return {"taken_for": named} if named else {}
 
 
 class Top1(Classification):
@@ -63,7 +79,7 @@ class Top1(Classification):
 
     def result(self) -> MetricResult:
         """Return the top-1 accuracy."""
-        return MetricResult(self.top(1), True)
+        return MetricResult(self.top(1), True, self.mistakes())
 
 
 class Top5(Classification):

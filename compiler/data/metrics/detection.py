@@ -15,6 +15,7 @@ from edgec.data.labels import Boxes
 from edgec.data.metrics.base import Classes, MetricContext, MetricResult, Outputs, require_decoder, require_label
 from edgec.data.samples import Sample
 from edgec.errors import BadOption, MissingDependency
+from edgec.extras import install
 
 Array = np.ndarray[Any, Any]
 
@@ -149,6 +150,6 @@ def _library() -> tuple[Any, Any]:
     try:
         from faster_coco_eval import COCO, COCOeval_faster  # noqa: PLC0415
     except ImportError as error:
-        remedy = "pip install 'edgec[eval]'"
+        remedy = install("eval")
         raise MissingDependency("faster-coco-eval is needed for mAP", remedy=remedy) from error
     return COCO, COCOeval_faster

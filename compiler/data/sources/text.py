@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 
 
 def read_text(path: Path) -> str:
@@ -17,7 +17,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadOption(f"{path}: {error}", remedy="Give a readable file in UTF-8.") from error
+        raise BadOption(f"{path}: {reason(error)}", remedy="Give a readable file in UTF-8.") from error
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -10,7 +10,7 @@ from edgec.data.labels import Boxes
 from edgec.data.pictures import PICTURE_SUFFIXES, Entry, Listing
 from edgec.data.sources.folder import CLASSES_FILE
 from edgec.data.sources.text import read_names
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.registry import suggest
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -54,7 +54,7 @@ def _parse(path: Path) -> ElementTree.Element:
         return ElementTree.fromstring(data)
     # The last two are for a multi-byte encoding (gb2312, Shift_JIS), and for an unknown encoding.
     except (OSError, ElementTree.ParseError, expat.ExpatError, ValueError, LookupError) as error:
-        raise BadOption(f"{path}: {error}", remedy="Give a VOC annotation file, in UTF-8.") from error
+        raise BadOption(f"{path}: {reason(error)}", remedy="Give a VOC annotation file, in UTF-8.") from error
 
 
 def _refuse_doctype(data: bytes, path: Path) -> None:

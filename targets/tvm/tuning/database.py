@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, reason
 from edgec.whole_file import write_text
 
 LEAST_GAIN = 0.03
@@ -99,7 +99,9 @@ class Database:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise BadOption(f"cannot write {self.path}: {error}", remedy="Choose a place that is writable.") from error
+            raise BadOption(
+                f"cannot write {self.path}: {reason(error)}", remedy="Choose a place that is writable."
+            ) from error
         self.measurements += measurements
 
 
@@ -153,7 +155,7 @@ def _read(path: Path) -> tuple[list[Measurement], int]:
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
-        raise BadOption(f"cannot read {path}: {error}", remedy="Give a database of `edgec tune`.") from error
+        raise BadOption(f"cannot read {path}: {reason(error)}", remedy="Give a database of `edgec tune`.") from error
     found, others = [], []
     for line in filter(None, lines):
         try:

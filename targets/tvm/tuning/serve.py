@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgec.errors import BadOption, MissingDependency
+from edgec.extras import install
 from edgec.targets.tvm.wheels import installed_versions
 
 PORTS = (9190, 9199)
@@ -38,7 +39,7 @@ def require_packages() -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         problem = f"tuning needs the package {missing[0]}, which is not installed"
-        raise MissingDependency(problem, remedy="pip install 'edgec[tvm]'")
+        raise MissingDependency(problem, remedy=install("tvm"))
 
 
 def parse_tracker(text: str, key: str) -> Tracker:

@@ -230,7 +230,7 @@ def test_without_the_client_nothing_is_compiled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "asyncssh", None)
-    refused(tmp_path, "jetson-tx2", capsys, monkeypatch, "edgec[ssh]")
+    refused(tmp_path, "jetson-tx2", capsys, monkeypatch, "pip install 'asyncssh")
 
 
 def test_for_a_board_without_a_script_nothing_is_compiled(

@@ -83,7 +83,7 @@ def test_compile_writes_an_artefact_and_says_so_in_json(run: Run, model: Path) -
     assert process.returncode == 0, process.stderr
     result = json.loads(process.stdout)
     assert result["target"] == "copy-board"
-    assert result["error"] < 1e-6
+    assert result["relative_error"] < 1e-6
     assert (model.parent / "small.copy-board" / "manifest.json").is_file()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,13 +80,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_model_on_a_folder_of_pictures(run: Run, model: Path, pictures: Path) -> None:
     data = run(model, "--data", pictures, "--metric", "top1", "--metric", "top5", "--json").data
+    mistakes = data["metrics"]["top1"]["details"]
+    assert sum(mistakes["taken_for"].values()) == 1
     assert (data["samples"], data["where"]) == (4, "onnxruntime")
     assert data["metrics"] == {
-        "top1": {"value": 0.75, "higher_is_better": True, "details": {}},
+        "top1": {"value": 0.75, "higher_is_better": True, "details": mistakes},
         "top5": {"value": 1.0, "higher_is_better": True, "details": {}},
     }
     text = run(model, "--data", pictures, "--metric", "classification").stdout
-    assert text == "classification 0.8250  top1 0.7500  top5 1.0000\n4 samples, onnxruntime\n"
+    first, taken, last = text.splitlines()
+    assert (first, last) == ("classification 0.8250  top1 0.7500  top5 1.0000", "4 samples, onnxruntime")
+    assert re.fullmatch(r"  taken_for: \w+ as \w+ 1", taken)
 
 
 def test_an_artefact_gives_the_same_and_keeps_it(run: Run, model: Path, pictures: Path, tmp_path: Path) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
 import edgec
 from edgec.artefact.artefact import Artefact
+from edgec.cli import _guarded
 from edgec.cli.console import PlainLines
 from edgec.cli.next_step import next_steps
+from edgec.errors import EdgecError
+from edgec.extras import install
 from edgec.progress import Progress
 
 BOARD = str(Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
@@ -39,6 +43,28 @@ def test_the_version_comes_from_one_place(tmp_path: Path) -> None:
 
     assert edgec.__version__ == version("edgec")
     assert edgec_command("--version", cwd=tmp_path).stdout == f"edgec {edgec.__version__}\n"
+
+
+def test_what_is_missing_is_installed_by_a_command_that_needs_no_release() -> None:
+    assert install("eval").startswith("pip install 'faster-coco-eval")
+    said = install("tvm")
+    assert "'apache-tvm==" in said.replace(">=", "==") and "tornado" in said  # the extra `tvm` takes in `tune`
+    assert "edgec" not in said
+
+
+def test_data_that_is_not_there_is_noticed_before_the_model_is_read(tmp_path: Path) -> None:
+    with pytest.raises(EdgecError, match="data nowhere: no such file"):
+        edgec.compile("absent.onnx", target="host", data="nowhere")
+
+
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def stopped() -> None:
+        raise SystemExit(130)
+
+    monkeypatch.setattr(sys, "argv", ["edgec", "prune", "model.onnx"])
+    with pytest.raises(SystemExit):
+        _guarded(stopped)
+    assert "same command goes on" in capsys.readouterr().err
 
 
 def test_dir_has_all_that_is_public_and_nothing_else() -> None:

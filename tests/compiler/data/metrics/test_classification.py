@@ -49,7 +49,7 @@ def test_equals_scikit_learn(case: str) -> None:
     assert measure("top5", scores, labels).value == pytest.approx(top5, abs=1e-12)
     both = measure("classification", scores, labels)
     assert both.value == pytest.approx(0.7 * top1 + 0.3 * top5, abs=1e-12)
-    assert both.details == pytest.approx({"top1": top1, "top5": top5})
+    assert {"top1": both.details["top1"], "top5": both.details["top5"]} == pytest.approx({"top1": top1, "top5": top5})
 
 
 def test_scores_that_are_no_number_are_the_worst() -> None:
@@ -96,3 +96,11 @@ def test_no_samples_are_refused() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(BadOption, match="Did you mean top"):
         make_metric("top2")
+
+
+def test_the_details_say_which_class_is_taken_for_which() -> None:
+    scores = np.eye(3)[[0, 1, 1, 2, 1]]
+    context = MetricContext(Scores(classes=("cat", "dog", "cow")))
+    found = measure("top1", scores, np.array([0, 0, 0, 2, 2]), context)
+    assert found.details == {"taken_for": {"cat as dog": 2, "cow as dog": 1}}
+    assert measure("top1", scores, np.array([0, 1, 1, 2, 1])).details == {}
