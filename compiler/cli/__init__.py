@@ -23,6 +23,7 @@ from edgec.cli import (
     doctor,
     eval,
     import_result,
+    init,
     inspect,
     prune,
     quantize,
@@ -48,6 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
+    init,
     compile,
     check,
     calibrate,
@@ -76,9 +78,10 @@ for module in (
 START = """\
 edgec compiles a trained ONNX model for an edge board, and compares the result with ONNX Runtime.
 
-Do these three things first:
+Do these things first:
 
   edgec doctor                              See what is installed, and how to get what is missing.
+  edgec init MODEL.onnx                     Write settings for your model, with comments, into edgec.toml.
   edgec check MODEL.onnx --target rpi4      See whether a board can run your model; `edgec targets` lists the boards.
   edgec compile MODEL.onnx --target host    Make an artefact for this machine, run it, and compare it.
 

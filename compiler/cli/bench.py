@@ -34,3 +34,5 @@ def command(
         f" ({latency.runs} runs, {latency.threads} threads, {latency.where})",
         highlight=False,
     )
+    if latency.where.startswith("qemu"):
+        stdout.print("These are times of the emulator: they say nothing about the board.", highlight=False)

@@ -91,7 +91,8 @@ def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) 
     latency, checked = measured.get("latency"), measured.get("verification")
     if latency:
         note = f"median of {latency['runs']} runs, {latency['threads']} threads, {latency['where']}"
-        cards.append(_plain("measured latency", f"{latency['median']:.2f}", "ms", note))
+        name = "time under emulation, not the board's" if latency["where"].startswith("qemu") else "measured latency"
+        cards.append(_plain(name, f"{latency['median']:.2f}", "ms", note))
     if checked:
         worst, good = checked["comparison"], checked["tolerance"]
         error = max((each["relative"] for each in worst["outputs"]), default=0.0) if "outputs" in worst else None

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import edgec
-from edgec.artefact.artefact import Artefact
+from edgec.artefact.artefact import Artefact, Latency
 from edgec.artefact.evidence import keep
 from edgec.errors import BadArtefact
 from edgec.report import charts
@@ -95,6 +95,15 @@ def test_an_artefact_that_was_not_compressed_has_a_report_too(artefact: Artefact
     source = saved(parse("n (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }", {}, opset=18), tmp_path / "n.onnx")
     text = render(edgec.compile(source, target=board, output=tmp_path / "out"))
     assert re.findall(r'<section id="(\w+)">', text) == ["layers", "passes", "settings"]
+
+
+def test_times_of_an_emulator_are_not_called_measured_latency(tmp_path: Path) -> None:
+    board = copy_board(tmp_path / "board.toml", TITLE)
+    source = saved(parse("n (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }", {}, opset=18), tmp_path / "n.onnx")
+    made = edgec.compile(source, target=board, output=tmp_path / "out")
+    keep(made.folder, "latency", Latency("qemu-aarch64 -cpu cortex-a72", 4, 20, 710.0, 720.0, 700.0))
+    text = render(made)
+    assert "measured latency" not in text and "time under emulation" in text
 
 
 def test_inputs_that_are_no_pictures_are_not_drawn(tmp_path: Path) -> None:
