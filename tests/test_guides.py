@@ -61,7 +61,7 @@ def detector() -> ir.Model:
         channels = len(head["anchors"]) * (5 + len(record["classes"]))
         text += f"{name} = Conv <strides = [{stride}, {stride}]> (image, w_{name})\n"
         outputs.append(f"float[1, {channels}, {160 // stride}, {160 // stride}] {name}")
-        weights[f"w_{name}"] = (channels, 3, stride, stride)
+        weights[f"w_{name}"] = (channels, 3, 1, 1)
     return heads.network(f"g (float[1, 3, 160, 160] image) => ({', '.join(outputs)}) {{ {text} }}", **weights)
 
 
