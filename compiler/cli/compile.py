@@ -206,8 +206,6 @@ def _print_compression(compression: Compression) -> None:
     """Print the cost and gain of each step, and the loss on the held-out samples."""
     from rich.table import Table
 
-    from edgec.evaluation.task import UNLABELLED
-
     table = Table("step", "MACs", "weights", "time*", "loss", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -217,8 +215,6 @@ def _print_compression(compression: Compression) -> None:
         macs, loss = f"{step.macs / 1e6:,.1f} M", "" if step.loss is None else f"{step.loss:.4f}"
         table.add_row(step.name, macs, mebibytes(step.weight_bytes), time, loss)
     stdout.print(table)
-    if compression.metric in ("", UNLABELLED) and any(step.loss for step in compression.steps):
-        stdout.print("loss: relative error of the outputs, for there are no labels", highlight=False)
     known = "of the original's, as edgec estimates it for the board" if first.seconds else "no estimate for this board"
     stdout.print(f"* {known}", highlight=False)
     if compression.loss is not None and compression.before is not None and compression.after is not None:
