@@ -32,7 +32,7 @@ from edgec.compress.compressed import Compressed
 from edgec.compress.settings import competing, implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.data.samples import spread
-from edgec.data.source import check_exists, open_samples
+from edgec.data.source import open_samples
 from edgec.errors import CannotRunHere
 from edgec.model.graph import is_quantized
 from edgec.model.load import LoadedModel, load
@@ -97,7 +97,6 @@ def compile(
     board, back_end, profile = open_target(settings.target)
     given, settings = settings, implied_options(settings, profile)
     check_options(settings, board, profile)
-    check_exists(settings.measuring.data)
     record = Record(progress or (lambda stage: None))
 
     with record.stage("load"):

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from edgec.artefact.signature import check_key
 from edgec.compress.settings import check_quantization
+from edgec.data.source import check_exists
 from edgec.errors import BadOption
 from edgec.model.graph import is_quantized
 from edgec.options import CompileOptions
@@ -24,6 +25,7 @@ def check_options(settings: CompileOptions, board: Board, profile: Profile) -> N
     Raises:
         BadOption: There is such a setting; the message names the first one.
     """
+    check_exists(settings.measuring.data)
     precision = settings.precision
     if precision not in profile.precisions:
         reason = profile.refused.get(precision, "its board record does not offer it")

@@ -106,7 +106,7 @@ def _measuring(settled: Settled, profile: Profile) -> Iterator[str]:
     yield ""
     yield "[measuring]"
     yield '# data = "pictures"  # typical pictures; with labels if a metric is measured, see docs/evaluation.md'
-    yield f'# metric = "{METRICS.get(decoder.kind if decoder else "", "output-error")}"'
+    yield f'# metric = "{METRICS.get(decoder.kind, "output-error") if decoder else "output-error"}"'
     if settled.application:
         for line in settled.application.assumed:
             yield f"# {' '.join(line.split())}"
