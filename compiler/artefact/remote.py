@@ -11,14 +11,13 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from edgec import registry
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result
+from edgec.artefact.device import Device
 from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
 from edgec.errors import BadOption, CannotRunHere, MissingDependency, reason
 from edgec.extras import install
@@ -40,46 +39,6 @@ LONGEST_HASHES = 1 << 22
 """Bytes of the list of hashes of an artefact on the board; real ones have some thousand."""
 LONGEST_LINE = 1 << 16
 """Maximum number of bytes of a line of the board's output."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """A board's address; `user` and `port` are None if ~/.ssh/config or the defaults decide."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}" if self.user else self.host
-
-    @property
-    def ssh(self) -> str:
-        """The command line that connects to it."""
-        return f"ssh {f'-p {self.port} ' if self.port else ''}{self}"
-
-
-def parse_device(text: str) -> Device:
-    """Parse `ssh://[user@]host[:port]`.
-
-    Raises:
-        BadOption: The text is not of that form.
-    """
-    remedy = "Give an address such as ssh://nvidia@192.168.55.1 or ssh://nvidia@tx2.local:2222."
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise BadOption(f"--device {text}: {error}", remedy=remedy) from error
-    if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise BadOption(f"--device {text} is not of the form ssh://[user@]host[:port]", remedy=remedy)
-    if parts.password:
-        raise BadOption(
-            "--device contains a password, which would stay in your shell's history", remedy="Use SSH keys."
-        )
-    place = parts.netloc.rpartition("@")[2]  # .hostname is lower case, but aliases of ~/.ssh/config need not be
-    host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
-    return Device(host, parts.username, port)
 
 
 def check_deployable(target: str) -> None:

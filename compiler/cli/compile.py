@@ -96,7 +96,8 @@ def command(
     """Compile MODEL.onnx for a board into an artefact folder."""
     from edgec import compile as edgec_compile
     from edgec.artefact.board_result import verification as verification_there
-    from edgec.artefact.remote import check_deployable, parse_device, require_client
+    from edgec.artefact.device import parse_device
+    from edgec.artefact.remote import check_deployable, require_client
     from edgec.cli.next_step import next_steps
 
     measured = options.measuring_fields(

@@ -13,7 +13,7 @@ from edgec.progress import Progress
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
     from edgec.artefact.board_result import BoardResult
-    from edgec.artefact.remote import Device
+    from edgec.artefact.device import Device
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
     Files that were copied and built already are used again: after an interruption, give the same command.
     """
     from edgec.artefact.artefact import Artefact
-    from edgec.artefact.remote import parse_device
+    from edgec.artefact.device import parse_device
 
     board = parse_device(device)
     opened = Artefact.open(artefact)

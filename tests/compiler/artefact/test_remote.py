@@ -19,7 +19,8 @@ import pytest
 import edgec
 from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
-from edgec.artefact.remote import LONGEST_LINE, Device, _lines, deploy, parse_device
+from edgec.artefact.device import Device, parse_device
+from edgec.artefact.remote import LONGEST_LINE, _lines, deploy
 from edgec.errors import BadOption, CannotRunHere
 from tests.support.tensorrt_board import small_model
 
