@@ -181,7 +181,7 @@ def test_labels_are_of_the_picture_as_viewers_show_it(tmp_path: Path) -> None:
 def test_yolo_without_pyyaml_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(yolo(tmp_path) / "data.yaml", "val: images/val\nnames: [cat, dog]\n")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(MissingDependency, match="pip install .*pyyaml"):
+    with pytest.raises(MissingDependency, match=r"pip install .*pyyaml"):
         opened(tmp_path)
 
 

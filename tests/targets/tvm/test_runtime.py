@@ -174,7 +174,7 @@ def test_everything_is_linked_for_what_the_runtime_needs(cache: Path) -> None:
 
 def test_without_tvm_the_remedy_is_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "PACKAGES", ("no-such-package",))
-    with pytest.raises(MissingDependency, match=r"no-such-package.*\npip install 'edgec\[tvm\]'"):
+    with pytest.raises(MissingDependency, match=r"no-such-package.*\npip install 'apache-tvm"):
         installed_versions()
 
 
