@@ -21,7 +21,7 @@ ARITHMETIC = {
     "fp16": Arithmetic(1e-2, 1e-4, in_half, exact=True),
     "int8": Arithmetic(2e-2, 5e-7, exact=True),
 }
-"""Integers are summed exactly; of halves the sums are single, or rounded in another order."""
+"""Integer sums are exact; sums of half-precision values are in single precision, or rounded in another order."""
 
 
 class TvmTarget:
@@ -30,7 +30,7 @@ class TvmTarget:
     runtime = TvmRuntime
 
     def profile(self, board: Board) -> Profile:
-        """Return what the passes should know of `board`."""
+        """Return the profile of `board` for the passes."""
         lanes = 4 if board.architecture == "aarch64" else 8  # 128-bit NEON; 256-bit AVX (512 gains nothing more here)
         return Profile(
             precisions=board.precisions,
@@ -45,7 +45,7 @@ class TvmTarget:
         )
 
     def check(self, model: ir.Model, board: Board) -> tuple[Finding, ...]:
-        """Return one finding for every node: whether TVM's importer takes it.
+        """Return one finding for every node: whether TVM's importer supports it.
 
         Raises:
             MissingDependency: TVM is missing.
@@ -61,14 +61,14 @@ class TvmTarget:
         """Compile `model` into `context.folder`.
 
         Raises:
-            UnsupportedModel: An operator cannot be imported; names it and its nodes.
+            UnsupportedModel: An operator cannot be imported; the message names it and its nodes.
             MissingDependency: TVM, zig or the board's runtime libraries are missing.
-            BadOption: The board's CPU, glibc or precision, or the given runtime wheel, will not do.
+            BadOption: The board's CPU, glibc or precision, or the given runtime wheel, is not suitable.
         """
         from edgec.targets.tvm.wheels import installed_versions  # noqa: PLC0415
         from edgec.targets.tvm.zig import zig_version  # noqa: PLC0415
 
-        installed_versions(), zig_version()  # refuse before importing TVM
+        installed_versions(), zig_version()  # fail here, before TVM is imported
         from edgec.targets.tvm.lower import lower  # noqa: PLC0415
 
         return lower(model, context)

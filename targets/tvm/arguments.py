@@ -15,17 +15,17 @@ from edgec.model.signature import TensorSpec, check_array, check_names
 Array = np.ndarray[Any, Any]
 
 ALIGNMENT = 64
-"""Bytes; what kernels take for granted of an input's address."""
+"""Alignment in bytes that kernels assume of an input's address."""
 WORTH_A_LOOK = 1 << 16
-"""Bytes of an input from which on a copy costs more than finding out whether it is needed."""
+"""Number of bytes of an input from which on a copy costs more than finding out whether it is needed."""
 NOT_IN_NUMPY = frozenset({"bfloat16"})
-"""Types of another package, which numpy does not exchange."""
+"""Types defined by another package, which numpy does not exchange."""
 
 
 class Arguments:
-    """Tensors that hold the inputs: one each, bound once; arrays are copied into them, large ones used where they lie.
+    """Tensors of the inputs: each is bound once; arrays are copied into them, but large ones are used in place.
 
-    One call at a time may use them.
+    Only one call at a time may use them.
     """
 
     def __init__(self, inputs: Sequence[TensorSpec]) -> None:
@@ -48,7 +48,7 @@ class Arguments:
         return given
 
     def of(self, given: Sequence[Array]) -> list[Any]:
-        """Return the tensors that hold `given`, what `check` returned; good until the next call."""
+        """Return the tensors of `given`, the result of `check`; valid until the next call."""
         return [self._held(array, bound) for array, bound in zip(given, self._bound, strict=True)]
 
     def _held(self, array: Array, bound: tuple[Array, Any] | None) -> Any:
@@ -62,20 +62,20 @@ class Arguments:
 
 
 def arrays(result: Any) -> list[Array]:
-    """Return copies of what a network returned: a tensor, or several."""
+    """Return copies of the results of a network: a tensor, or several."""
     return [_copy(result)] if isinstance(result, tvm_ffi.Tensor) else [_copy(tensor) for tensor in result]
 
 
 def _copy(tensor: Any) -> Array:
     try:
         return np.from_dlpack(tensor).copy()
-    except (BufferError, RuntimeError):  # of a type that numpy does not exchange
+    except (BufferError, RuntimeError):  # raised for a type that numpy does not exchange
         array: Array = tensor.numpy()
         return array
 
 
 def _bound(spec: TensorSpec) -> tuple[Array, Any] | None:
-    """Return an array at an aligned address, and the tensor in its memory; None where there can be none."""
+    """Return an array at an aligned address, and the tensor in its memory; None if there can be none."""
     if spec.dtype in NOT_IN_NUMPY or 0 in spec.shape:
         return None
     dtype = np.dtype(spec.dtype)

@@ -1,4 +1,4 @@
-"""A batch that may vary: the network is compiled for one item, and run for each of the batch.
+"""Varying batch size: the network is compiled for one item, and runs once per item of the batch.
 
 On a CPU a batch gains little: layers are as fast for one picture as for many, and the activations of one stay in cache.
 """
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 def check_batch(model: ir.Model, batch: tuple[int, int]) -> int:
-    """Return the largest batch of the range `batch`, which every input and output of `model` has to have.
+    """Return the largest batch size of the range `batch`, which every input and output of `model` must support.
 
     Raises:
         BadOption: The range does not begin at 1, or an input or output has no dimension for the batch.
@@ -36,7 +36,7 @@ def check_batch(model: ir.Model, batch: tuple[int, int]) -> int:
 
 
 class BatchRunner(Closing):
-    """Runs another runner, made for a batch of one, once for each item; inputs may hold up to `largest`."""
+    """Runs another runner, made for a batch of one, once per item; inputs may contain up to `largest` items."""
 
     def __init__(self, single: Runner, largest: int) -> None:
         self._single, self._largest = single, largest
@@ -66,16 +66,16 @@ class BatchRunner(Closing):
         return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
     def inspect(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return values inside the network for the first item, where the other runner shows them."""
+        """Return inner values of the network for the first item, if the other runner supports this."""
         return self._single.inspect(self._items(feeds)[0]) if isinstance(self._single, Inspectable) else {}
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
-        """Return the seconds of each of `runs` inferences of the whole batch."""
+        """Return the time in seconds of each of `runs` inferences of the whole batch."""
         measured = [self._single.bench(item, warmup=warmup, runs=runs) for item in self._items(feeds)]
         return [sum(times) for times in zip(*measured, strict=True)]
 
     def close(self) -> None:
-        """Free what the other holds."""
+        """Free the resources of the other runner."""
         self._single.close()
 
     def _items(self, feeds: Mapping[str, Array]) -> list[dict[str, Array]]:

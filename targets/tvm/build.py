@@ -23,10 +23,10 @@ from edgec.targets.tvm.offsets import PIPELINE
 from edgec.targets.tvm.schedules.common.kernel import SIMPLIFIED
 
 PARTS = 8
-"""Object files the kernels are spread over: a constant, so that every machine makes the same ones."""
+"""Number of object files for the kernels: a constant, so that every machine makes the same files."""
 SMALLEST_PART = 4
-"""Kernels of a part at least: each costs LLVM 40 ms of its own."""
-# LLVM finds common subexpressions anyway; TVM's search takes half the time of all its passes. The checks of every
+"""Minimum number of kernels per part: each part costs LLVM 40 ms."""
+# LLVM eliminates common subexpressions anyway; TVM's pass takes half the time of all its passes. The checks of every
 # kernel's arguments are more than half of the code, and none can fail: the executor checks the network's inputs.
 SETTINGS = {"tirx.disable_cse_tir": True, "tirx.disable_assert": True}
 UNROLL = "tirx.UnrollLoop"
@@ -35,13 +35,13 @@ REPEATED = {"tirx.StmtSimplify", "tirx.RemoveNoOp"}
 
 @pass_instrument
 class LeftToLlvm:
-    """Skips, after unrolling, what LLVM repeats, half of TVM's time; not where a kernel is marked with `SIMPLIFIED`."""
+    """Skips, after unrolling, passes that LLVM repeats and that take half of TVM's time, unless marked `SIMPLIFIED`."""
 
     def __init__(self) -> None:
         self._unrolled = False
 
     def should_run(self, module: tvm.IRModule, info: tvm.transform.PassInfo) -> bool:
-        """Tell whether the pass runs; called by TVM before each."""
+        """Return whether the pass runs; TVM calls this before each pass."""
         self._unrolled |= info.name == UNROLL
         if not self._unrolled or info.name not in REPEATED:
             return True
@@ -50,18 +50,18 @@ class LeftToLlvm:
 
 @dataclass(frozen=True)
 class Built:
-    """Files to link into one library."""
+    """Files that are linked into one library."""
 
     object_files: tuple[Path, ...]
     """Kernels, for the board's CPU."""
     blob: Path
     """The executor's bytecode and the weights, as TVM serializes them."""
     activation_bytes: int
-    """What the executor allocates for a run: values and outputs."""
+    """Memory that the executor allocates for a run: values and outputs."""
 
 
 def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
-    """Compile `module` for the (resolved) `board` into files in `folder`; kernels are compiled side by side."""
+    """Compile `module` for the (resolved) `board` into files in `folder`; kernels are compiled in parallel."""
     target = llvm_target(board)
     with target:
         module = memory_planned(target)(module)
@@ -73,7 +73,7 @@ def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
 
 
 def pack_network(network: tvm.IRModule, target: tvm.target.Target, blob: Path) -> None:
-    """Write the bytecode and weights of `network`, whose kernels are compiled elsewhere, into the file `blob`."""
+    """Write the bytecode and weights of `network`, whose kernels are compiled separately, into the file `blob`."""
     executable = relax.build(network, target, relax_pipeline=None)
     with _native_stderr_swallowed():  # one warning per weight, "Scope Saving", that means nothing
         content = tvm.get_global_func("runtime.ModulePackImportsToTensor")(executable.mod)
@@ -88,7 +88,7 @@ def compile_kernels(kernels: Mapping[Any, Any], target: tvm.target.Target, path:
 
 
 def _compile_parts(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Target, folder: Path) -> tuple[Path, ...]:
-    """Compile each part of `kernels` into an object file; TVM and LLVM leave Python's lock to the other threads."""
+    """Compile each part of `kernels` into an object file; TVM and LLVM release Python's lock for the other threads."""
     count = max(1, min(PARTS, len(kernels) // SMALLEST_PART))
     parts = [kernels[index::count] for index in range(count)]
 
@@ -103,7 +103,7 @@ def _compile_parts(kernels: Sequence[tuple[Any, Any]], target: tvm.target.Target
 
 @contextmanager
 def _native_stderr_swallowed() -> Iterator[None]:
-    """Send what native code writes to standard error elsewhere; shown only if the block fails."""
+    """Capture what native code writes to standard error; it is shown only if the block fails."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 2)

@@ -1,7 +1,7 @@
-"""The user's cache: files by the content they were made from. Each is checked when it is used, and none is needed.
+"""The user's cache: files by the content from which they were made. Each is checked on use, and none is required.
 
 An entry is one file, named by its key: the SHA-256 of what follows it, a line of JSON (facts about the content), then
-the content. It is written beside and renamed, so that concurrent compilations see whole entries only.
+the content. It is written to a temporary file and renamed, so that concurrent compilations see complete entries only.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from edgec.scratch import scratch_folder
 from edgec.whole_file import flush
 
 LIMIT_BYTES = 2 << 30
-"""Size of the entries of a kind; beyond it those used longest ago go."""
+"""Maximum total size of the entries of a kind; beyond it those used longest ago are removed."""
 STAGING = ".new-"
 DIGEST_LINE = 65
-"""Bytes of a SHA-256 in hexadecimal and the end of its line."""
+"""Number of bytes of a SHA-256 in hexadecimal with the end of its line."""
 
 
 def cache_folder() -> Path:
-    """Return the folder that keeps compiled tools and downloaded libraries between compilations."""
+    """Return the folder in which compiled tools and downloaded libraries are kept between compilations."""
     return Path(platformdirs.user_cache_dir("edgec"))
 
 
@@ -38,17 +38,17 @@ class Cache:
     """The entries of one `kind`.
 
     Args:
-        kind: Name of their folder.
-        tell: Called with a sentence where the cache cannot be used; everything then goes on without it.
+        kind: Name of the folder of the entries.
+        tell: Called with a sentence if the cache cannot be used; everything then works without it.
     """
 
     def __init__(self, kind: str, tell: Callable[[str], None] = lambda message: None) -> None:
         self._folder, self._tell = cache_folder() / kind, tell
 
     def take(self, key: str, destination: Path) -> dict[str, Any] | None:
-        """Copy what is kept under `key` to the file `destination` and return the facts kept with it.
+        """Copy the content under `key` to the file `destination` and return the facts stored with it.
 
-        Returns None where there is no such entry, or a damaged one, which is removed.
+        Returns None if there is no such entry, or if it is damaged; then it is removed.
         """
         entry = self._folder / key
         try:
@@ -70,7 +70,7 @@ class Cache:
         return facts
 
     def keep(self, key: str, path: Path, facts: Mapping[str, Any]) -> None:
-        """Keep the content of the file `path` and `facts` (JSON values) under `key`."""
+        """Store the content of the file `path` and `facts` (JSON values) under `key`."""
         if path.stat().st_size > LIMIT_BYTES:
             return
         head = json.dumps(dict(facts)).encode() + b"\n"
@@ -95,7 +95,7 @@ class Cache:
         """Remove the entries used longest ago until the rest are within the limit."""
         entries = []
         for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # another compilation evicts too
+            with contextlib.suppress(FileNotFoundError):  # another compilation may have removed it
                 status = path.lstat()
                 if not stat.S_ISDIR(status.st_mode):
                     entries.append((status.st_mtime, status.st_size, path))
@@ -116,7 +116,7 @@ def remove(path: Path) -> None:
 
 
 def _unpack(source: BinaryIO, destination: Path) -> dict[str, Any] | None:
-    """Write the content of an entry to `destination` and return its facts; None where it is not as it was kept."""
+    """Write the content of an entry to `destination` and return its facts; None if it is damaged."""
     expected = source.read(DIGEST_LINE)
     head = source.readline()
     with destination.open("wb") as content:
@@ -128,7 +128,7 @@ def _unpack(source: BinaryIO, destination: Path) -> dict[str, Any] | None:
 
 
 def _copy(source: BinaryIO, destination: BinaryIO, digest: Any) -> str:
-    """Copy what remains of `source`; return the SHA-256 of that and what `digest` has had, hexadecimal."""
+    """Copy the rest of `source`; return the SHA-256, in hexadecimal, of that and all that `digest` was given before."""
     while chunk := source.read(CHUNK_BYTES):
         digest.update(chunk)
         destination.write(chunk)
@@ -137,6 +137,6 @@ def _copy(source: BinaryIO, destination: BinaryIO, digest: Any) -> str:
 
 
 def unusable(folder: Path, error: Exception) -> str:
-    """Return what to tell where the cache cannot be used."""
+    """Return the sentence for a cache that cannot be used."""
     reason = getattr(error, "strerror", None) or error
     return f"the cache {folder} cannot be used ({reason}): going on without it"

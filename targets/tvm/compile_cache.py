@@ -1,4 +1,4 @@
-"""What decides how a library turns out: `key_of` is equal only where the compiled library would be."""
+"""Identity of a compiled library: `key_of` is equal only if the library would be equal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Tuned = Mapping[str, Sequence[Mapping[str, Any]]]
 
 COMPILERS = ("edgec", "apache-tvm", "apache-tvm-ffi", "ziglang")
 SOURCES = ("edgec.targets.tvm", "edgec.model")
-"""Packages that decide what is generated: their code is part of the key."""
+"""Packages that determine the generated code: their code is part of the key."""
 
 
 def key_of(model: ir.Model, board: Board, options: CompileOptions, tuned: Tuned | None = None) -> str:
-    """Return the key of compiling canonical `model` for `board`: equal only where the library would be.
+    """Return the key of compiling canonical `model` for `board`: equal only if the library would be equal.
 
-    Of `options`, those that the lowering reads count; a board called `host` stands for this machine.
-    `tuned` are the choices of a tuning run.
+    The key includes the `options` that the lowering reads; a board called `host` stands for this machine.
+    `tuned` are the schedules chosen by a tuning run.
     """
     parts = {
         "model": sha256(model),

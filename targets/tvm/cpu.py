@@ -53,7 +53,7 @@ CPU_FLAGS = {
 
 
 def resolve(board: Board) -> Board:
-    """Return `board` with the CPU name `host` replaced by this machine's, less what the machine hides of that CPU.
+    """Return `board` with the CPU name `host` replaced by this machine's, without features that the machine hides.
 
     Raises:
         BadOption: LLVM does not know the CPU.
@@ -81,7 +81,7 @@ def llvm_target(board: Board) -> tvm.target.Target:
 
 
 def features(target: tvm.target.Target) -> frozenset[str]:
-    """Return LLVM's names of the features code for `target` may use."""
+    """Return LLVM's names of the features that code for `target` may use."""
     names = frozenset(map(str, tvm.get_global_func("target.llvm_get_cpu_features")(target)))
     given = [str(name) for name in target.attrs.get("mattr", ())]
     removed = {name[1:] for name in given if name.startswith("-")}

@@ -1,4 +1,4 @@
-"""How long a layer takes on a CPU, by a roofline: multiply-accumulates at a share of the peak, or bytes moved."""
+"""Estimates how long a layer takes on a CPU, by a roofline of multiply-accumulates and bytes moved."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MACS_PER_CYCLE = {
     "neoverse-v1": 16,
     "x86-64-v4": 32,
 }
-"""Multiply-accumulates of fp32 that a core can do in a cycle: lanes of a vector times pipes."""
+"""fp32 multiply-accumulates of a core per cycle: lanes of a vector times pipes."""
 OTHERS = {"aarch64": 4, "x86_64": 16}
 FAMILIES = frozenset({"host", "generic", "x86-64-v3"})
-"""Names that stand for many CPUs: the figures of `OTHERS` are theirs."""
+"""Names that stand for many CPUs, to which the figures of `OTHERS` apply."""
 # fmt: off
 HAS_DOT_PRODUCT = frozenset({
     "cortex-a55", "cortex-a75", "cortex-a76", "cortex-a77", "cortex-a78", "cortex-a510", "cortex-a710",
@@ -49,14 +49,14 @@ PASSES = frozenset(
 
 
 def has_dot_product(board: Board) -> bool:
-    """Whether the CPU multiplies and adds up four bytes at once."""
+    """Whether the CPU has a dot product of four bytes."""
     if board.cpu == "host":
         return bool(machine_flags() & DOT_PRODUCT_FLAGS)
     return board.cpu in HAS_DOT_PRODUCT or not DOT_PRODUCT_FEATURES.isdisjoint(board.features)
 
 
 def why_unsure(board: Board) -> str | None:
-    """Return what estimates of a board take for granted because its CPU is not known; None where it is."""
+    """Return what the estimates for a board assume because its CPU is unknown; None if it is known."""
     if board.cpu in MACS_PER_CYCLE or board.cpu in FAMILIES or board.macs_per_cycle is not None:
         return None
     dot = "a" if has_dot_product(board) else "no"
@@ -68,19 +68,19 @@ def why_unsure(board: Board) -> str | None:
 
 
 def integer_gain(board: Board) -> float:
-    """Return about how much faster networks run on integers than on floats."""
+    """Return approximately how much faster networks run on integers than on floats."""
     if has_dot_product(board):
         return DOT_PRODUCT_GAIN
     return PAIRS_GAIN if board.architecture == "x86_64" else WIDENING_GAIN
 
 
 def integer_weight_bits(board: Board) -> int:
-    """Return the width of weights that integer kernels take at full speed: products of pairs saturate beyond 7."""
+    """Return the width of weights that integer kernels run at full speed: products of pairs saturate beyond 7 bits."""
     return 8 if has_dot_product(board) or board.architecture != "x86_64" else 7
 
 
 class CpuEstimate:
-    """`Estimate` of a board's CPU, all its threads busy."""
+    """`Estimate` of a board's CPU with all its threads in use."""
 
     def __init__(self, board: Board) -> None:
         cycles = (board.max_mhz or DEFAULT_MHZ) * 1e6 * board.threads
@@ -98,7 +98,7 @@ class CpuEstimate:
     def _seconds(self, layer: LayerCost, on_integers: bool) -> float:
         if not layer.macs and layer.op not in PASSES:
             return 0.0
-        moved = layer.weight_bytes + 2 * layer.activation_bytes  # what is read is about as large as what is written
+        moved = layer.weight_bytes + 2 * layer.activation_bytes  # layers read about as much as they write
         if on_integers and layer.macs:
             return max(layer.macs / (self._macs * self._gain), moved / 4 / self._bytes)
         return max(layer.macs / self._macs, moved / self._bytes)

@@ -1,4 +1,4 @@
-"""Whether a network's values fit half precision: what overflows gives infinities and, soon after, NaNs."""
+"""Checks that a network's values fit into half precision: overflows give infinities and, soon after, NaNs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from edgec.reference.session import Reference
 LARGEST = 65504.0
 """The largest finite fp16."""
 PACKED_RANK = 4
-"""Rank of the activations that are stored in fp16; all others stay fp32."""
+"""Rank of the activations that are stored in fp16; all others stay in fp32."""
 REMEDY = "Compile it with --precision fp32, or give inputs as in use with --input."
 
 
 def check_range(model: ir.Model, feeds: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Refuse `model` where a weight, or a value computed from `feeds`, exceeds the range of fp16.
+    """Raise an error for `model` if a weight, or a value computed from `feeds`, exceeds the range of fp16.
 
     Raises:
-        BadOption: Names the value and how large it becomes.
+        BadOption: The message names the value and its magnitude.
     """
     for value in model.graph.initializers.values():
-        rank = len(value.shape or ())  # scales and biases stay fp32
+        rank = len(value.shape or ())  # scales and biases stay in fp32
         if value.const_value is not None and value.dtype == ir.DataType.FLOAT and rank > 1:
             _check(f"weight {value.name!r}", value.const_value.numpy())
     taps = [

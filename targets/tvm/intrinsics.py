@@ -1,6 +1,6 @@
 """Functions of one float as operators of TIR: exp, log, erf, tanh and what is made of them.
 
-TVM's own are library calls, element by element; written out as expressions, each shared part would be repeated, ten
+TVM's own ones are library calls, element by element; written as expressions, each shared part would be repeated, ten
 times for one exp, in all of TVM's passes. So they stay calls, which TVM vectorizes, of functions in LLVM's language,
 which LLVM inlines.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import tvm
 import tvm_ffi
 from tvm import ir, tirx
-from tvm.ir import _ffi_api as ir_functions  # Python has no other way to make an operator
+from tvm.ir import _ffi_api as ir_functions  # Python has no other way to create an operator
 
 from edgec.targets.tvm.llvm_source import Body, Value, with_source
 
@@ -30,7 +30,7 @@ LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 EXP_POLYNOMIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 EXP2_MAX = 126.0
 EXP2_POLYNOMIAL = (9.582853621e-03, 5.590643335e-02, 2.402409865e-01, 6.931241924e-01)
-"""2**r for |r| <= 1/2 within 3e-6 of its value; least largest error, by Remez' exchange."""
+"""2**r for |r| <= 1/2 with a relative error below 3e-6; minimax by Remez' exchange."""
 LOG_POLYNOMIAL = (
     *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
     *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),

@@ -1,4 +1,4 @@
-"""From a canonical ONNX model to the library the board loads: import, lower, generate code, link."""
+"""Compiles a canonical ONNX model to the library that the board loads: import, lower, generate code, link."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from edgec.targets.tvm.pipeline import lower_with_report
 def compile_library(
     model: ir.Model, board: Board, precision: Precision, record: Record, library: Path, tuned: Tuned | None = None
 ) -> dict[str, Any]:
-    """Compile `model` for `board` into the file `library`, with the choices `tuned` (by workload) where it has them.
+    """Compile `model` for `board` into the file `library`, with the schedules in `tuned` (by workload), if any.
 
     Returns:
-        What a loader needs to know (the CPU, the instruction sets used), and what a user may ask: memory for a run,
-        kernels by the rule that made them, what no rule made; and where values inside the network can be read.
+        Data for a loader (the CPU, the instruction sets used) and for the user: memory of a run, kernels by the rule
+            that made them, operators without a rule; and where inner values of the network can be read.
 
     Raises:
-        UnsupportedModel: An operator cannot be imported; names it and its nodes.
+        UnsupportedModel: An operator cannot be imported; the message names it and its nodes.
         BadOption: LLVM does not know the board's CPU, or the CPU cannot convert to `precision`.
     """
     resolved = resolve(board)

@@ -1,4 +1,4 @@
-"""Objects to library: `link` makes the shared library that TVM's runtime loads on the board."""
+"""Links objects to a library: `link` makes the shared library that TVM's runtime loads on the board."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __tvm_ffi__library_bin:
     .size __tvm_ffi__library_bin, . - __tvm_ffi__library_bin
     .section .note.GNU-stack,"",%progbits
 """
-"""The symbol the runtime looks for. An assembler reads the blob as it is; LLVM would need many times its size."""
+"""The symbol that the runtime looks for. An assembler includes the blob directly; LLVM needs many times its size."""
 
 
 def link(built: Built, board: Board, library: Path) -> None:
@@ -31,9 +31,9 @@ def link(built: Built, board: Board, library: Path) -> None:
     """
     folder = built.blob.parent
     (folder / "blob.S").write_text(BLOB_SOURCE.replace("blob.bin", built.blob.name), encoding="ascii")
-    # The name is given to zig as a relative one: it is recorded nowhere, paths of temporary folders might be.
+    # The name is given to zig as a relative path, because paths of temporary folders might be recorded.
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
     objects = [os.path.relpath(path, folder) for path in built.object_files]
     zig("cc", [*arguments, *objects, "blob.S", "-lm"], folder)
-    # No rename, which would need one file system, and without the mode: linkers mark libraries as programs.
+    # A rename would need one file system, and would keep the mode: linkers mark libraries as programs.
     shutil.copyfile(folder / "linked.so", library)
