@@ -11,7 +11,9 @@ from typer.cli import get_docs_for_click
 import edgec
 from edgec.cli import app
 
-OUTSIDE = re.compile(r"\[([^]]*)\]\((?:\.\./)+(?!guides/|reference/)(?!\w+\.md)[^)]*\)|\[([^]]*)\]\(\.\./[A-Z]+\.md\)")
+OUTSIDE = re.compile(
+    r"\[([^]]*)\]\((?:\.\./)+(?!guides/|reference/|results/)(?!\w+\.md)[^)]*\)|\[([^]]*)\]\((?:\.\./)+[A-Z]+\.md\)"
+)
 """Links to files of the repository, such as examples, which the site does not have."""
 
 
@@ -22,7 +24,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return markdown + _commands()
     if name == "reference/api.md":
         return markdown + "".join(f"\n::: {getattr(edgec, each).__module__}.{each}\n" for each in edgec.__all__)
-    return OUTSIDE.sub(lambda match: match[1] or match[2], markdown) if "/" not in name else markdown
+    return OUTSIDE.sub(lambda match: match[1] or match[2], markdown)
 
 
 def _commands() -> str:

@@ -71,6 +71,13 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("material")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True)
+    leading_nowhere = [
+        (page.name, link)
+        for page in tmp_path.rglob("*.html")
+        for link in re.findall(r'href="([^"#:]+)[#"]', page.read_text())
+        if page.name != "404.html" and not (page.parent / link).exists()
+    ]
+    assert leading_nowhere == []
     assert "max-slowdown" in (tmp_path / "reference" / "cli.html").read_text()
     assert 'id="edgec.api.compare.compare"' in (tmp_path / "reference" / "api.html").read_text()
 
