@@ -20,7 +20,7 @@ from edgec.artefact.verification import Verification
 from edgec.errors import BadOption
 from edgec.reference.expectation import compare_all
 from edgec.reference.sketch import sketches
-from edgec.targets.base import Inspectable, RunContext, Runner, Target
+from edgec.targets.base import Inspectable, KernelTimes, Profiled, RunContext, Runner, Target
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,39 @@ class Artefact:
         found = Latency(runner.description, self._threads(threads), len(times), median(times), p90, min(times))
         if keep:
             evidence.keep(self.folder, "latency", found)
+        return found
+
+    def profile(
+        self,
+        *,
+        threads: int | None = None,
+        warmup: int = 3,
+        runs: int = 20,
+        trace: Path | None = None,
+        keep: bool = False,
+    ) -> KernelTimes:
+        """Measure what each kernel of the network takes on the golden inputs.
+
+        Args:
+            threads: Number of worker threads; default: as compiled.
+            warmup: Number of warm-up runs, which are not measured.
+            runs: Number of runs that are measured.
+            trace: File into which the kernels of one run are written, for Perfetto or chrome://tracing.
+            keep: Whether the times are kept in its evidence, where `Report` finds them.
+
+        Raises:
+            BadOption: Its board measures kernels itself, or `trace` cannot be written.
+            CannotRunHere: This machine is not its board and cannot emulate it.
+        """
+        with self.runner(threads) as runner:
+            if not isinstance(runner, Profiled):
+                raise BadOption(
+                    f"kernels of an artefact for {self.manifest.board.name} are not measured here",
+                    remedy="Run ./build.sh --layers on the board, then edgec import-result.",
+                )
+            found = runner.profile(self.golden_inputs(), warmup=warmup, runs=runs, trace=trace)
+        if keep:
+            evidence.keep(self.folder, "kernels", found)
         return found
 
     def _threads(self, given: int | None) -> int:

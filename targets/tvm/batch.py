@@ -6,6 +6,7 @@ On a CPU a batch gains little: layers are as fast for one picture as for many, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
-from edgec.targets.base import Closing, Inspectable, Runner
+from edgec.targets.base import Closing, Inspectable, KernelTimes, Profiled, Runner
 
 Array = np.ndarray[Any, Any]
 
@@ -73,6 +74,11 @@ class BatchRunner(Closing):
         """Return the time in seconds of each of `runs` inferences of the whole batch."""
         measured = [self._single.bench(item, warmup=warmup, runs=runs) for item in self._items(feeds)]
         return [sum(times) for times in zip(*measured, strict=True)]
+
+    def profile(self, feeds: Mapping[str, Array], *, warmup: int, runs: int, trace: Path | None = None) -> KernelTimes:
+        """Return what each kernel takes for the first item, see `edgec.targets.base.Profiled`."""
+        assert isinstance(self._single, Profiled)  # all runners of this back end are
+        return self._single.profile(self._items(feeds)[0], warmup=warmup, runs=runs, trace=trace)
 
     def close(self) -> None:
         """Free the resources of the other runner."""

@@ -98,6 +98,7 @@ class Emitter:
         dtype = self.cpu.stored(region.tail.dtype) if region.is_packed else region.tail.dtype
         shape = self._packed_shape(kernel.shape) if region.is_packed else kernel.shape
         value = self._call(kernel.function, name, arguments, shape, kernel.rule, kernel.detail, dtype, kernel.workload)
+        self._note_values(value, kernel, region)
         self._note_tap(value, kernel, region)
         (self.packed if region.is_packed else self.plain)[id(region.tail)] = value
 
@@ -105,6 +106,7 @@ class Emitter:
         """Emit the call of a kernel that computes what reads its anchor, and no tuple."""
         variable = self.builder.add_func(kernel.function, name)
         self.report.add(variable.name_hint, kernel.rule, kernel.detail, kernel.workload)
+        self.report.computes(variable.name_hint, (node.name for node in kernel.results))
         types = [relax.TensorType(list(node.shape or ()), node.dtype) for node in kernel.results]
         value = self.builder.emit(relax.call_tir(variable, arguments, out_ty=types if len(types) > 1 else types[0]))
         for index, node in enumerate(kernel.results):
@@ -117,11 +119,21 @@ class Emitter:
         attrs, tail = kernel.function.attrs, region.tail
         if not tail.name or JOINS in attrs or SLICES in attrs:
             return
-        function = self.builder.lookup_binding(variable).args[0].name_hint
+        function = self._function_of(variable)
         block = block_of(kernel.shape[1], self.cpu) if region.is_packed else 0
         self.report.taps.append(
             Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, tail.shift)
         )
+
+    def _note_values(self, variable: Any, kernel: Kernel, region: Region) -> None:
+        """Note what the call that writes the value of the region computes, unless the call may be left out."""
+        attrs = kernel.function.attrs
+        if JOINS not in attrs and SLICES not in attrs:
+            self.report.computes(self._function_of(variable), (member.name for member in region.members))
+
+    def _function_of(self, variable: Any) -> str:
+        """Return the name of the function whose call the variable holds."""
+        return str(self.builder.lookup_binding(variable).args[0].name_hint)
 
     def _packed_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return packed_shape(shape, block_of(shape[1], self.cpu))

@@ -18,6 +18,7 @@ from edgec.targets.tvm.compile_cache import Tuned
 from edgec.targets.tvm.cpu import llvm_target, needed_flags, resolve
 from edgec.targets.tvm.cpu_model import cpu_model
 from edgec.targets.tvm.from_onnx import to_relax
+from edgec.targets.tvm.layers import layers_of
 from edgec.targets.tvm.link import link
 from edgec.targets.tvm.pipeline import lower_with_report
 
@@ -29,7 +30,8 @@ def compile_library(
 
     Returns:
         Data for a loader (the CPU, the instruction sets used) and for the user: memory of a run, kernels by the rule
-            that made them, operators without a rule; and where inner values of the network can be read.
+            that made them, operators without a rule; where inner values of the network can be read; and what each
+            call computes.
 
     Raises:
         UnsupportedModel: An operator cannot be imported; the message names it and its nodes.
@@ -59,4 +61,5 @@ def compile_library(
         "left_out": lowered.report.left_out(),
         "tuned": lowered.report.tuned,
         "taps": [asdict(tap) for tap in lowered.report.taps],
+        "layers": [asdict(layer) for layer in layers_of(model, lowered.report.values)],
     }

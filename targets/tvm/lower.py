@@ -60,7 +60,9 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         record.warn("estimate", f"board {board.name}", unsure)
     versions = installed_versions()
     choices = {"tuned": facts["tuned"]} if options.tuned else {}
-    told = {key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels", "taps")}
+    told = {
+        key: facts[key] for key in ("cpu", "cpu_features", "cpu_flags", "activation_bytes", "kernels", "taps", "layers")
+    }
     return Lowered(
         {
             "library": LIBRARY,

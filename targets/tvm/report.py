@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ class LoweringReport:
     """Function -> what was computed, see `schedules.choices.workload_of`, where another plan could have been chosen."""
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Workload -> the choice of a tuning run that was taken for it."""
+    values: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    """Function and which of its calls, from 0 -> values of the imported network that are computed there, in order."""
     taps: list[Tap] = field(default_factory=list)
     """Values that can be read while the network runs, in the order in which they are computed."""
 
@@ -35,6 +38,10 @@ class LoweringReport:
             self.workloads[function] = workload
         if detail:
             self.details[function] = detail
+
+    def computes(self, function: str, values: Iterable[str]) -> None:
+        """Note what the call of `function` that was added last computes."""
+        self.values[function, self.calls[function] - 1] = tuple(name for name in values if name)
 
     def refuse(self, rule: str, operator: str, shape: tuple[int, ...] | None, reason: str) -> None:
         """Note that `rule` took an operator and then failed on it; the last line of the reason is kept."""

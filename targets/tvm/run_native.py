@@ -13,8 +13,9 @@ import tvm_ffi
 from tvm import relax
 
 from edgec.model.signature import TensorSpec
-from edgec.targets.base import Closing, RunContext, closed
+from edgec.targets.base import Closing, KernelTimes, RunContext, closed
 from edgec.targets.tvm.arguments import Arguments, Array, arrays
+from edgec.targets.tvm.run_process import ProcessRunner
 from edgec.targets.tvm.taps import Tap, Watch
 from edgec.targets.tvm.worker import Caller, Result, caller
 
@@ -23,7 +24,7 @@ class NativeRunner(Closing):
     """May be used from several Python threads: calls queue up. In a forked child the first call loads it anew."""
 
     def __init__(self, context: RunContext) -> None:
-        self._inputs = context.inputs
+        self._context, self._inputs = context, context.inputs
         self._outputs, self._sizes = context.outputs, context.true_sizes
         self._results = (*(spec.name for spec in context.outputs), *context.true_sizes.counts)
         self._library, self._threads = context.folder / context.runtime["library"], context.threads
@@ -76,6 +77,13 @@ class NativeRunner(Closing):
             return times[warmup:]
 
         return self._call(measure)
+
+    def profile(self, feeds: Mapping[str, Array], *, warmup: int, runs: int, trace: Path | None = None) -> KernelTimes:
+        """Return what each kernel takes, in a process of its own whose clocks cost little.
+
+        See `edgec.targets.base.Profiled`.
+        """
+        return ProcessRunner(self._context).profile(feeds, warmup=warmup, runs=runs, trace=trace)
 
     def close(self) -> None:
         """Free the network after the calls that are under way."""

@@ -13,8 +13,9 @@ from edgec.child_process import run_child
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
-from edgec.targets.base import Closing, RunContext
+from edgec.targets.base import Closing, KernelTime, KernelTimes, RunContext
 from edgec.targets.tvm.runtime_record import RUNNER
+from edgec.whole_file import write_text
 
 Array = np.ndarray[Any, Any]
 
@@ -52,6 +53,17 @@ class ProcessRunner(Closing):
         with temporary_folder() as scratch:
             report = self._call(feeds, scratch, ["--warmup", str(warmup), "--runs", str(runs)])
         return [1e-3 * milliseconds for milliseconds in report["times_ms"]]
+
+    def profile(self, feeds: Mapping[str, Array], *, warmup: int, runs: int, trace: Path | None = None) -> KernelTimes:
+        """Return what each kernel takes, see `edgec.targets.base.Profiled`."""
+        arguments = ["--profile", "--warmup", str(warmup), "--runs", str(runs)]
+        with temporary_folder() as scratch:
+            written = scratch / "trace.json"
+            found = self._call(feeds, scratch, [*arguments, "--trace", str(written)])["profile"]
+            if trace is not None:
+                write_text(trace, written.read_text(encoding="utf-8"))
+        kernels = tuple(KernelTime(**each | {"nodes": tuple(each["nodes"])}) for each in found.pop("kernels"))
+        return KernelTimes(where=self.description, runs=runs, kernels=kernels, **found)
 
     def close(self) -> None:
         """Do nothing: there is a process only while a call lasts."""

@@ -42,7 +42,7 @@ SOURCES = {
 }
 """What the programs are compiled from."""
 INCLUDED = {
-    RUN: (*MODEL, "npy.hpp", "mark.hpp"),
+    RUN: (*MODEL, "npy.hpp", "mark.hpp", "profile.hpp", "peak.hpp"),
     DETECT: (
         *MODEL,
         "node.hpp",

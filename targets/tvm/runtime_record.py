@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from edgec.targets.base import RuntimeRecord
+from edgec.targets.tvm.layers import CalledLayer
 from edgec.targets.tvm.taps import Tap
 
 LIBRARY, RUNNER = "model.so", "edgec-run"
@@ -24,6 +25,7 @@ class TvmRuntime(RuntimeRecord):
         kernels: Functions by the rule that made them.
         tuned: Workload -> the choice of a tuning run that was taken for it.
         taps: Where values inside the network can be read.
+        layers: What the calls of functions compute.
         tvm, tvm_ffi: Versions that compiled it.
     """
 
@@ -37,6 +39,7 @@ class TvmRuntime(RuntimeRecord):
     kernels: dict[str, int]
     tuned: dict[str, dict[str, Any]] = Field(default_factory=dict)
     taps: tuple[Tap, ...] = ()
+    layers: tuple[CalledLayer, ...] = ()
     tvm: str
     tvm_ffi: str
 

@@ -13,6 +13,8 @@
 
 #include <dlfcn.h>
 
+#include <functional>
+
 #include "edgec_detail.hpp"
 
 namespace edgec {
@@ -42,6 +44,7 @@ class Model {
     threads_ = usable_threads(threads > 0 ? threads : field(manifest, "threads").integer());
     const Value runtime = field(manifest, "runtime");
     batch_ = static_cast<int>(std::min<int64_t>(field(runtime, "batch").integer(), INT32_MAX));
+    layers_ = layers_of(runtime);
     for (const Value& flag : items(field(runtime, "cpu_flags")))
       if (!cpu_has(flag.text()))
         throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
@@ -82,6 +85,20 @@ class Model {
     return shape;
   }
   int threads() const { return threads_; }
+  // What the functions that the network calls compute.
+  const std::vector<Layer>& layers() const { return layers_; }
+  // From now on, call `watch` before (true) and after (false) each function that the network calls, in the calling thread.
+  void watch(std::function<void(const char* function, bool before)> watch) {
+    using namespace detail;
+    TVMFFIAny any = view(kTVMFFIFunction);
+    TVMFFIObjectHandle handle = nullptr;
+    auto* kept = new std::function<void(const char*, bool)>(std::move(watch));
+    check(TVMFFIFunctionCreate(kept, tell, [](void* self) { delete static_cast<std::function<void(const char*, bool)>*>(self); },
+                               &handle));
+    any.v_obj = static_cast<TVMFFIObject*>(handle);
+    const Value function(any);
+    call(method(machine_, "set_instrument"), {arg(function)});
+  }
   // Largest batch of run(); shapes are those of one item.
   int batch() const { return batch_; }
 
@@ -120,6 +137,14 @@ class Model {
   }
 
  private:
+  // The executor's arguments: the function, its name, whether it is to be called or was, then what concerns the call.
+  static int tell(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
+    *result = detail::view(kTVMFFINone);
+    if (count < 3 || args[1].type_index != kTVMFFIRawStr) return 0;
+    (*static_cast<std::function<void(const char*, bool)>*>(self))(args[1].v_c_str, args[2].v_int64 != 0);
+    return 0;
+  }
+
   detail::Value wrap(size_t index, const void* data) {
     using namespace detail;
     Port& port = inputs_[index];
@@ -201,6 +226,7 @@ class Model {
   static const char* elements(const DLTensor& tensor) { return static_cast<const char*>(tensor.data) + tensor.byte_offset; }
 
   std::vector<Port> inputs_, outputs_;
+  std::vector<Layer> layers_;
   std::vector<int64_t> counts_;
   std::vector<std::unique_ptr<void, detail::Free>> buffers_;
   detail::Value machine_, main_;

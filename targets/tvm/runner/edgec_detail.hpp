@@ -52,6 +52,14 @@ struct Port {
   size_t bytes() const { return elements() * type.bits / 8; }
 };
 
+// What call number `call` of a function computes: nodes of the ONNX model, their multiply-accumulates, and the bytes read
+// and written.
+struct Layer {
+  std::string function;
+  int64_t call = 0, macs = 0, bytes = 0;
+  std::vector<std::string> nodes;
+};
+
 namespace detail {
 
 constexpr size_t kAlignment = 64;  // what the compiled kernels assume of every tensor
@@ -207,6 +215,20 @@ inline std::vector<Port> ports(const Value& manifest, const char* key) {
     port.type = data_type(port.dtype);
     check_size(port);
     result.push_back(std::move(port));
+  }
+  return result;
+}
+
+inline std::vector<Layer> layers_of(const Value& runtime) {
+  std::vector<Layer> result;
+  for (const Value& entry : items(field(runtime, "layers"))) {
+    Layer layer;
+    layer.function = field(entry, "function").text();
+    layer.call = field(entry, "call").integer();
+    layer.macs = field(entry, "macs").integer();
+    layer.bytes = field(entry, "bytes").integer();
+    for (const Value& node : items(field(entry, "nodes"))) layer.nodes.push_back(node.text());
+    result.push_back(std::move(layer));
   }
   return result;
 }

@@ -9,6 +9,7 @@
 #include "edgec.hpp"
 #include "mark.hpp"
 #include "npy.hpp"
+#include "profile.hpp"
 
 namespace {
 
@@ -18,8 +19,10 @@ const char kUsage[] =
     "  --output-dir DIR        write each output there as .npy\n"
     "  --self-test             run on the golden inputs and compare with the golden outputs\n"
     "  --threads N             worker threads (default: as compiled)\n"
-    "  --runs N                timed runs (default 1)\n"
-    "  --warmup N              runs before the timed ones (default 0)\n"
+    "  --runs N                timed runs (default 1, for a profile 20)\n"
+    "  --warmup N              runs before the timed ones (default 0, for a profile 3)\n"
+    "  --profile               time each kernel of the network: a table, or a part of the JSON report\n"
+    "  --trace FILE            write the kernels of the last run as a trace, for Perfetto or chrome://tracing\n"
     "  --json                  report as JSON on standard output\n"
     "  --mark                  mark the timed runs for an instruction counter\n"
     "  --artefact DIR          the artefact's folder (default: where edgec-run is)\n"
@@ -28,9 +31,9 @@ const char kUsage[] =
 
 struct Options {
   std::map<std::string, std::string> inputs;
-  std::string output_dir, artefact;
-  int threads = 0, runs = 1, warmup = 0;
-  bool self_test = false, json = false, mark = false, check = true;
+  std::string output_dir, artefact, trace;
+  int threads = 0, runs = -1, warmup = -1;
+  bool self_test = false, json = false, mark = false, check = true, profile = false;
 };
 
 int number(const std::string& flag, const std::string& text, int least) {
@@ -52,14 +55,16 @@ Options parse(int count, char** values) {
     if (flag == "--self-test") { options.self_test = true; continue; }
     if (flag == "--json") { options.json = true; continue; }
     if (flag == "--mark") { options.mark = true; continue; }
+    if (flag == "--profile") { options.profile = true; continue; }
     if (flag == "--no-check") { options.check = false; continue; }
     const bool known = flag == "--input" || flag == "--output-dir" || flag == "--threads" || flag == "--runs" ||
-                       flag == "--warmup" || flag == "--artefact";
+                       flag == "--warmup" || flag == "--artefact" || flag == "--trace";
     if (!known) throw edgec::Error("unknown option '" + flag + "'; see --help");
     if (++i == count) throw edgec::Error(flag + " needs a value; see --help");
     const std::string value = values[i];
     if (flag == "--output-dir") options.output_dir = value;
     if (flag == "--artefact") options.artefact = value;
+    if (flag == "--trace") options.trace = value, options.profile = true;
     if (flag == "--threads") options.threads = number(flag, value, 1);
     if (flag == "--runs") options.runs = number(flag, value, 1);
     if (flag == "--warmup") options.warmup = number(flag, value, 0);
@@ -68,6 +73,8 @@ Options parse(int count, char** values) {
     if (equals == std::string::npos) throw edgec::Error("--input " + value + ": NAME=FILE.npy was expected");
     options.inputs[value.substr(0, equals)] = value.substr(equals + 1);
   }
+  if (options.runs < 0) options.runs = options.profile ? 20 : 1;
+  if (options.warmup < 0) options.warmup = options.profile ? 3 : 0;
   if (options.self_test && !options.inputs.empty()) throw edgec::Error("--self-test uses the golden inputs: omit --input");
   return options;
 }
@@ -172,23 +179,8 @@ double relative_error(const edgec::Port& port, const char* actual, const char* e
   return worst == 0 ? 0 : worst / (scale > 0 ? scale : 1);
 }
 
-double quantile(const std::vector<double>& sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const size_t below = static_cast<size_t>(at);
-  const size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
-std::string quoted(const std::string& text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    char code[8];
-    std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
-    if (c == '"' || c == '\\') result += '\\';
-    result += static_cast<unsigned char>(c) < 0x20 ? code : std::string(1, c);
-  }
-  return result + "\"";
-}
+using profile::quantile;
+using profile::quoted;
 
 std::string file_name(size_t index, const std::string& name) {
   std::string safe = name;
@@ -247,6 +239,10 @@ int run(const Options& options) {
     times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
   }
   if (options.mark) EDGEC_MARK_REPORT();
+  profile::Profile profile;
+  if (options.profile)
+    profile = profile::measure(model, options.warmup, options.runs, [&] { model.run(inputs, outputs, batch); });
+  if (!options.trace.empty()) profile::write_trace(profile, options.trace);
   std::vector<double> sorted = times;
   std::sort(sorted.begin(), sorted.end());
 
@@ -281,12 +277,14 @@ int run(const Options& options) {
   if (!options.json) {
     std::printf("%zu run%s, %d thread%s: median %.3f ms, p90 %.3f ms, p99 %.3f ms\n", times.size(),
                 times.size() == 1 ? "" : "s", model.threads(), model.threads() == 1 ? "" : "s", median, p90, p99);
+    if (options.profile) profile::print(profile);
     return passed ? 0 : 1;
   }
   std::printf("{\"threads\": %d, \"warmup\": %d, \"median_ms\": %.6f, \"p90_ms\": %.6f, \"p99_ms\": %.6f, \"times_ms\": [",
               model.threads(), options.warmup, median, p90, p99);
   for (size_t i = 0; i < times.size(); ++i) std::printf("%s%.6f", i ? ", " : "", times[i]);
-  std::printf("], \"outputs\": [%s], \"passed\": %s}\n", json.c_str(), passed ? "true" : "false");
+  const std::string kernels = options.profile ? ", \"profile\": " + profile::json(profile) : "";
+  std::printf("], \"outputs\": [%s], \"passed\": %s%s}\n", json.c_str(), passed ? "true" : "false", kernels.c_str());
   return passed ? 0 : 1;
 }
 

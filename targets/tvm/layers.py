@@ -1,0 +1,88 @@
+"""What the kernels of a compiled network compute: nodes of its ONNX model, multiply-accumulates, bytes."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgec.model.cost import LayerCost, layer_costs
+
+
+@dataclass(frozen=True)
+class CalledLayer:
+    """What one call of a function computes.
+
+    Attributes:
+        function: Its name.
+        call: Which of its calls, from 0.
+        nodes: Names of the nodes of the ONNX model that was lowered, in its order.
+        macs: Multiply-accumulates of these nodes.
+        bytes: What they read from others, write for others, and their weights, in the types of the ONNX model.
+    """
+
+    function: str
+    call: int
+    nodes: tuple[str, ...]
+    macs: int
+    bytes: int
+
+
+def layers_of(model: ir.Model, values: Mapping[tuple[str, int], tuple[str, ...]]) -> list[CalledLayer]:
+    """Return what calls compute, in the order of `values`: (function, call) -> values of `model` computed there.
+
+    A node whose value was computed by no call of its own (it was folded into another, or is a view) belongs to the call
+    of the first node that reads it.
+    """
+    costs = {cost.name: cost for cost in layer_costs(model)}
+    calls: dict[ir.Node, tuple[str, int]] = {}
+    producers = {value.name: node for node in model.graph for value in node.outputs}
+    for call, names in values.items():
+        calls.update({producers[name]: call for name in names if name in producers})
+    for node in reversed(model.graph):
+        readers = (calls[user] for value in node.outputs for user in value.consumers() if user in calls)
+        first = None if node in calls or label(node) not in costs else next(readers, None)
+        if first is not None:
+            calls[node] = first
+    members: dict[tuple[str, int], list[ir.Node]] = defaultdict(list)
+    for node in model.graph:
+        if node in calls:
+            members[calls[node]].append(node)
+    return [
+        _layer(*call, nodes, [costs[label(node)] for node in nodes if label(node) in costs])
+        for call in values
+        if (nodes := members[call])
+    ]
+
+
+def label(node: ir.Node) -> str:
+    """Return what `layer_costs` calls `node`."""
+    return node.name or node.outputs[0].name or ""
+
+
+def _layer(function: str, call: int, nodes: list[ir.Node], costs: Iterable[LayerCost]) -> CalledLayer:
+    inside = set(nodes)
+    costs = list(costs)
+    read = {value for node in nodes for value in node.inputs if value is not None and _is_from_outside(value, inside)}
+    written = [
+        value
+        for node in nodes
+        for value in node.outputs
+        if value.is_graph_output() or not inside.issuperset(value.consumers())
+    ]
+    moved = sum(map(_bytes, (*read, *written))) + sum(cost.weight_bytes for cost in costs)
+    names = tuple(label(node) for node in nodes)
+    return CalledLayer(function, call, names, sum(cost.macs for cost in costs), moved)
+
+
+def _is_from_outside(value: ir.Value, inside: set[ir.Node]) -> bool:
+    return value.producer() not in inside and value.const_value is None
+
+
+def _bytes(value: ir.Value) -> int:
+    if value.shape is None or value.dtype is None or not value.shape.is_static():
+        return 0
+    return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
