@@ -12,6 +12,10 @@ from edgec.artefact.artefact import Artefact
 from edgec.errors import BadOption
 from edgec.model.load import Source
 
+WORTH_TELLING = 0.01
+"""Change of a kernel's time, as a share of that of all kernels, from which on it is told."""
+MOST_TOLD = 5
+
 
 @dataclass(frozen=True)
 class Change:
@@ -164,7 +168,22 @@ def _notes(before: Figures, after: Figures) -> tuple[str, ...]:
     if before.times and after.times and before.times.where != after.times.where:
         places = f"({before.times.where}) and ({after.times.where})"
         notes.append(f"The times were measured under different conditions, {places}: they cannot be compared.")
-    return tuple(notes)
+    return (*notes, *_kernel_notes(before, after))
+
+
+def _kernel_notes(before: Figures, after: Figures) -> list[str]:
+    """Say whose times changed most, of kernels that were measured alike."""
+    if not before.kernels or not after.kernels or before.kernels_where != after.kernels_where:
+        return []
+    pairs = {name: (before.kernels.get(name, 0.0), after.kernels.get(name, 0.0)) for name in before.kernels}
+    pairs |= {name: (0.0, ms) for name, ms in after.kernels.items() if name not in pairs}
+    least = WORTH_TELLING * sum(before.kernels.values())
+    changed = [(name, old, new) for name, (old, new) in pairs.items() if abs(new - old) >= least]
+    most = sorted(changed, key=lambda each: -abs(each[2] - each[1]))[:MOST_TOLD]
+    if not most:
+        return []
+    told = "; ".join(f"{name} {old:.3f} to {new:.3f} ms" for name, old, new in most)
+    return [f"Kernels whose time changed most, by their first ONNX node: {told}."]
 
 
 def shown(value: float | None, unit: str) -> str:

@@ -42,6 +42,8 @@ class Figures:
         metrics: Name of each metric -> its result.
         data: Name of the data on which the metrics were measured, and number of samples.
         times: Times of one inference.
+        kernels: Milliseconds of each kernel, by the first ONNX node it computes.
+        kernels_where: Where, and with how many threads, the kernels were measured.
         refused: Names and reasons of the nodes that the board refuses; None if no board was given.
     """
 
@@ -53,6 +55,8 @@ class Figures:
     metrics: Mapping[str, MetricResult] = field(default_factory=dict)
     data: str = ""
     times: Times | None = None
+    kernels: Mapping[str, float] = field(default_factory=dict)
+    kernels_where: str = ""
     refused: tuple[str, ...] | None = None
 
 
@@ -88,10 +92,19 @@ def _of_artefact(artefact: Artefact) -> Figures:
             error, correct = None, None
         times = _times(known["latency"]) if "latency" in known else None
         metrics, data = _metrics(known["evaluation"]) if "evaluation" in known else ({}, "")
+        kernels, kernels_where = _kernels(known["kernels"]) if "kernels" in known else ({}, "")
     except (KeyError, TypeError, ValueError) as problem:
         raise BadOption(f"{artefact.folder}: the evidence is damaged", remedy="Verify and measure again.") from problem
     return Figures(
-        str(artefact.folder), artefact.size, error=error, correct=correct, metrics=metrics, data=data, times=times
+        str(artefact.folder),
+        artefact.size,
+        error=error,
+        correct=correct,
+        metrics=metrics,
+        data=data,
+        times=times,
+        kernels=kernels,
+        kernels_where=kernels_where,
     )
 
 
@@ -127,6 +140,14 @@ def _output(known: Mapping[str, Any]) -> OutputComparison:
 def _times(known: Mapping[str, Any]) -> Times:
     where = f"{known['where']}, {int(known['threads'])} threads"
     return Times(float(known["median"]), float(known["minimum"]), where)
+
+
+def _kernels(known: Mapping[str, Any]) -> tuple[dict[str, float], str]:
+    times: dict[str, float] = {}
+    for each in known["kernels"]:
+        first = str(next(iter(each["nodes"]), each["function"]))
+        times[first] = times.get(first, 0.0) + float(each["ms"])
+    return times, f"{known['where']}, {int(known['threads'])} threads"
 
 
 def _metrics(known: Mapping[str, Any]) -> tuple[dict[str, MetricResult], str]:

@@ -79,12 +79,39 @@ class Pictures(BaseModel):
     answers: tuple[Answer, ...]
 
 
+class Kernel(BaseModel):
+    """What the board runs in one go."""
+
+    model_config = READ
+
+    function: str
+    nodes: tuple[str, ...]
+    ms: float
+    macs: int = 0
+    bytes: int = 0
+    share_of_peak: float = 0.0
+
+
+class Kernels(BaseModel):
+    """Of `edgec bench --layers`, or of the board."""
+
+    model_config = READ
+
+    where: str
+    threads: int
+    runs: int
+    whole_ms: float
+    executor_ms: float
+    kernels: tuple[Kernel, ...]
+
+
 class Measured(BaseModel):
     """The evidence; parts that a report does not show may contain anything."""
 
     model_config = READ
 
     latency: Latency | None = None
+    kernels: Kernels | None = None
     verification: Checked | None = None
     evaluation: Evaluated | None = None
     pictures: Pictures | None = None

@@ -51,6 +51,8 @@ def render(artefact: Artefact) -> str:
         curves=charts.curves(findings.curves, compression.accepted if compression else None) if findings.curves else "",
         layers=_layers(layers),
         layers_note=_layers_note(layers),
+        kernels=_kernels(measured.get("kernels")),
+        kernels_note=_kernels_note(measured.get("kernels")),
         has_time=any(layer.seconds for layer in layers),
         has_sqnr=any(layer.sqnr is not None for layer in layers),
         histograms=[
@@ -227,6 +229,36 @@ def _layers_note(layers: tuple[Layer, ...]) -> str:
     if any(layer.sqnr is not None for layer in layers):
         text += " SQNR: signal-to-noise ratio of the layer's output relative to the float network; above 20 dB is good."
     return text
+
+
+def _kernels(found: Mapping[str, Any] | None) -> list[Row]:
+    """Return a row for each kernel, slowest first."""
+    kernels = sorted(found["kernels"], key=lambda each: -each["ms"]) if found else []
+    longest = (kernels[0]["ms"] if kernels else 0.0) or 1.0
+    whole = sum(each["ms"] for each in kernels) or 1.0
+    return [
+        {
+            "nodes": Markup("/<wbr>").join((" + ".join(each["nodes"]) or each["function"]).split("/")),
+            "time": _ms(1e-3 * each["ms"]),
+            "bar": f"{100 * each['ms'] / longest:.1f}",
+            "share": f"{each['ms'] / whole:.1%}",
+            "macs": _millions(each.get("macs", 0)),
+            "moved": f"{each.get('bytes', 0) / 1024:,.1f} KiB",
+            "peak": f"{each['share_of_peak']:.0%}" if each.get("share_of_peak") else "–",
+        }
+        for each in kernels
+    ]
+
+
+def _kernels_note(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    whole = found["executor_ms"] + sum(each["ms"] for each in found["kernels"])
+    return (
+        f"Medians of {found['runs']} runs, {found['threads']} threads, {found['where']}. Kernels and what lies between "
+        f"them ({_ms(1e-3 * found['executor_ms'])}) are {_ms(1e-3 * whole)} together; without clocks inside, an "
+        f"inference takes {_ms(1e-3 * found['whole_ms'])}. Peak: fp32 multiply-adds on registers alone."
+    )
 
 
 def _range(low: float, high: float, method: str) -> str:
