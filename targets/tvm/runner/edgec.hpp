@@ -65,11 +65,8 @@ class Model {
       }
     if (batch_ > 1 && inputs_.empty()) throw Error("manifest.json: a batch without inputs");
     const std::string library = used(field(runtime, "library").text());
-    const Value module = call(global("ffi.ModuleLoadFromFile"), {arg(library)});
-    machine_ = call(method(module, "vm_load_executable"), {});
-    constexpr int64_t kPooledAllocator = 2;
-    call(method(machine_, "vm_initialization"),
-         {arg(static_cast<int64_t>(kDLCPU)), arg(int64_t{0}), arg(kPooledAllocator)});
+    module_ = call(global("ffi.ModuleLoadFromFile"), {arg(library)});
+    machine_ = executor();
     main_ = method(machine_, "main");
     buffers_.resize(inputs_.size());
   }
@@ -87,7 +84,8 @@ class Model {
   int threads() const { return threads_; }
   // What the functions that the network calls compute.
   const std::vector<Layer>& layers() const { return layers_; }
-  // From now on, call `watch` before (true) and after (false) each function that the network calls, in the calling thread.
+  // Make inferences that begin after watching(true) call `watch` before (true) and after (false) each function that the
+  // network calls, in the calling thread. They have an executor of their own: others take no longer.
   void watch(std::function<void(const char* function, bool before)> watch) {
     using namespace detail;
     TVMFFIAny any = view(kTVMFFIFunction);
@@ -97,8 +95,11 @@ class Model {
                                &handle));
     any.v_obj = static_cast<TVMFFIObject*>(handle);
     const Value function(any);
-    call(method(machine_, "set_instrument"), {arg(function)});
+    watched_ = executor();
+    call(method(watched_, "set_instrument"), {arg(function)});
+    watched_main_ = method(watched_, "main");
   }
+  void watching(bool on) { watching_ = on && watched_main_.kind() == kTVMFFIFunction; }
   // Largest batch of run(); shapes are those of one item.
   int batch() const { return batch_; }
 
@@ -128,7 +129,7 @@ class Model {
       tensors.push_back(wrap(i, inputs[i]));
       args.push_back(arg(tensors.back()));
     }
-    const Value result = call(main_, args);
+    const Value result = call(watching_ ? watched_main_ : main_, args);
     if (outputs_.size() == 1 && result.kind() == kTVMFFITensor) return copy_out(result, 0, outputs[0]);
     const std::vector<Value> fields = items(result);
     for (size_t i = 0; i < counts_.size(); ++i)
@@ -137,6 +138,15 @@ class Model {
   }
 
  private:
+  detail::Value executor() const {
+    using namespace detail;
+    Value machine = call(method(module_, "vm_load_executable"), {});
+    constexpr int64_t kPooledAllocator = 2;
+    call(method(machine, "vm_initialization"),
+         {arg(static_cast<int64_t>(kDLCPU)), arg(int64_t{0}), arg(kPooledAllocator)});
+    return machine;
+  }
+
   // The executor's arguments: the function, its name, whether it is to be called or was, then what concerns the call.
   static int tell(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
     *result = detail::view(kTVMFFINone);
@@ -229,7 +239,8 @@ class Model {
   std::vector<Layer> layers_;
   std::vector<int64_t> counts_;
   std::vector<std::unique_ptr<void, detail::Free>> buffers_;
-  detail::Value machine_, main_;
+  detail::Value module_, machine_, main_, watched_, watched_main_;
+  bool watching_ = false;
   int threads_ = 1, batch_ = 1;
 };
 

@@ -46,9 +46,8 @@ struct Call {
 // Notes when functions begin and end; the calls of an inference are worked out after it.
 class Recorder {
  public:
-  explicit Recorder(edgec::Model& model) {
+  explicit Recorder(edgec::Model& model) : model_(model) {
     model.watch([this](const char* function, bool before) {
-      if (!on_) return;
       if (before) {
         events_.push_back({function, true, {}});
         events_.back().at = Clock::now();
@@ -61,10 +60,10 @@ class Recorder {
   template <typename Run>
   std::vector<Call> record(const Run& run) {
     events_.clear();
-    on_ = true;
+    model_.watching(true);
     const Clock::time_point start = Clock::now();
     run();
-    on_ = false;
+    model_.watching(false);
     struct Open {
       size_t call;
       double inside;
@@ -94,8 +93,8 @@ class Recorder {
     bool before;
     Clock::time_point at;
   };
+  edgec::Model& model_;
   std::vector<Event> events_;
-  bool on_ = false;
 };
 
 // A kernel of the network: its times over the runs, and what the manifest knows of it.
@@ -148,7 +147,10 @@ Profile measure(edgec::Model& model, int warmup, int runs, const Run& run) {
   Recorder recorder(model);
   Profile result;
   result.threads = model.threads();
-  for (int i = 0; i < warmup; ++i) run();
+  for (int i = 0; i < warmup; ++i) {
+    run();
+    recorder.record(run);
+  }
   std::vector<double> whole, executor;
   for (int i = 0; i < runs; ++i) {
     const Clock::time_point begin = Clock::now();
