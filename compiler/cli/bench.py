@@ -57,6 +57,8 @@ def command(
         print_json(asdict(latencies[0]) | ({"kernels": asdict(kernels)} if kernels else {}))
         return
     stdout.print(_line(latencies[0]), highlight=False)
+    if latencies[0].where.startswith("qemu"):
+        stdout.print("These are times of the emulator: they say nothing about the board.", highlight=False)
     if kernels is not None:
         _show_kernels(kernels)
 
@@ -97,5 +99,3 @@ def _show_kernels(found: KernelTimes) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if latency.where.startswith("qemu"):
-        stdout.print("These are times of the emulator: they say nothing about the board.", highlight=False)
