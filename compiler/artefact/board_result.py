@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +14,13 @@ from edgec.artefact.artefact import Artefact, Latency
 from edgec.artefact.evidence import drop, keep
 from edgec.artefact.verification import Verification
 from edgec.errors import BadArtefact, CannotRunHere, first_problem, reason
+from edgec.model.cost import layer_costs
+from edgec.model.graph import label
+from edgec.model.infer import infer_shapes
+from edgec.model.load import load
 from edgec.plain_file import read_json
 from edgec.reference.compare import Comparison, OutputComparison
+from edgec.targets.base import KernelTime, KernelTimes
 
 SCHEMA = 1
 LONGEST_RESULT = 1 << 20
@@ -43,6 +50,15 @@ class Output(BaseModel):
     error: float | None
 
 
+class LayerTime(BaseModel):
+    """Median time of one layer of the engine."""
+
+    model_config = READ
+
+    name: str
+    ms: float
+
+
 class Engine(BaseModel):
     """The engine that was built, and its origin."""
 
@@ -68,6 +84,8 @@ class BoardResult(BaseModel):
     runs: int = 0
     latency_ms: dict[Literal["end_to_end", "copy_in", "compute", "copy_out"], Statistics] = {}
     throughput_per_s: float | None = None
+    layers: tuple[LayerTime, ...] = ()
+    """Of `./build.sh --layers`."""
 
     @property
     def where(self) -> str:
@@ -127,12 +145,54 @@ def import_result(artefact: Artefact, path: Path) -> BoardResult:
     engine, throughput = result.engine, result.throughput_per_s
     measured = OnBoard(result.where, engine.bytes, result.machine, result.warnings, parts, throughput)
     keep(artefact.folder, "board", measured)
+    _keep_layers(artefact, result)
     whole = result.latency_ms.get("end_to_end")
     if whole is None:  # times of an earlier engine must not be shown beside wrong outputs
         drop(artefact.folder, "latency")
     else:
         keep(artefact.folder, "latency", Latency(result.where, 1, result.runs, whole.median, whole.p90, whole.min))
     return result
+
+
+def _keep_layers(artefact: Artefact, result: BoardResult) -> None:
+    """Keep the times of the layers as those of kernels; those of an earlier engine go."""
+    compute = result.latency_ms.get("compute")
+    if not result.layers or compute is None:
+        drop(artefact.folder, "kernels")
+        return
+    model = load(artefact.folder / artefact.manifest.runtime["model"]).model
+    infer_shapes(model)
+    costs = {cost.name: cost for cost in layer_costs(model)}
+    order = {label(node): place for place, node in enumerate(model.graph)}
+    kernels = []
+    for layer in result.layers:
+        nodes = nodes_of(layer.name, order)
+        own = [costs[name] for name in nodes if name in costs]
+        moved = sum(cost.weight_bytes + 2 * cost.activation_bytes for cost in own)
+        kernels.append(KernelTime(layer.name, nodes, layer.ms, sum(cost.macs for cost in own), moved, 0.0))
+    between = max(compute.median - sum(layer.ms for layer in result.layers), 0.0)
+    times = KernelTimes(result.where, 1, result.runs, compute.median, between, 0.0, 0.0, tuple(kernels))
+    keep(artefact.folder, "kernels", times)
+
+
+def nodes_of(layer: str, order: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the ONNX nodes that a layer of an engine computes, by its name.
+
+    TensorRT joins the names of fused nodes (`conv1 + relu1`, `a || b`), wraps those of pointwise ones (`PWN(relu1)`),
+    puts what it adds in front of one (`Reformatting CopyNode for Input Tensor 0 to conv1`), and names a part that it
+    compiled as one by its ends (`{ForeignNode[first...last]}`).
+
+    Args:
+        layer: Name of the layer.
+        order: Place of each node of the model, by name.
+    """
+    if layer.startswith("Reformatting"):
+        return ()
+    whole = re.search(r"\{ForeignNode\[(.*)\.\.\.(.*)\]\}", layer)
+    if whole is not None and whole[1] in order and whole[2] in order:
+        first, last = order[whole[1]], order[whole[2]]
+        return tuple(name for name, place in order.items() if first <= place <= last)
+    return tuple(part for part in re.split(r" \+ | \|\| |\[|\]|\(|\)|, ", layer) if part in order)
 
 
 def verification(artefact: Artefact, result: BoardResult) -> Verification:

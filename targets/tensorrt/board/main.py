@@ -13,6 +13,7 @@ from .failure import Failure, VerificationFailure
 from .settings import read_settings
 
 RESULT = "result.json"
+SHOWN_LAYERS = 20
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -40,6 +41,7 @@ def _parse(arguments: Optional[List[str]]) -> argparse.Namespace:
     )
     parser.add_argument("--runs", type=_positive, default=100, help="timed inferences (default 100)")
     parser.add_argument("--warmup", type=_seconds, default=1.0, help="seconds of warm-up runs before (default 1)")
+    parser.add_argument("--layers", action="store_true", help="measure each layer of the engine, too")
     parser.add_argument("--force", action="store_true", help="build even if the engine is up to date")
     parser.add_argument("--build-only", action="store_true", help="build only; do not verify or measure")
     parser.add_argument("--in-this-process", action="store_true", help=argparse.SUPPRESS)  # for the child process
@@ -98,7 +100,7 @@ def _all_steps(options: argparse.Namespace) -> int:
         print("the engine is up to date: not built again")
     if options.build_only:
         return 0
-    from . import measure, session, verify  # noqa: PLC0415  # need TensorRT, which board.look has made sure of
+    from . import layers, measure, session, verify  # noqa: PLC0415  # need TensorRT, which board.look has made sure of
 
     loaded = session.Session(here.cuda, settings)
     outputs = verify.verify(loaded, settings)
@@ -112,11 +114,14 @@ def _all_steps(options: argparse.Namespace) -> int:
     }
     if result["status"] == "ok":
         result.update(measure.measure(loaded, options.warmup, options.runs))
+        if options.layers:
+            result["layers"] = layers.measure_layers(loaded, options.runs)
     _write_result(result)
     _print_outputs(outputs)
     if result["status"] != "ok":
         _raise_differs(outputs)
     _print_latency(result)
+    _print_layers(result.get("layers", []))
     return 0
 
 
@@ -152,6 +157,13 @@ def _print_outputs(outputs: List[Dict[str, Any]]) -> None:
         error = "not a number" if output["error"] is None else "{:.2e}".format(output["error"])
         verdict = "ok" if output["passed"] else "DIFFERS"
         print("output {}: error {} (tolerance {:.0e}) {}".format(output["name"], error, output["tolerance"], verdict))
+
+
+def _print_layers(layers: List[Dict[str, Any]]) -> None:
+    for layer in sorted(layers, key=lambda layer: -layer["ms"])[:SHOWN_LAYERS]:
+        print("{:>8.3f} ms  {}".format(layer["ms"], layer["name"]))
+    if len(layers) > SHOWN_LAYERS:
+        print("{} more layers are in {}".format(len(layers) - SHOWN_LAYERS, RESULT))
 
 
 def _print_latency(result: Dict[str, Any]) -> None:

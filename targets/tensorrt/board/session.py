@@ -34,6 +34,7 @@ class Session:
         context = engine.create_execution_context()
         if context is None:
             raise self._failure("TensorRT cannot create an execution context (out of memory?).")
+        self._context = context
         new = hasattr(engine, "num_io_tensors")  # in 8.5 and later
         self._calls: Union[ByIndex, ByName] = ByName(engine, context) if new else ByIndex(engine, context)
         self._buffers: List[Buffer] = []
@@ -67,6 +68,11 @@ class Session:
         self.outputs = _pick(named, self._settings.outputs)
         self._calls.bind([buffer.device for buffer in self._buffers])
 
+    def set_profiler(self, profiler: trt.IProfiler) -> None:
+        """Have TensorRT report the times of the layers of every inference from now on."""
+        self._profiler = profiler  # it must outlive the context
+        self._context.profiler = profiler
+
     def copy_in(self) -> None:
         """Enqueue the copies of all inputs to the GPU."""
         for buffer in self.inputs:
@@ -93,7 +99,8 @@ class Session:
         """Free buffers, stream and engine: then nothing can run, and no `host` array may be used."""
         self._free()
         self.cuda.close()
-        for name in ("_calls", "_runtime"):  # the engine and its context must go before the objects that made them
+        # The engine and its context must go before the objects that made them.
+        for name in ("_calls", "_context", "_profiler", "_runtime"):
             self.__dict__.pop(name, None)
 
     def _free(self) -> None:

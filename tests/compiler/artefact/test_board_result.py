@@ -12,8 +12,10 @@ import pytest
 import edgec
 from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
-from edgec.artefact.board_result import import_result
+from edgec.artefact.board_result import import_result, nodes_of
 from edgec.errors import BadArtefact, CannotRunHere, VerificationFailed
+from edgec.model.graph import label
+from edgec.model.load import load
 from tests.support.tensorrt_board import run_on_board, small_model
 
 QUICK = ("--runs", "5", "--warmup", "0")
@@ -41,6 +43,42 @@ def test_what_was_measured_is_kept(artefact: Artefact) -> None:
     assert kept["board"]["throughput_per_s"] > 0
     assert [output["name"] for output in kept["verification"]["comparison"]["outputs"]] == ["y", "best"]
     Artefact.open(artefact.folder)  # what lies in the folder now is no alteration
+
+
+def test_times_of_layers_are_kept_with_the_nodes_they_compute(artefact: Artefact) -> None:
+    outcome = run_on_board(artefact.folder, *QUICK, "--layers")
+    assert outcome.code == 0
+    assert "ms  Reformatting CopyNode" in outcome.stdout
+    import_result(artefact, artefact.folder / "result.json")
+    kernels = evidence.read(artefact.folder)["kernels"]["kernels"]
+    nodes = [label(node) for node in load(artefact.folder / "model.onnx").model.graph]
+    assert kernels[0]["nodes"] == []
+    assert [name for kernel in kernels for name in kernel["nodes"]] == nodes
+    assert kernels[-1]["nodes"] == nodes[-2:]
+    assert kernels[0]["ms"] == pytest.approx(0.001)
+    assert sum(kernel["macs"] for kernel in kernels) > 0
+    edgec.Report(artefact).save(artefact.folder.parent / "report.html")
+    run_on_board(artefact.folder, *QUICK)
+    import_result(artefact, artefact.folder / "result.json")
+    assert "kernels" not in evidence.read(artefact.folder)
+
+
+@pytest.mark.parametrize(
+    ("layer", "nodes"),
+    [
+        ("conv1", ("conv1",)),
+        ("/a/Conv + /a/Relu", ("/a/Conv", "/a/Relu")),
+        ("/a/Conv || conv1", ("/a/Conv", "conv1")),
+        ("Reformatting CopyNode for Input Tensor 0 to conv1", ()),
+        ("{ForeignNode[/a/Conv.../a/Add]}", ("/a/Conv", "/a/Relu", "/a/Add")),
+        ("PWN(/a/Relu)", ("/a/Relu",)),
+        ("PWN(PWN(/a/Relu), /a/Add)", ("/a/Relu", "/a/Add")),
+        ("copy of shapes", ()),
+    ],
+)
+def test_nodes_are_found_in_the_names_of_tensorrts_layers(layer: str, nodes: tuple[str, ...]) -> None:
+    order = {"conv1": 0, "/a/Conv": 1, "/a/Relu": 2, "/a/Add": 3}
+    assert nodes_of(layer, order) == nodes
 
 
 def test_wrong_outputs_are_kept_and_told(artefact: Artefact, capsys: pytest.CaptureFixture[str]) -> None:
