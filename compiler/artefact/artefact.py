@@ -20,7 +20,8 @@ from edgec.artefact.verification import Verification
 from edgec.errors import BadOption
 from edgec.reference.expectation import compare_all
 from edgec.reference.sketch import sketches
-from edgec.targets.base import Inspectable, KernelTimes, Profiled, RunContext, Runner, Target
+from edgec.targets.base import Inspectable, RunContext, Runner, Target
+from edgec.targets.kernel_times import KernelTimes, Profiled
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edgec.model.infer import infer_shapes
 from edgec.model.load import load
 from edgec.plain_file import read_json
 from edgec.reference.compare import Comparison, OutputComparison
-from edgec.targets.base import KernelTime, KernelTimes
+from edgec.targets.kernel_times import KernelTime, KernelTimes
 
 SCHEMA = 1
 LONGEST_RESULT = 1 << 20

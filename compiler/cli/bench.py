@@ -14,7 +14,7 @@ from edgec.progress import Progress
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact, Latency
-    from edgec.targets.base import KernelTimes
+    from edgec.targets.kernel_times import KernelTimes
 
 
 def command(

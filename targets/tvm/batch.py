@@ -14,7 +14,8 @@ import onnx_ir as ir
 
 from edgec.errors import BadOption
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
-from edgec.targets.base import Closing, Inspectable, KernelTimes, Profiled, Runner
+from edgec.targets.base import Closing, Inspectable, Runner
+from edgec.targets.kernel_times import KernelTimes, Profiled
 
 Array = np.ndarray[Any, Any]
 

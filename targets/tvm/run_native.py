@@ -13,7 +13,8 @@ import tvm_ffi
 from tvm import relax
 
 from edgec.model.signature import TensorSpec
-from edgec.targets.base import Closing, KernelTimes, RunContext, closed
+from edgec.targets.base import Closing, RunContext, closed
+from edgec.targets.kernel_times import KernelTimes
 from edgec.targets.tvm.arguments import Arguments, Array, arrays
 from edgec.targets.tvm.run_process import ProcessRunner
 from edgec.targets.tvm.taps import Tap, Watch

@@ -13,7 +13,8 @@ from edgec.child_process import run_child
 from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
-from edgec.targets.base import Closing, KernelTime, KernelTimes, RunContext
+from edgec.targets.base import Closing, RunContext
+from edgec.targets.kernel_times import KernelTime, KernelTimes
 from edgec.targets.tvm.runtime_record import RUNNER
 from edgec.whole_file import write_text
 

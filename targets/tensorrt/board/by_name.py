@@ -38,6 +38,10 @@ class ByName:
         for port, address in zip(self.ports, addresses):
             self._context.set_tensor_address(port.name, address)
 
+    def execute(self, stream: int) -> bool:
+        """Run one inference that a profiler is told of; return whether TensorRT accepted it."""
+        return self.enqueue(stream)
+
     def enqueue(self, stream: int) -> bool:
         """Enqueue one inference; return whether TensorRT accepted it."""
         return bool(self._context.execute_async_v3(stream))

@@ -28,6 +28,5 @@ def measure_layers(session: Session, runs: int) -> List[Dict[str, Any]]:
     profiler = LayerTimes()
     session.set_profiler(profiler)
     for _ in range(runs):
-        session.enqueue()
-        session.cuda.synchronize()
+        session.execute()
     return [{"name": name, "ms": float(np.median(times))} for name, times in profiler.times.items()]

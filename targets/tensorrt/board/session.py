@@ -73,6 +73,12 @@ class Session:
         self._profiler = profiler  # it must outlive the context
         self._context.profiler = profiler
 
+    def execute(self) -> None:
+        """Run one inference that the profiler is told of, and wait for it."""
+        if not self._calls.execute(self.cuda.stream):
+            raise self._failure("TensorRT could not run the inference.")
+        self.cuda.synchronize()
+
     def copy_in(self) -> None:
         """Enqueue the copies of all inputs to the GPU."""
         for buffer in self.inputs:

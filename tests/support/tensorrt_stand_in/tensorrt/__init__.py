@@ -349,7 +349,7 @@ class IExecutionContext:
         }
         return session.run([name], feeds)[0].shape
 
-    def _run(self, addresses):
+    def _run(self, addresses, *, reported=BY_NAME):
         if fault("enqueue"):
             return False
         engine, feeds = self._engine, {}
@@ -358,7 +358,7 @@ class IExecutionContext:
                 shape = self._shapes.get(value.name, value.shape)
                 feeds[value.name] = _array(addresses[index], value, shape).astype(_onnx_dtype(value))
         results = engine._session.run(None, feeds)
-        for place, name in enumerate(engine.layers if self.profiler else []):
+        for place, name in enumerate(engine.layers if self.profiler and reported else []):
             self.profiler.report_layer_time(name, 0.001 * (place + 1))
         outputs = [index for index, port in enumerate(engine._ports) if not port[1]]
         for index, result in zip(outputs, results):  # noqa: B905
@@ -378,6 +378,7 @@ if not NEW:
         self._engine._ports[index][0].name, shape
     )
     IExecutionContext.get_binding_shape = lambda self, index: self._shape(self._engine._ports[index][0].name)
+    IExecutionContext.execute_v2 = lambda self, bindings: self._run(bindings, reported=True)
     IExecutionContext.execute_async_v2 = lambda self, bindings, stream_handle: self._run(bindings)
 
 
