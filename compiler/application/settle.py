@@ -18,6 +18,7 @@ from edgec.data.decoders.base import Decoder
 from edgec.data.decoders.read import make_decoder, named_decoder
 from edgec.data.source import open_samples
 from edgec.errors import BadOption
+from edgec.model.graph import is_static
 from edgec.model.metadata import names_in_metadata
 from edgec.model.signature import TensorSpec, inputs_of, outputs_of
 from edgec.preprocessing import Preprocessing
@@ -64,7 +65,7 @@ def settle(
     """
     preprocess = Preprocessing() if preprocess is None else preprocess
     metadata = dict(model.metadata_props)
-    network = _Network(inputs_of(model), outputs_of(model), metadata, data)
+    network = _Network(inputs_of(model), _known_outputs(model), metadata, data)
     names = read_classes(classes) if classes is not None else ()
     if decoder is not None:
         name, made = named_decoder(decoder, path)
@@ -98,17 +99,22 @@ class _Network:
     """What may tell the names of a network's classes, and how many they are."""
 
     inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...] | None
     metadata: Mapping[str, str]
     data: Any
 
     def check(self, decoder: Decoder, how: Preprocessing) -> None:
         """Refuse a decoder that does not fit the outputs, where that can be told."""
-        if _takes_pictures(self.inputs, how):
+        if self.outputs is not None and _takes_pictures(self.inputs, how):
             check_fit(decoder, self.outputs, self.inputs, how)
 
     def named_by_data(self, how: Preprocessing) -> tuple[str, ...]:
         return () if self.data is None else open_samples(self.data, self.inputs, how).classes
+
+
+def _known_outputs(model: ir.Model) -> tuple[TensorSpec, ...] | None:
+    """Return the outputs of `model`; None where the size of one depends on the data."""
+    return outputs_of(model) if all(is_static(value) for value in model.graph.outputs) else None
 
 
 def _named(

@@ -47,7 +47,7 @@ def test_a_rewrite_is_named(tmp_path: Path) -> None:
 def test_a_refusal_says_what_to_do() -> None:
     refused = next(f for f in check(model(NON_ZERO), target="jetson-tx2").findings if f.verdict == "refused")
     assert refused.reason == "TensorRT's parser does not support the operator"
-    assert refused.remedy == "TensorRT 8.5 takes it: choose a board that has it."
+    assert refused.remedy == "TensorRT 8.5 supports it: choose a board that has it."
 
 
 def test_an_input_type_is_refused_before_the_nodes() -> None:
