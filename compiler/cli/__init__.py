@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Annotated, NoReturn
 
@@ -129,7 +131,16 @@ class _Warnings(logging.Handler):
         stderr.print(f"warning: {record.getMessage()}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Repeat an interrupt that arrived in a callback of Python itself, where it would be printed and forgotten."""
+    if ignored.exc_type is KeyboardInterrupt:
+        threading.Timer(0.01, signal.raise_signal, (signal.SIGINT,)).start()
+    else:
+        sys.__unraisablehook__(ignored)
+
+
 def _guarded(entry: Callable[[], None]) -> None:
+    before, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     log, warnings = logging.getLogger("edgec"), _Warnings(logging.WARNING)
     if "--json" not in sys.argv:
         log.addHandler(warnings)
@@ -149,6 +160,7 @@ def _guarded(entry: Callable[[], None]) -> None:
             raise
         _tell(refused)
     finally:
+        sys.unraisablehook = before
         log.removeHandler(warnings)
 
 
