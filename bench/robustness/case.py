@@ -77,6 +77,7 @@ def called(work: Callable[[], object]) -> Outcome:
         kind, message = "traceback", "\n".join(line[:LONGEST_LINE] for line in lines)[-1500:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     measured = Outcome(kind, message, time.perf_counter() - began, peak / (1 << 20))
+    measured = measured.unless("died or hung", true=measured.seconds <= PATIENCE_S)
     return measured.unless("over 4 GiB", true=peak <= MOST_BYTES)
 
 
