@@ -32,7 +32,9 @@ def test_it_returns_what_the_child_wrote_and_its_exit_code(tmp_path: Path) -> No
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_it_ends_with_its_parent(tmp_path: Path, number: signal.Signals, whole_group: bool) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, start_new_session=True, stderr=-3)
+    # These tests may be a job in the background, and such ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", sys.executable, "-c", PARENT]
+    parent = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=-3)
     children = [tmp_path / "child", tmp_path / "grandchild"]
     wait_until(lambda: all(path.exists() and path.read_text().endswith("\n") for path in children))
     assert all(is_alive(int(path.read_text())) for path in children)
