@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
+from edgec.errors import BadModel
 from edgec.model.graph import constant, is_static, label
 from edgec.passes.channels.coupling import FIXED, Coupling, Ids
 
@@ -97,7 +98,10 @@ class Propagation:
             self.coupling.fix(ids, f"{label(node)} ({node.op_type}) {why}")
 
     def tie(self, node: ir.Node, first: Ids, second: Ids) -> None:
-        """Tie channels that `node` combines one by one."""
+        """Tie channels that `node` combines one by one; BadModel where there are not as many of both."""
+        if len(first) != len(second):
+            problem = f"{label(node)} ({node.op_type}) combines {len(first)} with {len(second)} channels"
+            raise BadModel(problem, remedy="Export the model again.")
         self.coupling.tie(first, second, f"{label(node)} ({node.op_type}) combines them with channels that must stay")
 
     def tie_rows(self, node: ir.Node, rows: Ids) -> Ids:

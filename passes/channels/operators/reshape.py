@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from edgec.errors import BadModel
+from edgec.model.graph import label
 from edgec.passes.channels.coupling import FIXED, Ids
 from edgec.passes.channels.masks import Masks, kept_shape, set_input
 from edgec.passes.channels.operator import ChannelOperator
@@ -38,6 +40,9 @@ def regroup(found: Propagation, node: ir.Node, axes: Axes, shape: Sequence[int])
     while inner and outer:
         here, there = [inner.pop(0)], [outer.pop(0)]
         while (left := math.prod(len(axes[a]) for a in here)) != (right := math.prod(shape[a] for a in there)):
+            if not (inner if left < right else outer):
+                problem = f"{label(node)} ({node.op_type}) has another number of elements behind than before"
+                raise BadModel(problem, remedy="Export the model again.")
             if left < right:
                 here.append(inner.pop(0))
             else:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import onnx_ir as ir
 import pytest
 
-from edgec.errors import UnsupportedModel
+from edgec.errors import BadModel, UnsupportedModel
 from edgec.passes.channels.groups import find_groups
+from edgec.passes.channels.operators.reshape import regroup
+from edgec.passes.channels.propagation import Propagation
 from edgec.passes.prepare import prepare
 from tests.support.models import model, random_weights
 
@@ -124,3 +128,11 @@ def test_preparing_names_nodes_and_parts_shared_biases() -> None:
 def test_older_opsets_are_refused() -> None:
     with pytest.raises(ValueError, match="opset 17"):
         find_groups(model("g (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }"))
+
+
+def test_networks_that_contradict_themselves_are_refused() -> None:
+    node, found = ir.node("Reshape", [None], name="r"), Propagation.__new__(Propagation)
+    with pytest.raises(BadModel, match=r"r \(Reshape\) has another number of elements"):
+        regroup(found, node, [np.arange(3)], (2,))
+    with pytest.raises(BadModel, match=r"r \(Reshape\) combines 1 with 5 channels"):
+        found.tie(node, np.zeros(1, np.int64), np.zeros(5, np.int64))
