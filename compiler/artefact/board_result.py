@@ -14,7 +14,7 @@ from edgec.artefact.artefact import Artefact, Latency
 from edgec.artefact.evidence import drop, keep
 from edgec.artefact.verification import Verification
 from edgec.errors import BadArtefact, CannotRunHere, first_problem, reason
-from edgec.model.cost import layer_costs
+from edgec.model.cost import fused_cost, layer_costs
 from edgec.model.graph import label
 from edgec.model.infer import infer_shapes
 from edgec.model.load import load
@@ -163,13 +163,13 @@ def _keep_layers(artefact: Artefact, result: BoardResult) -> None:
     model = load(artefact.folder / artefact.manifest.runtime["model"]).model
     infer_shapes(model)
     costs = {cost.name: cost for cost in layer_costs(model)}
-    order = {label(node): place for place, node in enumerate(model.graph)}
+    known = {label(node): node for node in model.graph}
+    order = {name: place for place, name in enumerate(known)}
     kernels = []
     for layer in result.layers:
         nodes = nodes_of(layer.name, order)
-        own = [costs[name] for name in nodes if name in costs]
-        moved = sum(cost.weight_bytes + 2 * cost.activation_bytes for cost in own)
-        kernels.append(KernelTime(layer.name, nodes, layer.ms, sum(cost.macs for cost in own), moved, 0.0))
+        macs, moved = fused_cost([known[name] for name in nodes], [costs[name] for name in nodes if name in costs])
+        kernels.append(KernelTime(layer.name, nodes, layer.ms, macs, moved, 0.0))
     between = max(compute.median - sum(layer.ms for layer in result.layers), 0.0)
     times = KernelTimes(result.where, 1, result.runs, compute.median, between, 0.0, 0.0, tuple(kernels))
     keep(artefact.folder, "kernels", times)

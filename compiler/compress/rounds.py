@@ -93,7 +93,8 @@ class Rounds:
             found.append(self._in_integers(plain, aim, spent))
         if "fp16" in self._formats:
             halves = self._in_halves(plain)
-            if self._is_given("fp16") or (halves.halves is not None and aim is not None and halves.halves.loss <= aim):
+            given = self._options.precision == "fp16"  # then it stays, whatever it loses
+            if given or (halves.halves and aim is not None and halves.halves.loss <= aim):
                 found.append(halves)
         return min(found, key=self._seconds, default=plain)
 
@@ -101,11 +102,7 @@ class Rounds:
         """Return the original network as what came out: in fp16 if nothing else was allowed, or else in fp32."""
         same = self._original
         plain = Compressed(same, same, "fp32", same, None, None, sensitivity, self._tasks)
-        return self._in_halves(plain) if self._is_given("fp16") else plain
-
-    def _is_given(self, precision: str) -> bool:
-        """Whether the user asked for this precision: then it stays, whatever it loses."""
-        return self._options.precision == precision and len(self._formats) == 1
+        return self._in_halves(plain) if self._options.precision == "fp16" else plain
 
     def _in_integers(self, plain: Compressed, aim: float | None, spent: float) -> Compressed:
         """Return the network quantized; as it is where no layer can be."""
@@ -120,9 +117,13 @@ class Rounds:
 
     def _in_halves(self, plain: Compressed) -> Compressed:
         """Return the network in fp16."""
-        return replace(plain, precision="fp16", halves=self._halves_of(plain.network))
+        return replace(plain, precision="fp16", halves=self._halves_of(plain))
 
-    def _halves_of(self, network: ir.Model) -> Halves | None:
+    def _halves_of(self, plain: Compressed) -> Halves | None:
+        """Return the network in fp16, which is emulated once as long as nothing is pruned."""
+        return self._emulated(plain.network) if plain.pruned and plain.pruned.plan.groups else self._original_halves
+
+    def _emulated(self, network: ir.Model) -> Halves | None:
         """Emulate `network` in fp16 and measure that; None where no loss is accepted, or nothing emulates it."""
         if self._profile.in_half is None or self._options.max_loss is None:
             return None
@@ -141,7 +142,7 @@ class Rounds:
 
     @cached_property
     def _original_halves(self) -> Halves | None:
-        return self._halves_of(self._original)
+        return self._emulated(self._original)
 
     def _seconds(self, found: Compressed) -> float:
         """Return the estimated time of one inference; 0 where the board has no estimate: then the first one counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -179,3 +179,29 @@ MACS: dict[str, Callable[[ir.Node], int]] = {
     "QLinearMatMul": _matrix_product,
     "RNN": _recurrent,
 }
+
+
+def fused_cost(nodes: Collection[ir.Node], costs: Iterable[LayerCost]) -> tuple[int, int]:
+    """Return the multiply-accumulates and the bytes of nodes that are computed in one go.
+
+    The bytes are what the nodes read from others, what they write for others, and their weights, in the types of the
+    model.
+
+    Args:
+        nodes: Nodes of one graph.
+        costs: Those of `layer_costs` that belong to `nodes`.
+    """
+    inside, own = set(nodes), list(costs)
+    read = {value for node in nodes for value in node.inputs if value is not None and _is_from_outside(value, inside)}
+    written = [
+        value
+        for node in nodes
+        for value in node.outputs
+        if value.is_graph_output() or not inside.issuperset(value.consumers())
+    ]
+    moved = sum(map(_bytes, (*read, *written))) + sum(cost.weight_bytes for cost in own)
+    return sum(cost.macs for cost in own), moved
+
+
+def _is_from_outside(value: ir.Value, inside: set[ir.Node]) -> bool:
+    return value.producer() not in inside and value.const_value is None

@@ -39,8 +39,16 @@ def fold_constants(model: ir.Model) -> bool:
 
 def fold_node(node: ir.Node, model: ir.Model) -> bool:
     """Replace what `node` makes of its constants by constants, and return whether ONNX Runtime can compute them."""
-    read = [value for value in node.outputs if value.uses() or value.is_graph_output()]
-    tensors = _computed(node, read, model)
+    read = _read(node)
+    return _replace(node, read, _computed(node, read, model))
+
+
+def _read(node: ir.Node) -> list[ir.Value]:
+    return [value for value in node.outputs if value.uses() or value.is_graph_output()]
+
+
+def _replace(node: ir.Node, read: list[ir.Value], tensors: dict[ir.Value, ir.TensorProtocol] | None) -> bool:
+    """Write constants in the place of `node`, whose outputs `read` are used; return False where they are not known."""
     if tensors is None:
         return False
     for value in read:
@@ -50,7 +58,7 @@ def fold_node(node: ir.Node, model: ir.Model) -> bool:
 
 
 def _fold(node: ir.Node, shapes: dict[ir.Value, Array], model: ir.Model) -> bool:
-    read = [value for value in node.outputs if value.uses() or value.is_graph_output()]
+    read = _read(node)
     if node.domain != "" or not read or (node.op_type == "Identity" and read[0].is_graph_output()):
         return False
     tensors = _filled(node)
@@ -58,12 +66,7 @@ def _fold(node: ir.Node, shapes: dict[ir.Value, Array], model: ir.Model) -> bool
         tensors = {value: ir.tensor(shapes[value]) for value in read}
     if tensors is None and _is_foldable(node):
         tensors = _computed(node, read, model)
-    if tensors is None:
-        return False
-    for value in read:
-        _write(node, value, tensors[value])
-    graph_of(node).remove(node, safe=True)
-    return True
+    return _replace(node, read, tensors)
 
 
 def _filled(node: ir.Node) -> dict[ir.Value, ir.TensorProtocol] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from edgec.model.cost import LayerCost, layer_costs
+from edgec.model.cost import LayerCost, fused_cost, layer_costs
+from edgec.model.graph import label
 
 
 @dataclass(frozen=True)
@@ -58,31 +58,6 @@ def layers_of(model: ir.Model, values: Mapping[tuple[str, int], tuple[str, ...]]
     ]
 
 
-def label(node: ir.Node) -> str:
-    """Return what `layer_costs` calls `node`."""
-    return node.name or node.outputs[0].name or ""
-
-
 def _layer(function: str, call: int, nodes: list[ir.Node], costs: Iterable[LayerCost]) -> CalledLayer:
-    inside = set(nodes)
-    costs = list(costs)
-    read = {value for node in nodes for value in node.inputs if value is not None and _is_from_outside(value, inside)}
-    written = [
-        value
-        for node in nodes
-        for value in node.outputs
-        if value.is_graph_output() or not inside.issuperset(value.consumers())
-    ]
-    moved = sum(map(_bytes, (*read, *written))) + sum(cost.weight_bytes for cost in costs)
-    names = tuple(label(node) for node in nodes)
-    return CalledLayer(function, call, names, sum(cost.macs for cost in costs), moved)
-
-
-def _is_from_outside(value: ir.Value, inside: set[ir.Node]) -> bool:
-    return value.producer() not in inside and value.const_value is None
-
-
-def _bytes(value: ir.Value) -> int:
-    if value.shape is None or value.dtype is None or not value.shape.is_static():
-        return 0
-    return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
+    macs, moved = fused_cost(nodes, costs)
+    return CalledLayer(function, call, tuple(label(node) for node in nodes), macs, moved)

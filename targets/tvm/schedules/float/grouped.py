@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import tvm
 import tvm_ffi
-from tvm import s_tir, tirx
+from tvm import tirx
 
 from edgec.targets.tvm.schedules.common.kernel import SIMPLIFIED, floordiv
 from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, first_group, group_span
+from edgec.targets.tvm.schedules.float.loops import first_places, only_where
 
 GROUPS_LOOP = "rc_0"
 """TVM's name of the outer part of the loop `rc`: over the groups of a tile's window."""
@@ -31,18 +31,11 @@ def skip_foreign_groups(function: Any, shape: ConvShape, vectors: int, channels:
     def limit(loop: Any, mutator: Any) -> Any:
         if loop.loop_var.name != GROUPS_LOOP:
             return mutator.default_mutate(loop)
-        within, inner = {}, loop.body
-        while not isinstance(inner, s_tir.SBlockRealize):
-            if isinstance(inner, tirx.For):
-                within[inner.loop_var] = tirx.const(0, str(inner.loop_var.ty.dtype))
-            inner = inner.body if isinstance(inner, tirx.For) else inner.seq[-1]
-        block = tvm_ffi.structural_map(inner.iter_values[1], (tvm.ir.Var, lambda item: within.get(item, item)))
-        tile = floordiv(block, vectors)
+        tile = floordiv(first_places(loop)(1), vectors)
         first = floordiv(tile * channels, each)
         last = floordiv(tirx.min((tile + 1) * channels, shape.out) - 1, each)
         group = first_group(tile, channels, span, shape) + loop.loop_var
-        body = tirx.IfThenElse(tirx.all(group >= first, group <= last), loop.body, None)
-        return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations)
+        return only_where(tirx.all(group >= first, group <= last), loop)
 
     if shape.groups == 1:
         return function

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import tvm
+import tvm_ffi
+from tvm import s_tir, tirx
 from tvm.s_tir import Schedule
 
 from edgec.targets.tvm.cpu_model import CpuModel
@@ -61,3 +65,21 @@ def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> N
     block = sch.get_sblock(block_name)
     for name in dict.fromkeys(names):
         sch.transform_layout(block, name, lambda n, c, h, p, b: (n, c, floordiv(p, width), floormod(p, width), b))
+
+
+def first_places(loop: Any) -> Callable[[int], Any]:
+    """Return what gives, by the number of an axis, where the block inside `loop` begins on it in one iteration."""
+    within, inner = {}, loop.body
+    while not isinstance(inner, s_tir.SBlockRealize):
+        if isinstance(inner, tirx.For):
+            within[inner.loop_var] = tirx.const(0, str(inner.loop_var.ty.dtype))
+        inner = inner.body if isinstance(inner, tirx.For) else inner.seq[-1]
+    return lambda axis: tvm_ffi.structural_map(
+        inner.iter_values[axis], (tvm.ir.Var, lambda item: within.get(item, item))
+    )
+
+
+def only_where(condition: Any, loop: Any) -> Any:
+    """Return `loop` with its body run where `condition` holds."""
+    body = tirx.IfThenElse(condition, loop.body, None)
+    return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations)
