@@ -83,6 +83,8 @@ def run(
         BadOption: A plugin pass is unknown or not a pass.
         InternalError: A pass broke its contract; the message names it.
     """
+    if any(value.shape is None for value in model.graph.outputs):  # not even a rank, without which ONNX is not valid
+        outputs_of(model)
     interface = Interface.of(model)
     equivalence = Equivalence.of(original or model, feeds, options.seed) if options.verify_passes else None
     current = model.clone()

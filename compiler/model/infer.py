@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadModel
 from edgec.model.graph import is_static, subgraphs
+from edgec.model.missing_shapes import missing_shape
 from edgec.model.pinned import where_pinned
 from edgec.model.resolve import may_resolve, resolve
 from edgec.model.rewriter import is_read
@@ -17,8 +18,6 @@ from edgec.model.serialize import bare_copy
 from edgec.model.shape_values import Array, shape_values
 from edgec.model.windows import write_odd_windows
 
-SAME_SHAPE = frozenset({"GroupNormalization"})
-"""Operators unknown to ONNX's inference whose result has the shape of their first input."""
 FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
 """How ONNX's inference names the node at which it fails."""
 LONGEST_SHAPE = 1 << 20
@@ -122,7 +121,7 @@ def _infer_all(bare: ir.Model, kept: Mapping[str, ir.Shape], remedy: str | None)
         _infer_once(bare, remedy, strict=not undecided)
         if not undecided and all(is_static(value) for value in _node_outputs(bare.graph) if is_read(value)):
             return
-        found = _write_values(bare) | _keep_shapes(bare)
+        found = _write_values(bare) | _write_missing_shapes(bare)
         if undecided and resolve(bare)[0]:
             _forget_shapes(bare, kept)
         elif not found:
@@ -163,15 +162,16 @@ def _explained(message: str, bare: ir.Model) -> str:
     return f"{op_type} node {name!r}: {reason.strip()}{'' if node is None else where_pinned(node)}"
 
 
-def _keep_shapes(bare: ir.Model) -> bool:
-    """Give results that ONNX's inference leaves without a shape that of their input; return whether there were any."""
+def _write_missing_shapes(bare: ir.Model) -> bool:
+    """Give results that ONNX's inference leaves without a shape theirs; return whether there were any."""
     found = False
     for node in bare.graph.all_nodes():
-        if node.op_type in SAME_SHAPE and node.domain == "" and node.inputs[0] is not None:
+        shape = missing_shape(node)
+        if shape is not None:
             source, result = node.inputs[0], node.outputs[0]
-            if is_static(source) and not is_static(result):
-                result.shape, result.type = source.shape, result.type or source.type
-                found = True
+            assert source is not None
+            result.shape, result.type = ir.Shape(shape), result.type or source.type
+            found = True
     return found
 
 

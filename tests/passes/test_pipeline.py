@@ -202,3 +202,10 @@ def test_a_rewrite_may_differ_where_the_original_is_rounded_itself(text: str) ->
     before = model(text, opset=18)
     after, _ = run(before)
     assert [node.op_type for node in after.graph] != [node.op_type for node in before.graph]
+
+
+def test_an_output_of_unknown_rank_is_refused() -> None:
+    before = model("g (int64[4] x) => (int64[n] y) { z = NonZero (x)  y = Squeeze (z) }")
+    before.graph.outputs[0].shape = None
+    with pytest.raises(UnsupportedModel, match=r"output 'y' has no static shape .*NonZero node 'z'"):
+        run(before, verify=False)

@@ -16,7 +16,10 @@ from edgec.model.infer import infer_shapes
 from edgec.model.load import load
 from edgec.model.serialize import to_bytes
 from edgec.model.shapes import fix_shapes
+from edgec.model.signature import outputs_of
 from tests.support.models import CONV_BN_RELU, proto
+from tests.support.uses.generate import use_of
+from tests.support.uses.judge import reference
 
 
 def fixed(graph: str, opset: int = 17, **shapes: tuple[int, ...]) -> ir.Model:
@@ -233,3 +236,14 @@ def test_group_normalization_has_the_shape_of_its_input() -> None:
         { n = GroupNormalization <num_groups = 2> (x, s, z)  y = Relu (n) }"""
     fixed = fix_shapes(load(proto(text, opset=21)).model, {"x": (2, 4, 3, 3)})
     assert [tuple(value.shape or ()) for value in fixed.graph.outputs] == [(2, 4, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("operator", "seed"), [("GatherND", 1), ("MaxUnpool", 0), ("Transpose", 11)], ids=["scalar", "sizes", "of a scalar"]
+)
+def test_shapes_that_the_inference_of_onnx_leaves_open(operator: str, seed: int) -> None:
+    use = use_of(operator, seed)
+    expected = reference(use)
+    assert expected is not None
+    (output,) = outputs_of(fix_shapes(load(use.model()).model, {}))
+    assert output.shape == expected[0].shape
