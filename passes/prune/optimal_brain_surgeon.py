@@ -21,14 +21,19 @@ class OptimalBrainSurgeon:
     Args:
         weights: W, float64 [outputs, width].
         h: E[x x^T], float64 [width, width].
-        columns: Columns of each unit, int64 [units, block]; -1 for units that the layer does not read.
+        columns: Columns of each unit, int64 [units, largest block]; smaller blocks, and those of units that the layer
+            does not read, are filled up with -1 at the end.
         compensate: Whether the other weights compensate; otherwise the cost is that of removing the columns alone.
     """
 
     def __init__(self, weights: Array, h: Array, columns: Array, *, compensate: bool = True) -> None:
         width = len(h)
         self._columns = columns.copy()
-        self._read = columns[:, 0] >= 0
+        self._sizes = (columns >= 0).sum(axis=1)
+        self._read = self._sizes > 0
+        weights = np.where(
+            np.diag(h) > 0, weights, 0
+        )  # inputs that are always 0 cost nothing; damping would charge them
         self._squares = weights.T @ weights  # costs need nothing else of W, whatever the number of outputs
         self._plain = None if compensate else h
         self._inverse = np.linalg.inv(h + DAMPING * np.trace(h) / width * np.eye(width))
@@ -42,7 +47,13 @@ class OptimalBrainSurgeon:
         Units that were removed, or that the layer does not read, cost nothing.
         """
         result = np.zeros(len(self._columns))
-        blocks = self._columns[self._read]
+        for size in np.unique(self._sizes[self._read]):
+            alike = self._read & (self._sizes == size)
+            result[alike] = self._costs_of(self._columns[alike, :size])
+        return result / self._energy
+
+    def _costs_of(self, blocks: Array) -> Array:
+        """Return the cost of each of `blocks`, int64 [blocks, size], in the units of the output; float64 [blocks]."""
         across, down = blocks[:, :, None], blocks[:, None, :]
         squares = self._squares[across, down]
         if self._plain is not None:
@@ -51,8 +62,7 @@ class OptimalBrainSurgeon:
             cost = squares[:, 0, 0] / self._inverse[across, down][:, 0, 0]
         else:
             cost = np.trace(np.linalg.solve(self._inverse[across, down], squares), axis1=1, axis2=2)
-        result[self._read] = cost
-        return result / self._energy
+        return np.asarray(cost)
 
     def remove(self, unit: int) -> None:
         """Remove a unit; the other weights change to compensate for it."""
@@ -61,7 +71,7 @@ class OptimalBrainSurgeon:
         self._read[unit] = False
         if self._plain is not None:
             return
-        block = self._columns[unit]
+        block = self._columns[unit, : self._sizes[unit]]
         rows = np.linalg.solve(self._inverse[np.ix_(block, block)], self._inverse[block])
         self._inverse -= self._inverse[:, block] @ rows
         half = self._squares[block] - 0.5 * self._squares[np.ix_(block, block)] @ rows
@@ -77,7 +87,7 @@ class OptimalBrainSurgeon:
             return
         places = np.full(len(self._inverse), -1, np.int64)
         places[kept] = np.arange(len(kept))
-        self._columns = np.where(self._read[:, None], places[self._columns], -1)
+        self._columns = np.where(self._read[:, None] & (self._columns >= 0), places[self._columns], -1)
         self._inverse = self._inverse[np.ix_(kept, kept)]
         self._squares = self._squares[np.ix_(kept, kept)]
 

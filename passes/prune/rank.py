@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgec import registry
 from edgec.errors import BadOption
+from edgec.model.traits import LINEAR
 from edgec.passes.channels.groups import NO_UNIT, Group, Member, weights_of
 from edgec.passes.layerwise.moments import LayerMoments
 from edgec.passes.prune.optimal_brain_surgeon import OptimalBrainSurgeon
@@ -21,6 +22,9 @@ Array = np.ndarray[Any, Any]
 
 DATA_DRIVEN = ("obs", "reconstruction")
 """Criteria that need samples: loss of the layers that read the group, with compensation (`obs`) or without."""
+
+SCALES = frozenset({"Div", "Mul", "PRelu"})
+"""Operators by whose constants zero stays zero."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,16 @@ def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, La
 
 
 def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
-    """Rank by scores of filters; those of each layer are divided by their mean, so that layers count equally."""
+    """Rank by scores of filters; those of each layer are divided by their mean, so that layers count equally.
+
+    Units whose filters and biases are all zero are first, whatever the criterion: they can be removed without a loss.
+    """
     score: Callable[[Array], Array] = registry.load("criteria", criterion)
     total = np.zeros(group.units)
     for member in group.members:
         array = weights_of(model, member)
-        if not (member.role == "filters" or (member.role == "follows" and array.ndim > 2)):
+        depthwise = member.role == "follows" and member.op in LINEAR and array.ndim > 2
+        if not (member.role == "filters" or depthwise):
             continue
         rows = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
         if not np.isfinite(rows).all():
@@ -87,8 +95,23 @@ def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
         own = member.units != NO_UNIT
         share = np.bincount(member.units[own], scores[own], minlength=group.units)
         total += share / (np.abs(share).mean() or 1.0)
+    total[_zero(model, group)] = min(total.min(), 0.0)
     order = np.argsort(total, kind="stable")
     return Ranking(tuple(order.tolist()), tuple(total[order].tolist()))
+
+
+def _zero(model: ir.Model, group: Group) -> Array:
+    """Return which units are zero before and after every activation that maps 0 to 0; bool [units]."""
+    zero = np.ones(group.units, bool)
+    for member in group.members:
+        array = weights_of(model, member)
+        depthwise = member.role == "follows" and member.op in LINEAR and array.ndim > 2
+        if member.role == "reads" or member.op in SCALES or depthwise:
+            continue
+        own = member.units != NO_UNIT
+        other = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1).any(axis=1)
+        zero[member.units[own & other]] = False
+    return zero
 
 
 def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments], *, compensate: bool) -> Ranking:
@@ -116,18 +139,15 @@ def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments
 
 
 def _surgeons(member: Member, moments: LayerMoments, units: int, *, compensate: bool) -> list[OptimalBrainSurgeon]:
-    """Return one solver for each group of the layer; none if its units have different sizes."""
+    """Return one solver for each group of the layer."""
     layer = moments.layer
     channels = np.arange(len(member.units))
     by_unit = [channels[member.units == unit] for unit in range(units)]
-    sizes = {len(own) for own in by_unit if len(own)}
-    if len(sizes) != 1:
-        return []
-    size = sizes.pop() * layer.per_channel
-    columns = np.full((units, size), -1, np.int64)
+    # A tensor that reaches a Concat twice gives its units more channels than others have.
+    columns = np.full((units, max(map(len, by_unit)) * layer.per_channel), -1, np.int64)
     for unit, own in enumerate(by_unit):
-        if len(own):
-            columns[unit] = (own[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
+        block = (own[:, None] * layer.per_channel + np.arange(layer.per_channel)).reshape(-1)
+        columns[unit, : len(block)] = block
     return [
         OptimalBrainSurgeon(weights, h, columns, compensate=compensate)
         for weights, h in zip(layer.weights, moments.h, strict=True)
