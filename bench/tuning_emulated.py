@@ -109,7 +109,7 @@ def main() -> None:
                 if "knows no board" not in str(error) or time.monotonic() - begin > WAIT_S:
                     raise
                 time.sleep(1)  # the emulated server takes its time to start
-        print(f"{done.seconds * 1e3:.1f} ms by rule, {done.seconds * done.ratio * 1e3:.1f} ms tuned, {done.lost} lost")
+        print(f"{done.seconds * 1e3:.1f} ms untuned, {done.seconds * done.ratio * 1e3:.1f} ms tuned, {done.lost} lost")
         artefact = edgec.compile(model, target="rpi4", output=options.root / "artefact", threads=1, tuned=database)
         print(f"{len(artefact.manifest.runtime['tuned'])} tuned layers, error {artefact.verify().worst:.1e}")
     finally:

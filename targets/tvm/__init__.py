@@ -21,7 +21,7 @@ ARITHMETIC = {
     "fp16": Arithmetic(1e-2, 1e-4, in_half, exact=True),
     "int8": Arithmetic(2e-2, 5e-7, exact=True),
 }
-"""Integer sums are exact; sums of half-precision values are in single precision, or rounded in another order."""
+"""Integer sums are exact; half-precision values are summed in single precision, or in another order."""
 
 
 class TvmTarget:

@@ -17,9 +17,9 @@ Array = np.ndarray[Any, Any]
 ALIGNMENT = 64
 """Alignment in bytes that kernels assume of an input's address."""
 WORTH_A_LOOK = 1 << 16
-"""Number of bytes of an input from which on a copy costs more than finding out whether it is needed."""
+"""Inputs of this many bytes or more are checked first: copying them costs more than the check whether they need it."""
 NOT_IN_NUMPY = frozenset({"bfloat16"})
-"""Types defined by another package, which numpy does not exchange."""
+"""Element types that another package defines, which numpy cannot pass by DLPack."""
 
 
 class Arguments:
@@ -69,7 +69,7 @@ def arrays(result: Any) -> list[Array]:
 def _copy(tensor: Any) -> Array:
     try:
         return np.from_dlpack(tensor).copy()
-    except (BufferError, RuntimeError):  # raised for a type that numpy does not exchange
+    except (BufferError, RuntimeError):  # raised for a type that numpy cannot pass by DLPack
         array: Array = tensor.numpy()
         return array
 

@@ -28,17 +28,18 @@ def check_batch(model: ir.Model, batch: tuple[int, int]) -> int:
     """
     low, high = batch
     if low != 1:
-        raise BadOption(f"a batch of {low}..{high}: on CPU boards the smallest is 1", remedy=f"Give 1..{high}.")
+        problem = f"a batch of {low}..{high} is not supported: on CPU boards the smallest batch is 1"
+        raise BadOption(problem, remedy=f"Give 1..{high}.")
     for kind, specs in (("input", inputs_of(model)), ("output", outputs_of(model))):
         for spec in specs:
             if not spec.shape or spec.shape[0] != 1:
-                problem = f"{kind} {spec} has no batch of 1..{high}: its first dimension would have to be 1"
+                problem = f"{kind} {spec} cannot have a batch of 1..{high}: its first dimension is not 1"
                 raise BadOption(problem, remedy="Give one size for the batch, or export the network with a batch.")
     return high
 
 
 class BatchRunner(Closing):
-    """Runs another runner, made for a batch of one, once per item; inputs may contain up to `largest` items."""
+    """Runs another runner, compiled for a batch of one, once per item; inputs may contain up to `largest` items."""
 
     def __init__(self, single: Runner, largest: int) -> None:
         self._single, self._largest = single, largest
@@ -77,7 +78,7 @@ class BatchRunner(Closing):
         return [sum(times) for times in zip(*measured, strict=True)]
 
     def profile(self, feeds: Mapping[str, Array], *, warmup: int, runs: int, trace: Path | None = None) -> KernelTimes:
-        """Return what each kernel takes for the first item, see `edgec.targets.base.Profiled`."""
+        """Return the time of each kernel for the first item, see `edgec.targets.base.Profiled`."""
         assert isinstance(self._single, Profiled)  # all runners of this back end are
         return self._single.profile(self._items(feeds)[0], warmup=warmup, runs=runs, trace=trace)
 
@@ -90,6 +91,7 @@ class BatchRunner(Closing):
         count = sizes.pop() if len(sizes) == 1 else 0
         if not 1 <= count <= self._largest:
             shown = ", ".join(f"{name}: {'x'.join(map(str, np.shape(array)))}" for name, array in feeds.items())
-            raise BadOption(f"inputs ({shown}) are no batch of 1..{self._largest}", remedy="Give one size for all.")
+            remedy = "Give all inputs the same batch size within this range."
+            raise BadOption(f"inputs ({shown}) are not one batch of 1..{self._largest}", remedy=remedy)
         arrays = {name: np.asarray(array) for name, array in feeds.items()}
         return [{name: array[index : index + 1] for name, array in arrays.items()} for index in range(count)]

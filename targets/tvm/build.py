@@ -75,7 +75,7 @@ def build(module: tvm.IRModule, board: Board, folder: Path) -> Built:
 def pack_network(network: tvm.IRModule, target: tvm.target.Target, blob: Path) -> None:
     """Write the bytecode and weights of `network`, whose kernels are compiled separately, into the file `blob`."""
     executable = relax.build(network, target, relax_pipeline=None)
-    with _native_stderr_swallowed():  # one warning per weight, "Scope Saving", that means nothing
+    with _native_stderr_swallowed():  # TVM prints one meaningless warning per weight, "Scope Saving"
         content = tvm.get_global_func("runtime.ModulePackImportsToTensor")(executable.mod)
     content.numpy().tofile(blob)
 

@@ -139,4 +139,4 @@ def _copy(source: BinaryIO, destination: BinaryIO, digest: Any) -> str:
 def unusable(folder: Path, error: Exception) -> str:
     """Return the sentence for a cache that cannot be used."""
     reason = getattr(error, "strerror", None) or error
-    return f"the cache {folder} cannot be used ({reason}): going on without it"
+    return f"the cache {folder} cannot be used ({reason}), so edgec continues without it"

@@ -9,7 +9,7 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cpu_flags import machine_flags
 
 CPU_FLAGS = {
-    # LLVM's feature -> name in /proc/cpuinfo; only sets that compiled code uses and that CPUs of one architecture lack
+    # LLVM's feature -> name in /proc/cpuinfo; only sets that compiled code uses and some CPUs of the architecture lack
     "sse4.2": "sse4_2",
     "avx": "avx",
     "avx2": "avx2",
@@ -68,7 +68,8 @@ def resolve(board: Board) -> Board:
         board = board.model_copy(update={"features": (*board.features, *(f"-{feature}" for feature in hidden))})
     if not tvm.get_global_func("target.llvm_is_valid_cpu")(board.cpu, board.triple):
         remedy = f"Name one that `llc -mtriple={board.triple} -mcpu=help` lists."
-        raise BadOption(f"board {board.name}: LLVM knows no {board.architecture} CPU {board.cpu!r}", remedy=remedy)
+        problem = f"board {board.name}: LLVM does not know the {board.architecture} CPU {board.cpu!r}"
+        raise BadOption(problem, remedy=remedy)
     return board
 
 

@@ -22,7 +22,7 @@ def machine_flags() -> frozenset[str]:
 
 
 def machine_identity() -> str:
-    """Return a text that is equal on machines for which the same code is generated: CPU models, cache sizes."""
+    """Return CPU models and cache sizes as a text: it is equal on machines for which the same code is generated."""
     fields = sorted({f"{name}: {value}" for name, value in _cpu_fields() if name in MODEL_FIELDS})
     caches = [
         f"L{_text(index / 'level')} {_text(index / 'type')} {_text(index / 'size')}"

@@ -60,7 +60,7 @@ class CpuModel:
 
     @property
     def converts(self) -> bool:
-        """Whether what is loaded has another type than what is multiplied."""
+        """Whether values are loaded in another type than the one in which they are multiplied."""
         return self.storage != self.arithmetic
 
     def stored(self, dtype: str) -> str:

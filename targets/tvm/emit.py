@@ -1,4 +1,4 @@
-"""From regions back to Relax: one call of a scheduled function a region, layout copies only where layouts meet."""
+"""From regions back to Relax: one call of a scheduled function per region, layout copies only where layouts meet."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Emitter:
         function: The function itself, for parameters and attributes.
         graph: Its graph.
         cpu: The CPU.
-        report: Filled with the rule of every function emitted.
-        lower: What makes the kernel of a region; default: the rules.
+        report: Receives the rule of every emitted function.
+        lower: Returns the kernel of a region; default: the rules.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Emitter:
         except (ScheduleError, RuntimeError, ValueError, TypeError, IndexError) as error:
             if is_strict():
                 raise
-            # A shape the rule did not foresee still runs, unscheduled; the report says which and why.
+            # A shape for which the rule fails still runs, unscheduled; the report says which shape and why.
             self.report.refuse(region.rule.name, region.anchor.op, region.anchor.shape, str(error))
             for member in region.members:
                 self._emit_call(member)
@@ -181,7 +181,7 @@ class Emitter:
         return self.packed[id(node)]
 
     def _emit_call(self, node: Node) -> None:
-        """Emit an operator no rule took as it was."""
+        """Emit an operator that no rule took, unchanged."""
         self.plain[id(node)] = self.builder.emit(self.builder.normalize(restore(node, self._expression, self._carry)))
 
     def _carry(self, variable: Any) -> Any:
@@ -197,7 +197,7 @@ class Emitter:
         if isinstance(value, Node):
             return self._as_plain(value)
         if isinstance(value, np.ndarray):
-            # The dtype by name: left to itself, a scalar int64 becomes int32.
+            # The dtype is given by name: otherwise a scalar int64 becomes int32.
             return relax.const(value, str(value.dtype))
         if isinstance(value, list):
             return relax.Tuple([self._expression(item) for item in value])
@@ -206,7 +206,7 @@ class Emitter:
 
 @relax.expr_functor.mutator
 class _Carried(relax.PyExprMutator):  # type: ignore[misc]
-    """Puts a function of the old module into the new one: it calls the functions that `carry` returns."""
+    """Copies a function of the old module into the new one, where it calls the functions that `carry` returns."""
 
     def __init__(self, carry: Callable[[Any], Any]) -> None:
         super().__init__()

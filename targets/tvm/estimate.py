@@ -16,7 +16,7 @@ MACS_PER_CYCLE = {
     "neoverse-v1": 16,
     "x86-64-v4": 32,
 }
-"""fp32 multiply-accumulates of a core per cycle: lanes of a vector times pipes."""
+"""Number of fp32 multiply-accumulates per core and cycle: lanes of a vector times pipelines."""
 OTHERS = {"aarch64": 4, "x86_64": 16}
 FAMILIES = frozenset({"host", "generic", "x86-64-v3"})
 """Names that stand for many CPUs, to which the figures of `OTHERS` apply."""
@@ -28,28 +28,28 @@ HAS_DOT_PRODUCT = frozenset({
     "raptorlake", "meteorlake", "sapphirerapids", "graniterapids", "sierraforest", "znver4", "znver5",
 })
 # fmt: on
-"""LLVM's names of CPUs; of others the board's record says so in its features."""
+"""CPUs, by LLVM's names, that have it; for other CPUs the features in the board's record say so."""
 DOT_PRODUCT_FEATURES = frozenset({"+dotprod", "+avx512vnni", "+avxvnni"})
 DOT_PRODUCT_FLAGS = frozenset({"asimddp", "avx512_vnni", "avx_vnni"})
 DOT_PRODUCT_GAIN, PAIRS_GAIN, WIDENING_GAIN = 2.0, 1.3, 1.1
-"""Speed of whole networks on int8 over that on fp32, with a dot product of four bytes, with x86's product of pairs, and
+"""Speed of whole networks in int8 over that in fp32, with a dot product of four bytes, with x86's product of pairs, and
 with widening ones: about what bench/int8.py measures."""
 
 SHARE_OF_PEAK = 0.6
 BYTES_PER_CYCLE = 8.0
-"""Both a core. But for one factor common to all, the times of four networks on x86 are met within 22 %, see
+"""Both are per core. Except for one common factor, the estimates of four networks on x86 are within 22 %, see
 bench/latency_estimate.py; the factor was not measured on any board."""
 DEFAULT_MHZ = 2000.0
-"""Where the record states no clock: estimates then compare networks on the board, and say nothing about its time."""
+"""Used if the record states no clock: estimates then compare networks on the board, and are no absolute times."""
 
 PASSES = frozenset(
     {"AveragePool", "Concat", "LayerNormalization", "MaxPool", "ReduceMean", "Resize", "Softmax", "Transpose"}
 )
-"""Operators without multiply-accumulates that still go over their data; all others are joined to the layer before."""
+"""Operators without multiply-accumulates that still pass over their data; others are fused into the layer before."""
 
 
 def has_dot_product(board: Board) -> bool:
-    """Whether the CPU has a dot product of four bytes."""
+    """Return whether the CPU has a dot product of four bytes."""
     if board.cpu == "host":
         return bool(machine_flags() & DOT_PRODUCT_FLAGS)
     return board.cpu in HAS_DOT_PRODUCT or not DOT_PRODUCT_FEATURES.isdisjoint(board.features)
@@ -61,14 +61,14 @@ def why_unsure(board: Board) -> str | None:
         return None
     dot = "a" if has_dot_product(board) else "no"
     return (
-        f"edgec has no figures of the CPU {board.cpu}: estimates assume {OTHERS[board.architecture]} "
+        f"edgec has no performance figures of the CPU {board.cpu}: estimates assume {OTHERS[board.architecture]} "
         f"multiply-accumulates per cycle and {dot} dot product of bytes; set macs_per_cycle in the board file, "
         "and +dotprod, +avx512vnni or +avxvnni in its features"
     )
 
 
 def integer_gain(board: Board) -> float:
-    """Return approximately how much faster networks run on integers than on floats."""
+    """Return approximately how much faster networks run in int8 than in fp32."""
     if has_dot_product(board):
         return DOT_PRODUCT_GAIN
     return PAIRS_GAIN if board.architecture == "x86_64" else WIDENING_GAIN
@@ -98,7 +98,7 @@ class CpuEstimate:
     def _seconds(self, layer: LayerCost, on_integers: bool) -> float:
         if not layer.macs and layer.op not in PASSES:
             return 0.0
-        moved = layer.weight_bytes + 2 * layer.activation_bytes  # layers read about as much as they write
+        moved = layer.weight_bytes + 2 * layer.activation_bytes  # a layer reads about as many bytes as it writes
         if on_integers and layer.macs:
             return max(layer.macs / (self._macs * self._gain), moved / 4 / self._bytes)
         return max(layer.macs / self._macs, moved / self._bytes)

@@ -1,4 +1,4 @@
-"""From a lowered module to TVM's executable: its own stages, with our plan of the memory between them."""
+"""From a lowered module to TVM's executable: TVM's own stages, with edgec's memory plan between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def executable(module: tvm.IRModule, target: tvm.target.Target) -> Any:
 
 def memory_planned(target: tvm.target.Target) -> tvm.transform.Pass:
     """Return the stages from a lowered module to calls of the executor."""
-    # x86 faults where an address is less aligned than its instruction says; NEON asks for whole vectors at most.
+    # x86 faults if an address is less aligned than its instruction requires; NEON requires whole vectors at most.
     alignment = NEON_ALIGNMENT if "aarch64" in str(target.attrs.get("mtriple", "")) else ARENA_ALIGNMENT
     return tvm.transform.Sequential(
         [

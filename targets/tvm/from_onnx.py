@@ -31,10 +31,10 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
 
     Raises:
         UnsupportedModel: Names each operator and node that cannot be imported.
-        InternalError: A value came out in another shape or type than ONNX infers; names the node.
+        InternalError: A value has another shape or type than ONNX infers; names the node.
     """
     _refuse(_static_refusals(model))
-    inputs_of(model), outputs_of(model)  # refuses open shapes
+    inputs_of(model), outputs_of(model)  # refuses shapes that are not static
     work = _import(model)
     _refuse(work.refused)
     canonical: tvm.IRModule = relax.transform.CanonicalizeBindings()(work.builder.finalize())
@@ -42,7 +42,7 @@ def to_relax(model: ir.Model) -> tvm.IRModule:
 
 
 def check(model: ir.Model) -> tuple[Finding, ...]:
-    """Return a finding for every node: refused where the operator, or this use of it, cannot be imported."""
+    """Return a finding for every node; a node is refused if its operator, or this use of it, cannot be imported."""
     refused = dict(_static_refusals(model))
     whole: list[Finding] = []
     if not refused:
@@ -62,7 +62,7 @@ def check(model: ir.Model) -> tuple[Finding, ...]:
 
 
 Refusals = list[tuple[ir.Node, tuple[str, str]]]
-"""Nodes, each with a phrase that names what of it cannot be run, and the reason."""
+"""Nodes, each with a phrase that names the part that cannot be run, and the reason."""
 
 
 def _static_refusals(model: ir.Model) -> Refusals:
@@ -71,7 +71,7 @@ def _static_refusals(model: ir.Model) -> Refusals:
 
 
 def _refuse(refused: Refusals) -> None:
-    """Raise an error that names what is in `refused`, if anything is."""
+    """Raise an error that names the nodes in `refused`, if there are any."""
     nodes: dict[str, list[str]] = {}
     for node, (what, _) in refused:
         nodes.setdefault(what, []).append(_label(node))
@@ -83,7 +83,7 @@ def _refuse(refused: Refusals) -> None:
 
 
 def _import(model: ir.Model) -> _Import:
-    """Return `model` imported, with zeros in place of what could not be."""
+    """Return `model` imported, with zeros in place of the nodes that cannot be imported."""
     builder = relax.BlockBuilder()
     work = _Import(builder, model)
     specs = {spec.name: spec for spec in inputs_of(model)}
@@ -102,7 +102,7 @@ def _import(model: ir.Model) -> _Import:
 
 
 class _Import:
-    """The Relax expressions of the values of a graph, as far as it is imported.
+    """The Relax expressions of the values of a graph that have been imported so far.
 
     `names` tells which variable holds which value of the main graph.
     """
@@ -113,7 +113,7 @@ class _Import:
         self.values: dict[ir.Value, Any] = {}
         self.refused: Refusals = []
         self.turns: dict[ir.Node, Any] = {}
-        """Of each Loop, the function that is one turn."""
+        """The function of each Loop that computes one iteration."""
 
     def value(self, value: ir.Value) -> Any:
         """Return the expression of `value`, which is known or constant."""
@@ -125,7 +125,7 @@ class _Import:
         return self.values[value]
 
     def functions(self, graph: ir.Graph) -> None:
-        """Add the bodies of the loops of `graph` to the module, as functions of what a turn reads."""
+        """Add the bodies of the loops of `graph` to the module, as functions of the values that an iteration reads."""
         for number, node in enumerate(loops(graph)):
             body = node.attributes["body"].as_graph()
             read = [*body.inputs, *captured(node)]
@@ -148,11 +148,12 @@ class _Import:
             try:
                 results = self._imported(node)
             except Refused as error:
-                self._refused(node, f"{name_of(node)} {error}", "the TVM back end has the operator, not this use of it")
+                reason = "the TVM back end supports the operator, but not this use of it"
+                self._refused(node, f"{name_of(node)} {error}", reason)
                 continue
             except InternalError:
                 raise
-            except Exception as error:  # TVM raises whatever it likes
+            except Exception as error:  # TVM raises errors of any type
                 self._refused(node, name_of(node), f"it cannot be imported into TVM: {_first_line(error)}")
                 continue
             for output, result in zip(node.outputs, results, strict=False):
@@ -167,9 +168,9 @@ class _Import:
         return self._convert(node)
 
     def _loop(self, node: ir.Node) -> list[Any]:
-        """Loop: a call of the function that is one turn for each."""
+        """Loop: one call of the function of its body per iteration."""
         if node not in self.turns:
-            raise Refused("with results whose size differs from turn to turn")
+            raise Refused("with results whose size changes between iterations")
         turns, states = turns_of(node), [self.value(value) for value in node.inputs[2:] if value is not None]
         outside = [self.value(value) for value in captured(node)]
         collected: list[list[Any]] = [[] for _ in node.outputs[len(states) :]]
@@ -181,7 +182,7 @@ class _Import:
             for stack, result in zip(collected, results[len(states) :], strict=True):
                 stack.append(self.builder.emit(relax.op.expand_dims(result, 0)))
         if not turns and collected:
-            raise Refused("of no turn, whose results are collected")
+            raise Refused("without iterations, whose results are collected")
         return [*states, *[self.builder.emit(relax.op.concat(stack, 0)) for stack in collected]]
 
     def _convert(self, node: ir.Node) -> list[Any]:
@@ -191,7 +192,7 @@ class _Import:
         return [self.builder.emit(each) for each in listed]
 
     def _branches(self, node: ir.Node) -> list[Any]:
-        """If: both branches are computed, and one is chosen: their values have the same shapes."""
+        """If: both branches are computed, and the values of one are chosen, so both must have the same shapes."""
         chosen = []
         for name in ("then_branch", "else_branch"):
             branch = node.attributes[name].as_graph()
@@ -215,7 +216,7 @@ class _Import:
 
 
 def _check(node: ir.Node, output: ir.Value, result: Any) -> None:
-    """Compare what was imported with what ONNX infers: code for another shape would read memory that is not there."""
+    """Compare the imported shape and type with those that ONNX infers: code for another shape reads beyond buffers."""
     inferred, kind = output.shape, output.dtype
     got = wanted = (dtype_of(result), shape_of(result))
     if kind is not None:
@@ -224,7 +225,7 @@ def _check(node: ir.Node, output: ir.Value, result: Any) -> None:
         wanted = (wanted[0], tuple(map(int, inferred.numpy())))
     if got != wanted:
         said, meant = (f"{dtype}{list(shape)}" for dtype, shape in (got, wanted))
-        raise InternalError(f"{name_of(node)} ({_label(node)}) was imported as {said}, ONNX infers {meant}")
+        raise InternalError(f"{name_of(node)} ({_label(node)}) was imported as {said}, but ONNX infers {meant}")
 
 
 def _type_of(value: ir.Value) -> relax.TensorType:

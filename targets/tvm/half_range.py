@@ -16,7 +16,7 @@ LARGEST = 65504.0
 """The largest finite fp16."""
 PACKED_RANK = 4
 """Rank of the activations that are stored in fp16; all others stay in fp32."""
-REMEDY = "Compile it with --precision fp32, or give inputs as in use with --input."
+REMEDY = "Compile it with --precision fp32, or give typical inputs with --input."
 
 
 def check_range(model: ir.Model, feeds: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -44,4 +44,5 @@ def check_range(model: ir.Model, feeds: Mapping[str, np.ndarray[Any, Any]]) -> N
 def _check(what: str, array: np.ndarray[Any, Any]) -> None:
     largest = float(np.abs(array).max(initial=0.0))
     if largest > LARGEST:
-        raise BadOption(f"precision fp16: {what} reaches {largest:.4g}, beyond its {LARGEST:.0f}", remedy=REMEDY)
+        problem = f"precision fp16: {what} reaches {largest:.4g}, beyond the largest fp16 value, {LARGEST:.0f}"
+        raise BadOption(problem, remedy=REMEDY)

@@ -1,8 +1,8 @@
-"""Functions of one float as operators of TIR: exp, log, erf, tanh and what is made of them.
+"""Functions of one float as operators of TIR: exp, log, erf, tanh and functions composed of them.
 
-TVM's own ones are library calls, element by element; written as expressions, each shared part would be repeated, ten
-times for one exp, in all of TVM's passes. So they stay calls, which TVM vectorizes, of functions in LLVM's language,
-which LLVM inlines.
+TVM's own functions call a library for each element. As TIR expressions, shared parts would be repeated in all of TVM's
+passes, ten times for one exp. So they are calls, which TVM vectorizes, of functions in LLVM's language, which LLVM
+inlines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PREFIX = "edgec."
 PURE = 1
 """`CallEffectKind` of a call that reads and writes nothing."""
 LEVEL = 11
-"""Of an operator's attribute: above the default, so that a second import of this module may set it again."""
+"""Priority of operator attributes: above the default, so that a second import of this module may set them again."""
 EXP_MAX, EXP_MIN = 88.0, -87.0
 LOG2_E = 1.44269504088896341
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
@@ -44,7 +44,7 @@ TANH_SMALL = 0.15
 
 
 def _exp(x: Value, do: Body) -> Value:
-    # Comparisons that a NaN fails leave it in place: masked attention looks for the NaN of rows that are masked whole.
+    # A comparison with NaN is false, so NaN is kept: masked attention looks for the NaN of completely masked rows.
     x = do.select(x > EXP_MAX, EXP_MAX, x)
     x = do.select(x < EXP_MIN, EXP_MIN, x)
     n = do.floor(x * LOG2_E + 0.5)
@@ -153,7 +153,7 @@ def with_functions(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def _operator(name: str) -> Callable[[Any], Any]:
-    """Make the TIR operator of the function `name`; return what calls it."""
+    """Register the TIR operator of the function `name`; return a function that calls it."""
     operator = PREFIX + name
 
     def lower(call: ir.Call) -> Any:
@@ -178,12 +178,12 @@ exp = _operator("exp")
 sigmoid = _operator("sigmoid")
 """1 / (1 + e**-x)."""
 coarse_sigmoid = _operator("coarse_sigmoid")
-"""1 / (1 + e**-x) within 7e-6 of its value, in half the instructions: for what becomes a byte next."""
+"""1 / (1 + e**-x) within 7e-6 of its value, in half the instructions, for results that are quantized to a byte next."""
 tanh = _operator("tanh")
 erf = _operator("erf")
 """The error function within 2e-7 (Abramowitz and Stegun 7.1.26)."""
 log = _operator("log")
-"""The natural logarithm within 2 ulp (Cephes `logf`); -infinity for 0, NaN for what is negative."""
+"""The natural logarithm within 2 ulp (Cephes `logf`); -infinity for 0, NaN for negative numbers."""
 silu = _operator("silu")
 coarse_silu = _operator("coarse_silu")
 gelu = _operator("gelu")

@@ -1,4 +1,4 @@
-"""What the kernels of a compiled network compute: nodes of its ONNX model, multiply-accumulates, bytes."""
+"""The work of a compiled network's kernels: nodes of its ONNX model, multiply-accumulates, bytes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edgec.model.graph import label
 
 @dataclass(frozen=True)
 class CalledLayer:
-    """What one call of a function computes.
+    """The nodes that one call of a function computes, and their work.
 
     Attributes:
         function: Its name.
-        call: Which of its calls, from 0.
+        call: Number of the call among those of the function, from 0.
         nodes: Names of the nodes of the ONNX model that was lowered, in its order.
         macs: Multiply-accumulates of these nodes.
-        bytes: What they read from others, write for others, and their weights, in the types of the ONNX model.
+        bytes: Size of their weights and of the values they exchange with other nodes, in the ONNX model's types.
     """
 
     function: str
@@ -32,7 +32,7 @@ class CalledLayer:
 
 
 def layers_of(model: ir.Model, values: Mapping[tuple[str, int], tuple[str, ...]]) -> list[CalledLayer]:
-    """Return what calls compute, in the order of `values`: (function, call) -> values of `model` computed there.
+    """Return the layers of calls, in the order of `values`: (function, call) -> values of `model` computed there.
 
     A node whose value was computed by no call of its own (it was folded into another, or is a view) belongs to the call
     of the first node that reads it.

@@ -31,9 +31,9 @@ def link(built: Built, board: Board, library: Path) -> None:
     """
     folder = built.blob.parent
     (folder / "blob.S").write_text(BLOB_SOURCE.replace("blob.bin", built.blob.name), encoding="ascii")
-    # The name is given to zig as a relative path, because paths of temporary folders might be recorded.
+    # The name is given to zig as a relative path, because zig might record the path of a temporary folder.
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
     objects = [os.path.relpath(path, folder) for path in built.object_files]
     zig("cc", [*arguments, *objects, "blob.S", "-lm"], folder)
-    # A rename would need one file system, and would keep the mode: linkers mark libraries as programs.
+    # A rename works within one file system only, and would keep the mode: linkers mark libraries as executable.
     shutil.copyfile(folder / "linked.so", library)

@@ -1,4 +1,4 @@
-"""Functions in LLVM's language for a kernel to call, written instruction by instruction: LLVM inlines them."""
+"""Functions in LLVM's language that kernels call, written instruction by instruction; LLVM inlines them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvm import ir, s_tir, tirx
 
 
 class Value:
-    """A value in LLVM's language; its operators write instructions. Numbers stand for themselves in every lane."""
+    """A value in LLVM's language; its operators write instructions. A number is a constant, the same in every lane."""
 
     def __init__(self, body: Body, name: str, kind: str) -> None:
         self.body, self.name, self.kind = body, name, kind
@@ -64,7 +64,7 @@ class Body:
         self.lanes, self.lines = lanes, list[str]()
 
     def type_of(self, kind: str) -> str:
-        """Return the type of as many lanes of `kind`."""
+        """Return the type of `lanes` elements of `kind`."""
         return f"<{self.lanes} x {kind}>" if self.lanes > 1 else kind
 
     def operand(self, value: Value | float, kind: str) -> str:
@@ -93,7 +93,7 @@ class Body:
         return self.write(f"{instruction} {self.type_of(value.kind)} {value.name} to {self.type_of(kind)}", kind)
 
     def floor(self, value: Value) -> Value:
-        """Return the next whole number below."""
+        """Return the largest whole number that is not above `value`."""
         return self.write(f"call {self.type_of('float')} @{self.floor_name}({self.type_of('float')} {value.name})")
 
     @property
@@ -113,7 +113,7 @@ def with_source(function: tirx.PrimFunc, text: str) -> tirx.PrimFunc:
     """Return `function`, whose body is a block as schedules leave it, with what `text` defines."""
     realize, root = function.body, function.body.block
     body = tirx.AttrStmt(ir.StringImm("edgec"), "pragma_import_llvm", ir.StringImm(text), root.body)
-    # Inside the block: some of TVM's passes expect it to be the whole of a function.
+    # The text is attached inside the block: some of TVM's passes expect a function to consist of one block.
     block = s_tir.SBlock(
         *(root.iter_vars, root.reads, root.writes, root.name_hint, body, root.init),
         *(root.alloc_buffers, root.match_buffers, root.annotations),

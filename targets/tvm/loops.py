@@ -1,4 +1,4 @@
-"""`Loop` of a known number of turns: its body becomes a function of the module, which is called once a turn."""
+"""`Loop` with a known number of iterations: its body becomes a function that is called once per iteration."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from edgec.targets.tvm.operators.node import Refused
 
 
 def turns_of(node: ir.Node) -> int:
-    """Return the number of turns of the Loop `node`.
+    """Return the number of iterations of the Loop `node`.
 
     Raises:
-        Refused: It depends on the data, or the body ends it.
+        Refused: It depends on the data, or the body ends the loop.
     """
     count = scalar(node.inputs[0])
     begins = len(node.inputs) < 2 or node.inputs[1] is None or scalar(node.inputs[1])
     body = node.attributes["body"].as_graph()
     if count is None or not begins or _origin(body.outputs[0]) is not body.inputs[1]:
-        raise Refused("of a number of turns that depends on the data")
+        raise Refused("with a number of iterations that depends on the data")
     return max(int(count), 0)
 
 
 def captured(node: ir.Node) -> list[ir.Value]:
-    """Return what the body of the Loop `node` reads from outside of it, constants left out."""
+    """Return the values that the body of the Loop `node` reads from outside of it, except constants."""
     body = node.attributes["body"].as_graph()
     made, read = _values(body)
     return list(dict.fromkeys(value for value in read if value not in made and constant(value) is None))
 
 
 def loops(graph: ir.Graph) -> Iterator[ir.Node]:
-    """Yield the Loops of `graph`, inner ones before those that hold them."""
+    """Yield the Loops of `graph`, inner ones before those that contain them."""
     for node in graph:
         for inner in subgraphs(node):
             yield from loops(inner)
@@ -41,7 +41,7 @@ def loops(graph: ir.Graph) -> Iterator[ir.Node]:
 
 
 def _values(graph: ir.Graph) -> tuple[set[ir.Value], list[ir.Value]]:
-    """Return the values that `graph` and the graphs in it make, and those they read, in order."""
+    """Return the values that `graph` and its subgraphs compute, and those they read, in order."""
     made, read = {*graph.inputs, *graph.initializers.values()}, []
     for node in graph:
         made.update(node.outputs)

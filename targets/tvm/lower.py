@@ -23,7 +23,7 @@ from edgec.targets.tvm.tuning.tuned import read_tuned
 from edgec.targets.tvm.wheels import installed_versions
 
 STEP = "schedule"
-"""Step of the refusals that the lowering notes."""
+"""Name of the step under which the lowering records refusals."""
 
 
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
@@ -32,7 +32,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
     See `edgec.targets.base.Target.lower`.
     """
     options, record, library = context.options, context.record, context.folder / LIBRARY
-    # Tasks are shared out among as many threads as will run them.
+    # Kernels are divided into tasks for this number of threads, so it has to be the number that will run them.
     board = context.board.model_copy(update={"threads": options.threads or context.board.threads})
     largest = check_batch(model, options.batch) if options.batch else 1
     if options.precision == "fp16":
@@ -84,7 +84,7 @@ def _commands(model: ir.Model) -> dict[str, str]:
     files = ["input.npy"] if len(names) == 1 else [f"input-{number}.npy" for number in range(len(names))]
     pairs = [shlex.quote(f"{name}={file}") for name, file in zip(names, files, strict=True)]
     inputs = "".join(f" --input {pair}" for pair in pairs)
-    see = {"Say what is in pictures": f"./{DETECT} --json pictures"} if _takes_picture(model) else {}
+    see = {"Print what the network finds in pictures": f"./{DETECT} --json pictures"} if _takes_picture(model) else {}
     return see | {
         "Compare its outputs with those of ONNX Runtime": f"./{RUNNER} --self-test",
         "Run it on arrays of your own": f"mkdir -p results && ./{RUNNER}{inputs} --output-dir results",

@@ -1,8 +1,8 @@
-"""Memory of a network's values: one arena, joins and slices of channels in place.
+"""Memory of a network's values: one arena, in which concatenations and slices of channels need no copy.
 
-TVM's own planner (`StaticPlanBlockMemory`) gives whole storages to tensors in turn; here every tensor that only our
-kernels touch gets a place in one arena. A kernel that joins tensors, or takes a slice, end to end in memory says so
-in an attribute: the plan puts the parts where they belong in the whole, and the kernel is not called at all.
+TVM's own planner (`StaticPlanBlockMemory`) reuses whole storages; here every tensor that only our kernels access gets a
+place in one arena. A kernel that only concatenates tensors, or takes a slice, contiguous in memory, says so in an
+attribute: the plan places the parts inside the whole, and the kernel is not called at all.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ JOINS = "edgec.joins"
 SLICES = "edgec.slices"
 """Attribute of a function whose output is a contiguous part of its input: the offset of that part, in bytes."""
 ARENA_ALIGNMENT = 64
-"""What TVM's code generator takes for granted of a tensor's address."""
+"""Alignment in bytes that TVM's code generator assumes of a tensor's address."""
 
 
 @dataclass
 class _Survey:
-    """What is known of a function's tensors: the block behind each variable, and the calls that could be views."""
+    """The tensors of a function: the block behind each variable, and the calls that could be views."""
 
     blocks: dict[Any, Block] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
@@ -37,7 +37,7 @@ class _Survey:
         return self.blocks.get(value) if isinstance(value, relax.Var) else None
 
     def pin(self, value: Any) -> None:
-        """Leave the memory of every variable in `value` to TVM."""
+        """Leave the memory of every variable in `value` to TVM's planner."""
 
         def visit(var: relax.Var) -> None:
             if var in self.blocks:
@@ -50,7 +50,7 @@ def plan_memory(alignment: int = ARENA_ALIGNMENT) -> tvm.transform.Pass:
     """Return the pass; it goes after `CallTIRRewrite`, and needs the kernels of `offsets.lower_offsets`.
 
     Args:
-        alignment: Bytes; a part of a join or slice stays in place only at a multiple of it.
+        alignment: In bytes; a concatenation or slice needs no copy only if its parts begin at multiples of it.
     """
 
     def run(mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tvm.IRModule:

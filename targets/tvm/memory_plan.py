@@ -16,7 +16,7 @@ class Lifetime:
 
 
 def peak_of(lifetimes: Sequence[Lifetime]) -> int:
-    """Return the most bytes alive at one step: no placement needs less."""
+    """Return the maximum number of bytes alive at one step: no placement needs less."""
     change: dict[int, int] = {}
     for tensor in lifetimes:
         change[tensor.first] = change.get(tensor.first, 0) + tensor.size

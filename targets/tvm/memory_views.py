@@ -1,4 +1,4 @@
-"""Joins and slices of tensors that need no copy: the parts lie in the whole, where that does not cost memory."""
+"""Concatenations and slices without a copy: the parts lie inside the whole, unless that raises the peak memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Block:
     offset: int = 0
 
     def touch(self, step: int) -> None:
-        """Note that the call number `step` reads or writes it."""
+        """Note that the call number `step` reads or writes the block."""
         self.first = step if self.first < 0 else self.first
         self.last = step
 
@@ -44,8 +44,8 @@ class View:
 def in_place(blocks: list[Block], views: list[View], alignment: int) -> set[int]:
     """Make children of as many views as possible, the largest first; return the steps of the calls this saves.
 
-    A whole lives from its first part to the last reader of any: where that raises the peak, views are given up, first
-    those whose loss lowers it most.
+    A whole lives from its first part to the last reader of any part. If that raises the peak memory, views are given
+    up, beginning with those that lower it most.
     """
     limit, taken = _peak(blocks), []
     for view in sorted(views, key=_saved, reverse=True):

@@ -1,4 +1,4 @@
-"""Kernels that honour a tensor's byte offset: TVM's insist on zero, which leaves no room for tensors in an arena."""
+"""Kernels that respect a tensor's byte offset: TVM's require it to be zero, which rules out tensors in an arena."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRUCT_GET = "tirx.tvm_struct_get"
 def lower_offsets() -> tvm.transform.Pass:
     """Return the pass, for after `MakePackedAPI`: adds the byte offset to the data pointer where arguments are read.
 
-    Kernels written by hand (a running sum, a sort) count a tensor's offset in their indices: there it is zero then.
+    Handwritten kernels (a running sum, a sort) add a tensor's offset to their indices, so it must become zero there.
     """
 
     def run(function: tirx.PrimFunc, _mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tirx.PrimFunc:

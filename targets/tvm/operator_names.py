@@ -1,4 +1,4 @@
-"""Names of the operators that the TVM back end takes, for those who do not import TVM."""
+"""Names of the operators that the TVM back end supports, for modules that do not import TVM."""
 
 from __future__ import annotations
 

@@ -57,14 +57,14 @@ def lower_with_report(
         mod: Relax module whose function `main` is the network; symbolic shapes take the fallback.
         cpu: The CPU.
         target: The same CPU as TVM's target.
-        tuned: Workload -> choices as JSON values, of a tuning run, each with its `baseline`: see `Lowering.select`.
+        tuned: Workload -> choices of a tuning run as JSON values, each with its `baseline`: see `Lowering.select`.
     """
     lowering = Lowering(mod, cpu, target)
     return lowering.emit(*lowering.select(tuned or {}))
 
 
 class Lowering:
-    """A network cut into regions, which can be emitted again and again with other choices for them.
+    """A network cut into regions, which can be emitted repeatedly, with different choices for the regions.
 
     Args:
         mod: Relax module whose function `main` is the network.
@@ -92,7 +92,7 @@ class Lowering:
                 self._regions = grow_regions(self._graph, rules.RULES, cpu)
 
     def workloads(self) -> dict[Workload, list[Choice]]:
-        """Return the choices for everything that can be tuned, in the order of the network; the rules' come first."""
+        """Return the choices for every workload that can be tuned, in the network's order; the default comes first."""
         found: dict[Workload, list[Choice]] = {}
         for region in self._regions:
             workload = workload_of(region)
@@ -103,9 +103,9 @@ class Lowering:
     def select(
         self, tuned: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> tuple[dict[str, Choice], list[tuple[str, str]]]:
-        """Return `tuned` as choices by workload, and what of it cannot be used, with the reason.
+        """Return `tuned` as choices by workload, and the entries that cannot be used, each with the reason.
 
-        Used is what was faster than the choice that is the rule's in this network, and what the rules (still) offer.
+        An entry is used if it was faster than the choice that is the default in this network, and is still offered.
         """
         chosen, refused = {}, []
         for workload, choices in self.workloads().items() if tuned else ():
@@ -115,13 +115,14 @@ class Lowering:
             if choice is not None:
                 chosen[workload.key] = choice
             elif wanted is not None:
-                refused.append((workload.key, "the tuned choice is none that the rules offer: it stays as by rule"))
+                refused.append((workload.key, "the rules no longer offer the tuned choice: the default is used"))
             elif offered:
-                refused.append((workload.key, "tuned in a network where the rules choose otherwise: tune this one"))
+                reason = "it was tuned in a network where the default is another choice: tune this network"
+                refused.append((workload.key, reason))
         return chosen, refused
 
     def emit(self, choices: Mapping[str, Choice], refused: Sequence[tuple[str, str]] = ()) -> LoweredModule:
-        """Return the scheduled module, `choices` (by key of the workload) in place of the rules' own."""
+        """Return the scheduled module, with `choices` (by key of the workload) in place of the defaults."""
         report = LoweringReport()
         report.tuned = {key: choice.as_json() for key, choice in choices.items()}
         report.refusals += refused
@@ -129,7 +130,8 @@ class Lowering:
             prepared = self._prepared
             if self._graph is None:
                 # TVM's fusion fails on some shapes known only at run time; its own pipeline, later, does not fuse them.
-                report.refuse("regions", "main", None, "a shape is known only at run time, or control flow")
+                reason = "the network has control flow, or a shape that is known only at run time"
+                report.refuse("regions", "main", None, reason)
                 return LoweredModule(self._mod, report)
             if any(region.rule for region in self._regions):
                 lower = partial(self._kernel, choices)

@@ -1,4 +1,4 @@
-"""What the attributes of a recurrent layer (LSTM, GRU, RNN) say: `Recurrence`."""
+"""`Recurrence`: the parameters of a recurrent layer (LSTM, GRU, RNN), read from its attributes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from edgec.model.graph import attribute
 
 RECURRENCE = "edgec.recurrence"
-"""Name of the operator of Relax that carries out a `Recurrence`: see `relax_recurrence`."""
+"""Name of the Relax operator that computes a `Recurrence`: see `relax_recurrence`."""
 Kind = Literal["LSTM", "GRU", "RNN"]
 GATES: dict[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
-"""Rows of W and R are so many times the hidden size: gates i, o, f, c of an LSTM, z, r, h of a GRU."""
+"""Number of gates; W and R have this many times the hidden size rows: i, o, f, c of an LSTM, z, r, h of a GRU."""
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "LSTM": ("Sigmoid", "Tanh", "Tanh"),
     "GRU": ("Sigmoid", "Tanh"),
@@ -28,14 +28,14 @@ PARAMETERS: dict[str, tuple[float, ...]] = {
     "HardSigmoid": (0.2, 0.5),
     "Elu": (1.0,),
 }
-"""Values of alpha, and of beta where there is one, that ONNX Runtime takes where the attributes give none."""
+"""Default values of alpha and, if the activation has it, beta, as in ONNX Runtime."""
 
 PADDED_TO = 8
 """Columns of a gate are padded to a multiple of this, so that CPUs read them in whole vectors."""
 
 
 class Activation(BaseModel):
-    """A function of a gate, by its ONNX name; `alpha` and `beta` mean something to some of them only."""
+    """Activation function of a gate, by its ONNX name; only some of them use `alpha` and `beta`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,31 +58,31 @@ class Recurrence(BaseModel):
     batch: int
     hidden: int
     columns: int
-    """Columns of a gate in the sums over the inputs: `hidden` or more, the spare ones are 0."""
+    """Number of columns per gate in the sums over the inputs: `hidden`, and padding columns that are 0."""
     backward: tuple[bool, ...]
-    """Of each direction, whether it takes the last step first."""
+    """For each direction, whether it begins with the last step."""
     activations: tuple[tuple[Activation, ...], ...]
-    """Of each direction: of the gates, of the candidate, and of the cell's output where there is one."""
+    """For each direction: the activations of the gates, of the candidate and, of an LSTM, of the cell's output."""
     clip: float | None
-    """Bound of what goes into the activations of gates and candidate, on both sides of zero."""
+    """Inputs of the activations of gates and candidate are clipped to [-clip, clip]."""
     coupled: bool
     """Whether an LSTM's forget gate is 1 - input gate."""
     reset_after: bool
-    """Whether a GRU's reset gate scales the product with the state, rather than the state."""
+    """Whether a GRU's reset gate scales the product of weights and state, rather than the state."""
 
     @property
     def gates(self) -> int:
-        """Gates, the candidate included."""
+        """Number of gates, including the candidate."""
         return GATES[self.kind]
 
     @property
     def directions(self) -> int:
-        """1, or 2 where the layer is bidirectional."""
+        """2 if the layer is bidirectional, otherwise 1."""
         return len(self.backward)
 
 
 def recurrence(node: ir.Node) -> Recurrence:
-    """Return what the attributes of `node`, an LSTM, GRU or RNN with batch second and static shapes, say."""
+    """Return the parameters of `node`, a time-major LSTM, GRU or RNN with static shapes."""
     x = node.inputs[0]
     assert x is not None and x.shape is not None
     steps, batch, _ = x.shape.numpy()
@@ -114,7 +114,7 @@ def hidden_size(node: ir.Node) -> int:
 
 
 def _activations(node: ir.Node, directions: int) -> Iterator[Activation]:
-    """Yield the activations of all directions; each takes the next values of alpha and beta that it has a use for."""
+    """Yield the activations of all directions; each takes as many of the next values of alpha and beta as it uses."""
     names = attribute(node, "activations") or DEFAULTS[node.op_type] * directions
     alphas, betas = (list(attribute(node, f"activation_{name}", ())) for name in ("alpha", "beta"))
     for name in names:

@@ -1,4 +1,4 @@
-"""The steps of a recurrent layer as an operator of Relax: its calls, its type, and its code where no rule takes it."""
+"""The steps of a recurrent layer as a Relax operator: its calls, its type, and its kernel if no rule takes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import tvm
 from tvm import relax
-from tvm.ir import _ffi_api as ir_functions  # Python has no other way to make an operator
+from tvm.ir import _ffi_api as ir_functions  # Python has no other way to create an operator
 
 from edgec.targets.tvm.cpu_model import model_of_target
 from edgec.targets.tvm.recurrence import RECURRENCE, Recurrence
@@ -15,11 +15,11 @@ from edgec.targets.tvm.schedules.plain.recurrent import RESULTS, described, recu
 from edgec.targets.tvm.schedules.plain.recurrent_kernel import Result
 
 LEVEL = 11
-"""Of an attribute: above the default, so that a second import of this module may set it again."""
+"""Priority of operator attributes: above the default, so that a second import of this module may set them again."""
 
 
 def recurrence_call(what: Recurrence, operands: Mapping[str, relax.Expr]) -> relax.Call:
-    """Return the call that does `what` with `operands`, which `schedules.recurrent.recurrent_function` describes."""
+    """Return the call that computes `what` of `operands`, see `schedules.plain.recurrent.recurrent_function`."""
     attributes = tvm.ir.make_node("ir.DictAttrs", recurrence=what.model_dump_json(), operands=",".join(operands))
     return relax.Call(tvm.ir.Op.get(RECURRENCE), list(operands.values()), attributes)
 
@@ -36,7 +36,7 @@ def _infer(call: relax.Call, _builder: relax.BlockBuilder) -> relax.TupleType:
 
 
 def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
-    """Return the call of the kernel, for networks that no rule looks at: with control flow, or open shapes."""
+    """Return the call of the kernel, for networks without regions: those with control flow or dynamic shapes."""
     what, names = described(call.attrs)
     operands = {name: _value(argument) for name, argument in zip(names, call.args, strict=True)}
     results = [
@@ -51,7 +51,7 @@ def _legalize(builder: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
 
 
 class _Variable:
-    """An argument that is computed: its expression, shape and type."""
+    """An argument that is not a constant: its expression, shape and type."""
 
     def __init__(self, expression: relax.Expr) -> None:
         self.expression = expression

@@ -20,7 +20,7 @@ from edgec.targets.tvm.cpu_flags import machine_flags
 from edgec.targets.tvm.run_process import ProcessRunner
 
 SYSROOTS = {"aarch64": (Path("/usr/aarch64-linux-gnu"), "qemu-user libc6-arm64-cross libstdc++6-arm64-cross")}
-"""Per architecture: where Debian and Ubuntu put its C and C++ libraries, and the packages."""
+"""Per architecture: where Debian and Ubuntu install its C and C++ libraries, and the packages to install."""
 
 
 def open_artefact(context: RunContext) -> Runner:

@@ -22,7 +22,7 @@ from edgec.targets.tvm.worker import Caller, Result, caller
 
 
 class NativeRunner(Closing):
-    """May be used from several Python threads: calls queue up. In a forked child the first call loads it anew."""
+    """May be used from several Python threads: calls are queued. In a forked child the first call loads it again."""
 
     def __init__(self, context: RunContext) -> None:
         self._context, self._inputs = context, context.inputs
@@ -54,7 +54,7 @@ class NativeRunner(Closing):
         return self._sizes.trim(dict(zip(self._results, results, strict=True)))
 
     def inspect(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one inference and return values inside the network; loads it once more, and drops that again."""
+        """Run one inference and return values inside the network; this loads the network a second time, temporarily."""
         given = self._arguments.check(feeds)
 
         def watched(_network: Any) -> dict[str, Array]:
@@ -66,7 +66,7 @@ class NativeRunner(Closing):
         return self._call(watched)
 
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
-        """Return the seconds of each of `runs` inferences; conversion from and to numpy does not count."""
+        """Return the seconds of each of `runs` inferences, without conversions from and to numpy."""
         given = self._arguments.check(feeds)
 
         def measure(network: Any) -> list[float]:
@@ -80,14 +80,14 @@ class NativeRunner(Closing):
         return self._call(measure)
 
     def profile(self, feeds: Mapping[str, Array], *, warmup: int, runs: int, trace: Path | None = None) -> KernelTimes:
-        """Return what each kernel takes, in a process of its own whose clocks cost little.
+        """Return the time of each kernel, measured in a process of its own, where reading the clock costs little.
 
         See `edgec.targets.base.Profiled`.
         """
         return ProcessRunner(self._context).profile(feeds, warmup=warmup, runs=runs, trace=trace)
 
     def close(self) -> None:
-        """Free the network after the calls that are under way."""
+        """Free the network after the calls in progress."""
         self._release()
         if self._caller.is_here:
             self._caller.do(lambda: None)
@@ -102,7 +102,7 @@ class NativeRunner(Closing):
         self._caller.do(lambda: network.append(_machine(library)["main"]))
 
     def _call(self, task: Callable[[Any], Result]) -> Result:
-        """Return the result of `task` for the network: one at a time, where its threads are."""
+        """Return the result of `task` for the network, computed in its thread, one task at a time."""
         if not self._release.alive:
             raise closed(self._library.parent)
         if not self._caller.is_here:

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 class ProcessRunner(Closing):
-    """One process per call: slow to start, but needs neither TVM here nor this machine's CPU."""
+    """Starts one process per call: slow, but needs neither TVM on this machine nor a CPU of the board's kind."""
 
     def __init__(self, context: RunContext, emulator: tuple[str, ...] = ()) -> None:
         self._context = context
@@ -56,7 +56,7 @@ class ProcessRunner(Closing):
         return [1e-3 * milliseconds for milliseconds in report["times_ms"]]
 
     def profile(self, feeds: Mapping[str, Array], *, warmup: int, runs: int, trace: Path | None = None) -> KernelTimes:
-        """Return what each kernel takes, see `edgec.targets.base.Profiled`."""
+        """Return the time of each kernel, see `edgec.targets.base.Profiled`."""
         arguments = ["--profile", "--warmup", str(warmup), "--runs", str(runs)]
         with temporary_folder() as scratch:
             written = scratch / "trace.json"
@@ -67,7 +67,7 @@ class ProcessRunner(Closing):
         return KernelTimes(where=self.description, runs=runs, kernels=kernels, **found)
 
     def close(self) -> None:
-        """Do nothing: there is a process only while a call lasts."""
+        """Do nothing: a process exists only during a call."""
 
     def _call(self, feeds: Mapping[str, Array], scratch: Path, arguments: list[str]) -> dict[str, Any]:
         folder, threads = self._context.folder, self._context.threads

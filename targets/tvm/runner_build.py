@@ -1,4 +1,4 @@
-"""The board's own tools: builds `edgec-run`, and lays out the C++ example for users' programs."""
+"""The board's own programs: builds `edgec-run` and `edgec-detect`, and writes the C++ example for users."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SOURCES = {
         "engine_cpu.cc",
     ),
 }
-"""What the programs are compiled from."""
+"""Source files of each program."""
 INCLUDED = {
     RUN: (*MODEL, "npy.hpp", "mark.hpp", "profile.hpp", "peak.hpp"),
     DETECT: (
@@ -67,10 +67,10 @@ INCLUDED = {
         "stb_image_write.h",
     ),
 }
-"""What these include."""
+"""Header files that the sources include."""
 EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "example.cc", "CMakeLists.txt")
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
-"""All that edgec.hpp includes of tvm_ffi; Apache-2.0 both, see the licences beside the libraries."""
+"""All headers of tvm_ffi that edgec.hpp includes; both are Apache-2.0, see the licences beside the libraries."""
 
 
 def install_runner(board: Board, libraries: Path, record: Record, destination: Path) -> None:
@@ -79,8 +79,8 @@ def install_runner(board: Board, libraries: Path, record: Record, destination: P
     Args:
         board: Its architecture decides.
         libraries: Folder of the runtime libraries to link with.
-        record: Told when it is compiled.
-        destination: An executable, then; its name, `edgec-run` or `edgec-detect`, says which program it is.
+        record: Receives a progress message when the program is compiled.
+        destination: The executable to write; its name, `edgec-run` or `edgec-detect`, selects the program.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
@@ -88,7 +88,7 @@ def install_runner(board: Board, libraries: Path, record: Record, destination: P
     program = destination.name
     cache, key = Cache("runner", record.tell), _key(program, board, libraries)
     if cache.take(key, destination) is None:
-        stage = record.stage(f"build {program} (some minutes the first time)")
+        stage = record.stage(f"build {program} (this takes some minutes the first time)")
         with stage, temporary_folder() as folder:
             for name, content in _files(program).items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def install_runner(board: Board, libraries: Path, record: Record, destination: P
 
 
 def _files(program: str) -> dict[str, bytes]:
-    """Return what a program is compiled from, by path."""
+    """Return the files from which a program is compiled, by path."""
     files = {name: _source(name) for name in (*SOURCES[program], *INCLUDED[program])}
     return files | {f"include/{name}": header(name) for name in HEADERS}
 
@@ -127,7 +127,7 @@ def install_example(destination: Path) -> None:
 def _compile(program: str, board: Board, libraries: Path, folder: Path) -> None:
     # Linked against the libraries by name: the runtime registers what models call when it is loaded.
     runtime = ["-Wl,--no-as-needed", f"-L{libraries}", "-ltvm_runtime", "-ltvm_ffi", "-Wl,--as-needed", "-ldl"]
-    # Products and sums are rounded one by one, so that every board gives the boxes that the host gives.
+    # Products and sums are rounded separately (no fused multiply-add), so that every board gives the same boxes.
     language = ["-std=c++17", "-O2", "-Iinclude", "-I.", "-DNDEBUG", "-ffp-contract=off"]
     arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, *SOURCES[program], "-o", program]
     zig("c++", [*arguments, *runtime, "-Wl,-rpath,$ORIGIN/lib"], folder)

@@ -40,7 +40,7 @@ def runtime_libraries(board: Board, wheel: Path | None, record: Record) -> Itera
     Args:
         board: Its architecture decides.
         wheel: `--runtime-wheel`, or None.
-        record: Told when something is downloaded.
+        record: Receives a progress message when something is downloaded.
 
     Raises:
         MissingDependency: They cannot be downloaded.
@@ -69,7 +69,7 @@ def runtime_libraries(board: Board, wheel: Path | None, record: Record) -> Itera
 
 
 def _keep(folder: Path, kept: Path, record: Record) -> None:
-    """Copy `folder` into the cache, sealed, in place of what is no longer as it was sealed."""
+    """Copy `folder` into the cache and seal it; a copy there that has changed since it was sealed is replaced."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(kept.parent, STAGING) as scratch:
@@ -86,7 +86,7 @@ def _keep(folder: Path, kept: Path, record: Record) -> None:
 
 
 def install_runtime(source: Path, destination: Path) -> None:
-    """Copy the libraries and licences from `source`, which may hold more of an older version, to `destination`."""
+    """Copy the libraries and licences from `source`, which may contain other files, to `destination`."""
     destination.mkdir()
     for path in sorted(source.iterdir()):
         if path.name in INSTALLED:
@@ -102,7 +102,7 @@ def needed_glibc(libraries: Sequence[Path]) -> tuple[int, int]:
 
 
 def _check_glibc(board: Board, folder: Path) -> None:
-    # libstdc++ needs no check of its own: GCC 6's will do, and every system with this glibc has a newer one.
+    # libstdc++ needs no check: that of GCC 6 is sufficient, and every system with this glibc has a newer one.
     needed = needed_glibc(sorted(folder.glob("*.so")))
     if board.glibc is not None and tuple(int(part) for part in board.glibc.split(".")[:2]) < needed:
         problem = f"board {board.name} has glibc {board.glibc}, but TVM's runtime needs {needed[0]}.{needed[1]}"
@@ -128,7 +128,7 @@ def _unpack(wheels: Sequence[Path], staged: Path) -> None:
                     if target is not None:
                         (staged / target).write_bytes(archive.read(name))
         except (OSError, zipfile.BadZipFile) as error:
-            raise BadOption(f"{wheel}: {reason(error)}", remedy="Get the wheel again.") from error
+            raise BadOption(f"{wheel}: {reason(error)}", remedy="Download the wheel again.") from error
     _require_libraries(staged, " and ".join(wheel.name for wheel in wheels))
 
 
@@ -145,4 +145,4 @@ def _require_libraries(staged: Path, source: str) -> None:
     missing = [name for name in LIBRARIES if not (staged / Path(name).name).is_file()]
     if missing:
         remedy = "Install TVM from its wheel, or give a wheel with --runtime-wheel."
-        raise MissingDependency(f"{source}: no {missing[0]} there", remedy=remedy)
+        raise MissingDependency(f"{source}: it does not contain {missing[0]}", remedy=remedy)

@@ -1,4 +1,4 @@
-"""What the loader of a CPU artefact needs to know."""
+"""`RuntimeRecord`: the data in the manifest that a CPU artefact's loader needs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ LIBRARY, RUNNER = "model.so", "edgec-run"
 
 
 class TvmRuntime(RuntimeRecord):
-    """Of a library for a CPU.
+    """The record of a library for a CPU.
 
     Attributes:
-        library: The file with the network.
-        architecture: Of the CPU, as Linux names it.
-        batch: The largest.
-        cpu, cpu_features, cpu_flags: LLVM's name of the CPU, what it was told of it, and the instruction sets used.
-        activation_bytes: What a run needs beside the weights.
-        kernels: Functions by the rule that made them.
-        tuned: Workload -> the choice of a tuning run that was taken for it.
+        library: File that contains the compiled network.
+        architecture: Architecture of the CPU, as Linux names it.
+        batch: Largest batch size.
+        cpu, cpu_features, cpu_flags: LLVM's name of the CPU, the features given to LLVM, and the instruction sets used.
+        activation_bytes: Memory in bytes that a run needs besides the weights.
+        kernels: Number of functions per rule.
+        tuned: Workload -> the choice of a tuning run that was used for it.
         taps: Where values inside the network can be read.
-        layers: What the calls of functions compute.
-        tvm, tvm_ffi: Versions that compiled it.
+        layers: Layers that each call of a function computes.
+        tvm, tvm_ffi: Versions of TVM that compiled it.
     """
 
     library: str
@@ -44,5 +44,5 @@ class TvmRuntime(RuntimeRecord):
     tvm_ffi: str
 
     def files(self) -> tuple[str, ...]:
-        """Return the library, and the runner that stands in where TVM is not installed."""
+        """Return the library, and the runner that is used where TVM is not installed."""
         return self.library, RUNNER

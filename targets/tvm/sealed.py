@@ -1,4 +1,4 @@
-"""Folders that are sealed: a list of hashes tells whether all that is in them is as it was when it was sealed."""
+"""Sealed folders: a list of hashes shows whether any file in them has changed since they were sealed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from edgec.plain_file import hash_file, read_plain
 from edgec.whole_file import write_text
 
 SUMS = "SHA256SUMS"
-"""As sha256sum(1) writes it, after a line with the hash of the list itself."""
+"""Name of the list: the format of sha256sum(1), after a line with the hash of the list itself."""
 LONGEST_LIST = 64 << 20
 
 Known = dict[Path, tuple[tuple[int, int, int], str]]
-"""Hashes by file, with its inode, size and time, for as long as these stay: within a process."""
+"""Hashes by file, kept within a process as long as the file's inode, size and time stay the same."""
 
 
 def seal(folder: Path, known: Known | None = None) -> None:
-    """Seal `folder` as it is now.
+    """Seal the files that are in `folder` now.
 
     Raises:
         OSError: A file cannot be read, or is not a regular file.
@@ -29,7 +29,7 @@ def seal(folder: Path, known: Known | None = None) -> None:
 
 
 def is_sealed(folder: Path, known: Known | None = None) -> bool:
-    """Whether `folder` holds the files that it held when it was sealed, no fewer, no others and none altered."""
+    """Return whether `folder` contains exactly the files that it had when it was sealed, unchanged."""
     try:
         first, _, lines = read_plain(folder / SUMS, LONGEST_LIST).decode().partition("\n")
         if first != f"# {hashlib.sha256(lines.encode()).hexdigest()}":
@@ -41,7 +41,7 @@ def is_sealed(folder: Path, known: Known | None = None) -> bool:
 
 
 def _names(folder: Path) -> set[str]:
-    """Return the files in `folder`, whatever their kind, by their paths from there."""
+    """Return the files of any kind in `folder`, by their paths relative to it."""
     found = set()
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if (Path(place) / name).is_symlink()]

@@ -1,4 +1,4 @@
-"""Whether a schedule that fails is an error, as in edgec's own tests, or leaves slower code and a line that says so.
+"""Whether a failing schedule is an error, as in edgec's own tests, or leads to slower code and a note of it.
 
 The environment decides, because tests and measurements start processes of their own.
 """
@@ -11,5 +11,5 @@ VARIABLE = "EDGEC_STRICT"
 
 
 def is_strict() -> bool:
-    """Whether `EDGEC_STRICT` is 1: a schedule that took an operator and fails raises its error."""
+    """Return whether `EDGEC_STRICT` is 1: if a schedule then fails on an operator that it took, its error is raised."""
     return os.environ.get(VARIABLE) == "1"

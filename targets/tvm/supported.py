@@ -1,4 +1,4 @@
-"""What the TVM back end says of a node before it tries to import it: `refusal` tells why it cannot."""
+"""`refusal`: why the TVM back end does not support a node; needs no attempt to import it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 CONTROL_FLOW = frozenset({"If", "Loop"})
 """Operators that the importer itself takes."""
 DYNAMIC = frozenset({"NonZero", "Unique", "Compress", "Scan", "NonMaxSuppression"})
-"""Operators whose output size (or very execution) depends on the data: the executor's memory plan is static."""
+"""Operators whose output size or work depends on the data, which the executor's static memory plan rules out."""
 TYPES = frozenset(
     {
         *(ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE, ir.DataType.BOOL),
@@ -21,15 +21,15 @@ TYPES = frozenset(
 
 
 def refusal(node: ir.Node) -> tuple[str, str] | None:
-    """Return what of `node` cannot be run, a phrase that names its operator, and the reason; None if it can."""
+    """Return a phrase that names the operator of `node` and what is unsupported, and the reason; None if it can run."""
     operator = name_of(node)
     if node.domain in STANDARD_DOMAINS and node.op_type in DYNAMIC:
         return operator, "its output size depends on the data"
     if operator not in {*CONVERTERS, *CONTROL_FLOW}:
-        return operator, "the TVM back end does not have the operator"
+        return operator, "the TVM back end does not support the operator"
     for value in (*node.inputs, *node.outputs):
         if value is not None and value.dtype is not None and value.dtype not in TYPES:
-            return f"{operator} on {value.dtype.name.lower()}", "the TVM back end does not compute with this type"
+            return f"{operator} on {value.dtype.name.lower()}", "the TVM back end does not support this element type"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Values inside a compiled network: where they can be read while it runs, and the executor's watch that reads them."""
+"""Values inside a compiled network: where they can be read while it runs, and the callback that reads them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Tap:
     Attributes:
         value: Its name in the ONNX model that was lowered.
         function: Name of the function.
-        call: Which of its calls, from 0.
+        call: Number of the call among those of the function, from 0.
         shape: As in the ONNX model.
-        block: Channels of a block where the value lies in blocks of channels, [N, C/block, H, W, block]; else 0.
-        shift: What was added to integers.
+        block: Channels per block if the value is in packed layout, [N, C/block, H, W, block]; else 0.
+        shift: Number that was added to integers.
     """
 
     value: str
@@ -34,11 +34,11 @@ class Tap:
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Tap:
-        """Return the tap that `dataclasses.asdict` made `entry` of, through JSON."""
+        """Return the tap that `entry` describes: JSON of its `dataclasses.asdict`."""
         return cls(**{**entry, "shape": tuple(entry["shape"])})
 
     def read(self, array: Array) -> Array:
-        """Return the value as in the ONNX model; halves as single precision, integers without the shift as int32."""
+        """Return the value as in the ONNX model: fp16 becomes fp32, integers become int32 without the shift."""
         if self.block:
             batch, channels, *pixels = self.shape
             array = np.moveaxis(array, 4, 2).reshape(batch, -1, *pixels)[:, :channels]
@@ -57,7 +57,7 @@ class Watch:
         self.values: dict[str, Array] = {}
 
     def __call__(self, _function: Any, symbol: str, before: bool, _result: Any, *arguments: Any) -> int:
-        """Read the output, the last argument, where a tap is; 0 tells the executor to go on."""
+        """Read the output, the last argument, of a call that has a tap; return 0, so that the executor continues."""
         if not before:
             tap = self._taps.get((symbol, self._calls[symbol]))
             self._calls[symbol] += 1

@@ -14,7 +14,7 @@ from edgec.plain_file import hash_file
 
 PACKAGES = ("apache-tvm", "apache-tvm-ffi")
 PYTHON = "3.11"
-"""Fixed, so that the artefact does not depend on the Python that compiles it."""
+"""Python version of the wheels: fixed, so that the artefact does not depend on the Python that compiles it."""
 SHA256 = {
     ("apache-tvm", "0.27.0.post1", "aarch64"): "4acfdb7653e4e1ba7a707bdf2833db72eb8fda7d04d99141f2a4e1da43171fb7",
     ("apache-tvm", "0.27.0.post1", "x86_64"): "f503fc903b6e16fda5daacac6698ecb8bc38937f57da7aa29f6c7ab169d08657",
@@ -22,7 +22,7 @@ SHA256 = {
     ("apache-tvm-ffi", "0.1.14.post1", "x86_64"): "4b01a5a3fa07ed3315d5ef1e05d3542dae57a119ef7e77c54bc062414e242f65",
 }
 """Hashes of the wheels (for `PYTHON`) of versions edgec was tested with; no others are downloaded."""
-OFFLINE = "With a network run the same again, or give the wheel with --runtime-wheel ({names} in one folder)."
+OFFLINE = "Run the same command when online, or give the wheel with --runtime-wheel ({names} in one folder)."
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Versions:
 
     @property
     def requirements(self) -> tuple[str, str]:
-        """As pip takes them."""
+        """Requirements in pip's form."""
         return f"apache-tvm=={self.tvm}", f"apache-tvm-ffi=={self.ffi}"
 
 
@@ -98,7 +98,7 @@ def _one(folder: Path, package: str, number: str, architecture: str) -> Path:
     pattern = f"{package.replace('-', '_')}-{number}-*_{architecture}.whl"
     found = sorted(folder.glob(pattern))
     if not found:
-        problem = f"--runtime-wheel: {folder} holds no {pattern}"
+        problem = f"--runtime-wheel: {folder} contains no {pattern}"
         versions = installed_versions()
         raise BadOption(problem, remedy=_fetch_command(versions, architecture))
     return found[-1]
@@ -108,12 +108,12 @@ def _check_hashes(wheels: list[Path], versions: Versions, architecture: str) -> 
     for path, (package, number) in zip(wheels, _named(versions), strict=True):
         expected = SHA256.get((package, number, architecture))
         if expected is not None and _is_pinned_kind(path) and hash_file(path) != expected:
-            problem = f"{path}: SHA-256 {hash_file(path)}, expected {expected}"
-            raise BadOption(problem, remedy="The wheel is damaged or not the published one: get it again.")
+            problem = f"{path}: SHA-256 {hash_file(path)}, but expected {expected}"
+            raise BadOption(problem, remedy="The wheel is damaged or not the published one: download it again.")
 
 
 def _is_pinned_kind(path: Path) -> bool:
-    """Wheels for other Python versions hold the same libraries, but are other files."""
+    """Wheels for other Python versions contain the same libraries, but are different files."""
     tag = path.name.split("-")[2]
     return tag in ("py3", f"cp{PYTHON.replace('.', '')}")
 

@@ -14,32 +14,32 @@ import tvm
 
 Result = TypeVar("Result")
 Reply = SimpleQueue[tuple[Any, BaseException | None]]
-"""Takes the result of a task, or what it raised."""
+"""Receives the result of a task, or the exception it raised."""
 ONE_CORE_PER_THREAD = -2
 """Affinity mode of TVM's pool. Unbound workers may settle on the core where the caller waits for them."""
 
 
 class Caller(Protocol):
-    """Where a network is called: one task at a time."""
+    """Calls a network: one task at a time."""
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be used in this process: a forked child has none of its parent's threads and locks."""
+        """Return whether it can be used in this process: a forked child has none of its parent's threads and locks."""
 
     def do(self, task: Callable[[], Result]) -> Result:
-        """Return what `task` returns, or raise what it raises, after the tasks that were given before."""
+        """Return the result of `task`, or raise its exception, after all tasks that were given before."""
 
     def give_back(self, clear: Callable[[], None]) -> None:
-        """Let others use it, `clear` called after all that it was asked to do. Takes no lock: for finalizers."""
+        """Release it to others; `clear` is called after all given tasks. It takes no lock: finalizers may call it."""
 
 
 def caller(threads: int) -> Caller:
-    """Return what calls networks on `threads` threads."""
+    """Return a caller of networks on `threads` threads."""
     return CallingThread() if threads == 1 else Worker.take(threads)
 
 
 class CallingThread:
-    """The thread that asks for it: a network on one thread needs no pool, and no change of threads."""
+    """Calls in the calling thread: a network on one thread needs no pool, and no change of threads."""
 
     def __init__(self) -> None:
         self._process, self._lock = os.getpid(), threading.Lock()
@@ -58,12 +58,12 @@ class CallingThread:
             return task()
 
     def give_back(self, clear: Callable[[], None]) -> None:
-        """See `Caller`. A task that is under way holds what it needs."""
+        """See `Caller`. A task in progress keeps what it needs alive."""
         clear()
 
 
 class Worker:
-    """A thread with TVM's pool of `threads` workers; it is used again by the next who wants as many.
+    """A thread with TVM's pool of `threads` workers; it is reused for the next network with as many threads.
 
     So there are no more pools than networks were open at once, however many are opened one after the other.
     """
@@ -76,7 +76,7 @@ class Worker:
 
     @classmethod
     def take(cls, threads: int) -> Worker:
-        """Return a worker that nobody uses."""
+        """Return a worker that is not in use."""
         try:
             return _idle[threads].pop()
         except IndexError:
@@ -113,27 +113,27 @@ def _serve(tasks: SimpleQueue[tuple[Callable[[], Any], Reply]]) -> None:
             reply.put((task(), None))
         except BaseException as error:
             reply.put((None, error))
-        del task, reply  # what they hold is not held while there is nothing to do
+        del task, reply  # nothing keeps their data alive while the thread is idle
 
 
 _idle: defaultdict[int, list[Worker]] = defaultdict(list)
 os.register_at_fork(after_in_child=_idle.clear)
 _this_thread = threading.local()
-"""Has `alone` where TVM knows that the thread works without others."""
+"""Has the attribute `alone` in threads that TVM runs without other workers."""
 
 
 def use_threads(threads: int) -> None:
-    """Give the calling thread, which must be new to TVM unless it works alone, its `threads` workers, one a core."""
+    """Give the calling thread, which must be new to TVM unless it works alone, `threads` workers, one per core."""
     before = os.sched_getaffinity(0)
     cpus = _cpus_by_speed()
     names = [str(cpus[index % len(cpus)]) for index in range(threads)]
     tvm.get_global_func("runtime.config_threadpool")(ONE_CORE_PER_THREAD, threads, names)
     if threads == 1:
-        os.sched_setaffinity(0, before)  # a single thread need not be bound
+        os.sched_setaffinity(0, before)  # a single thread need not be bound to a core
 
 
 def _cpus_by_speed() -> list[int]:
-    """The CPUs this process may use, the fastest first: big cores before little ones."""
+    """Return the CPUs this process may use, the fastest first: big cores before little ones."""
 
     def megahertz(cpu: int) -> float:
         try:

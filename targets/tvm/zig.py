@@ -22,11 +22,11 @@ from edgec.targets.tvm.cache import cache_folder, remove
 from edgec.targets.tvm.sealed import Known, is_sealed, seal
 
 GLIBC = (2, 27)
-"""Everything is linked for this glibc: the oldest that TVM's runtime runs on, JetPack 4's; all later ones run it."""
+"""glibc version for which everything is linked: the oldest that TVM's runtime supports, that of JetPack 4."""
 REPRODUCIBLE = ("-s", "-Wl,--build-id=none")
 DISK_FULL = ("NoSpaceLeft", "No space left")
 PATIENCE_S = 30.0
-"""How long another compilation is waited for, which links or builds zig's libraries."""
+"""How long edgec waits for another compilation that links or builds zig's libraries."""
 
 _known: Known = {}
 
@@ -55,7 +55,7 @@ def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) 
     Raises:
         MissingDependency: `ziglang` is not installed.
         BadOption: The disk is full.
-        InternalError: The compiler fails; holds its message.
+        InternalError: The compiler fails; the error contains its message.
     """
     package = importlib.util.find_spec("ziglang")
     if package is None or package.origin is None:
@@ -67,13 +67,13 @@ def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) 
         done = run_child(command, folder=folder, environment=os.environ | places)
     message = done.stderr.strip() or done.stdout.strip()
     if done.returncode != 0 and any(words in message for words in DISK_FULL):
-        raise BadOption(f"zig {language}: the disk is full ({kept} or {folder})", remedy="Free space there.")
+        raise BadOption(f"zig {language}: the disk is full ({kept} or {folder})", remedy="Free some space there.")
     if done.returncode != 0:
         raise InternalError(f"zig {language} failed: {message}")
 
 
 def _locked(handle: int) -> bool:
-    """Lock an open folder and return whether that succeeded in `PATIENCE_S`; also where there are no locks."""
+    """Lock an open folder; return whether that succeeded within `PATIENCE_S`, or the file system has no locks."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -82,7 +82,7 @@ def _locked(handle: int) -> bool:
             if time.monotonic() > until:
                 return False
             time.sleep(0.05)
-        except OSError:  # a file system without locks
+        except OSError:  # the file system has no locks
             return True
         else:
             return True
@@ -90,10 +90,10 @@ def _locked(handle: int) -> bool:
 
 @contextmanager
 def _built_before(instead: Path) -> Iterator[Path]:
-    """Yield the folder in which zig keeps what it built of libc and libc++: that of the cache, or else `instead`.
+    """Yield the folder in which zig keeps its builds of libc and libc++: that of the cache, or else `instead`.
 
-    zig believes what it finds there. So it is sealed after each run, and made anew where it is not as it was; one
-    compilation at a time uses it. Who waits for it longer than `PATIENCE_S` does without: the other may never end.
+    zig does not check what it finds there. So the folder is sealed after each run, and built again if it has changed.
+    One compilation at a time uses it; after waiting for `PATIENCE_S` another one uses `instead`.
     """
     folder = cache_folder() / f"zig-{zig_version()}"
     with ExitStack() as stack:
@@ -116,5 +116,5 @@ def _built_before(instead: Path) -> Iterator[Path]:
             for path in folder.iterdir():
                 remove(path)
         yield folder
-        with suppress(OSError, EdgecError):  # what is not sealed is made anew
+        with suppress(OSError, EdgecError):  # a folder that is not sealed is built again
             seal(folder, _known)

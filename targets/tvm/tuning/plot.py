@@ -42,7 +42,7 @@ def _shapes(tasks: Sequence[Task]) -> tuple[list[Bar], list[Text]]:
     longest = max((task.seconds for task in tasks), default=1.0) or 1.0
     scale = (WIDTH - NAMES - 120) / longest
     bars: list[Bar] = []
-    texts: list[Text] = [(10, 12, "microseconds of each layer: by rule (grey), tuned (green)")]
+    texts: list[Text] = [(10, 12, "microseconds of each layer: untuned (grey), tuned (green)")]
     for place, task in enumerate(tasks):
         top, ratio = MARGIN + LINE * place, task.best[0]
         wide = task.seconds * scale

@@ -74,7 +74,7 @@ class Tuning:
 
     def __repr__(self) -> str:
         changed = sum(task.best[0] < 1 for task in self.tasks)
-        times = f"{1e3 * self.seconds:.3g} ms by rule, {1e3 * self.seconds * self.ratio:.3g} ms tuned"
+        times = f"{1e3 * self.seconds:.3g} ms untuned, {1e3 * self.seconds * self.ratio:.3g} ms tuned"
         return f"<Tuning: {changed} of {len(self.tasks)} layers changed, {times}, {self.trials} trials>"
 
     @property

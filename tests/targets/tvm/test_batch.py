@@ -71,7 +71,7 @@ def test_its_own_runner_takes_a_batch_at_once(artefact: Artefact, tmp_path: Path
 
 
 def test_other_batches_are_refused(artefact: Artefact, tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match=r"inputs \(image: 5x3x20x20, extra: 5x8\) are no batch of 1\.\.4"):
+    with pytest.raises(BadOption, match=r"inputs \(image: 5x3x20x20, extra: 5x8\) are not one batch of 1\.\.4"):
         artefact.runner(1).run(feeds(5))
     with pytest.raises(BadOption, match=r"are no batch"):
         artefact.runner(1).run({"image": feeds(2)["image"], "extra": feeds(3)["extra"]})
@@ -85,9 +85,9 @@ def test_other_batches_are_refused(artefact: Artefact, tmp_path: Path) -> None:
 
 def test_a_network_without_a_batch_is_refused(tmp_path: Path) -> None:
     text = "g (float[1, 4] x) => (float[4] y) <int64[1] s = {4}> { y = Reshape (x, s) }"
-    with pytest.raises(BadOption, match=r"output y: float32\[4\] has no batch of 1\.\.4"):
+    with pytest.raises(BadOption, match=r"output y: float32\[4\] cannot have a batch of 1\.\.4"):
         compiled(tmp_path / "out", "host", model(text), batch=(1, 4))
-    with pytest.raises(BadOption, match=r"a batch of 2\.\.4: on CPU boards the smallest is 1"):
+    with pytest.raises(BadOption, match=r"a batch of 2\.\.4 is not supported: on CPU boards the smallest batch is 1"):
         compiled(tmp_path / "out", "host", network(2), batch=(2, 4))
 
 

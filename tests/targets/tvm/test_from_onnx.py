@@ -77,7 +77,7 @@ def test_a_value_of_another_shape_than_inferred_is_an_error(monkeypatch: pytest.
     monkeypatch.setitem(CONVERTERS, "Relu", lambda n: relax.op.reshape(n[0], (1, 6)))
     network = model("g (float[2, 3] x) => (float[2, 3] y) { [bent] y = Relu (x) }")
     with pytest.raises(
-        InternalError, match=r"Relu \(node 'bent'\) was imported as float32\[1, 6\], ONNX infers float32\[2, 3\]"
+        InternalError, match=r"Relu \(node 'bent'\) was imported as float32\[1, 6\], but ONNX infers float32\[2, 3\]"
     ):
         to_relax(network)
 

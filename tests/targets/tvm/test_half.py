@@ -112,7 +112,8 @@ def test_artefacts_keep_fp32_at_the_interface_and_halve_the_weights(board: str, 
 
 def test_values_beyond_the_range_are_named(tmp_path: Path) -> None:
     text = "g (float[1, 3, 4, 4] x) => (float[1, 3, 4, 4] y) <float k = {1e5}> { big = Mul (x, k) y = Sigmoid (big) }"
-    with pytest.raises(BadOption, match=r"fp16: 'big', on the golden input, reaches [\d.e+]+, beyond its 65504"):
+    problem = r"fp16: 'big', on the golden input, reaches [\d.e+]+, beyond the largest fp16 value, 65504"
+    with pytest.raises(BadOption, match=problem):
         compiled(tmp_path / "out", "rpi5", model(text), precision="fp16")
 
 

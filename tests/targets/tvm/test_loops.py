@@ -64,5 +64,5 @@ def test_a_loop(name: str) -> None:
 def test_a_loop_that_its_body_ends_is_refused_by_name() -> None:
     made = network("""y = Loop (turns, yes) <body = b (int64 at, bool go) => (bool still, float[1, 4, 8, 8] o) {
         m = ReduceMax <keepdims = 0> (x)  still = Less (m, half)  o = Relu (c) }>""")
-    with pytest.raises(UnsupportedModel, match="Loop of a number of turns that depends on the data"):
+    with pytest.raises(UnsupportedModel, match="Loop with a number of iterations that depends on the data"):
         to_relax(made)

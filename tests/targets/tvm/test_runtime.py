@@ -212,7 +212,7 @@ def test_boards_need_the_instruction_sets_of_their_cpu(name: str, has: set[str],
 
 
 def test_a_cpu_llvm_does_not_know_is_refused() -> None:
-    with pytest.raises(BadOption, match="board rpi4: LLVM knows no aarch64 CPU 'pentium'"):
+    with pytest.raises(BadOption, match="board rpi4: LLVM does not know the aarch64 CPU 'pentium'"):
         cpu.resolve(load_board("rpi4").model_copy(update={"cpu": "pentium"}))
 
 

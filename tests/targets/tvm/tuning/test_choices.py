@@ -105,7 +105,7 @@ def test_a_tuned_choice_is_taken_and_one_that_is_not_offered_is_refused() -> Non
     wrong = {workload.key: [{"baseline": by_rule, "choice": wanted | {"columns": 7}}]}
     report = lower_with_report(build_module(build, [shape]), MODEL, TARGET, wrong).report
     assert report.tuned == {}
-    assert report.refusals == [(workload.key, "the tuned choice is none that the rules offer: it stays as by rule")]
+    assert report.refusals == [(workload.key, "the rules no longer offer the tuned choice: the default is used")]
 
 
 def test_what_was_tuned_beside_another_choice_of_the_rule_is_refused() -> None:
@@ -114,6 +114,6 @@ def test_what_was_tuned_beside_another_choice_of_the_rule_is_refused() -> None:
     ((workload, choices),) = lowering.workloads().items()
     by_rule, other, best = (choice.as_json() for choice in choices[:3])
     elsewhere, here = {"baseline": other, "choice": by_rule}, {"baseline": by_rule, "choice": best}
-    reason = "tuned in a network where the rules choose otherwise: tune this one"
+    reason = "it was tuned in a network where the default is another choice: tune this network"
     assert lowering.select({workload.key: [elsewhere]}) == ({}, [(workload.key, reason)])
     assert lowering.select({workload.key: [elsewhere, here]}) == ({workload.key: choices[2]}, [])
