@@ -1,1 +1,1 @@
-"""Loops written out: what selects and orders elements by their values, which no tensor expression describes."""
+"""Kernels written as loops: they select and order elements by value, which no tensor expression can describe."""

@@ -1,4 +1,4 @@
-"""A binary heap of the indices of a row, as statements that kernels take in."""
+"""A binary heap of the indices of a row, as statements that kernels include."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from tvm import tirx
 from tvm.script import tirx as T  # noqa: N812 (the name its parser expects)
 
 Before = Callable[[Any, Any, Any, Any], Any]
-"""Of a buffer [rows, n], a row and two indices: whether the first comes before the second; no two are equal in that."""
+"""Takes a buffer [rows, n], a row and two indices; returns whether the first comes before the second (strict order)."""
 
 
 def falling(x: Any, row: Any, i: Any, j: Any) -> Any:
-    """Larger elements come first, of equal ones the first."""
+    """Order by descending value; equal elements keep their order."""
     a, b = x[row, i], x[row, j]
     return tirx.any(a > b, tirx.all(a == b, i < j))
 
 
 def rising(x: Any, row: Any, i: Any, j: Any) -> Any:
-    """Smaller elements come first, of equal ones the first."""
+    """Order by ascending value; equal elements keep their order."""
     a, b = x[row, i], x[row, j]
     return tirx.any(a < b, tirx.all(a == b, i < j))
 
 
 def reversed_order(before: Before) -> Before:
-    """Return the order the other way round."""
+    """Return the reversed order."""
     return lambda x, row, i, j: before(x, row, j, i)
 
 
 def sifting(before: Before) -> Any:
     """Return the statements `sift(heap, x, row, at, child, moving, start, size)`.
 
-    They let the index at `start` of heap[row, :size] sink until none of its children comes before it. `at`, `child` and
-    `moving` are int32 buffers of one element: declared inside loops, scratch would take more stack in every turn.
+    They move the index at `start` of heap[row, :size] down until none of its children comes first. `at`, `child` and
+    `moving` are int32 buffers of one element: declared inside loops, they would take more stack in every iteration.
     """
 
     @T.inline

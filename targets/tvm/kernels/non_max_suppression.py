@@ -1,4 +1,4 @@
-"""Non-maximum suppression of every class of every picture, side by side."""
+"""Non-maximum suppression of every class of every picture, in parallel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgec.targets.tvm.kernels.heap import falling, sifting
 from edgec.targets.tvm.kernels.opaque import OPAQUE
 
 CHUNK = 32
-"""Boxes that a candidate is compared with before it is asked whether one of them suppressed it: whole vectors."""
+"""Number of boxes compared with a candidate before the next test whether one suppressed it: whole vectors."""
 
 
 def non_max_suppression(  # noqa: PLR0915 (a kernel is one function)
@@ -19,16 +19,17 @@ def non_max_suppression(  # noqa: PLR0915 (a kernel is one function)
 ) -> Any:
     """Return the kernel: boxes, scores, most, overlap, threshold, number -> chosen, count.
 
-    Candidates come off a heap by falling score, so that few are ordered where few are wanted. One is suppressed by a
-    kept one of its class where intersection over union is above the overlap, as ONNX Runtime computes it.
+    Candidates come off a heap in descending order of score, so that no more are sorted than are needed. A kept box of
+    the same class suppresses a candidate if their intersection over union, as ONNX Runtime computes it, exceeds
+    `overlap`.
 
     Args:
-        batch: Pictures.
-        classes: Classes.
-        boxes: Boxes of a picture, of which the first `number` count.
-        per_class: Largest number kept of a class; `most` may ask for fewer.
-        has_threshold: Whether scores have to be above the threshold.
-        centre: Boxes are (x centre, y centre, width, height), else two corners (y, x, y, x).
+        batch: Number of pictures.
+        classes: Number of classes.
+        boxes: Number of boxes per picture, of which the first `number` are valid.
+        per_class: Maximum number of boxes kept per class; `most` may ask for fewer.
+        has_threshold: Whether only scores above the threshold are kept.
+        centre: Whether boxes are (x centre, y centre, width, height) instead of two corners (y, x, y, x).
     """
     tasks, whole = batch * classes, batch * classes * per_class
     candidate = _above if has_threshold else _any
@@ -59,7 +60,7 @@ def non_max_suppression(  # noqa: PLR0915 (a kernel is one function)
             found = T.alloc_buffer((tasks, per_class), "int32")
             numbers = T.alloc_buffer((tasks,), "int32")
             for task in T.parallel(tasks):
-                # Of the kept boxes: top, left, bottom, right, area.
+                # Top, left, bottom, right and area of each kept box.
                 kept = T.alloc_buffer((5, per_class), "float32")
                 box = T.alloc_buffer((5,), "float32", scope="local")
                 at = T.alloc_buffer((1,), "int32", scope="local")
@@ -135,7 +136,7 @@ def _centre_edge(boxes: Any, picture: Any, box: Any, side: int) -> Any:
 
 
 def _overlaps(box: Any, kept: Any, j: Any, limit: Any) -> Any:
-    """Return 1 where intersection over union of `box` and kept box `j` is above `limit`, else 0."""
+    """Return 1 if the intersection over union of `box` and kept box `j` exceeds `limit`, else 0."""
     zero = tirx.const(0, "float32")
     height = tirx.min(box[2], kept[2, j]) - tirx.max(box[0], kept[0, j])
     width = tirx.min(box[3], kept[3, j]) - tirx.max(box[1], kept[1, j])

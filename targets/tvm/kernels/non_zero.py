@@ -1,4 +1,4 @@
-"""The places of elements that are not zero, in row-major order."""
+"""The positions of elements that are not zero, in row-major order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def non_zero(shape: Sequence[int], dtype: str) -> Any:
             count: T.int32 = 0
             for i in T.serial(length):
                 Y[last, count] = T.cast(i, "int64")
-                count = count + _is_set(X[i])  # without a branch, which would be as good as random
+                count = count + _is_set(X[i])  # without a branch, which the CPU could not predict
             C[0] = T.cast(count, "int64")
             for axis in T.serial(last):
                 for i in T.serial(count):

@@ -1,4 +1,4 @@
-"""RoiAlign of as many regions as there are: the work is that of the true number of them."""
+"""RoiAlign of the regions that are valid: the work depends on their number at run time."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def roi_align(
     half_pixel: bool,
     largest: bool,
 ) -> Any:
-    """Return the kernel: x, rois, pictures, number -> y [regions, channels, *bins]; zeros behind the true number.
+    """Return the kernel: x, rois, pictures, number -> y [regions, channels, *bins]; zeros behind the valid ones.
 
-    Samples lie on a grid in each bin, and are read between four pixels. Rows and columns of samples are the same for
-    all channels: where they lie is written down once a region.
+    Samples lie on a grid in each bin, and are interpolated between four pixels. The positions of rows and columns of
+    samples are the same for all channels, so they are computed once per region.
 
     Args:
-        shape: Of x: [pictures, channels, height, width].
-        regions: Rows of rois [regions, 4]: (x, y, x, y).
-        bins: Rows and columns of bins.
-        ratio: Samples of a bin along each axis; 0: as many as it has pixels.
-        scale: From coordinates of rois to pixels of x.
-        half_pixel: Whether pixels have their centre at a half.
+        shape: Shape of x: [pictures, channels, height, width].
+        regions: Number of rows of rois [regions, 4], which are (x, y, x, y).
+        bins: Number of rows and columns of bins.
+        ratio: Number of samples per bin along each axis; 0: as many as the bin has pixels.
+        scale: Factor from coordinates of rois to pixels of x.
+        half_pixel: Whether the centres of pixels are at half-integer coordinates.
         largest: Take the largest weighted pixel of all samples, as ONNX Runtime does in mode max, not their mean.
     """
     pictures, channels, height, width = shape
@@ -51,7 +51,7 @@ def roi_align(
         Y = T.match_buffer(y, (regions, channels, rows, columns), "float32")  # noqa: N806
         with T.sblock("root"):
             for region in T.parallel(regions):
-                # Of each row and column of samples: the pixels on both sides, and their weights.
+                # For each row and column of samples: the pixels on both sides, and their weights.
                 row = T.alloc_buffer((rows * most, 2), "int32", scope="local")
                 column = T.alloc_buffer((columns * most, 2), "int32", scope="local")
                 row_weight = T.alloc_buffer((rows * most, 2), "float32", scope="local")
@@ -125,7 +125,7 @@ def roi_align(
 
 @T.inline
 def place(pixel, weight, k, at, size):  # type: ignore[no-untyped-def]
-    """Write down what lies around the sample at `at`: outside of the picture there is nothing."""
+    """Store the pixels around the sample at `at` and their weights, which are 0 outside of the picture."""
     pixel[k, 0] = T.max(T.min(T.cast(T.max(at, 0.0), "int32"), size - 1), 0)
     pixel[k, 1] = T.min(pixel[k, 0] + 1, size - 1)
     weight[k, 1] = T.max(T.min(at, T.float32(size - 1)), 0.0) - T.cast(pixel[k, 0], "float32")
@@ -150,11 +150,11 @@ class _Region:
         return edge - tirx.const(0.5, "float32") if self._half else edge
 
     def start(self, rois: Any, region: Any, axis: int) -> Any:
-        """Return where the region begins."""
+        """Return the coordinate at which the region begins."""
         return self._edge(rois, region, axis)
 
     def extent(self, rois: Any, region: Any, axis: int) -> Any:
-        """Return how long it is."""
+        """Return the length of the region."""
         length = self._edge(rois, region, axis + 2) - self._edge(rois, region, axis)
         return length if self._half else tirx.max(length, tirx.const(1, "float32"))
 

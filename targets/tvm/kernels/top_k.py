@@ -13,7 +13,7 @@ from edgec.targets.tvm.kernels.opaque import OPAQUE
 def top_k(rows: int, length: int, k: int, dtype: str, *, largest: bool) -> Any:
     """Return the kernel: x [rows, length] -> values, indices [rows, k]; of equal elements the first comes first.
 
-    A heap holds the best so far, the worst of them on top: most elements are compared with that one alone.
+    A heap contains the best elements so far, the worst of them on top: most elements are compared with that one only.
     """
     before = falling if largest else rising
     sift = sifting(reversed_order(before))

@@ -1,1 +1,1 @@
-"""ONNX operators as Relax: one file a family, each with the table `CONVERTERS` that `converters.py` joins."""
+"""ONNX operators as Relax: one file per family, each with a table `CONVERTERS`; `converters.py` merges them."""

@@ -20,7 +20,7 @@ def _leaky_relu(n: OnnxNode) -> Expr:
 
 
 def _prelu(n: OnnxNode) -> Expr:
-    """PRelu: `x` where it is positive, the product with the slope, which broadcasts to `x`, elsewhere."""
+    """PRelu: `x` where it is positive, elsewhere its product with the slope, which broadcasts to `x`."""
     x, slope, rank = n[0], n[1], n.rank(0)
     own = [axis for axis, size in enumerate(n.shape(1), rank - n.rank(1)) if size != 1]
     if rank and len(own) <= 1 and is_float(n.dtype(0)):
@@ -29,7 +29,7 @@ def _prelu(n: OnnxNode) -> Expr:
 
 
 def _exponential(x: Expr, alpha: float, scale: float = 1.0) -> Expr:
-    """Return alpha * (e**(x / scale) - 1) where `x` is negative, `x` elsewhere; no overflow of the part not taken."""
+    """Return alpha * (e**(x / scale) - 1) where `x` is negative, `x` elsewhere; the unused part does not overflow."""
     low = relax.op.minimum(x, like(0, x))
     power = relax.op.exp(low if scale == 1 else relax.op.divide(low, like(scale, x)))
     negative = relax.op.multiply(like(alpha, x), relax.op.subtract(power, like(1, x)))
@@ -60,7 +60,7 @@ def _hard_sigmoid(n: OnnxNode) -> Expr:
 
 
 def hard_sigmoid(x: Expr, alpha: float, beta: float) -> Expr:
-    """Return alpha * x + beta, limited to 0 and 1."""
+    """Return alpha * x + beta, clipped to [0, 1]."""
     return relax.op.clip(relax.op.add(relax.op.multiply(like(alpha, x), x), like(beta, x)), 0, 1)
 
 

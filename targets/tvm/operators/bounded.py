@@ -1,4 +1,4 @@
-"""Operators of the domain `edgec`: selections padded to a fixed size, each with the number of what was selected."""
+"""Operators of the domain `edgec`: selections padded to a fixed size, each with the number of selected elements."""
 
 from __future__ import annotations
 

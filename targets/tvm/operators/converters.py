@@ -1,4 +1,4 @@
-"""Every operator with its converter: what the TVM back end takes."""
+"""Every operator that the TVM back end supports, with its converter."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _convolution(n: OnnxNode, x: Expr, weights: Expr, shape: tuple[int, ...]) ->
 def _as_picture(
     n: OnnxNode, x: Expr, weights: Expr, extents: tuple[int, ...], shape: tuple[int, ...], window: Window
 ) -> Expr:
-    """A sequence is a picture of one row: what has been done for pictures serves it too."""
+    """A sequence is treated as a picture of one row, so that the schedules for pictures apply."""
     result = relax.op.nn.conv2d(
         relax.op.reshape(x, (*extents[:2], 1, extents[2])),
         relax.op.reshape(weights, (*shape[:2], 1, shape[2])),
@@ -55,7 +55,7 @@ def _as_picture(
 
 
 def _conv_integer(n: OnnxNode) -> Expr:
-    """ConvInteger: of int32 differences to the zero points, of which the filters can have one an output channel."""
+    """ConvInteger: convolves int32 differences to the zero points; filters may have one per output channel."""
     x, weights = cast(n[0], "int32"), cast(n[1], "int32")
     if n.has(2):
         x = relax.op.subtract(x, relax.op.reshape(cast(n[2], "int32"), ()))
@@ -66,7 +66,7 @@ def _conv_integer(n: OnnxNode) -> Expr:
 
 
 def _conv_transpose(n: OnnxNode) -> Expr:
-    """ConvTranspose; output padding that no padding takes away again are rows of zeros behind the last tap."""
+    """ConvTranspose; output padding that exceeds the padding appends rows of zeros behind the last tap."""
     x, weights, shape, extents = n[0], n[1], n.shape(1), n.shape(0)
     spatial = len(shape) - 2
     _check_axes(spatial)
@@ -117,7 +117,7 @@ def _check_axes(spatial: int) -> None:
 
 
 def _deform_conv(n: OnnxNode) -> Expr:
-    """DeformConv: what the taps read, off their places by the offsets, then a convolution of 1x1 over it."""
+    """DeformConv: samples at the taps' positions shifted by the offsets, then a 1x1 convolution over them."""
     if n.rank(0) != 4:
         raise Refused(f"over {n.rank(0) - 2} spatial axes")
     batch, channels, *_ = n.shape(0)
@@ -146,7 +146,7 @@ def _deform_conv(n: OnnxNode) -> Expr:
 
 
 def _col_to_im(n: OnnxNode) -> Expr:
-    """Col2Im: each element is the sum of what the windows that hold it have for it."""
+    """Col2Im: each element is the sum of its values in all windows that contain it."""
     picture, kernel = (tuple(map(int, n.constant(at, what))) for at, what in ((1, "image_shape"), (2, "block_shape")))
     window, shape = window_of(n, kernel), n.output_shape
     counts = [

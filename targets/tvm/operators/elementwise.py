@@ -93,7 +93,7 @@ def _divide(n: OnnxNode) -> Expr:
         return relax.op.divide(n[0], n[1])
     if not is_float(n.dtype(0)):
         raise Refused("by zero")
-    # As a scalar it would be divided by while TVM compiles.
+    # TVM would divide by a scalar constant at compile time.
     return relax.op.reshape(relax.op.divide(n[0], tensor(known.reshape(1))), n.shape(0))
 
 
@@ -105,12 +105,12 @@ def _is_infinite(n: OnnxNode) -> Expr:
     positive, negative = n.attribute("detect_positive", 1), n.attribute("detect_negative", 1)
     if positive and negative:
         return relax.op.isinf(n[0])
-    # Nothing equals NaN: neither sign is asked for.
+    # Comparisons with NaN are false, so NaN takes neither sign.
     return relax.op.equal(n[0], like(np.inf if positive else -np.inf if negative else np.nan, n[0]))
 
 
 def _modulo(n: OnnxNode) -> Expr:
-    """Mod: `fmod` takes the sign of the dividend, else it is that of the divisor; right for infinities too."""
+    """Mod: the result has the sign of the dividend with `fmod`, else that of the divisor; handles infinities."""
     x, y = n[0], n[1]
     if not is_float(n.dtype(0)):
         return n.compute(_truncated_modulo, x, y) if n.attribute("fmod", 0) else relax.op.floor_mod(x, y)
@@ -140,7 +140,7 @@ def _power(n: OnnxNode) -> Expr:
 
 
 def _shift(n: OnnxNode) -> Expr:
-    """BitShift: by no less than the width, or by a negative number, all bits leave; the instructions differ in that."""
+    """BitShift: a shift by the width or more, or by a negative number, gives 0; CPUs differ in that case."""
     x, by, kind = n[0], n[1], np.dtype(n.dtype(0))
     width = kind.itemsize * 8
     left = n.attribute("direction") == "LEFT"
@@ -154,12 +154,12 @@ def _shift(n: OnnxNode) -> Expr:
     beyond = n.emit(beyond)
     shifted = shift(x, relax.op.where(beyond, like(width - 1, by), by))
     if kind.kind == "i" and not left:
-        return shifted  # by width - 1, which leaves the sign
+        return shifted  # by width - 1, which leaves the sign bit
     return relax.op.where(beyond, like(0, x), shifted)
 
 
 def _clip(n: OnnxNode) -> Expr:
-    """Clip: a bound may be left out or be NaN, which is none; where they cross, the upper one counts."""
+    """Clip: a missing or NaN bound has no effect; if the lower bound exceeds the upper one, the upper one counts."""
     result = n[0]
     for index, operator in ((1, relax.op.maximum), (2, relax.op.minimum)):
         bound = n.known(index)
@@ -188,7 +188,7 @@ def converted(n: OnnxNode, x: Expr, to: str) -> Expr:
     if to == "bool":
         return relax.op.not_equal(x, like(0, x))
     if source == "bool" and to != "int32":
-        x = n.emit(relax.op.astype(x, "int32"))  # of bool itself LLVM knows conversions to integers alone
+        x = n.emit(relax.op.astype(x, "int32"))  # LLVM converts bool itself only to integers
     return relax.op.astype(x, to)
 
 
@@ -202,7 +202,7 @@ def _bit_cast(n: OnnxNode) -> Expr:
 
 
 def broadcast(n: OnnxNode, *tensors: Expr) -> list[Expr]:
-    """Return `tensors` in the one shape to which they all broadcast."""
+    """Return `tensors` broadcast to their common shape."""
     shape = np.broadcast_shapes(*map(shape_of, tensors))
     return [each if shape_of(each) == shape else n.emit(relax.op.broadcast_to(each, shape)) for each in tensors]
 

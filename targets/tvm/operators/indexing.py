@@ -1,4 +1,4 @@
-"""Operators that look elements up, write them by index, or are made of positions."""
+"""Operators that read or write elements by index, or compute from positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, cast, li
 def place(index: Any, size: int) -> Any:
     """Return the TE `index`, which counts from the end where it is negative, as a position within `size`.
 
-    What ONNX forbids, a position outside, becomes the nearest one inside: nothing is read that is not there.
+    A position outside, which ONNX forbids, becomes the nearest one inside, so that nothing is read out of bounds.
     """
     counted = tirx.if_then_else(index < 0, index + tirx.const(size, index.ty.dtype), index)
     return tirx.max(tirx.min(counted, tirx.const(size - 1, index.ty.dtype)), tirx.const(0, index.ty.dtype))
@@ -84,7 +84,7 @@ def _scatter_nd(n: OnnxNode) -> Expr:
 
 
 def _scattered(n: OnnxNode, write: Any) -> Expr:
-    """Return what `write` makes of data and updates; of booleans as bytes."""
+    """Return the result of `write` on data and updates; booleans are passed as bytes."""
     if n.dtype(0) != "bool":
         return write(n[0], n[2])
     whole = n.emit(write(*(n.emit(cast(each, "int8")) for each in (n[0], n[2]))))
@@ -92,7 +92,7 @@ def _scattered(n: OnnxNode, write: Any) -> Expr:
 
 
 def _tensor_scatter(n: OnnxNode) -> Expr:
-    """TensorScatter: `update` takes the place of what is from the write index on, along one axis."""
+    """TensorScatter: `update` replaces the elements from the write index on, along one axis."""
     axis, shape = n.axis(-2), n.shape(0)
     size, length, circular = shape[axis], n.shape(1)[axis], n.attribute("mode", "linear") == "circular"
     start = n[2] if n.has(2) else tensor(np.zeros(shape[0], np.int64))
@@ -110,7 +110,7 @@ def _tensor_scatter(n: OnnxNode) -> Expr:
 
 
 def _one_hot(n: OnnxNode) -> Expr:
-    """OneHot: the second of `values` where the index points, negative ones from the end; elsewhere the first."""
+    """OneHot: the second of `values` at the index (negative ones count from the end), elsewhere the first."""
     shape = n.output_shape
     axis = n.axis(-1, len(shape))
     depth = shape[axis]

@@ -1,4 +1,4 @@
-"""Operators that move elements without computing: shapes, order, parts, repetition, padding."""
+"""Operators that move elements without arithmetic: reshape, transpose, slice, repeat, pad."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _identity(n: OnnxNode) -> Expr:
 
 
 def _dropout(n: OnnxNode) -> list[Expr]:
-    """Dropout of a network that is not trained: nothing is dropped."""
+    """Dropout in inference mode: nothing is dropped."""
     training, ratio = n.known(2), n.known(1)
     inert = not n.has(2) or (training is not None and not training) or (ratio is not None and not ratio)
     if not inert:
@@ -53,7 +53,7 @@ def _split(n: OnnxNode) -> list[Expr]:
 
 
 def _slice(n: OnnxNode) -> Expr:
-    """Slice; a negative step takes the same elements forward, then turns them round."""
+    """Slice; with a negative step the same elements are taken in forward order, then reversed."""
     rank, shape = n.rank(0), n.shape(0)
     starts, ends = (n.constant(index, what) for index, what in ((1, "starts"), (2, "ends")))
     axes = n.constant(3, "axes") if n.has(3) else np.arange(len(starts))
@@ -79,7 +79,7 @@ def _slice(n: OnnxNode) -> Expr:
 
 
 def _pad(n: OnnxNode) -> Expr:
-    """Pad in every mode, cropping where a number is negative."""
+    """Pad in every mode; negative numbers crop."""
     rank, shape, pads = n.rank(0), n.shape(0), n.constant(1, "pads").reshape(-1)
     axes = [int(axis) % rank for axis in n.constant(3, "axes").reshape(-1)] if n.has(3) else list(range(rank))
     before = dict(zip(axes, pads[: len(axes)].tolist(), strict=True))
@@ -121,7 +121,7 @@ def _source(index: Any, size: int, mode: str, first: int, count: int) -> Any:
 def _remainder(index: Any, period: int, first: int, count: int) -> Any:
     """Return `index` modulo `period`, by comparisons.
 
-    TVM gets floormod wrong where two axes, each with an offset, are made of one loop: (i % 10 + 3) % 5 becomes
+    TVM simplifies floormod wrongly if one loop runs over two axes, each with an offset: (i % 10 + 3) % 5 becomes
     (i + 30) % 5 beside (i // 10 + 3) % 4.
     """
     lowest, highest = first // period, (first + count - 1) // period
@@ -171,7 +171,7 @@ def _picture(n: OnnxNode) -> tuple[int, int, int, int]:
 
 
 def _reverse_sequence(n: OnnxNode) -> Expr:
-    """ReverseSequence: of each batch element the first `sequence_lens` steps are turned round."""
+    """ReverseSequence: the first `sequence_lens` steps of each batch element are reversed."""
     batch, time = n.attribute("batch_axis", 1), n.attribute("time_axis", 0)
 
     def turned(x: te.Tensor, lengths: te.Tensor) -> te.Tensor:

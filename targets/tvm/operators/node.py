@@ -1,4 +1,4 @@
-"""One ONNX node on its way into Relax: what a converter can ask of it, and how a converter emits code."""
+"""One ONNX node that is converted to Relax: what a converter can read from it, and how a converter emits code."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Expr = Any
 
 
 class Refused(Exception):
-    """The node uses its operator in a way that cannot be run; the text says in which, as in "with a computed roi"."""
+    """The node uses its operator in an unsupported way; the text says which, as in "with computed axes"."""
 
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """A node with static shapes, and its inputs as Relax expressions; None stands for an optional input left out."""
+    """A node with static shapes, and its inputs as Relax expressions; None stands for a missing optional input."""
 
     node: ir.Node
     builder: relax.BlockBuilder
@@ -32,11 +32,11 @@ class OnnxNode:
     """Version of the standard operator set."""
 
     def __getitem__(self, index: int) -> Expr:
-        """Return input `index`, which must be there."""
+        """Return input `index`, which must exist."""
         return self.inputs[index]
 
     def has(self, index: int) -> bool:
-        """Return whether the optional input `index` is there."""
+        """Return whether the optional input `index` exists."""
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def attribute(self, name: str, default: Any = None) -> Any:
@@ -44,11 +44,11 @@ class OnnxNode:
         return attribute(self.node, name, default)
 
     def known(self, index: int) -> Array | None:
-        """Return the constant that input `index` is; None where it is left out or computed."""
+        """Return the value of input `index` if it is constant; None if it is missing or computed."""
         return constant(self.node.inputs[index]) if self.has(index) else None
 
     def constant(self, index: int, what: str) -> Array:
-        """Return the constant that input `index` is.
+        """Return the value of input `index`, which must be constant.
 
         Raises:
             Refused: It is computed; `what` names it, as in "axes".
@@ -67,7 +67,7 @@ class OnnxNode:
         return len(self.shape(index))
 
     def dtype(self, index: int) -> str:
-        """Return the element type of input `index`, in numpy's name for it."""
+        """Return numpy's name of the element type of input `index`."""
         return dtype_of(self.inputs[index])
 
     def axis(self, default: int, rank: int | None = None) -> int:
@@ -94,7 +94,7 @@ class OnnxNode:
         return str(dtype.numpy())
 
     def is_used(self, output: int) -> bool:
-        """Return whether something reads output `output`."""
+        """Return whether a node or the network's result reads output `output`."""
         if output >= len(self.node.outputs):
             return False
         value = self.node.outputs[output]
@@ -124,12 +124,12 @@ def shape_of(expr: Expr) -> tuple[int, ...]:
 
 
 def dtype_of(expr: Expr) -> str:
-    """Return the element type of a Relax tensor, in numpy's name for it."""
+    """Return numpy's name of the element type of a Relax tensor."""
     return str(expr.ty.dtype)
 
 
 def tensor(array: Any, dtype: str | None = None) -> Expr:
-    """Return `array` (anything numpy takes) as a Relax constant of `dtype`, by default its own."""
+    """Return `array` (anything numpy accepts) as a Relax constant of `dtype`, by default its own."""
     return relax.const(tvm.runtime.tensor(np.asarray(array, dtype, order="C")))
 
 
@@ -144,9 +144,9 @@ def is_float(dtype: str) -> bool:
 
 
 def cast(expr: Expr, dtype: str) -> Expr:
-    """Return `expr` converted to `dtype`, which may be its own."""
+    """Return `expr` converted to `dtype`; unchanged if it has that type."""
     return expr if dtype_of(expr) == dtype else relax.op.astype(expr, dtype)
 
 
 Converter = Callable[[OnnxNode], "Expr | Sequence[Expr]"]
-"""Returns the output of a node, or the list of its outputs; those nobody reads may be left out at the end."""
+"""Returns the output of a node, or the list of its outputs; unused ones at the end may be omitted."""

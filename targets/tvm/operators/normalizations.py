@@ -1,4 +1,4 @@
-"""Normalizations: by stored statistics, or by those of the value itself."""
+"""Normalizations by stored statistics, or by statistics of the value itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOAT = 1
 
 
 def _batch_normalization(n: OnnxNode) -> list[Expr]:
-    """BatchNormalization; in training mode by the statistics of the batch, with running ones as further outputs."""
+    """BatchNormalization; training mode uses the statistics of the batch and also returns the running statistics."""
     kind = n.dtype(0)
     work = "float32" if kind in ("float16", "bfloat16") else kind
     x = cast(n[0], work)
@@ -39,7 +39,7 @@ def _batch_normalization(n: OnnxNode) -> list[Expr]:
 
 
 def _layer_normalization(n: OnnxNode) -> list[Expr]:
-    """LayerNormalization over the axes from `axis` on; half floats are computed as float32."""
+    """LayerNormalization over the axes from `axis` on; fp16 is computed in fp32."""
     axes, work = list(range(n.axis(-1), n.rank(0))), _work(n)
     epsilon, shape = n.attribute("epsilon", 1e-5), n.shape(0)
     x, kept = cast(n[0], work), tuple(shape[axis] for axis in axes)
@@ -60,7 +60,7 @@ def _work(n: OnnxNode) -> str:
 
 
 def _normalized(n: OnnxNode, x: Expr, axes: Sequence[int], epsilon: float) -> tuple[Expr, Expr, Expr]:
-    """Return `x` with mean 0 and variance 1 over `axes`, the mean, and one by the deviation."""
+    """Return `x` normalized to mean 0 and variance 1 over `axes`, the mean, and 1 / standard deviation."""
     mean = n.emit(relax.op.mean(x, list(axes), keepdims=True))
     difference = n.emit(relax.op.subtract(x, mean))
     variance = relax.op.mean(relax.op.multiply(difference, difference), list(axes), keepdims=True)
@@ -83,7 +83,7 @@ def _by_channel(n: OnnxNode, x: Expr, scale: Expr, bias: Expr, kind: str) -> Exp
 
 
 def _group_normalization(n: OnnxNode) -> Expr:
-    """GroupNormalization; scale and bias are by group before opset 21, by channel since."""
+    """GroupNormalization; scale and bias are per group before opset 21, per channel since then."""
     work, groups, shape = _work(n), n.attribute("num_groups"), n.shape(0)
     x = relax.op.reshape(cast(n[0], work), (shape[0], groups, -1))
     normalized, _, _ = _normalized(n, n.emit(x), [2], n.attribute("epsilon", 1e-5))
@@ -96,7 +96,7 @@ def _group_normalization(n: OnnxNode) -> Expr:
 
 
 def _rms_normalization(n: OnnxNode) -> Expr:
-    """RMSNormalization: x by the root of its mean square over the axes from `axis` on."""
+    """RMSNormalization: x / the root of its mean square over the axes from `axis` on."""
     axes, work = list(range(n.axis(-1), n.rank(0))), _work(n)
     x = n.emit(cast(n[0], work))
     mean = relax.op.mean(relax.op.multiply(x, x), axes, keepdims=True)
@@ -115,7 +115,7 @@ def _mean_variance_normalization(n: OnnxNode) -> Expr:
 
 
 def _lp_normalization(n: OnnxNode) -> Expr:
-    """LpNormalization along one axis; where all of it is zero it stays so."""
+    """LpNormalization along one axis; vectors of zeros remain zero."""
     x, axis, order = n[0], n.axis(-1), n.attribute("p", 2)
     size = relax.op.abs(x) if order == 1 else relax.op.multiply(x, x)
     total = relax.op.sum(size, [axis], keepdims=True)
@@ -125,7 +125,7 @@ def _lp_normalization(n: OnnxNode) -> Expr:
 
 
 def _local_response(n: OnnxNode) -> Expr:
-    """LRN: x by (bias + alpha / size * the sum of squares of the channels around) ** beta."""
+    """LRN: x / (bias + alpha / size * sum of squares of the neighbouring channels) ** beta."""
     x, size, shape = n[0], n.attribute("size"), n.shape(0)
     if n.rank(0) < 3:
         raise Refused(f"on {n.rank(0)} axes")

@@ -1,4 +1,4 @@
-"""Pooling: by a sliding window, and over all pixels."""
+"""Pooling with a sliding window, and over all pixels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ AVERAGE_POOLS = {3: relax.op.nn.avg_pool1d, 4: relax.op.nn.avg_pool2d, 5: relax.
 
 
 def _fitting(n: OnnxNode) -> tuple[Expr, Window, tuple[int, ...], Window]:
-    """Return the input, the window padded by what the output's windows reach, the input's shape, the window as given.
+    """Return the input, the window padded as far as the output needs, the input's shape, and the original window.
 
-    With `ceil_mode` the last window may begin inside and end beyond the padding; without, the end may be in none.
+    With `ceil_mode` the last window may begin inside and end beyond the padding; without it, it may be unused.
     """
     if n.rank(0) not in MAX_POOLS:
         raise Refused(f"over {n.rank(0) - 2} spatial axes")
@@ -53,7 +53,7 @@ def _max_pool(n: OnnxNode) -> list[Expr]:
 
 
 def _max_places(n: OnnxNode, x: Expr, window: Window, shape: tuple[int, ...]) -> Expr:
-    """Return where each window's largest element, the first of equal ones, is in the whole flattened input."""
+    """Return the index, in the flattened input, of each window's largest element (the first of equal ones)."""
     sizes, column_major = shape[2:], bool(n.attribute("storage_order", 0))
     if shape != n.shape(0):
         raise Refused("with the output Indices and negative padding")
@@ -102,7 +102,7 @@ def _average_pool(n: OnnxNode) -> Expr:
     plain = all(step == 1 for step in window.dilations)
     if plain and (not counts or all(a <= b for a, b in zip(window.after, given.after, strict=True))):
         return _pool(operator, x, window, counts_padding=counts)
-    # A window that ends beyond the padding, or has holes: TVM divides by another count than ONNX.
+    # If a window ends beyond the padding or is dilated, TVM divides by another count than ONNX.
     whole = math.prod(window.kernel)
     held = _held(n.output_shape[2:], window, shape[2:], given if counts else None)
     average = _pool(operator, x, window, counts_padding=True)
@@ -111,7 +111,7 @@ def _average_pool(n: OnnxNode) -> Expr:
 
 
 def _held(outputs: tuple[int, ...], window: Window, sizes: tuple[int, ...], padded: Window | None) -> Array:
-    """Return how many elements of the input, and of its padding if `padded` is given, each window holds."""
+    """Return the number of elements of the input, and of its padding if `padded` is given, in each window."""
     held = np.ones((), np.int64)
     for axis, (count, size) in enumerate(zip(outputs, sizes, strict=True)):
         first = np.arange(count)[:, None] * window.strides[axis] - window.before[axis]
@@ -144,7 +144,7 @@ def _global_lp_pool(n: OnnxNode) -> Expr:
 
 
 def _max_unpool(n: OnnxNode) -> Expr:
-    """MaxUnpool: zeros, but where the indices point in the flattened output."""
+    """MaxUnpool: zeros except at the indices in the flattened output."""
     size = math.prod(n.output_shape)
     zeros = tensor(np.zeros(size), n.dtype(0))
     flat = (relax.op.reshape(n[index], (-1,)) for index in (1, 0))

@@ -12,7 +12,7 @@ def _matmul(n: OnnxNode) -> Expr:
 
 
 def _gemm(n: OnnxNode) -> Expr:
-    """Gemm: alpha * A' * B' + beta * C, with A and B transposed where asked."""
+    """Gemm: alpha * A' * B' + beta * C, where ' is an optional transposition."""
     a, b, alpha, beta = n[0], n[1], n.attribute("alpha", 1.0), n.attribute("beta", 1.0)
     if alpha != 1:
         a = _scaled(n, a, alpha)
@@ -34,7 +34,7 @@ def _scaled(n: OnnxNode, x: Expr, factor: float) -> Expr:
 
 
 def _matmul_integer(n: OnnxNode) -> Expr:
-    """MatMulInteger: products of int32 differences to the zero points: one, one a row of A, or one a column of B."""
+    """MatMulInteger: multiplies int32 differences to the zero points, which may be per row of A or column of B."""
     return relax.op.matmul(_shifted(n, 0, 2, -1), _shifted(n, 1, 3, 0))
 
 

@@ -1,4 +1,4 @@
-"""Quantization as operators: between floats and integers, by scales and zero points."""
+"""Quantization operators: conversion between floats and integers by scales and zero points."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, cast, li
 
 
 def _axis(n: OnnxNode) -> int:
-    """Return the axis of scales; what only one scale makes arbitrary is brought within the rank."""
+    """Return the axis of scales; with a single scale any axis is legal, and is limited to the rank."""
     axis, rank = n.attribute("axis", 1), n.rank(0)
     return int(axis) % rank if -rank <= axis < rank else 0
 
 
 def _as_relax(n: OnnxNode) -> bool:
-    """Whether Relax's own operators, which the integer kernels read, say the same: one scale a tensor or an axis."""
+    """Return whether Relax's own operators, which the integer kernels read, suffice: one scale per tensor or axis."""
     blocked = n.attribute("block_size", 0)
     return not blocked and n.rank(1) <= 1 and n.dtype(1) == "float32"
 
@@ -51,15 +51,15 @@ def _dequantize(n: OnnxNode) -> Expr:
 
 
 def _parameters(n: OnnxNode, integers: str) -> tuple[Expr, Expr]:
-    """Return scale and zero point, which is 0 where it is left out."""
+    """Return scale and zero point; a missing zero point is 0."""
     known = n.known(1)
-    # As a scalar constant it would be divided by while TVM compiles.
+    # TVM would divide by a scalar constant at compile time.
     scale = tensor(known.reshape(1)) if known is not None and known.shape == () and known == 0 else n[1]
     return scale, n[2] if n.has(2) else tensor(np.zeros(n.shape(1)), integers)
 
 
 def _spread(n: OnnxNode, parameter: Expr) -> Expr:
-    """Return scales or zero points so that they broadcast to the first input: of a tensor, an axis, or blocks."""
+    """Return scales or zero points, per tensor, axis or block, in a shape that broadcasts to the first input."""
     shape, axis, block = n.shape(0), _axis(n), n.attribute("block_size", 0)
     extents = shape_of(parameter)
     if int(np.prod(extents)) == 1:
@@ -71,7 +71,7 @@ def _spread(n: OnnxNode, parameter: Expr) -> Expr:
 
 
 def _dynamic_quantize(n: OnnxNode) -> list[Expr]:
-    """DynamicQuantizeLinear: scale and zero point from the extremes, between which zero lies."""
+    """DynamicQuantizeLinear: scale and zero point from minimum and maximum, extended to include zero."""
     x, zero = n[0], like(0, n[0])
     axes = list(range(n.rank(0)))
     largest, least = (
@@ -89,7 +89,7 @@ def _dynamic_quantize(n: OnnxNode) -> list[Expr]:
 
 
 def _byte(x: Expr, zero: Any) -> Expr:
-    """Return `x` rounded and limited to a byte, still as float."""
+    """Return `x` rounded and saturated to a byte's range, still as float."""
     return relax.op.minimum(relax.op.maximum(relax.op.round(x), zero), tensor(255, "float32"))
 
 

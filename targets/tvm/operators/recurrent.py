@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: one product for the inputs of all steps, then the steps, an operator of ours."""
+"""LSTM, GRU and RNN: one matrix product for the inputs of all steps, then the steps as an operator of edgec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.targets.tvm.recurrence import Recurrence, recurrence
 from edgec.targets.tvm.relax_recurrence import recurrence_call
 
 INPUTS = ("x", "w", "r", "b", "lengths", "state", "cell", "peepholes")
-"""Inputs of ONNX's operators, in order; a GRU and an RNN end with `state`."""
+"""Inputs of ONNX's operators, in order; those of GRU and RNN end with `state`."""
 FLOAT = "float32"
 
 
@@ -27,9 +27,9 @@ class Weights:
 
 
 def weights_of(value: ir.Value | None) -> Weights | None:
-    """Return the constant `value`, or what DequantizeLinear makes of constants; None if it is computed.
+    """Return the value of the constant `value`, or of a DequantizeLinear of constants; None if it is computed.
 
-    Stays int8 where the zero points are 0 and no row has two scales.
+    It stays int8 if the zero points are 0 and each row has one scale.
     """
     known = constant(value)
     if known is not None:
@@ -50,7 +50,7 @@ def weights_of(value: ir.Value | None) -> Weights | None:
 
 
 def _recurrent(n: OnnxNode) -> list[Expr]:
-    """A layer with batch second; other floats than those of 32 bits are computed with in those."""
+    """A time-major layer; floats of other widths are computed in fp32."""
     given = {name: at for at, name in enumerate(INPUTS) if n.has(at)}
     what, kind = recurrence(n.node), n.dtype(0)
     w, r = _weights(n, given["w"]), _weights(n, given["r"])
@@ -82,19 +82,19 @@ def _weights(n: OnnxNode, index: int) -> Weights:
 
 
 def _input_weights(n: OnnxNode, what: Recurrence, weights: Weights) -> Expr:
-    """Return `weights` as the right side of the product [inputs, directions * gates * columns]."""
+    """Return `weights` as the right operand of the product, [inputs, directions * gates * columns]."""
     right = tensor(_by_columns(weights.values, what))
     if weights.scales is None:
         return right
     scales = _by_columns(weights.scales[..., None], what).reshape(-1)
-    # Spare columns are zero by any scale, and a scale is positive.
+    # Padding columns are zero with any scale, and a scale must be positive.
     scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
     zeros = tensor(np.zeros(scales.shape, np.int8))
     return n.emit(relax.op.dequantize(right, tensor(scales), zeros, axis=1, out_dtype=FLOAT))
 
 
 def _by_columns(rows: Array, what: Recurrence) -> Array:
-    """Return [directions, gates * hidden, depth] as [depth, directions * gates * columns]; spare columns are 0."""
+    """Return [directions, gates * hidden, depth] as [depth, directions * gates * columns]; padding columns are 0."""
     depth = rows.shape[-1]
     padded = np.zeros((what.directions, what.gates, what.columns, depth), rows.dtype)
     padded[:, :, : what.hidden] = rows.reshape(what.directions, what.gates, what.hidden, depth)

@@ -1,4 +1,4 @@
-"""Reductions over axes, places of extremes, and running sums and products."""
+"""Reductions over axes, positions of extremes, and cumulative sums and products."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tvm import relax
 from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, cast, is_float, like
 
 EXTREMA_IN = {"bool": "uint8", "float16": "float32", "bfloat16": "float32"}
-"""TVM knows no extremes of booleans, and takes the finite limits of half floats for theirs."""
+"""TVM has no extremes of booleans, and uses finite limits instead of infinities for fp16."""
 
 
 class _Reduction:
-    """A node's axes and whether they are kept."""
+    """The axes that a node reduces, and whether they are kept with extent 1."""
 
     def __init__(self, n: OnnxNode) -> None:
         given = n.constant(1, "axes") if n.has(1) else np.array(n.attribute("axes", ()), np.int64)
@@ -53,7 +53,7 @@ def _extremum(operator: Callable[..., Any]) -> Converter:
 
 
 def _mean(n: OnnxNode) -> Expr:
-    """ReduceMean; of integers the sum is divided, towards zero."""
+    """ReduceMean; for integers the quotient is rounded towards zero."""
     reduction = _Reduction(n)
     if is_float(n.dtype(0)):
         return reduction(relax.op.mean, n[0])
@@ -62,7 +62,7 @@ def _mean(n: OnnxNode) -> Expr:
 
 
 def _log_sum_exp(n: OnnxNode) -> Expr:
-    """ReduceLogSumExp with the largest element taken out, so that no power overflows."""
+    """ReduceLogSumExp; the largest element is subtracted first, so that exp does not overflow."""
     x, reduction = n[0], _Reduction(n)
     if not reduction.axes:
         return x

@@ -1,4 +1,4 @@
-"""Resize, one axis after the other: each resized position is a weighted sum of a few positions of that axis."""
+"""Resize, one axis after the other: each output position is a weighted sum of a few input positions of the axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.reference.session import Reference
 from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, Refused, cast, dtype_of, shape_of, tensor
 
 MOST_TAPS = 4
-"""Terms of a weighted sum that is written out; with more, as antialiasing needs, it is a matrix product."""
+"""Maximum number of terms of a sum that is written out; longer ones (antialiasing) become a matrix product."""
 SCHEDULED = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 """Coordinate modes of linear interpolation that the schedule of `relax.image.resize2d` knows."""
 CROP = "tf_crop_and_resize"
@@ -22,7 +22,7 @@ CROP = "tf_crop_and_resize"
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis to be resized: which, from what size to what, by what factor (None: as the sizes are)."""
+    """One axis to be resized: its number, both sizes, and the factor (None: the quotient of the sizes)."""
 
     index: int
     size: int
@@ -68,7 +68,7 @@ def _coordinates(n: OnnxNode) -> str:
 
 
 def _factors(n: OnnxNode) -> list[float | None]:
-    """Return one scale factor an axis, None where only sizes are given: the factor is then their quotient."""
+    """Return one scale factor per axis; None if only sizes are given: the factor is then their quotient."""
     rank, shape = n.rank(0), n.shape(0)
     axes = [axis % rank for axis in n.attribute("axes", range(rank))]
     factors: list[float | None] = [1.0] * rank
@@ -84,25 +84,25 @@ def _factors(n: OnnxNode) -> list[float | None]:
         quotients = [size / shape[axis] for axis, size in zip(axes, n.constant(3, "sizes").tolist(), strict=True)]
         factor = min(quotients) if policy == "not_larger" else max(quotients)
         if any(shape[axis] * factor != n.output_shape[axis] for axis in axes):
-            raise Refused(f"with keep_aspect_ratio_policy {policy} to a size that its factor does not give")
+            raise Refused(f"with keep_aspect_ratio_policy {policy} to a size that differs from its scale factor")
     return factors
 
 
 def _is_scheduled(n: OnnxNode, changed: list[Axis], coordinates: str) -> bool:
-    """Whether this is linear interpolation of a picture's rows and columns to what the factors say."""
+    """Return whether this is linear interpolation of a picture's rows and columns to the size the factors give."""
     picture = n.rank(0) == 4 and n.dtype(0) == "float32" and all(axis.index >= 2 for axis in changed)
     if not picture or coordinates not in SCHEDULED or n.attribute("antialias", 0):
         return False
     if coordinates == "align_corners":
-        exact = True  # it does not look at the factors
+        exact = True  # resize2d ignores the factors
     else:
         exact = all(axis.factor is None or axis.size * axis.factor == axis.resized for axis in changed)
-    # Of a single element TVM asks how far it is from the next.
+    # With a single element, TVM would compute the distance to the next one.
     return exact and not any(axis.resized == 1 < axis.size for axis in changed)
 
 
 def _nearest(n: OnnxNode, changed: list[Axis]) -> Expr:
-    """Take elements by index; by resize2d where the schedules know the choice, rounding down from the quotient."""
+    """Gather elements by index, or use resize2d for the one mode that the schedules support: rounding down."""
     chosen = [(axis, _matrix(n, axis, extrapolated=0.0).argmax(axis=1)) for axis in changed]
     down = all(np.array_equal(at, np.arange(a.resized) * a.size // a.resized) for a, at in chosen)
     if down and n.rank(0) == 4 and n.dtype(0) == "float32" and all(axis.index >= 2 for axis in changed):
@@ -155,8 +155,8 @@ def _swapped(rank: int, axis: int) -> list[int]:
 def _matrix(n: OnnxNode, axis: Axis, extrapolated: float) -> Array:
     """Return the matrix [resized, size] by which the node maps one axis.
 
-    It is what ONNX Runtime makes of the unit matrix, so that coordinates half-way are rounded as the reference does.
-    A second axis, of one element, becomes two: ONNX Runtime passes a value on whose sizes all stay.
+    ONNX Runtime computes it from the identity matrix, so that coordinates half-way are rounded as in the reference.
+    A second axis of one element becomes two, because ONNX Runtime skips a Resize that changes no size.
     """
     own = ("axes", "keep_aspect_ratio_policy", "extrapolation_value")
     attributes = [each for each in n.node.attributes.values() if each.name not in own]
@@ -181,7 +181,7 @@ def _matrix(n: OnnxNode, axis: Axis, extrapolated: float) -> Array:
 
 
 def _region(n: OnnxNode, axis: int) -> Array:
-    """Return the part of `axis` that is cropped, as the region of what `_matrix` resizes."""
+    """Return the cropped part of `axis`, as the roi of the Resize that `_matrix` runs."""
     roi = n.constant(1, "roi").astype(np.float32) if n.has(1) else np.zeros(0, np.float32)
     axes = [each % n.rank(0) for each in n.attribute("axes", range(n.rank(0)))]
     if axis not in axes or roi.size == 0:

@@ -1,4 +1,4 @@
-"""Reading between pixels: grids, regions of interest."""
+"""Interpolation between pixels: sampling grids, regions of interest."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edgec.targets.tvm.operators.node import Converter, Expr, OnnxNode, Refused
 CUBIC = -0.75
 """Coefficient of the cubic kernel of GridSample (ONNX operator reference)."""
 Read = Callable[..., Any]
-"""Gives the element at integer positions, one a spatial axis, that are inside."""
+"""Returns the element at integer positions, one per spatial axis, inside the picture."""
 
 
 def bilinear(read: Read, sizes: tuple[int, ...], at: Sequence[Any]) -> Any:
-    """Return the value at the float position `at`, linear between pixels; zeros lie outside."""
+    """Return the value at the float position `at`, linear between pixels; outside are zeros."""
     return _linear(lambda *pixel: _zero_outside(read, sizes, pixel), at)
 
 
 def _linear(pixel: Read, at: Sequence[Any]) -> Any:
-    """Return the value at `at` from the 2**axes pixels around, which `pixel` gives for integer positions."""
+    """Return the value at `at`, interpolated from the 2**axes nearest pixels, which `pixel` returns."""
     low = [tirx.floor(each) for each in at]
     total = None
     for corner in itertools.product((0, 1), repeat=len(at)):
@@ -37,7 +37,7 @@ def _linear(pixel: Read, at: Sequence[Any]) -> Any:
 
 
 def _cubic(pixel: Read, at: Sequence[Any]) -> Any:
-    """Return the value at `at` from the 4**axes pixels around, by cubic convolution."""
+    """Return the value at `at` from the 4**axes nearest pixels, by cubic convolution."""
     low = [tirx.floor(each) for each in at]
     weights = [_cubic_weights(each - floor) for each, floor in zip(at, low, strict=True)]
     total = None
@@ -72,7 +72,7 @@ def _limited(at: Any, size: int) -> Any:
 
 
 def _reflected(at: Any, low: float, high: float) -> Any:
-    """Return the float position `at`, reflected at `low` and `high` until it lies between."""
+    """Return the float position `at`, reflected at `low` and `high` until it lies between them."""
     span = high - low
     if span <= 0:
         return tirx.const(low, at.ty.dtype)
@@ -131,7 +131,7 @@ def _grid_sample(n: OnnxNode) -> Expr:
 def _roi_align(n: OnnxNode) -> Expr:
     """RoiAlign: the mean, or the largest, of samples in each bin of a region.
 
-    Largest is, as ONNX Runtime has it, the largest weighted corner of all samples.
+    In mode max the result is, as in ONNX Runtime, the largest weighted corner of all samples.
     """
     scale, ratio = n.attribute("spatial_scale", 1.0), n.attribute("sampling_ratio", 0)
     half = n.attribute("coordinate_transformation_mode", "half_pixel") == "half_pixel"
@@ -168,7 +168,7 @@ def _roi_align(n: OnnxNode) -> Expr:
 
 
 def _corners(read: Read, sizes: tuple[int, ...], at: Sequence[Any]) -> list[Any]:
-    """Return the weighted pixels around `at`, which moves to the border from up to one pixel outside; zero beyond."""
+    """Return the weighted pixels around `at`, which is moved to the border from up to one pixel outside; else zero."""
     kind = at[0].ty.dtype
     beyond = tirx.any(
         *(

@@ -11,7 +11,7 @@ from edgec.targets.tvm.operators.node import Expr, OnnxNode
 
 @dataclass(frozen=True)
 class Window:
-    """Kernel, strides, dilations, and padding before and after, each with one number a spatial axis."""
+    """Kernel, strides, dilations, and padding before and after, each with one number per spatial axis."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
@@ -26,7 +26,7 @@ class Window:
 
     @property
     def padding(self) -> list[int]:
-        """Padding as Relax takes it."""
+        """Padding in the form of Relax."""
         return [*self.before, *self.after]
 
 
@@ -41,7 +41,7 @@ def window_of(n: OnnxNode, kernel: tuple[int, ...]) -> Window:
 
 
 def cropped(x: Expr, window: Window, shape: tuple[int, ...]) -> tuple[Expr, Window, tuple[int, ...]]:
-    """Cut off `x` what negative padding takes away; return it, the window with padding of 0 there, and its shape."""
+    """Crop `x` by the negative padding; return it, the window with padding of 0 there, and its shape."""
     if min(*window.before, *window.after) >= 0:
         return x, window, shape
     axes = list(range(2, len(shape)))

@@ -1,1 +1,1 @@
-"""C++ sources of what runs on the board: edgec-run, and the header and example for own programs."""
+"""C++ sources of programs that run on the board: edgec-run, and the header and example for users' programs."""
