@@ -19,7 +19,7 @@ AVERAGE_POOLS = {3: relax.op.nn.avg_pool1d, 4: relax.op.nn.avg_pool2d, 5: relax.
 def _fitting(n: OnnxNode) -> tuple[Expr, Window, tuple[int, ...], Window]:
     """Return the input, the window padded as far as the output needs, the input's shape, and the original window.
 
-    With `ceil_mode` the last window may begin inside and end beyond the padding; without it, it may be unused.
+    With `ceil_mode` the last window may begin inside and end beyond the padding; without it, its end may be unused.
     """
     if n.rank(0) not in MAX_POOLS:
         raise Refused(f"over {n.rank(0) - 2} spatial axes")

@@ -1,1 +1,1 @@
-"""From Relax to regions: an anchor operator and the elementwise work around it, each of which becomes one kernel."""
+"""From Relax to regions: an anchor operator with the elementwise work around it; each region becomes one kernel."""

@@ -15,7 +15,7 @@ def _c(value: float) -> Any:
 
 
 PARAMETRIC = frozenset({"relax.clip", "relax.nn.leakyrelu"})
-"""Operators of one tensor and of constants."""
+"""Operators with one tensor operand; the others are constants."""
 UNARY: dict[str, Callable[[Any], Any]] = {
     "relax.nn.relu": lambda x: te.max(x, _c(0.0)),
     "relax.sigmoid": intrinsics.sigmoid,
@@ -36,10 +36,10 @@ COARSE: dict[str, Callable[[Any], Any]] = {
     "relax.sigmoid": intrinsics.coarse_sigmoid,
     "relax.nn.silu": intrinsics.coarse_silu,
 }
-"""Operators that need not be exact to the last bit where a quantization follows."""
+"""Operators for which a coarser form is used if a quantization follows."""
 
 COSTLY = frozenset(f"relax.{name}" for name in ("sigmoid", "tanh", "exp", "log", "nn.silu", "erf", "nn.gelu"))
-"""Operators whose own implementation in TVM is a library call an element."""
+"""Operators that TVM itself implements by a library call per element."""
 
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "relax.add": lambda a, b: a + b,
@@ -52,10 +52,10 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def leaky_relu(x: Any, slope: float) -> Any:
-    """Return x where positive, `slope` times x elsewhere."""
+    """Return x where it is positive, elsewhere `slope` times x."""
     return tirx.Select(x > _c(0.0), x, x * _c(slope))
 
 
 def clip(x: Any, low: float, high: float) -> Any:
-    """Return x limited to [low, high]."""
+    """Return x clipped to [low, high]."""
     return te.max(te.min(x, _c(high)), _c(low))

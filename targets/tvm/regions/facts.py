@@ -1,4 +1,4 @@
-"""What rewrites know of a node beyond the attributes of its call: a record for each kind of operator."""
+"""What rewrites know about a node beyond the attributes of its call: one record per kind of operator."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Sides = tuple[int, int, int, int]
 
 
 def pair(values: Sequence[int]) -> Pair:
-    """Return two numbers as such."""
+    """Return two numbers as a pair of that type."""
     first, second = values
     return first, second
 
 
 def sides(values: Sequence[int]) -> Sides:
-    """Return four numbers as such."""
+    """Return four numbers as a tuple of that type."""
     top, left, bottom, right = values
     return top, left, bottom, right
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a layer is measured against: cycles of all convolutions done directly, and bytes of all weights."""
+    """Totals with which a layer is compared: cycles of all convolutions by the direct method, bytes of all weights."""
 
     cycles: float
     weight_bytes: int
@@ -70,27 +70,27 @@ class Convolution(AnyConvolution):
     bias: Array
     """[K], float32."""
     shuffle: int | None = None
-    """Number of groups g: output channel c reads channel (c mod g) * C/g + c div g of the input."""
+    """Number of groups g of a channel shuffle: output channel c reads input channel (c mod g) * C/g + c div g."""
     network: Network | None = None
-    """The network it is part of, where that is known."""
+    """Totals of the network that contains the layer, if they are known."""
 
 
 @dataclass(eq=False, kw_only=True)
 class IntegerConvolution(AnyConvolution):
-    """A convolution of bytes by int8 weights."""
+    """A convolution of bytes with int8 weights."""
 
     scales: Array
-    """[K], doubles: of the input times of the weights."""
+    """[K], doubles: the scale of the input times the scales of the weights."""
     bias: Array
     """[K], doubles."""
     scaling: Scaling
-    """Of the input."""
+    """Zero point of the input."""
     depthwise: bool
 
 
 @dataclass(eq=False, kw_only=True)
 class IntegerProduct:
-    """A product of a matrix of bytes with int8 `weights` [N, K]; the rest as for a convolution."""
+    """A product of a matrix of bytes with int8 `weights` [N, K]; the other fields are as for a convolution."""
 
     weights: Array
     scales: Array
@@ -110,14 +110,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Upsampling:
-    """Nearest-neighbour upsampling by whole numbers, of H and of W."""
+    """Nearest-neighbour upsampling of H and W by integer factors."""
 
     factors: Pair
 
 
 @dataclass(frozen=True)
 class Interleaving:
-    """Phases of a transposed convolution, of `channels` each; `before` is the padding at the top and on the left."""
+    """Phases of a transposed convolution, with `channels` each; `before` is the padding at the top and on the left."""
 
     strides: Pair
     before: Pair
@@ -126,14 +126,14 @@ class Interleaving:
 
 @dataclass(frozen=True)
 class Slice:
-    """A run of channels from `start` on."""
+    """A range of channels that begins with `start`."""
 
     start: int
 
 
 @dataclass(frozen=True)
 class Results:
-    """What is read of a recurrent layer: index of the result, order of its axes, the node that holds it."""
+    """A result of a recurrent layer that is read: its index, the order of its axes, the node that stands for it."""
 
     read: tuple[tuple[int, tuple[int, ...], Any], ...]
 

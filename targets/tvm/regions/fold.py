@@ -1,4 +1,4 @@
-"""Constant folding by numpy: TVM's own compiles a program an operator, seconds for the biases of one network."""
+"""Constant folding by numpy: TVM's own compiles a program per operator, which takes seconds for one network."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ BINARY: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def fold(graph: Graph) -> bool:
-    """Replace nodes of `graph` that only read constants by their values; return whether none is left.
+    """Replace nodes of `graph` that read only constants by their values; return whether no such node is left.
 
-    Only those that numpy computes exactly as TVM does; the rest are left to TVM.
+    This folds only operators that numpy computes exactly as TVM does; the others are left to TVM.
     """
     complete = True
     for node in list(graph.nodes):
@@ -53,7 +53,7 @@ def _reads_array(node: Node) -> bool:
 
 
 def _value(node: Node) -> Array | None:
-    """Return the constant that `node` computes, or None where numpy is not asked."""
+    """Return the constant that `node` computes; None if it is not folded by numpy."""
     first = node.args[0]
     if node.shape is None or not isinstance(first, np.ndarray):
         return None

@@ -1,4 +1,4 @@
-"""The graph the region pass works on: one node a Relax binding, constants as numpy arrays."""
+"""The graph of the region passes: one node per Relax binding, constants as numpy arrays."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from edgec.targets.tvm.regions.facts import Array, Facts
 Known = TypeVar("Known")
 
 VALUE_NAMES = "edgec.value_names"
-"""Attribute of a function: name of a variable -> name of the value it holds in the network it was imported from."""
+"""Attribute of a function: name of a variable -> name of its value in the network that was imported."""
 TIR_NAMES = {"maximum": "relax.maximum", "minimum": "relax.minimum"}
-"""Operators that the ONNX front end imports as calls of a TIR function of this name."""
+"""Operators that `from_onnx` imports as calls of TIR functions with these names."""
 
 CALL = "edgec.call"
-"""Call of another function of the module."""
+"""Name for calls of other functions of the module."""
 
 
 @dataclass(eq=False)
@@ -28,9 +28,9 @@ class Node:
     """One value. `args` holds nodes, arrays, lists of these, and Relax expressions that are neither (shapes, scalars).
 
     `op` is Relax's operator name, `input`, `tuple_get`, or a name the region pass invents (`edgec.global_pool`).
-    `shape` is None unless every dimension is known, `dtype` is empty for what is no tensor. `facts` holds what rewrites
-    know beyond the call's attributes, `shift` what they added to integers. `name` is that of the value in the network
-    that was imported, empty where it is none of its values. `packed` says that the value lies in blocks of channels,
+    `shape` is None unless every dimension is known; `dtype` is empty if the value is no tensor. `facts` contains what
+    rewrites know beyond the call's attributes, `shift` the number that they added to integers. `name` is the name of
+    the value in the imported network, empty if it has no such value. `packed` says that the value is in packed layout,
     see `packed_layout.block_of`.
     """
 
@@ -47,7 +47,7 @@ class Node:
     shift: int = 0
 
     def known(self, kind: type[Known]) -> Known:
-        """Return the facts, which are of this kind."""
+        """Return the facts, which must be of the type `kind`."""
         assert isinstance(self.facts, kind)
         return self.facts
 
@@ -63,7 +63,7 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes in topological order, the function's parameters and its results."""
+    """A function's nodes in topological order, its parameters and its results."""
 
     params: list[Node]
     nodes: list[Node]
@@ -76,7 +76,7 @@ class Graph:
         return all(node.shape is not None or not node.dtype for node in self.params + self.nodes)
 
     def replace(self, old: Node, new: Node | Array) -> None:
-        """Make every reader of `old`, results included, read `new`, of the same value; call `relink` afterwards."""
+        """Make every reader of `old`, including results, read the equal value `new`; call `relink` afterwards."""
         if isinstance(new, Node):
             new.name = old.name
 
@@ -91,7 +91,7 @@ class Graph:
         self.outputs = swap(self.outputs)
 
     def relink(self) -> None:
-        """Drop dead nodes, restore topological order by `order`, and fill in `users`."""
+        """Drop dead nodes, sort the others by `order`, which is topological, and fill in `users`."""
         live: set[int] = set()
         stack = list(nodes_in(self.outputs))
         while stack:
@@ -128,7 +128,7 @@ def with_value_names(module: tvm.IRModule, names: Mapping[str, str]) -> tvm.IRMo
 
 
 def read_graph(function: relax.Function) -> Graph | None:
-    """Return the graph of `function`, or None where its body is not one block of plain calls."""
+    """Return the graph of `function`, or None if its body is not one block of plain calls."""
     if not isinstance(function.body, relax.SeqExpr) or len(function.body.blocks) != 1:
         return None
     values: dict[Any, Any] = {}
@@ -167,7 +167,7 @@ def read_graph(function: relax.Function) -> Graph | None:
 
 
 def _read_binding(binding: Any, order: int, value_of: Callable[[Any], Any]) -> tuple[Any, bool] | None:
-    """Return the value bound and whether it is a new node; None for what a graph cannot say (branches)."""
+    """Return the bound value and whether it is a new node; None for what a graph cannot express (branches)."""
     value = binding.value
     if isinstance(binding, relax.MatchCast):
         return None

@@ -10,11 +10,11 @@ from edgec.targets.tvm.regions.operators import DEQUANTIZE
 from edgec.targets.tvm.regions.rule import Region, Rule
 
 LARGEST_REGION = 24
-"""Members of a region; a longer expression gains nothing and spills."""
+"""Maximum number of members of a region; longer expressions gain nothing and spill registers."""
 LARGEST_EXPRESSION = 2000
-"""Terms of a region's expression: TVM's passes expand shared parts into copies, so x + relu(x), repeated, doubles."""
+"""Maximum number of terms of a region: TVM's passes copy shared parts, so each x + relu(x) doubles the expression."""
 REPEATS = dict.fromkeys(("relax.abs", "relax.square", "relax.nn.leakyrelu"), 2)
-"""How often the expression of an operator holds its operand, where more than once."""
+"""How often an operator's expression contains its operand, if more than once."""
 
 
 def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: CpuModel) -> list[Region]:
@@ -24,14 +24,14 @@ def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: CpuModel) -> list[Reg
 
     Args:
         graph: A normalized graph.
-        rules: In the order in which they are asked.
+        rules: In the order in which they are tried.
         cpu: The CPU.
     """
     taking: dict[int, Rule] = {}
     taken: set[int] = set()
     for node in graph.nodes:
         if node.op == DEQUANTIZE:
-            # No region of its own: those that read it convert what they load.
+            # It has no region of its own: its readers convert the values that they load.
             node.packed = node.args[0].packed
             taken.add(id(node))
             continue
@@ -52,7 +52,7 @@ def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: CpuModel) -> list[Reg
             if id(node) in taking and taking[id(node)].grows == turn and id(node) not in taken:
                 yield node
 
-    # Rows first to last: the first reduction of a spelled-out layer norm takes in the second.
+    # Rows from first to last: the first reduction of a decomposed layer norm takes in the second.
     for node in waiting("first", graph.nodes):
         take(node)
     # Later anchors first: a residual add goes to the later of its producers, whose other operand is then ready.
@@ -65,7 +65,7 @@ def grow_regions(graph: Graph, rules: Sequence[Rule], cpu: CpuModel) -> list[Reg
 
 
 def _terms(members: list[Node]) -> int:
-    """Return how many terms the expression of the last of `members` has, written out."""
+    """Return how many terms the fully expanded expression of the last of `members` has."""
     sizes: dict[int, int] = {}
     for member in members:
         operands = sum(sizes.get(id(arg), 1) for arg in member.args)

@@ -1,4 +1,4 @@
-"""Integers in a normalized graph: biases in layers, no clipping that a quantization does, bytes moved as they are."""
+"""Integers in a normalized graph: biases fold into layers, redundant clipping goes, bytes are moved as bytes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ BYTE_MOVERS = frozenset(
         *("relax.permute_dims", "relax.split", "relax.strided_slice", "tuple_get"),
     }
 )
-"""Operators that give elements they read, so that they work on integers as on floats."""
+"""Operators that only copy elements, so that they work on integers as on floats."""
 
 
 def place_integers(graph: Graph) -> None:
-    """Fold biases into integer layers, drop clipping that a quantization does anyway, move bytes instead of floats."""
+    """Fold biases into integer layers, drop clipping that a quantization implies, move bytes instead of floats."""
     interleave_last(graph, CONV, QUANTIZE)
     for rewrite in (_fold_biases, _drop_clipping, _move_bytes, _drop_pairs):
         rewrite(graph)
@@ -29,7 +29,7 @@ def place_integers(graph: Graph) -> None:
 
 
 def _fold_biases(graph: Graph) -> None:
-    """Integer layer, then an add of a constant a channel  ->  the layer with a bias."""
+    """Integer layer, then an add of one constant per channel  ->  the layer with a bias."""
     for node in graph.nodes:
         layer = node.facts if isinstance(node.facts, (IntegerConvolution, IntegerProduct)) else None
         while layer is not None and len(node.users) == 1 and not graph.is_output(node):
@@ -55,7 +55,7 @@ def _bias(user: Node, layer: Node, channels: int) -> Array | None:
 
 
 def _drop_clipping(graph: Graph) -> None:
-    """A ReLU or clip whose bounds lie outside what the quantization behind it can hold does nothing."""
+    """Remove a ReLU or clip whose bounds lie outside the range of the quantization behind it."""
     for node in graph.nodes:
         source = node.args[0] if node.op == QUANTIZE else None
         if not isinstance(source, Node):
@@ -70,14 +70,14 @@ def _drop_clipping(graph: Graph) -> None:
 
 
 def representable(node: Node) -> tuple[float, float]:
-    """Return the smallest and the largest real number that a quantize node gives."""
+    """Return the smallest and the largest real number that the result of a quantize node can represent."""
     scaling = node.known(Scaling)
     least, most = (0, 255) if node.dtype == "uint8" else (-128, 127)
     return (least - scaling.zero_point) * scaling.scale, (most - scaling.zero_point) * scaling.scale
 
 
 def _move_bytes(graph: Graph) -> None:
-    """quantize(move(dequantize(q)))  ->  move(q), where scale and zero point stay; constants are quantized likewise."""
+    """quantize(move(dequantize(q)))  ->  move(q), for equal scale and zero point; constants are quantized likewise."""
     for node in graph.nodes:
         if node.op not in BYTE_MOVERS or node.dtype != "float32" or not node.users or graph.is_output(node):
             continue

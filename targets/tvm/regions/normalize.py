@@ -1,4 +1,4 @@
-"""Graph rewrites ahead of region growth: spellings of one operator become one, and affine tails fold into weights."""
+"""Graph rewrites before region growth: equivalent forms of an operator become one, affine tails fold into weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def normalize(graph: Graph) -> None:
 
 
 def _powers(graph: Graph) -> None:
-    """X ** 2  ->  square, x ** 0.5  ->  sqrt: a general power is a libm call an element."""
+    """X ** 2  ->  square, x ** 0.5  ->  sqrt: a general power is a libm call per element."""
     names = {2.0: "relax.square", 0.5: "relax.sqrt"}
     for node in graph.nodes:
         if node.op != "relax.power" or node.dtype != "float32" or not isinstance(node.args[1], np.ndarray):
@@ -70,13 +70,13 @@ def _sum_of_stack(graph: Graph) -> None:
 
 
 def _unbroadcast(node: Node) -> Node:
-    """Return what a broadcast to its own shape reads."""
+    """Return the operand of a broadcast that does not change its shape."""
     source = node.args[0] if node.op == "relax.broadcast_to" else None
     return source if isinstance(source, Node) and source.shape == node.shape else node
 
 
 def _flatten_concat(graph: Graph) -> None:
-    """concat(concat(a, b), c) on one axis  ->  concat(a, b, c): the inner copy is saved, or its bytes are."""
+    """concat(concat(a, b), c) on one axis  ->  concat(a, b, c), which saves the inner copy."""
     for node in graph.nodes:
         if node.op != "relax.concat" or node.shape is None:
             continue
@@ -93,7 +93,7 @@ def _axis(node: Node) -> int:
 
 
 def _read_weights(graph: Graph) -> None:
-    """Note weights (numpy, OIHW) and a zero bias on convolutions with constant weights."""
+    """Record weights (numpy, OIHW) and a zero bias of convolutions with constant weights."""
     for node in graph.nodes:
         if node.op != "relax.nn.conv2d" or node.dtype != "float32" or node.shape is None:
             continue
@@ -112,7 +112,7 @@ def _read_weights(graph: Graph) -> None:
 
 
 def _shuffles(graph: Graph) -> None:
-    """Channel shuffle (reshape, transpose, reshape), then depthwise conv  ->  depthwise conv that reads shuffled.
+    """Channel shuffle (reshape, transpose, reshape), then depthwise conv  ->  depthwise conv that shuffles.
 
     `shuffle` is the number of groups g: output channel c reads channel (c mod g) * C/g + c div g.
     """
@@ -136,13 +136,13 @@ def _shuffles(graph: Graph) -> None:
 
 
 def _source(node: Node | None, op: str) -> Node | None:
-    """Return the node that `node`, if it is an `op`, reads first."""
+    """Return the first operand of `node` if that is a node and `node` is an `op`, else None."""
     source = node.args[0] if node is not None and node.op == op else None
     return source if isinstance(source, Node) else None
 
 
 def _fold_affine(graph: Graph) -> None:
-    """conv, then add/sub/mul/div by a constant a channel (batch norm, bias)  ->  conv with other weights and bias."""
+    """conv, then add/sub/mul/div by one constant per channel (batch norm, bias)  ->  conv with new weights and bias."""
     for node in graph.nodes:
         layer = node.facts
         if not isinstance(layer, Convolution):
@@ -174,7 +174,7 @@ def _fold_affine(graph: Graph) -> None:
 
 
 def _channel_constant(user: Node, tail: Node, channels: int) -> Array | None:
-    """Return the constant that `user` combines with `tail`, as [channels] doubles, if it is one a channel."""
+    """Return the constant that `user` combines with `tail`, as [channels] doubles, if it has one value per channel."""
     if user.op not in AFFINE or len(user.args) != 2 or user.shape != tail.shape:
         return None
     first, second = user.args
@@ -190,7 +190,7 @@ def _channel_constant(user: Node, tail: Node, channels: int) -> Array | None:
 
 
 def _pools(graph: Graph) -> None:
-    """Note windows on pools, split large stride-1 max pools into rows and columns, name means over H and W."""
+    """Record the windows of pools, split large stride-1 max pools into rows and columns, name means over H and W."""
     for node in list(graph.nodes):
         source = node.args[0] if node.args else None
         if node.dtype != "float32" or node.shape is None or not isinstance(source, Node) or source.shape is None:
@@ -231,7 +231,7 @@ def _pool(graph: Graph, node: Node, source: Node) -> None:
 
 
 def _resize(graph: Graph) -> None:
-    """Note whole-number factors of nearest-neighbour resizes."""
+    """Record integer factors of nearest-neighbour resizes."""
     for node in graph.nodes:
         source = node.args[0] if node.args else None
         if node.op != "relax.image.resize2d" or node.dtype != "float32" or node.shape is None:

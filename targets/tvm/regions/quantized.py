@@ -1,7 +1,7 @@
 """Q/DQ pairs on the graph: which operators compute on the integers themselves, and how their scales combine.
 
-`read_quantization` runs on the imported graph, before constants are folded: weights are still integers there. What
-neither it nor `place_integers` takes stays dequantize, float operator, quantize.
+`read_quantization` runs on the imported graph, before constants are folded: weights are still integers there. Operators
+that neither it nor `place_integers` supports remain dequantize, float operator, quantize.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from edgec.targets.tvm.regions.transposed import add_phases, is_plain
 
 BYTES = ("int8", "uint8")
 NEON_STRIDE = 2
-"""NEON's kernels take four pixels at once, from two registers at most."""
+"""NEON's kernels load four pixels at once, from two registers at most, which limits the stride."""
 
 
 def read_quantization(graph: Graph, cpu: CpuModel) -> bool:
     """Rewrite Q/DQ nodes with constant parameters, in place; return whether there were any.
 
-    Pairs of one scale become `edgec.quantize` and `edgec.dequantize`, whose facts are a `Scaling`. Convolutions and
+    Pairs with one scale become `edgec.quantize` and `edgec.dequantize`, whose facts are a `Scaling`. Convolutions and
     products of dequantized activations with dequantized int8 weights become `edgec.conv_int8` and `edgec.matmul_int8`,
     which read the integers. Other dequantized constants become float constants.
     """
@@ -62,14 +62,14 @@ def _read_pair(node: Node) -> None:
     if integers not in BYTES or node.shape is None or scale.dtype != np.float32:
         return
     if not SMALLEST_SCALE <= scale.reshape(-1)[0] < np.inf:
-        return  # what never varied is sometimes exported with a scale of 0, by which the kernels cannot divide
+        return  # a constant activation is sometimes exported with a scale of 0, by which the kernels cannot divide
     node.op = QUANTIZE if node.op == "relax.quantize" else DEQUANTIZE
     node.args = [source]
     node.facts = Scaling(float(scale.reshape(-1)[0]), int(zero_point.reshape(-1)[0]))
 
 
 def _one_type(graph: Graph, byte_type: str) -> None:
-    """Shift integers that only dequantizations read to the type the CPU multiplies: q and zero point move alike."""
+    """Convert integers that only dequantizations read to the type that the CPU multiplies: shift q and zero point."""
     for node in graph.nodes:
         only_read_back = all(user.op == DEQUANTIZE for user in node.users) and not graph.is_output(node)
         if node.op != QUANTIZE or node.dtype == byte_type or not only_read_back:
@@ -95,7 +95,7 @@ def _read_convolution(node: Node, cpu: CpuModel) -> None:
     groups = int(node.attrs.groups)
     depthwise = integers.shape[:2] == (groups, 1) and source.shape[1] == groups
     if groups > 1 and not depthwise and integers.shape[1] % 4:
-        return  # a group of channels would not begin with a group of four
+        return  # otherwise a group of channels would not begin at a multiple of four
     if depthwise and node.ints("dilation") != [1, 1] and cpu.isa != "neon":
         return
     node.op = CONV
@@ -115,7 +115,7 @@ def _read_convolution(node: Node, cpu: CpuModel) -> None:
 
 
 def _read_transposed(graph: Graph, node: Node, cpu: CpuModel) -> None:
-    """Phases begin with a block of channels, where they are not smaller than one: interleaving moves whole blocks."""
+    """Rewrite a transposed convolution; phases with a block of channels or more have whole blocks, moved as such."""
     source, weights = node.args
     read = _integer_weights(weights, axis=1) if _dequantized_activation(source, cpu.byte_type or "") else None
     if read is None:
@@ -168,7 +168,7 @@ def _dequantized_activation(source: Any, byte_type: str) -> bool:
 
 
 def _integer_weights(weights: Any, axis: int) -> tuple[Array, Array] | None:
-    """Return int8 weights and a double scale for each index along `axis`, if they are symmetric and so stored."""
+    """Return int8 weights and a double scale for each index along `axis`, if they are stored so and symmetric."""
     if not isinstance(weights, Node) or weights.op != "relax.dequantize":
         return None
     integers, scales, zero_points = weights.args
@@ -186,7 +186,7 @@ def _axis(node: Node, rank: int) -> int:
 
 
 def _dequantized(node: Node) -> Array:
-    """Return the float constant that a dequantize of constants stands for."""
+    """Return the float constant that a dequantize of constants computes."""
     integers, scales, zero_points = node.args
     shape = [1] * integers.ndim
     if scales.size > 1:

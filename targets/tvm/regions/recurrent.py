@@ -1,4 +1,4 @@
-"""Results of recurrent layers: which are read, and the transpositions that the kernel can make as it writes."""
+"""Results of recurrent layers: which are read, and transpositions that the kernel can apply while writing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgec.targets.tvm.regions.graph import Graph, Node
 
 
 def name_results(graph: Graph) -> None:
-    """Note on recurrent layers which of their results are read."""
+    """Record which results of recurrent layers are read."""
     for node in graph.nodes:
         if node.op == RECURRENCE:
             node.facts = Results(tuple((item.call.index, *_written(item, graph)) for item in node.users))

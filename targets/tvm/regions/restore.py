@@ -1,4 +1,4 @@
-"""A node as the Relax operator it stands for, for what no schedule takes."""
+"""Converts nodes that no schedule takes back to the Relax operators they stand for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgec.targets.tvm.regions.graph import CALL, Node
 from edgec.targets.tvm.regions.operators import CHANNELS, CONV, DEQUANTIZE, MATMUL, QUANTIZE
 
 REWRITTEN = {"relax.add": relax.op.add, "relax.square": relax.op.square, "relax.sqrt": relax.op.sqrt}
-"""Operators that normalization puts in place of others."""
+"""Relax operators that normalization puts into the graph in place of other ones."""
 
 
 def restore(node: Node, expression: Callable[[Any], Any], carry: Callable[[Any], Any]) -> Any:
     """Return the Relax expression of `node`.
 
     Args:
-        node: The node; of those normalization invented, only phases of a transposed convolution have no operator.
-        expression: Relax expression of an argument.
-        carry: The global variable, in the new module, of a TIR function of the old one.
+        node: The node; among introduced operators, only phases of a transposed convolution have no Relax operator.
+        expression: Returns the Relax expression of an argument.
+        carry: Returns the global variable in the new module for a TIR function of the old one.
     """
     call = node.call
     if node.op == "tuple_get":
@@ -67,7 +67,7 @@ def _pair(node: Node, source: Any) -> Any:
 
 
 def _integer_layer(node: Node, source: Any) -> Any:
-    """Return the layer in floats: dequantized input, dequantized weights."""
+    """Return the layer in floats, with dequantized input and weights."""
     layer = node.facts
     assert isinstance(layer, (IntegerConvolution, IntegerProduct))
     scaling = layer.scaling
@@ -108,4 +108,4 @@ INVENTED: dict[str, Callable[[Node, Any], Any]] = {
     CHANNELS: _channels,
     "edgec.max_pool": _max_pool,
 }
-"""Operators that are ours, of one operand."""
+"""edgec's own operators with one operand."""

@@ -1,4 +1,4 @@
-"""What a schedule says of itself, what it is given and what it hands back: rules, regions and kernels."""
+"""The interface of schedules: `Rule` describes one, a `Region` is its input, a `Kernel` its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.readable import is_packed_elementwise
 
 Layout = Literal["packed", "plain"]
-"""How the result of a rule lies in memory: in blocks of channels, or as ONNX has it."""
+"""Memory layout of a rule's result: packed (in blocks of channels), or plain as in ONNX."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,18 @@ class Kernel:
     operands: Sequence[Operand]
     shape: tuple[int, ...]
     detail: str = ""
-    """How it is tiled."""
+    """Its tiling, as text."""
     results: Sequence[Node] = ()
-    """Of a kernel with several results, or with others than that of its region's tail: what it computes, in order."""
+    """The computed nodes, in order, if the kernel has several results, or another one than its region's tail."""
     rule: str = ""
-    """Name of the rule that made it, noted by `choices.lower_region`."""
+    """Name of the rule that lowered it, set by `choices.lower_region`."""
     workload: str = ""
-    """What it computes, where it could have been tiled otherwise: the key of a `Workload`, noted by the pipeline."""
+    """Key of its `Workload` if it could have been tiled differently, set by the pipeline."""
 
 
 @dataclass(eq=False)
 class Region:
-    """What one kernel computes: `members` in topological order, of which `rule`, if any, took the first one."""
+    """The nodes that one kernel computes: `members` in topological order; `rule`, if any, took the first one."""
 
     rule: Rule | None
     members: list[Node]
@@ -59,18 +59,18 @@ class Region:
 
     @property
     def is_packed(self) -> bool:
-        """Whether the value that leaves it lies in blocks of channels."""
+        """Whether the value that leaves it is in packed layout."""
         return self.rule is not None and self.rule.layout == "packed"
 
     def followers(self) -> str:
-        """Return what follows the anchor as text, for the key of a workload."""
+        """Return the operators after the anchor as text, for the key of a workload."""
         names = (member.op.removeprefix("relax.").removeprefix("nn.") for member in self.members[1:])
         return f": {', '.join(names)}" if len(self.members) > 1 else ""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What the time of a region's kernel depends on, as text, and its multiply-accumulates done directly."""
+    """What the time of a region's kernel depends on, as text, and its multiply-accumulates by the direct method."""
 
     key: str
     macs: int
@@ -78,14 +78,14 @@ class Workload:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the kernels of a rule could be tiled otherwise. Rules that name the same `workload` compete for a region.
+    """How the kernels of a rule could be tiled differently. Rules with the same `workload` compete for a region.
 
     Attributes:
         workload: Returns the workload of a region.
-        plans: Returns plans, dataclasses, for an anchor: the rule's own first, then those that promise most; none where
-            the rule cannot take it.
+        plans: Returns plans, dataclasses, for an anchor: the default first, then the most promising ones; none if the
+            rule does not support it.
         lower: Returns the kernel of a region by one of the plans.
-        macs_saved: Multiply-accumulates of the direct method for each that this one does.
+        macs_saved: Multiply-accumulates of the direct method for each one of this method.
     """
 
     workload: Callable[[Region], Workload]
@@ -96,17 +96,17 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Rule:
-    """A schedule: which nodes it takes, and how it lowers the regions that begin with them.
+    """A schedule: which nodes it takes as anchors, and how it lowers the regions that begin with them.
 
     Attributes:
         name: The name by which the report and the manifest count its kernels.
-        layout: How its results lie in memory.
-        match: Says whether it takes a node; it is asked in topological order, after all rules before it.
-        lower: Returns the kernel of a region, tiled by rule.
-        fits: Says whether the region of an anchor takes in a node that reads one of its members. By default a region in
+        layout: Memory layout of its results.
+        match: Returns whether the rule takes a node; called in topological order, after all rules before it.
+        lower: Returns the kernel of a region with the default tiling.
+        fits: Returns whether an anchor's region takes in a node that reads one of its members. By default a region in
             packed layout takes in elementwise work on its shape, and one in plain layout takes in nothing.
-        grows: When its regions take in other nodes. Elementwise work goes last, so that others can take it in.
-        tuning: How its kernels could be tiled otherwise; None where there is nothing to choose.
+        grows: When its regions take in other nodes; elementwise rules are last, so that others can take their nodes.
+        tuning: How its kernels could be tiled differently; None if there is nothing to choose.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Rule:
     tuning: Tuning | None = None
 
     def takes_in(self, anchor: Node, node: Node) -> bool:
-        """Whether the region of `anchor` takes in `node`, which reads one of its members."""
+        """Return whether the region of `anchor` takes in `node`, which reads one of its members."""
         if self.fits is not None:
             return self.fits(anchor, node)
         return self.layout == "packed" and node.shape == anchor.shape and is_packed_elementwise(node)

@@ -1,4 +1,4 @@
-"""Slices of channels, spelled as a slice or as a field of a split, become one operator: `edgec.channels`."""
+"""Slices of channels, written as a slice or as a part of a split, become one operator: `edgec.channels`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PICTURE_RANK = 4
 
 
 def name_slices(graph: Graph) -> None:
-    """Rewrite, in place, slices of neighbouring channels of NCHW tensors."""
+    """Rewrite slices of contiguous channels of NCHW tensors, in place."""
     for node in graph.nodes:
         start = _start(node)
         if start is None:
@@ -22,7 +22,7 @@ def name_slices(graph: Graph) -> None:
 
 
 def _start(node: Node) -> int | None:
-    """Return the first channel of what `node` takes from its source, if it is a run of channels."""
+    """Return the first channel that `node` takes from its source, if it takes a range of channels."""
     if node.shape is None or len(node.shape) != PICTURE_RANK or not node.args or not isinstance(node.args[0], Node):
         return None
     if node.op == "tuple_get":

@@ -1,4 +1,4 @@
-"""Taps of a convolution that lie wholly in padding, as those of large dilations do: they are dropped."""
+"""Drops taps of a convolution that always lie in padding, as with large dilations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgec.targets.tvm.regions.facts import AnyConvolution, pair, sides
 
 
 def drop_taps(layer: AnyConvolution, source: Sequence[int], result: Sequence[int]) -> None:
-    """Cut the weights of `layer` to the taps that read inside at some pixel; change the padding alike.
+    """Crop the weights of `layer` to the taps that read the input at some pixel; adapt the padding.
 
     Args:
         layer: Altered in place.
@@ -32,7 +32,7 @@ def drop_taps(layer: AnyConvolution, source: Sequence[int], result: Sequence[int
 def kept_taps(
     taps: int, size: int, resized: int, stride: int, dilation: int, padding: tuple[int, int]
 ) -> tuple[int, int]:
-    """Return the first and the last tap of an axis that are not wholly in padding, and leave none of it negative."""
+    """Return the first and the last tap of an axis that read the input at some pixel; no padding becomes negative."""
     before, after = padding
     offsets = [tap * dilation - before for tap in range(taps)]
     inside = [tap for tap, at in enumerate(offsets) if at + (resized - 1) * stride >= 0 and at < size] or [0]

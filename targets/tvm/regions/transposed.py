@@ -1,7 +1,7 @@
-"""Transposed convolution as a stride-1 convolution with one output channel a phase, then interleaving of phases.
+"""Transposed convolution as a stride-1 convolution with one set of output channels per phase, then interleaving.
 
-Output pixel o = s*i + a - p takes input i with tap a. Let phase f = (o + p) mod s and q = (o + p) div s: the taps are
-a = f + s*t, the inputs i = q - t, t = 0 .. ceil(R/s) - 1: a convolution with kernel ceil(R/s) at each phase.
+Output pixel o = s*i + a - p is input i times tap a. Let phase f = (o + p) mod s and q = (o + p) div s: the taps are
+a = f + s*t, the inputs i = q - t, t = 0 .. ceil(R/s) - 1: a convolution with kernel ceil(R/s) for each phase.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def transposed_to_conv(graph: Graph) -> None:
 
 
 def is_plain(node: Node) -> bool:
-    """Whether `node` is a transposed convolution of one group, not dilated, whose shapes are known."""
+    """Return whether `node` is a transposed convolution with one group, no dilation and known shapes."""
     if node.op != "relax.nn.conv2d_transpose" or node.dtype != "float32" or node.shape is None:
         return False
     known = isinstance(node.args[0], Node) and node.args[0].shape is not None
@@ -32,10 +32,9 @@ def is_plain(node: Node) -> bool:
 
 
 def add_phases(graph: Graph, node: Node, weights: Array, channels: int) -> Node:
-    """Put a convolution and `edgec.interleave` in the place of `node`; return the convolution.
+    """Replace `node` by a convolution and `edgec.interleave`; return the convolution.
 
-    A phase takes `channels` output channels, as many as `weights` [C, K, R, S]
-    have or more: the spare ones are zero.
+    A phase has `channels` output channels, K of `weights` [C, K, R, S] or more: the additional ones are zero.
     """
     strides, padding, source = node.ints("strides"), node.ints("padding"), node.args[0]
     assert node.shape is not None
@@ -60,7 +59,7 @@ def add_phases(graph: Graph, node: Node, weights: Array, channels: int) -> Node:
 
 
 def phase_weights(weights: Array, strides: list[int], channels: int) -> tuple[Array, tuple[int, int]]:
-    """Return [sh*sw*channels, C, taps_h, taps_w] of a transposed convolution's [C, K, R, S], and taps of a phase."""
+    """Return weights [C, K, R, S] as [sh*sw*channels, C, taps_h, taps_w], for each phase, and its numbers of taps."""
     cin, out, rows, columns = weights.shape
     taps = (-(-rows // strides[0]), -(-columns // strides[1]))
     full = np.zeros((cin, channels, taps[0] * strides[0], taps[1] * strides[1]), weights.dtype)
@@ -71,12 +70,12 @@ def phase_weights(weights: Array, strides: list[int], channels: int) -> tuple[Ar
 
 
 def interleave_last(graph: Graph, layer: str, last: str) -> None:
-    """layer, interleave, elementwise ... last  ->  layer, elementwise ... last, interleave: they fuse, it moves bytes.
+    """layer, interleave, elementwise ... last  ->  layer, elementwise ... last, interleave: the layer takes them in.
 
     Args:
         graph: Rewritten in place.
-        layer: Operator whose phases are interleaved.
-        last: Operator behind which the interleaving goes no further.
+        layer: Operator of the layer whose phases are interleaved.
+        last: Operator after which the interleaving moves no further.
     """
     for node in list(graph.nodes):
         if node.op != "edgec.interleave" or node.args[0].op != layer:
@@ -93,7 +92,7 @@ def interleave_last(graph: Graph, layer: str, last: str) -> None:
 
 
 def _phase_arguments(user: Node, node: Node, last: str) -> list[Any] | None:
-    """Return the arguments of `user`, which reads the interleaved `node`, ahead of interleaving; None: cannot be."""
+    """Return the arguments of `user`, which reads the interleaved `node`, before interleaving; None if impossible."""
     assert node.shape is not None
     source, channels = node.args[0], node.shape[1]
     if user.op in UNARY or user.op in PARAMETRIC or user.op == last:
