@@ -1,1 +1,1 @@
-"""Auto-tuning: what the schedules decide by rule, measured on the board, and kept in a file."""
+"""Auto-tuning: the tilings that schedules choose by default are compared with others on the board, kept in a file."""

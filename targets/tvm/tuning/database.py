@@ -1,6 +1,6 @@
-"""The database of a tuning run: one measurement a line, only ever appended to, readable after any cut.
+"""The database of a tuning run: one measurement per line, append-only, readable after an interruption at any point.
 
-A line is acknowledged once it is on the disk. What a cut left of a line is skipped, and the next run starts a new one.
+A line counts once it is on the disk. An incomplete line is skipped, and the next run begins a new line.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from edgec.errors import BadOption, reason
 from edgec.whole_file import write_text
 
 LEAST_GAIN = 0.03
-"""A choice replaces the rule's only where it takes so much less time: less is within the noise of a measurement."""
+"""A choice replaces the default only if it saves at least this share of the time: less is measurement noise."""
 
 BEGIN = b'{"schedules":"'
-"""Of every line."""
+"""Format version, part of every line."""
 
 Stage = Literal["first", "final", "confirmed"]
 Json = dict[str, Any]
 
 
 class Measurement(BaseModel):
-    """One choice measured beside the rule's, in the same network and by turns.
+    """One choice compared with the default, in the same network, alternating between both.
 
     Attributes:
         schedules: `schedule_version()` of the code that made both kernels.
         target: `target_key()` of the board.
         workload: What was computed.
         choice: Rule and plan.
-        baseline: The rule's choice, which it was measured beside: another network may have another one for the same
-            workload, Winograd being decided for a network as a whole. None: of an edgec that did not note it.
+        baseline: The default choice, with which it was compared: another network may have another default for the same
+            workload, as Winograd is decided for a network as a whole. None: an older edgec did not record it.
         stage: `first` look, `final` among the best, or `confirmed` together with those of all other layers.
-        seconds: Of all its kernels in one inference, median; None: the kernel could not be made.
-        by_rule: The same of the rule's choice.
-        ratio: Median of the ratios, turn by turn: what counts. None is a veto: the kernel could not be made, or the
-            network as a whole was no faster with it.
+        seconds: Median time of all its kernels in one inference; None: the kernel could not be compiled.
+        by_rule: The same time for the default choice.
+        ratio: Median of the ratios of both times, which decides. None is a veto: the kernel could not be compiled, or
+            the network as a whole was no faster with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,7 +63,7 @@ class Database:
     """Measurements in a file; `append` returns once they are on the disk.
 
     Args:
-        path: The file; it need not be there.
+        path: The file, which may not exist yet.
 
     Raises:
         BadOption: It cannot be read.
@@ -74,7 +74,7 @@ class Database:
         self.measurements, self.skipped = _read(path)
 
     def of(self, target: str, schedules: str) -> list[Measurement]:
-        """Return what was measured on `target` with these schedules."""
+        """Return the measurements on `target` with these schedules."""
         return [each for each in self.measurements if each.target == target and not _stale(each, schedules)]
 
     def stale(self, target: str, schedules: str) -> int:
@@ -93,27 +93,27 @@ class Database:
                 size = stream.seek(0, os.SEEK_END)
                 if size:
                     stream.seek(size - 1)
-                    # What a cut left of a line stays a line of its own.
+                    # An incomplete line stays a line of its own.
                     text = text if stream.read(1) == b"\n" else "\n" + text
                 stream.write(text.encode())
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
             raise BadOption(
-                f"cannot write {self.path}: {reason(error)}", remedy="Choose a place that is writable."
+                f"cannot write {self.path}: {reason(error)}", remedy="Choose a path that is writable."
             ) from error
         self.measurements += measurements
 
 
 def typical(ratios: Sequence[float]) -> float:
-    """Return the median of a choice's confirmations; infinite where one is a veto."""
+    """Return the median of a choice's confirmations; infinity if one is a veto."""
     return median(ratios) if all(map(math.isfinite, ratios)) else math.inf
 
 
 def confirmed(measurements: Iterable[Measurement]) -> dict[str, list[Json]]:
-    """Return the choices that are faster than the rule's by all their confirmations, the best where there are several.
+    """Return the choices that all their confirmations found faster than the default, the best one of each workload.
 
-    Workload -> `baseline` and `choice` for every choice of the rule that it was measured beside.
+    Workload -> `baseline` and `choice` for every default with which it was compared.
     """
     ratios: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for each in measurements:
@@ -129,12 +129,12 @@ def confirmed(measurements: Iterable[Measurement]) -> dict[str, list[Json]]:
 
 
 def merge(sources: Sequence[Path], output: Path) -> int:
-    """Write every measurement of `sources` and of `output`, if it is there, once into `output`; return how many.
+    """Write every measurement of `sources` and of `output`, if it exists, once into `output`; return their number.
 
-    It appears whole or not at all.
+    The file is replaced as a whole or not at all.
 
     Raises:
-        BadOption: A source is missing or cannot be read, or the place cannot be written.
+        BadOption: A source is missing or cannot be read, or `output` cannot be written.
     """
     lines: dict[str, None] = {}
     for source in sources:
@@ -151,7 +151,7 @@ def _stale(measurement: Measurement, schedules: str) -> bool:
 
 
 def _read(path: Path) -> tuple[list[Measurement], int]:
-    """Return the measurements in `path`, and how many lines are none."""
+    """Return the measurements in `path`, and the number of lines that are not measurements."""
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
     except OSError as error:
@@ -162,8 +162,8 @@ def _read(path: Path) -> tuple[list[Measurement], int]:
             found.append(Measurement.model_validate_json(line))
         except ValidationError:
             others.append(line)
-    # Of the first line a cut may have left a piece.
+    # The first line may be incomplete after an interruption.
     cut = len(others) == 1 and (others[0].startswith(BEGIN) or BEGIN.startswith(others[0]))
     if others and not found and not cut:
-        raise BadOption(f"{path} is no database of `edgec tune`", remedy="Give the file that `edgec tune -o` wrote.")
+        raise BadOption(f"{path} is not a database of `edgec tune`", remedy="Give the file that `edgec tune -o` wrote.")
     return found, len(others)

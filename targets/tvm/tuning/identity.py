@@ -1,4 +1,4 @@
-"""What a measurement is true for: the code that makes kernels, and the CPU that runs them. Needs no TVM."""
+"""For what a measurement is valid: the code that generates kernels, and the CPU that runs them. Needs no TVM."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from edgec.targets.tvm.cpu_flags import machine_identity
 
 ROOM = "edgec.targets.tvm"
 SOURCES = ("schedules", "regions", "intrinsics.py")
-"""Folders and files of `ROOM` that make kernels."""
+"""Folders and files of `ROOM` that generate kernels."""
 COMPILERS = ("apache-tvm", "apache-tvm-ffi")
 RELEVANT = {"triple", "cpu", "features", "cache"}
-"""Fields of a board's record that decide which code is made for it."""
+"""Fields of a board's record that determine the code generated for it."""
 DIGITS = 12
 
 
 @cache
 def schedule_version() -> str:
-    """Return a hash of the code that makes kernels.
+    """Return a hash of the code that generates kernels.
 
-    Other comments, docstrings and line breaks leave it as it is, and so does moving a file, or giving it another name.
+    It does not depend on comments, docstrings, line breaks, or the names and places of files.
     """
     return hash_of(Path(str(resources.files(ROOM))) / name for name in SOURCES)
 
 
 def hash_of(sources: Iterable[Path]) -> str:
-    """Return a hash of the Python code in `sources`, files and folders with all that is below them."""
+    """Return a hash of the Python code in `sources`: files, and folders with their subfolders."""
     digest = hashlib.sha256(json.dumps([version(name) for name in COMPILERS]).encode())
     files = (path for source in sources for path in (source.rglob("*.py") if source.is_dir() else [source]))
     for code in sorted({_code(path.read_text(encoding="utf-8")) for path in files} - {_code("")}):
@@ -44,7 +44,7 @@ def hash_of(sources: Iterable[Path]) -> str:
 
 
 def target_key(board: Board, precision: Precision) -> str:
-    """Return a text that is equal for boards whose kernels, for `board.threads`, are the same."""
+    """Return a text that is equal for boards that get the same kernels for `board.threads` threads."""
     parts = board.model_dump(mode="json", include=RELEVANT)
     if board.cpu == "host":
         parts["machine"] = machine_identity()
@@ -63,7 +63,7 @@ def _dump(part: Any) -> str:
     if not isinstance(part, ast.AST):
         return ascii(part)
     if isinstance(part, ast.ImportFrom):
-        part = ast.Import(part.names)  # which file a name comes from is no part of what the code does
+        part = ast.Import(part.names)  # the file from which a name is imported does not change what the code does
     fields = ((name, _dump(value)) for name, value in ast.iter_fields(part) if value is not None)
     return f"{type(part).__name__}({', '.join(f'{name}={text}' for name, text in fields if text != '[]')})"
 

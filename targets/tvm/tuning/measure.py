@@ -1,7 +1,7 @@
-"""Where networks are measured: on this machine, or on whichever board TVM's tracker has free.
+"""Measures networks on this machine, or on any board that TVM's tracker has free.
 
-A measurement runs in a process of its own, which is ended where it takes too long: a network that crashes, and a board
-that hangs or vanishes, cost that measurement and nothing else; it is then made again, by another board if there is one.
+A measurement runs in a process of its own, which is ended if it takes too long. So a network that crashes, or a board
+that hangs or vanishes, costs only that measurement, which is repeated, on another board if there is one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Array = np.ndarray[Any, Any]
 
 ATTEMPTS = 3
 START_S, PER_SECOND = 60.0, 10.0
-"""What a measurement may take: to start, send and load networks, and for each second of measuring."""
+"""Time limits in seconds: to start, send and load networks, and per second of measuring."""
 BURST = 2
-"""Inferences in turn that count; one before them fills the caches with the network's own data."""
+"""Number of measured inferences per turn; one before them fills the caches with the network's own data."""
 LEAST_TURNS = 5
 USES = 16
-"""Measurements of a process before the next one takes its place: memory that libraries leave behind goes with it."""
+"""Number of measurements after which a process is replaced, which frees the memory that libraries leave behind."""
 BIG_CORES = 1
 """Mode of TVM's thread pool on boards: the fastest cores first."""
 CONNECT_S = 10
@@ -44,7 +44,7 @@ CONNECT_S = 10
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of kernels, [turns, inferences of a turn, kernels + 1] for each network; the last is the network's."""
+    """Seconds, [turns, inferences per turn, kernels + 1] for each network; the last is that of the whole network."""
 
     networks: tuple[Array, ...]
 
@@ -54,8 +54,8 @@ class Bench:
 
     Args:
         inputs: The network's inputs in order.
-        threads: Of the board, that run the network.
-        tracker: Where boards are; None: this machine.
+        threads: Number of the board's threads that run the network.
+        tracker: Tracker of the boards; None: this machine.
 
     Raises:
         CannotRunHere: There is no tracker, or it knows no such board.
@@ -69,12 +69,12 @@ class Bench:
             self._workers.put(PopenWorker(maximum_uses=USES, stderr=subprocess.DEVNULL))
 
     def measure(self, networks: Sequence[TimedNetwork], seconds: float, inputs: Sequence[Array] | None = None) -> Times:
-        """Measure `networks` by turns for about `seconds`, on `inputs` or else the network's.
+        """Measure `networks` alternately for about `seconds`, on `inputs`, by default those of the constructor.
 
-        May be called from as many threads at once as there are `places`.
+        May be called from `places` threads at once.
 
         Raises:
-            Lost: It failed or took too long, several times.
+            Lost: The measurement failed or took too long, several times.
         """
         problem, feeds = "", list(inputs or self._inputs)
         limit = START_S + PER_SECOND * seconds
@@ -85,7 +85,7 @@ class Bench:
                 arguments = (self._tracker, libraries, feeds, self._threads, seconds, limit)
                 worker.send(_measure, arguments, timeout=limit)
                 return Times(tuple(worker.recv()))
-            except Exception as error:  # whatever the network or the board brought about, in another process
+            except Exception as error:  # the network or the board may raise anything, in another process
                 problem = last_line(error)
                 worker.kill()
             finally:
@@ -93,29 +93,29 @@ class Bench:
         raise Lost(problem)
 
     def close(self) -> None:
-        """End the processes that measure."""
+        """End the measuring processes."""
         while not self._workers.empty():
             self._workers.get().kill()
 
 
 def _boards(tracker: Tracker) -> int:
-    """Return how many boards the tracker has."""
+    """Return the number of boards that are registered at the tracker."""
     where = f"{tracker.host}:{tracker.port}"
     config = RPCConfig(tracker.host, tracker.port, tracker.key, session_timeout_sec=CONNECT_S)
     try:
         connect_with_retry((tracker.host, tracker.port), timeout=0).close()
         count = int(config.count_num_servers())
     except (OSError, ValueError, RuntimeError) as error:
-        problem = f"no tracker answers at {where}: {last_line(error)}"
-        raise CannotRunHere(problem, remedy="Start one: edgec tune --serve") from error
+        problem = f"no tracker responds at {where}: {last_line(error)}"
+        raise CannotRunHere(problem, remedy="Start a tracker: edgec tune --serve") from error
     if not count:
         remedy = f"Run on each board: edgec board --tracker {where} --key {tracker.key}"
-        raise CannotRunHere(f"the tracker at {where} knows no board with the key {tracker.key!r}", remedy=remedy)
+        raise CannotRunHere(f"no board is registered at {where} with the key {tracker.key!r}", remedy=remedy)
     return count
 
 
 _use_threads_once = cache(use_threads)
-"""TVM's workers of a process are made once."""
+"""TVM creates the workers of a process only once."""
 
 
 def _measure(
@@ -126,7 +126,7 @@ def _measure(
     seconds: float,
     limit: float,
 ) -> list[Array]:
-    """Measure in this process, which has nothing else to do; see `Times`."""
+    """Measure in this process, which does nothing else; see `Times`."""
     if tracker is None:
         session = rpc.LocalSession()
         _use_threads_once(threads)
@@ -134,13 +134,13 @@ def _measure(
         config = RPCConfig(tracker.host, tracker.port, tracker.key, session_timeout_sec=int(limit))
         session = config.connect_server()
         session.get_function("runtime.config_threadpool")(BIG_CORES, threads)
-    # Names of their own: a file that is in use must not be written again.
+    # Each library gets its own name: a file in use must not be overwritten.
     names = [f"{time.monotonic_ns()}-{at}.so" for at in range(len(libraries))]
     modules = []
     for (path, _), name in zip(libraries, names, strict=True):
         session.upload(path, name)
         modules.append(session.load_module(name))
-    # Where its buffers lie makes a network some percent faster or slower: each comes twice, in places at both ends.
+    # The address of its buffers changes a network's time by some percent, so each is loaded twice, first and last.
     order = [*range(len(libraries)), *reversed(range(len(libraries)))]
     runs = [(at, _instance(session, modules[at], libraries[at][1], inputs)) for at in order]
     turns: list[list[list[Array]]] = []
@@ -157,7 +157,7 @@ def _measure(
 
 
 def _instance(session: Any, module: Any, kernels: int, inputs: Sequence[Array]) -> Callable[[], Array]:
-    """Return what runs a loaded network once, with buffers of its own, and tells its times."""
+    """Return a function that runs a loaded network once, with its own buffers, and returns its times."""
     device = session.cpu(0)
     machine = relax.VirtualMachine(module, device)
     machine.set_input("main", *(tvm.runtime.tensor(array, device) for array in inputs))

@@ -1,4 +1,4 @@
-"""What a board can do at best: pointwise convolutions that stay in the caches, measured as everything else is."""
+"""The peak performance of a board: pointwise convolutions on cached data, measured like all other networks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tvm import relax
 from edgec.targets.tvm.cpu_model import CpuModel
 
 CHANNELS, ROWS, COLUMNS = 64, 24, 24
-"""Of the convolutions; rows for each core."""
+"""Size of the convolutions; the rows are per core."""
 REPEATED = 8
-"""Convolutions one after the other, each of the one before."""
+"""Number of convolutions, each of which reads the one before."""
 
 
 def peak_network(cpu: CpuModel) -> tuple[tvm.IRModule, int, np.ndarray[Any, Any]]:

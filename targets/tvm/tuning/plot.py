@@ -1,4 +1,4 @@
-"""`draw_gains`: what tuning gained, a pair of bars for each layer, as SVG or PNG."""
+"""`draw_gains`: the gain of tuning as SVG or PNG, with a pair of bars for each layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgec.targets.tvm.tuning.task import Task
 from edgec.whole_file import whole_file, write_text
 
 WIDTH, NAMES, LINE, MARGIN = 980, 470, 30, 40
-"""Pixels: of the drawing, of the layers' names in it, of a layer's height, above the first."""
+"""Sizes in pixels: width of the drawing, width of the layers' names, height of a layer, space above the first."""
 BY_RULE, TUNED, INK = "#9aa5b1", "#1b7f4f", "#222222"
 LONGEST_NAME = 74
 
@@ -35,7 +35,7 @@ def draw_gains(tasks: Sequence[Task], path: Path) -> None:
         with whole_file(path) as staged:
             _png(bars, texts, size).save(staged, "PNG")
     else:
-        raise BadOption(f"{path}: gains are drawn as .svg or .png")
+        raise BadOption(f"{path}: the drawing of gains must be .svg or .png")
 
 
 def _shapes(tasks: Sequence[Task]) -> tuple[list[Bar], list[Text]]:

@@ -1,8 +1,8 @@
-"""The search: rounds of first looks, finals and a confirmation, each a network in which many layers try something else.
+"""The search: rounds of first looks, finals and a confirmation; each trial changes many layers of the network at once.
 
-In one trial every layer runs one choice of its own, so a whole network is measured at a time, beside the rules' network
-and by turns. In a round each layer looks at its next `LOOKS` choices; the best go to the finals, measured longer; the
-winners of all layers are then measured together, and only what is faster there is kept as confirmed.
+In one trial every layer runs one of its choices, and the whole network is measured alternately with the default one.
+In a round each layer tries its next `LOOKS` choices; the best ones go to the finals, which are measured longer; the
+winners of all layers are then measured together, and only those that are faster there are kept as confirmed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from edgec.targets.tvm.tuning.database import Database, Measurement, Stage
 from edgec.targets.tvm.tuning.task import FINALISTS, LOOKS, Task
 
 SECONDS: Mapping[Stage, float] = {"first": 1.0, "final": 2.5, "confirmed": 4.0}
-"""How long two networks are measured by turns."""
+"""Seconds for which two networks are measured alternately, by stage."""
 LEAST_WHOLE_GAIN = 0.01
-"""A network has to be faster by so much, or some of its choices are vetoed."""
+"""A network has to be faster by this share, or some of its choices are vetoed."""
 GIVE_UP = 3
-"""Trials in a row that no board brings to an end."""
+"""The search ends after this number of trials in a row that no board completes."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one trial says of one workload: medians, the choice and the rule by turns; see `Measurement`."""
+    """Result of one trial for one workload: median times of the choice and the default; see `Measurement`."""
 
     seconds: float
     by_rule: float
@@ -41,17 +41,17 @@ class Result:
 
 
 class Lost(Exception):
-    """No attempt at a measurement came to an end."""
+    """No attempt at a measurement was completed."""
 
 
 class Trials(Protocol):
     """Measures networks."""
 
     places: int
-    """How many trials may run at once."""
+    """Number of trials that may run at once."""
 
     def run(self, choices: Mapping[str, Choice], seconds: float) -> dict[str, Result]:
-        """Return what `choices` (by workload) take beside the rules', and "" -> the whole network.
+        """Return the times of `choices` (by workload) beside the defaults', and "" -> the whole network's.
 
         Raises:
             Lost: It could not be measured.
@@ -60,17 +60,17 @@ class Trials(Protocol):
 
 @dataclass(repr=False)
 class Tuning:
-    """Where a tuning run is: shown while it goes on, and what came out at its end."""
+    """State of a tuning run, shown as progress, and its result at the end."""
 
     tasks: list[Task]
     seconds: float
-    """Of the whole network by rule."""
+    """Time of the whole network with the default choices."""
     trials: int = 0
     left_s: float | None = None
     stage: str = ""
     lost: int = 0
     measured: float | None = None
-    """Time of the whole network beside the rules', as the last confirmation measured it."""
+    """Time of the whole tuned network relative to the untuned one, as the last confirmation measured it."""
 
     def __repr__(self) -> str:
         changed = sum(task.best[0] < 1 for task in self.tasks)
@@ -79,7 +79,7 @@ class Tuning:
 
     @property
     def ratio(self) -> float:
-        """Time of the tuned network beside the rules': as measured, or else by the layers that are confirmed."""
+        """Time of the tuned network relative to the untuned one: measured, or else estimated from confirmed layers."""
         if not any(task.best[0] < 1 for task in self.tasks):
             return 1.0
         if self.measured is not None:
@@ -91,14 +91,14 @@ class Search:
     """One tuning run.
 
     Args:
-        tasks: What to tune; measurements of `database` are noted in them.
+        tasks: The layers to tune; they receive the measurements of `database`.
         trials: Measures networks.
-        database: Takes every measurement as it comes.
+        database: Receives every measurement at once.
         target: `target_key` of the board.
         schedules: `schedule_version` of the kernels.
-        whole: Seconds of the network by rule.
-        until: When to stop, as `time.monotonic` counts; None: when all choices are looked at.
-        listener: Called whenever there is something new.
+        whole: Seconds of the untuned network.
+        until: When to stop, by `time.monotonic`; None: when all choices have been tried.
+        listener: Called with the state after every change.
     """
 
     def __init__(
@@ -128,17 +128,17 @@ class Search:
                 task.note(choice, each.stage, math.inf if each.ratio is None else each.ratio)
 
     def run(self) -> Tuning:
-        """Search until the time is over or everything was looked at, and return what came out.
+        """Search until the time is over or all choices have been tried, and return the result.
 
         Raises:
-            CannotRunHere: No board measures any more; what was measured is kept.
+            CannotRunHere: No board measures any more; all measurements are kept.
         """
         tasks = self.progress.tasks
         while self._goes_on() and (looks := [task.next_looks() for task in tasks]) and any(looks):
             self._stage("first", _by_turns(tasks, looks))
             self._settle()
-        self._settle()  # what an interrupted run has left
-        # Last, what will be compiled, as a whole; what makes it no faster goes.
+        self._settle()  # choices that an interrupted run has not confirmed
+        # Finally the network that will be compiled is measured as a whole; choices that do not help are vetoed.
         while kept := self._kept():
             self._stage("confirmed", [kept])
             if self.progress.measured is None or self.progress.measured <= 1 - LEAST_WHOLE_GAIN:
@@ -153,7 +153,7 @@ class Search:
         self._stage("final", _by_turns(tasks, [task.finalists() for task in tasks]))
         winners = {task.workload.key: winner for task in tasks if (winner := task.winner())}
         if winners:
-            self._stage("confirmed", [self._kept() | winners])  # beside what is confirmed already
+            self._stage("confirmed", [self._kept() | winners])  # together with the choices that are already confirmed
 
     def _stage(self, stage: Stage, networks: Sequence[Mapping[str, Choice]]) -> None:
         self.progress.stage = stage
@@ -201,9 +201,9 @@ class Search:
             self._listener(self.progress)
 
     def _suspects(self, choices: Mapping[str, Choice], results: Mapping[str, Result]) -> list[str]:
-        """Return which of `choices` to veto, the network being no faster: half of the new ones, those that gain least.
+        """Return the `choices` to veto as the network is no faster: the half of the new ones that gains least.
 
-        Where none is new, half of all.
+        If none is new, half of all.
         """
         tasks = {task.workload.key: task for task in self.progress.tasks}
         new = [key for key, choice in choices.items() if not tasks[key].known(choice).get("confirmed")]
@@ -228,8 +228,8 @@ class Search:
         self.progress.lost += 1
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= GIVE_UP:
-            problem = f"{GIVE_UP} measurements in a row came to no end: {error}"
-            remedy = "See to the boards; what was measured is kept, and the same command goes on."
+            problem = f"{GIVE_UP} measurements in a row were not completed: {error}"
+            remedy = "Check the boards; all measurements are kept, and the same command continues from there."
             raise CannotRunHere(problem, remedy=remedy) from error
 
     def _goes_on(self) -> bool:
@@ -238,7 +238,7 @@ class Search:
         return self._until is None or time.monotonic() + (FINALISTS + 2) * each < self._until
 
     def _left(self) -> float:
-        """Return the seconds that the run may still take."""
+        """Return the seconds left for the run."""
         looks = max((task.allowed - task.looked_at for task in self.progress.tasks if not task.reason), default=0)
         rounds = looks * (1 + (FINALISTS + 1) / LOOKS) / self._trials.places
         expected = rounds * (median(self._took) if self._took else 0.0)
@@ -246,7 +246,7 @@ class Search:
 
 
 def _by_turns(tasks: Iterable[Task], choices: Iterable[Sequence[Choice]]) -> list[dict[str, Choice]]:
-    """Return networks: the first has every task's first choice, and so on."""
+    """Return networks as choices by workload: the first one has every task's first choice, and so on."""
     networks: list[dict[str, Choice]] = []
     for task, offered in zip(tasks, choices, strict=True):
         for place, choice in enumerate(offered):
@@ -257,6 +257,6 @@ def _by_turns(tasks: Iterable[Task], choices: Iterable[Sequence[Choice]]) -> lis
 
 
 def compare(by_rule: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> Result:
-    """Return what seconds [turns, inferences of a turn] say: medians, and the median of the turns' ratios."""
+    """Return the medians of seconds [turns, inferences per turn], and the median of the turns' ratios."""
     ratios = np.median(other, axis=1) / np.median(by_rule, axis=1)
     return Result(float(np.median(other)), float(np.median(by_rule)), float(np.median(ratios)))

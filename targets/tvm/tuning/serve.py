@@ -17,12 +17,12 @@ PORTS = (9190, 9199)
 """First and last port that the tracker tries."""
 BOARD_PORTS = (9090, 9189)
 PACKAGES = ("cloudpickle", "psutil", "tornado")
-"""What TVM's processes and tracker need besides TVM."""
+"""Packages that TVM's processes and tracker need besides TVM."""
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """Address of TVM's tracker, and the key under which it knows the boards of one kind."""
+    """Address of TVM's tracker, and the key under which boards of one kind are registered there."""
 
     host: str
     port: int
@@ -30,10 +30,10 @@ class Tracker:
 
 
 def require_packages() -> None:
-    """Refuse where something is not installed.
+    """Raise an error if a required package is not installed.
 
     Raises:
-        MissingDependency: Names it.
+        MissingDependency: Names the package.
     """
     installed_versions()
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
@@ -63,7 +63,7 @@ def start_tracker(host: str, port: int | None) -> tuple[object, int]:
     from tvm.rpc import tracker as tvm_tracker  # noqa: PLC0415
 
     class AnywhereTracker(tvm_tracker.Tracker):  # type: ignore[misc]
-        """Ends on any address, and where it never listened: TVM's own asks the one on 127.0.0.1 to stop."""
+        """Can be ended on any address, even if it never listened: TVM's own stops the tracker on 127.0.0.1."""
 
         proc: Any
 
@@ -81,17 +81,17 @@ def start_tracker(host: str, port: int | None) -> tuple[object, int]:
 
 
 def start_board(tracker: Tracker, host: str, threads: int | None) -> object:
-    """Start TVM's server, which does what clients of `tracker` ask for; it is alive until its `terminate`.
+    """Start TVM's server, which serves clients of `tracker`; it is alive until its `terminate`.
 
     Args:
-        tracker: Told of this board; where it restarts, the server finds it again.
+        tracker: Where this board is registered; after a restart of the tracker, the server registers again.
         host: Address to listen on.
-        threads: Cores that a network may use; default: all.
+        threads: Number of cores that a network may use; default: all.
 
     Raises:
         BadOption: No port is free.
     """
-    # Half of the cores is TVM's default on x86; clients choose, but no more than this.
+    # TVM's default on x86 is half of the cores; clients may choose fewer than this.
     if threads is not None or "TVM_NUM_THREADS" not in os.environ:
         os.environ["TVM_NUM_THREADS"] = str(threads or len(os.sched_getaffinity(0)))
     from tvm.rpc.server import Server  # noqa: PLC0415
@@ -100,11 +100,12 @@ def start_board(tracker: Tracker, host: str, threads: int | None) -> object:
     try:
         return Server(host, *BOARD_PORTS, tracker_addr=address, key=tracker.key, silent=True)
     except (OSError, ValueError) as error:
-        raise BadOption(f"the board cannot listen: {last_line(error)}", remedy="Free a port.") from error
+        remedy = f"Free one of the ports from {BOARD_PORTS[0]} on."
+        raise BadOption(f"the board cannot listen: {last_line(error)}", remedy=remedy) from error
 
 
 def last_line(error: Exception) -> str:
-    """Return what TVM's errors say after their traceback; the error's type where it says nothing."""
+    """Return the last line of a TVM error, which follows its traceback; the error's type if there is none."""
     lines = str(error).strip().splitlines()
     return lines[-1] if lines else type(error).__name__
 

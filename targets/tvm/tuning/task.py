@@ -1,4 +1,4 @@
-"""What is known of a layer while it is tuned: which choices were measured, what comes next, what is best."""
+"""The state of a layer that is tuned: which choices were measured, which come next, which is best."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from edgec.targets.tvm.schedules.choices import Choice
 from edgec.targets.tvm.tuning.database import LEAST_GAIN, Stage, typical
 
 LOOKS, FINALISTS = 6, 2
-"""Choices of a layer that a round looks at, and how many of the best so far are measured again."""
+"""Number of choices per layer that a round tries, and number of the best so far that are measured again."""
 FULL_SHARE, LEAST_SHARE = 0.02, 0.002
-"""Shares of the network's time from which a layer gets all its trials, and below which it gets none."""
+"""Share of the network's time from which a layer gets all its trials; share below which it gets none."""
 NEAR_PEAK = 0.9
 """Share of the board's peak above which a layer is left as it is."""
 
 
 @dataclass
 class Task:
-    """A workload to tune: its choices, the rule's first, and what is known of each."""
+    """A workload to tune: its choices, the default first, and the measurements of each."""
 
     workload: Workload
     choices: Sequence[Choice]
     seconds: float
-    """Of the rule's choice in one inference."""
+    """Time of the default choice in one inference."""
     share: float
-    """Of the network's time."""
+    """Share of the network's time."""
     reason: str = ""
-    """Why it is not tuned; empty if it is."""
+    """Reason for which it is not tuned; empty if it is."""
     allowed: int = 0
-    """How many choices are looked at."""
+    """Maximum number of choices to try."""
     ratios: dict[str, dict[Stage, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    """Choice -> stage -> ratios to the rule's time; infinite where it cannot be made."""
+    """Choice -> stage -> ratios to the default's time; infinity if it cannot be compiled."""
 
     @property
     def best(self) -> tuple[float, Choice]:
-        """Ratio and choice that are confirmed; 1 and the rule's where nothing is faster."""
+        """Confirmed ratio and choice; 1 and the default if none is faster."""
         chosen = [(typical(found), choice) for choice in self.choices[1:] if (found := self._at(choice, "confirmed"))]
         ratio, choice = min(chosen, key=lambda entry: entry[0], default=(1.0, self.choices[0]))
         return (ratio, choice) if ratio <= 1 - LEAST_GAIN else (1.0, self.choices[0])
 
     @property
     def looked_at(self) -> int:
-        """How many choices were measured."""
+        """Number of measured choices."""
         return sum(bool(self.known(choice)) for choice in self.choices[1 : self.allowed + 1])
 
     def known(self, choice: Choice) -> dict[Stage, list[float]]:
-        """Return what was measured of `choice`."""
+        """Return the measured ratios of `choice`."""
         return self.ratios.get(_text(choice), {})
 
     def note(self, choice: Choice, stage: Stage, ratio: float) -> None:
@@ -58,13 +58,13 @@ class Task:
         self.ratios[_text(choice)][stage].append(ratio)
 
     def next_looks(self) -> list[Choice]:
-        """Return the next choices of which nothing is known."""
+        """Return the next choices without measurements."""
         if self.reason:
             return []
         return [choice for choice in self.choices[1 : self.allowed + 1] if not self.known(choice)][:LOOKS]
 
     def finalists(self) -> list[Choice]:
-        """Return the best of those not yet in the finals that may beat what is confirmed."""
+        """Return the best choices that have not been in the finals and may beat the confirmed one."""
         rivals = []
         for choice in self.choices[1:]:
             known = self.known(choice)
@@ -74,7 +74,7 @@ class Task:
         return [choice for _, choice in sorted(rivals, key=lambda entry: entry[0])[:FINALISTS]]
 
     def winner(self) -> Choice | None:
-        """Return the choice to confirm: the best of the finals, if it has not been confirmed and may be an advance."""
+        """Return the choice to confirm: the best of the finals, if it is unconfirmed and may be faster."""
         finals = [
             (median(found), choice)
             for choice in self.choices[1:]
@@ -99,14 +99,14 @@ def make_tasks(
     peak: float,
     trials: int,
 ) -> list[Task]:
-    """Return a task for every workload, the longest first, with what it may use of `trials` choices.
+    """Return a task for every workload, the slowest first, with its share of `trials` choices.
 
     Args:
         workloads: The choices for each.
-        times: Seconds of each in an inference, by rule.
-        calls: How often each is computed in it.
-        whole: Seconds of the network.
-        peak: Multiply-accumulates a second that the board can do.
+        times: Seconds of each in an inference of the untuned network.
+        calls: Number of calls of each in an inference.
+        whole: Seconds of the untuned network.
+        peak: Maximum number of multiply-accumulates per second of the board.
         trials: Maximum number of candidates that are measured per layer.
     """
     tasks = []
@@ -116,9 +116,9 @@ def make_tasks(
         macs = workload.macs / choices[0].macs_saved
         reached = macs * calls.get(workload.key, 0) / (seconds * peak) if seconds else 0.0
         if len(choices) == 1:
-            task.reason = "nothing to choose"
+            task.reason = "it has only one choice"
         elif task.share < LEAST_SHARE:
-            task.reason = f"under {LEAST_SHARE:.1%} of the time"
+            task.reason = f"it takes under {LEAST_SHARE:.1%} of the time"
         elif reached > NEAR_PEAK:
             task.reason = f"at {reached:.0%} of the peak"
         else:

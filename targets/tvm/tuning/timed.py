@@ -1,7 +1,7 @@
-"""Networks that time their own kernels: what is measured is a kernel at its place, with the caches as it finds them.
+"""Networks that time their own kernels: a kernel is measured inside its network, with realistic contents of the caches.
 
-Every kernel is called through a few lines of C++ that add up its time. That needs TVM's calling convention only, so it
-works on every board and through TVM's RPC. Kernels are compiled once each, whichever networks they come in.
+Every kernel is called through a few lines of C++ that add up its time. That needs only TVM's calling convention, so it
+works on every board and through TVM's RPC. Each kernel is compiled once, even if several networks contain it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgec.targets.tvm.runner_build import HEADERS, header
 from edgec.targets.tvm.zig import zig, zig_triple
 
 SYMBOL = "__tvm_ffi_"
-"""What TVM's runtime puts before the name of a function in a library."""
+"""Prefix of the name of a function in a library of TVM."""
 TIMES = "kernel_times"
 """Function of a timed network: fills a float64 tensor with the seconds of each kernel since its last call, in the order
 of `TimedNetwork.kernels`, and of the whole network from the first kernel's beginning to the last one's end."""
@@ -73,14 +73,14 @@ extern "C" int {symbol}{times}(ARGUMENTS) {{
 
 @dataclass(frozen=True)
 class TimedNetwork:
-    """A library, and its kernels in the order in which it tells their times."""
+    """A library, and its kernels in the order of the times that it returns."""
 
     library: Path
     kernels: tuple[str, ...]
 
 
 class TimedBuilder:
-    """Builds timed networks for the (resolved) `board` in `folder`, which keeps the kernels of all of them."""
+    """Builds timed networks for the (resolved) `board` in `folder`, where the kernels of all networks are kept."""
 
     def __init__(self, board: Board, folder: Path, *, workers: int) -> None:
         self._board, self._folder, self._workers = board, folder, workers

@@ -1,4 +1,4 @@
-"""`tune_network`: measures what could be chosen for a network's layers on a board, and keeps it in a database."""
+"""`tune_network`: measures the choices for a network's layers on a board, and keeps the results in a database."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ PEAK_S = 0.5
 
 @dataclass(frozen=True)
 class TuneSettings:
-    """How long to search, and where.
+    """Limits of the search, and the boards to use.
 
     Attributes:
         precision: As the network will be compiled.
         trials: Maximum number of candidates that are measured per layer.
-        seconds: When to stop; None: when all were looked at.
-        tracker: Where boards are; None: this machine.
+        seconds: Time limit; None: until all choices have been tried.
+        tracker: Tracker of the boards; None: this machine.
     """
 
     precision: Precision = "fp32"
@@ -64,18 +64,18 @@ def tune_network(
     settings: TuneSettings,
     listener: Callable[[Tuning], None] = lambda progress: None,
 ) -> Tuning:
-    """Tune canonical `model` for `board`, whose `threads` run it; go on with what `database` holds.
+    """Tune canonical `model` for `board`, whose `threads` run it; continue from the measurements in `database`.
 
     Args:
-        model: As the passes leave it.
+        model: The result of the passes.
         board: A CPU board.
-        inputs: What to measure on, in the model's order.
-        database: Takes every measurement.
-        settings: How long, and where.
-        listener: Called whenever there is something new.
+        inputs: Inputs on which it is measured, in the model's order.
+        database: Receives every measurement.
+        settings: Limits of the search, and the boards to use.
+        listener: Called with the state after every change.
 
     Raises:
-        CannotRunHere: There is no board to measure on, or no more.
+        CannotRunHere: There is no board to measure on, or none any more.
         UnsupportedModel: An operator cannot be imported; names it and its nodes.
     """
     begin = time.monotonic()
@@ -83,7 +83,7 @@ def tune_network(
         try:
             rules, peak = trials.by_rule(), trials.peak()
         except Lost as error:
-            raise CannotRunHere(f"nothing can be measured: {error}", remedy="See to the boards.") from error
+            raise CannotRunHere(f"the network cannot be measured: {error}", remedy="Check the boards.") from error
         tasks = make_tasks(trials.lowering.workloads(), rules, trials.calls, rules[""], peak, settings.trials)
         search = Search(
             tasks,
@@ -102,7 +102,7 @@ def tune_network(
 def network_trials(
     model: ir.Model, board: Board, inputs: Sequence[Array], settings: TuneSettings
 ) -> Iterator[NetworkTrials]:
-    """Yield what measures the choices for `model`; see `tune_network`."""
+    """Yield the trials that measure the choices for `model`; see `tune_network`."""
     bench = Bench(inputs, board.threads, settings.tracker)
     try:
         with temporary_folder() as scratch:
@@ -112,7 +112,7 @@ def network_trials(
 
 
 class NetworkTrials:
-    """Builds a network with some choices and measures it beside the one by rule; `edgec...search.Trials`."""
+    """Builds a network with some choices and measures it beside the default one; implements `search.Trials`."""
 
     def __init__(self, model: ir.Model, board: Board, bench: Bench, precision: Precision, folder: Path) -> None:
         resolved = resolve(board)
@@ -129,19 +129,19 @@ class NetworkTrials:
         self._rules = self._builder.build(rules.module, "rules")
 
     def by_rule(self) -> dict[str, float]:
-        """Return the seconds of each workload in an inference by rule, and "" -> of the network."""
+        """Return the seconds of each workload in an inference of the default network, and "" -> of the whole."""
         taken = self._bench.measure([self._rules], PEAK_S).networks[0]
         keys = dict.fromkeys(self._workloads.values())
         seconds = {key: _seconds(taken, self._rules, self._workloads, key) for key in keys}
         return {key: float(np.median(found)) for key, found in seconds.items()} | {"": float(np.median(taken[..., -1]))}
 
     def peak(self) -> float:
-        """Return the multiply-accumulates a second that the board can do."""
+        """Return the maximum number of multiply-accumulates per second of the board."""
         module, macs, source = peak_network(self._cpu)
         lowered = Lowering(module, self._cpu, self._target).emit({})
         network = self._builder.build(lowered.module, "peak")
         taken = self._bench.measure([network], PEAK_S, [source]).networks[0]
-        convolutions = dict.fromkeys(lowered.report.workloads, "")  # not the copies at both ends
+        convolutions = dict.fromkeys(lowered.report.workloads, "")  # without the layout copies at both ends
         return macs / float(np.median(_seconds(taken, network, convolutions, "")))
 
     def run(self, choices: Mapping[str, Choice], seconds: float) -> dict[str, Result]:
@@ -158,7 +158,7 @@ class NetworkTrials:
     def _emit(self, choices: Mapping[str, Choice]) -> LoweredModule:
         lowered = self.lowering.emit(choices)
         made = set(lowered.report.workloads.values())
-        # A choice that no kernel could be made of: without it the rest is measured all the same.
+        # A choice for which no kernel could be compiled is left out; the others are measured all the same.
         possible = {key: choice for key, choice in choices.items() if key in made}
         return lowered if len(possible) == len(choices) else self.lowering.emit(possible)
 

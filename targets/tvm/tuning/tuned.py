@@ -1,4 +1,4 @@
-"""`read_tuned`: what a database holds for a board, for a compilation. Needs no TVM."""
+"""`read_tuned`: reads the choices for a board from a database, for a compilation. Needs no TVM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP = "tuned"
 
 
 def read_tuned(path: Path, board: Board, precision: Precision, record: Record) -> dict[str, list[Json]]:
-    """Return what is `confirmed` for `board`; what was measured for other schedules or boards is noted.
+    """Return the choices `confirmed` for `board`; note measurements with other schedules, or that there are none.
 
     Raises:
         BadOption: There is no such database, or it cannot be read.
@@ -24,7 +24,8 @@ def read_tuned(path: Path, board: Board, precision: Precision, record: Record) -
         raise BadOption(f"--tuned {path}: no such file", remedy="`edgec tune MODEL.onnx -o tune.db` makes one.")
     database, target, schedules = Database(path), target_key(board, precision), schedule_version()
     if stale := database.stale(target, schedules):
-        record.refuse(STEP, path.name, f"{stale} measurements are stale: made with other schedules; tune again")
+        reason = f"{stale} measurements are stale, as they were made with other schedules: tune again"
+        record.refuse(STEP, path.name, reason)
     if not (found := database.of(target, schedules)) and not stale:
-        record.refuse(STEP, path.name, f"it holds nothing for {target}")
+        record.refuse(STEP, path.name, f"it contains no measurements for {target}")
     return confirmed(found)

@@ -147,7 +147,8 @@ def test_an_error_without_text_is_named_by_its_type() -> None:
 
 
 def test_without_a_tracker_the_remedy_is_the_command() -> None:
-    with pytest.raises(CannotRunHere, match=r"no tracker answers at 127.0.0.1:9.*\nStart one: edgec tune --serve"):
+    problem = r"no tracker responds at 127.0.0.1:9.*\nStart a tracker: edgec tune --serve"
+    with pytest.raises(CannotRunHere, match=problem):
         Bench([], 1, parse_tracker("127.0.0.1:9", KEY))
     with pytest.raises(BadOption, match="is not of the form HOST:PORT"):
         parse_tracker("nowhere", KEY)

@@ -152,7 +152,7 @@ def test_a_lost_trial_costs_itself_only_and_three_in_a_row_end_the_run(tmp_path:
         def run(self, choices: Mapping[str, Choice], seconds: float) -> dict[str, Result]:
             raise Lost("no answer")
 
-    with pytest.raises(CannotRunHere, match=r"3 measurements in a row came to no end: no answer"):
+    with pytest.raises(CannotRunHere, match=r"3 measurements in a row were not completed: no answer"):
         search(tmp_path / "new", Gone())
 
 
@@ -163,7 +163,7 @@ def test_layers_near_the_peak_and_small_ones_are_left_out() -> None:
         ("layer 0", "at 95% of the peak"),
         ("layer 1", "at 119% of the peak"),
     ]
-    assert {task.reason for task in tasks[2:]} == {"under 0.2% of the time"}
+    assert {task.reason for task in tasks[2:]} == {"it takes under 0.2% of the time"}
 
 
 def test_a_layer_by_winograd_counts_with_the_quarter_of_the_multiplications_that_it_does() -> None:

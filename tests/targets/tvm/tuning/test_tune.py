@@ -75,9 +75,9 @@ def test_a_confirmed_choice_is_compiled_and_named_in_the_manifest(tmp_path: Path
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ({"schedules": "older"}, "1 measurements are stale: made with other schedules; tune again"),
-        ({"baseline": None}, "1 measurements are stale: made with other schedules; tune again"),
-        ({"target": "another board"}, "it holds nothing for host fp32"),
+        ({"schedules": "older"}, "1 measurements are stale, as they were made with other schedules; tune again"),
+        ({"baseline": None}, "1 measurements are stale, as they were made with other schedules; tune again"),
+        ({"target": "another board"}, "it contains no measurements for host fp32"),
     ],
 )
 def test_what_was_measured_otherwise_is_ignored_with_a_word(tmp_path: Path, others: dict[str, Any], said: str) -> None:
