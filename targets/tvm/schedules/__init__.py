@@ -1,1 +1,1 @@
-"""Kernels for CPUs: a schedule is one file of a family, which chooses its tiles by rule from a model of the CPU."""
+"""Kernels for CPUs: a schedule is one file of a family; it chooses its tiles from the shape and a model of the CPU."""

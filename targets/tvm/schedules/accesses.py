@@ -1,4 +1,4 @@
-"""How a block moves through memory as its axes run: what can be fused, and which axis lies side by side where."""
+"""How a block accesses memory as its axes advance: which axes can be fused, and which axis is contiguous where."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tvm import sym, tirx
 
 @dataclass(frozen=True)
 class Access:
-    """Elements that the address moves by with each step of each axis; None where that varies."""
+    """Stride of each axis: by how many elements the address moves per step; None if that varies."""
 
     steps: tuple[int | None, ...]
 
 
 def accesses_of(block: Any) -> list[Access]:
-    """Return what `block`, one store, does with each tensor: the store first, then every element it reads."""
+    """Return the accesses of `block`, which has one store: the store first, then every element it reads."""
     analyzer = sym.Analyzer()
     variables = [axis.var for axis in block.iter_vars]
     for axis in block.iter_vars:
@@ -48,7 +48,7 @@ def _step(address: Any, variable: Any) -> int | None:
 
 
 def fusable(accesses: Sequence[Access], extents: Sequence[int], axis: int) -> bool:
-    """Whether axes `axis` and `axis + 1` can be one: every address runs through both as through one."""
+    """Return whether axes `axis` and `axis + 1` can be fused: every address runs through both as through one."""
     pairs = [(access.steps[axis], access.steps[axis + 1]) for access in accesses]
     return all(None not in pair and pair[0] == pair[1] * extents[axis + 1] for pair in pairs)  # type: ignore[operator]
 
@@ -65,7 +65,7 @@ def runs(accesses: Sequence[Access], extents: Sequence[int]) -> list[list[int]]:
 
 
 def crossed_axis(accesses: Sequence[Access]) -> int | None:
-    """Return an axis before the last along which elements of a tensor that is read are neighbours, if there is one."""
+    """Return an axis before the last along which a tensor that is read is contiguous, if there is one."""
     last = len(accesses[0].steps) - 1
     for access in accesses[1:]:
         side_by_side = [axis for axis in range(last) if access.steps[axis] == 1]

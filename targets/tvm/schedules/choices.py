@@ -1,7 +1,6 @@
-"""What a region could also be made of: the plans worth measuring, the one by rule first.
+"""The alternatives for a region: the plans worth measuring, the default one first.
 
-A plan decides how weights are packed too, so it is chosen before a kernel is written and not by rewriting a finished
-one.
+A plan also decides how weights are packed, so it is chosen before a kernel is written, not by rewriting a finished one.
 """
 
 from __future__ import annotations
@@ -17,31 +16,31 @@ from edgec.targets.tvm.schedules import rules
 
 @dataclass(frozen=True)
 class Choice:
-    """A rule, by its name, and one of its plans, a dataclass."""
+    """The name of a rule and one of its plans, a dataclass."""
 
     rule: str
     plan: Any
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values; equal ones are equal choices."""
+        """Return it as JSON values, which are equal for equal choices."""
         return {"rule": self.rule, **asdict(self.plan)}
 
     @property
     def macs_saved(self) -> float:
-        """Multiply-accumulates of the direct method for each that this choice does."""
+        """Multiply-accumulates of the direct method for each one of this choice."""
         return next((rule.tuning.macs_saved for rule in rules.RULES if rule.name == self.rule and rule.tuning), 1.0)
 
 
 def workload_of(region: Region) -> Workload | None:
-    """Return the workload of `region`; None where there is nothing to choose."""
+    """Return the workload of `region`; None if there is nothing to choose."""
     tuning = region.rule.tuning if region.rule else None
     return tuning.workload(region) if tuning else None
 
 
 def choices_of(region: Region, cpu: CpuModel) -> list[Choice]:
-    """Return the choices for a region that has a workload: the one by rule, then the others, promising ones first.
+    """Return the choices for a region that has a workload: the default, then the others, promising ones first.
 
-    Those of its own rule and of rules that compete with it take turns.
+    Choices of its own rule and of competing rules alternate.
     """
     assert region.rule is not None and region.rule.tuning is not None
     own, computed = region.rule, region.rule.tuning.workload
@@ -54,7 +53,7 @@ def choices_of(region: Region, cpu: CpuModel) -> list[Choice]:
 
 
 def lower_region(region: Region, cpu: CpuModel, choice: Choice | None = None) -> Kernel:
-    """Return the kernel of `region`: by its rule, or by `choice`, one of `choices_of(region, cpu)`."""
+    """Return the kernel of `region`: the default, or that of `choice`, one of `choices_of(region, cpu)`."""
     assert region.rule is not None
     if choice is None:
         return replace(region.rule.lower(region, cpu), rule=region.rule.name)
@@ -64,6 +63,6 @@ def lower_region(region: Region, cpu: CpuModel, choice: Choice | None = None) ->
 
 
 def _in_turn(one: Sequence[Choice], other: Sequence[Choice]) -> list[Choice]:
-    """Return both, by turns until the shorter ends."""
+    """Return the elements of both, alternating until the shorter one ends."""
     paired = [choice for pair in zip(one, other, strict=False) for choice in pair]
     return [*paired, *one[len(other) :], *other[len(one) :]]

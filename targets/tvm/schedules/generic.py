@@ -1,4 +1,4 @@
-"""Functions that came from TVM's own legalization: injective ones and, as explicit fallback, everything else."""
+"""Functions from TVM's own legalization: a schedule for injective ones; all others are an explicit fallback."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ from edgec.targets.tvm.strict import is_strict
 SPATIAL = 0
 """`IterVar.iter_type` of a data-parallel axis."""
 OWN = ("erf", "exp", "log", "sigmoid", "tanh")
-"""Operators of TIR that have a function of the same name in `intrinsics`."""
+"""TIR operators with a function of the same name in `intrinsics`."""
 VECTOR_OPERATORS = frozenset(
     (
         *("exp", "exp2", "log", "log2", "sqrt", "floor", "ceil", "fabs", "round", "trunc", "nearbyint", "pow"),
         *("sin", "cos", "tanh", "sigmoid", "fma", "reinterpret", "if_then_else", "likely", "isnan"),
     )
 )
-"""Operators TVM lowers for vectors, without their dialect; of others (cosh, erf's library call) it has the scalar form
-only."""
+"""Operators that TVM can lower for vectors, without their dialect; others (cosh, erf by library) are scalar only."""
 LONGEST_EXPRESSION = 256
-"""Elements an expression may read once its producers are inlined; what is longer is computed and stored first."""
+"""Maximum number of elements that an expression reads after inlining; longer ones are stored first."""
 
 
 def schedule_function(function: tirx.PrimFunc, cpu: CpuModel) -> tuple[tirx.PrimFunc, str]:
-    """Return `function` scheduled, and the rule: `injective`, or the fallback where it has reductions or odd loops."""
+    """Return `function` scheduled, and the rule: `injective`, or the fallback for reductions or irregular loops."""
     if not (isinstance(function.body, s_tir.SBlockRealize) and function.body.block.name_hint == "root"):
-        return function, FALLBACK  # loops that TVM wrote out, as those of running sums: no schedule applies to them
+        return function, FALLBACK  # no schedule applies to loops that TVM wrote out, such as those of cumulative sums
     try:
         sch = Schedule(with_intrinsics(function))
         lanes = cpu.lanes if _vectorizes(sch.mod["main"]) else 1
@@ -49,7 +48,7 @@ def schedule_function(function: tirx.PrimFunc, cpu: CpuModel) -> tuple[tirx.Prim
     except (ScheduleError, tvm.error.InternalError, ValueError, RuntimeError, TypeError):
         if is_strict():
             raise
-        # Anything TVM accepts unscheduled still compiles; the report shows that nothing sped it up.
+        # A function that TVM accepts without a schedule still compiles; the report shows that it has none.
         return function, FALLBACK
     scheduled = with_functions(sch.mod["main"]).with_attr("tirx.is_scheduled", True)
     return scheduled, FALLBACK if reductions else "injective"
@@ -67,7 +66,7 @@ def with_intrinsics(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def _vectorizes(function: tirx.PrimFunc) -> bool:
-    """Whether TVM can compute every operator of `function` on vectors."""
+    """Return whether TVM can compute every operator of `function` on vectors."""
     found: set[str] = set()
 
     def visit(call: Any) -> None:
@@ -80,10 +79,10 @@ def _vectorizes(function: tirx.PrimFunc) -> bool:
 
 
 def _inline(sch: Schedule) -> list[Any]:
-    """Inline injective producers, but for those whose expression has become too long; return the blocks that stay."""
+    """Inline injective producers unless the expression becomes too long; return the blocks that stay."""
     inlined: dict[Any, int] = {}
     producers = sch.get_child_blocks(sch.get_sblock("root"))[:-1]
-    # As they are before any is inlined: a value read twice is written out twice, in every level anew.
+    # The counts before any inlining: a value that is read twice is written out twice, at each level again.
     for block, before in [(block, sch.get(block)) for block in producers]:
         terms = _terms(before, inlined)
         if terms > LONGEST_EXPRESSION:
@@ -97,7 +96,7 @@ def _inline(sch: Schedule) -> list[Any]:
 
 
 def _terms(block: Any, inlined: Mapping[Any, int]) -> int:
-    """Return how many elements `block` reads, written out: of an inlined buffer, all that its own block reads."""
+    """Return how many elements `block` reads; for an inlined buffer, those that its own block reads."""
     terms = 0
 
     def visit(load: tvm.ir.TensorLoad) -> None:
@@ -128,10 +127,10 @@ def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
 
 
 def _can_be_parted(block: Any, accesses: Sequence[Access]) -> bool:
-    """Return whether TVM's loop partitioning takes the loops of `block`.
+    """Return whether TVM's loop partitioning supports the loops of `block`.
 
-    It writes bounds in 32 bits always, and fails where they are compared with 64: where `block` computes in 64 bits, by
-    its data, calls or casts, so that its loops are not narrowed to 32, and where the place of an element is computed.
+    It always writes bounds in 32 bits, and fails if they are compared with 64: if `block` computes in 64 bits, by its
+    data, calls or casts, so that its loops are not narrowed to 32, or if the position of an element is computed.
     """
     wide = any("int64" in str(each.source.dtype) for each in (*block.reads, *block.writes))
 
@@ -147,7 +146,7 @@ def _can_be_parted(block: Any, accesses: Sequence[Access]) -> bool:
 def _schedule_nest(
     sch: Schedule, loops: list[Any], sizes: list[int], accesses: list[Access], lanes: int, *, parted: bool
 ) -> None:
-    """Schedule loops without a reduction: vectors along the last axis, in tiles where a tensor lies along another."""
+    """Schedule loops without a reduction: vectors along the last axis, tiles if a tensor runs along another."""
     crossed = crossed_axis(accesses)
     if crossed is not None and min(sizes[crossed], sizes[-1]) >= lanes:
         outer, row = sch.split(loops[crossed], [None, lanes])
@@ -159,13 +158,13 @@ def _schedule_nest(
     groups = runs(accesses, sizes)
     fused = [sch.fuse(*(loops[axis] for axis in group)) if len(group) > 1 else loops[group[0]] for group in groups]
     width = math.prod(sizes[axis] for axis in groups[-1])
-    if width < lanes and len(fused) > 1:  # rows too short for a vector: through their ends
+    if width < lanes and len(fused) > 1:  # rows are shorter than a vector, so vectors go across their ends
         fused = [sch.fuse(*fused)]
         width = math.prod(sizes)
     if lanes > 1 and width >= lanes:
         vectors, lane = sch.split(fused[-1], [None, lanes])
         sch.vectorize(lane)
-        # Where the row does not end with a vector, and where a choice depends on the column, loops without conditions.
+        # If a row does not end with a vector, or a choice depends on the column, loops are split to avoid conditions.
         if parted:
             sch.annotate(vectors, "pragma_loop_partition_hint", 1)
         fused[-1] = vectors

@@ -1,4 +1,4 @@
-"""The schedules, in the order in which they are asked: the first that takes a node lowers its region.
+"""The schedules, in the order in which they are tried: the first one that takes a node lowers its region.
 
 A schedule is a file that exports its `RULE`, and its line here.
 """

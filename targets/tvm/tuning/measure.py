@@ -140,7 +140,7 @@ def _measure(
     for (path, _), name in zip(libraries, names, strict=True):
         session.upload(path, name)
         modules.append(session.load_module(name))
-    # The address of its buffers changes a network's time by some percent, so each is loaded twice, first and last.
+    # The addresses of buffers change a network's time by some percent, so each runs twice, with buffers at both ends.
     order = [*range(len(libraries)), *reversed(range(len(libraries)))]
     runs = [(at, _instance(session, modules[at], libraries[at][1], inputs)) for at in order]
     turns: list[list[list[Array]]] = []

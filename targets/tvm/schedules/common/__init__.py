@@ -1,1 +1,1 @@
-"""What the families of schedules share: the expressions of regions, tiles, edits of functions."""
+"""Shared code of the families of schedules: the expressions of regions, tiles, edits of functions."""

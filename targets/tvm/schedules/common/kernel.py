@@ -1,4 +1,4 @@
-"""What the schedules share: finished functions, blocks by name, conversions, and stages with padding."""
+"""Shared by all schedules: finishing functions, finding blocks by name, conversions, and stages with padding."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ OPAQUE = 8
 PACKED_RANK = 5
 """Axes of a packed tensor: N, C/b, H, W, b."""
 SIMPLIFIED = "edgec.simplified"
-"""Attribute of a function whose loops TVM has to simplify once they are unrolled; others are left to LLVM."""
+"""Attribute of a function whose loops TVM has to simplify after unrolling; others are left to LLVM."""
 PARALLEL_THRESHOLD = 16384
-"""Elements below which waking another thread costs more than it saves."""
+"""Number of elements below which waking another thread costs more than it saves."""
 
 
 def finish(schedule: Schedule) -> Any:
     """Return the scheduled function, marked so that later passes leave it alone.
 
-    The name has to go: the block builder gives it one, and a kept one clashes.
+    The name is removed: the block builder gives the function another one, with which it would clash.
     """
     function = with_functions(rewrite(schedule.mod["main"].without_attr("global_symbol")))
     return function.with_attr("tirx.is_scheduled", True).with_attr("op_pattern", OPAQUE)
 
 
 def find_block(schedule: Schedule, name: str) -> Any:
-    """Return the block `name`, or None: workloads drop stages they do not need."""
+    """Return the block `name`; None if the workload does not need that stage."""
     present = {schedule.get(block).name_hint for block in schedule.get_child_blocks(schedule.get_sblock("root"))}
     return schedule.get_sblock(name) if name in present else None
 
 
 def widened(value: Any) -> Any:
-    """Return a half-precision expression in fp32, any other as it is: only products and their sums are fp16."""
+    """Return an fp16 expression converted to fp32, any other unchanged: only products and their sums are fp16."""
     return value.astype(F32) if type_of(value) == "float16" else value
 
 
@@ -63,7 +63,7 @@ def floormod(value: Any, divisor: int) -> Any:
 
 
 def copy_rows(sch: Schedule, stage: Any) -> None:
-    """Schedule the columns of a padded stage, and its lanes where it is packed: no conditions but at a row's ends."""
+    """Schedule the columns of a padded stage, and its lanes if packed, with conditions only at the ends of a row."""
     packed = len(sch.get(stage).iter_vars) == PACKED_RANK
     columns = sch.get_loops(stage)[-2 if packed else -1]
     if packed:
@@ -80,14 +80,14 @@ def padded_stage(
     extents: Sequence[int] | None = None,
     name: str = "dp",
 ) -> te.Tensor:
-    """Return `source` placed into a tensor of `shape`, `before` elements in on each axis, `value` elsewhere.
+    """Return `source` copied into a tensor of `shape` at position `before`; `value` elsewhere.
 
     Args:
         source: Tensor to read, unless `read` is given.
         shape: Shape of the result.
-        before: Elements ahead of the source on each axis.
-        value: Filling; an expression where the source is no float.
-        read: Expression of the source element at an index.
+        before: Number of elements before the source on each axis.
+        value: Value of the padding; an expression if the source is not a float.
+        read: Returns the expression of the source element at an index.
         extents: Shape of the source where `read` is given.
         name: Name of the stage.
     """

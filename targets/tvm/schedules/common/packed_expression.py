@@ -20,7 +20,7 @@ from edgec.targets.tvm.schedules.common.requantize import dequantize, quantize
 
 
 class PackedExpression:
-    """Builds the value of a region's tail at a packed index, collecting the operands it reads.
+    """Builds the value of a region's tail at a packed index, and collects the operands that it reads.
 
     Args:
         members: Members of the region in topological order.
@@ -42,9 +42,9 @@ class PackedExpression:
         self._keep: list[Any] = []
 
     def at(self, index: tuple[Any, ...], anchor_value: Any | None) -> Any:
-        """Return the tail's value at packed `index`, in the type it is stored in.
+        """Return the tail's value at packed `index`, in the type in which it is stored.
 
-        `anchor_value` is the anchor's there; None: it is elementwise.
+        `anchor_value` is the anchor's value there; None: the anchor is elementwise.
         """
         memo: dict[int, Any] = {}
         if anchor_value is not None:
@@ -107,7 +107,7 @@ class PackedExpression:
 
 
 def apply(node: Node, value: Callable[[Any], Any]) -> Any:
-    """Return the expression of one elementwise node; `value` gives that of an argument."""
+    """Return the expression of one elementwise node; `value` returns that of an argument."""
     if node.op in UNARY:
         return UNARY[node.op](value(node.args[0]))
     if node.op in BINARY:

@@ -21,7 +21,7 @@ VIEWS = frozenset({"relax.reshape", "relax.squeeze", "relax.expand_dims"})
 
 
 def matrix_of(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return rows and columns of `shape` seen as a matrix: its last axis are the columns."""
+    """Return rows and columns of `shape` seen as a matrix, whose columns are the last axis."""
     return (math.prod(shape[:-1]), shape[-1]) if shape else (1, 1)
 
 
@@ -35,7 +35,7 @@ def unravel(row: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 def is_plain_elementwise(node: Node, rows: int, columns: int) -> bool:
-    """Whether `node` computes a [rows, columns] matrix element by element (or only views one)."""
+    """Return whether `node` computes a [rows, columns] matrix element by element, or is a view of one."""
     if node.packed or not node.shape or node.dtype != "float32" or matrix_of(node.shape) != (rows, columns):
         return False
     if node.op in VIEWS:
@@ -46,7 +46,7 @@ def is_plain_elementwise(node: Node, rows: int, columns: int) -> bool:
 
 
 def fits_matrix(anchor: Node, node: Node) -> bool:
-    """Whether `node` is elementwise work on the result of `anchor`, both seen as matrices."""
+    """Return whether `node` is elementwise work on the result of `anchor`, both seen as matrices."""
     return anchor.shape is not None and is_plain_elementwise(node, *matrix_of(anchor.shape))
 
 
@@ -57,7 +57,7 @@ def _is_operand(arg: Any) -> bool:
 
 
 class PlainExpression:
-    """Builds a region's values at (row, column), collecting the operands it reads.
+    """Builds a region's values at (row, column), and collects the operands that it reads.
 
     Args:
         members: Members of the region; those in `given` are not expanded.
@@ -71,7 +71,7 @@ class PlainExpression:
         self._keep: list[Any] = []
 
     def at(self, node: Node, row: Any, column: Any, given: dict[int, Callable[[Any, Any], Any]]) -> Any:
-        """Return the value of `node` at (row, column); `given` holds stages already computed, by node."""
+        """Return the value of `node` at (row, column); `given` contains stages that are already computed, by node."""
         memo: dict[int, Any] = {}
 
         def member(current: Node) -> Any:

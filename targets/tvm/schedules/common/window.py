@@ -1,4 +1,4 @@
-"""Windows over each channel by itself, for depthwise convolutions and pools; one vector of channels wide."""
+"""Windows over each channel separately, for depthwise convolutions and pools; one vector of channels wide."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MAX_UNROLLED_TAPS = 64
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Decisions: pixels of a vector kept in registers, output rows of a task (None: as many as keep its slab in L1)."""
+    """The tiling: number of pixels in registers, output rows per task (None: as many as keep its slab in L1)."""
 
     pixels: int
     rows: int | None = None
 
 
 def plan_by_rule(node: Node, window: Sequence[int], cpu: CpuModel) -> WindowPlan:
-    """Return the tiling of a `window` by rule."""
+    """Return the default tiling of a `window`."""
     assert node.shape is not None
     return WindowPlan(depthwise_pixels(node.shape[3], math.prod(window), cpu))
 
@@ -84,7 +84,7 @@ def _shuffled(source: te.Tensor, channels: int, groups: int, block: int) -> Call
     def read(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         channel = c * block + b
         origin = floormod(channel, groups) * (channels // groups) + floordiv(channel, groups)
-        # Spare lanes of the last block stay inside the tensor.
+        # Padding lanes of the last block must stay inside the tensor.
         origin = tirx.min(origin, channels - 1) if channels % block else origin
         return source[n, floordiv(origin, block), h, w, floormod(origin, block)]
 
@@ -92,7 +92,7 @@ def _shuffled(source: te.Tensor, channels: int, groups: int, block: int) -> Call
 
 
 def schedule(sch: Schedule, plan: WindowPlan, cpu: CpuModel) -> Schedule:
-    """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
+    """Schedule tasks of (batch, channel block, rows), each with a padded slab that stays in L1."""
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)

@@ -1,1 +1,1 @@
-"""Convolutions of packed tensors in floats: direct, Winograd, and one filter a channel."""
+"""Float convolutions of packed tensors: direct, Winograd, and depthwise."""

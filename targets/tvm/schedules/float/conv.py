@@ -1,9 +1,9 @@
 """Convolution: any kernel, stride, dilation, padding and group count, by one register-tiled template.
 
-Tile rows of pixels x vectors of output channels stay in registers over the whole reduction. The reduction is scheduled
-first and the epilogue pulled in behind it (`reverse_compute_at`): where the tile does not divide the row, the store
-gets the predicate and the multiply-adds none. Pulling the reduction into a split epilogue instead clips its region to a
-variable extent, which ends unrolling and register use.
+A tile of pixels x vectors of output channels stays in registers over the whole reduction. The reduction is scheduled
+first, and the epilogue is moved behind it (`reverse_compute_at`): if the tile does not divide the row, the store gets
+the predicate and the multiply-adds get none. Moving the reduction into a split epilogue instead would give its region a
+variable extent, which prevents unrolling and the use of registers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from edgec.targets.tvm.schedules.float.loops import chunks_of, load_vectors, sch
 from edgec.targets.tvm.schedules.float.padding import skip_padding
 
 CACHED_SOURCE = "source_global"
-"""TVM's name of the block that `cache_read` makes of the stage `source`."""
+"""TVM's name of the block that `cache_read` creates for the stage `source`."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
@@ -49,7 +49,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 
 
 def lower(region: Region, cpu: CpuModel, plan: ConvPlan | None = None) -> Kernel:
-    """Return the kernel of a convolution region, tiled by `plan` or else by rule."""
+    """Return the kernel of a convolution region, tiled by `plan`, by default the rule's."""
     node = region.anchor
     shape = conv_shape(node)
     plan = plan or plan_by_rule(shape, cpu)
@@ -86,7 +86,7 @@ def lower(region: Region, cpu: CpuModel, plan: ConvPlan | None = None) -> Kernel
 
 
 def plans(node: Node, cpu: CpuModel) -> list[ConvPlan]:
-    """Return the tilings of a convolution, that by rule first."""
+    """Return the tilings of a convolution, the default first."""
     shape = conv_shape(node)
     return [plan_by_rule(shape, cpu), *conv_plans(shape, cpu)]
 
@@ -110,7 +110,7 @@ def _reduction(
     span = group_span(shape, vectors * block)
     group_cin = shape.cin // shape.groups
     if not plan.flat:
-        # Where padding is asked for tap by tap, there are no rows of it.
+        # If padding is tested tap by tap, the stage needs no rows of padding.
         height = shape.height if shape.sparse else (shape.out_height - 1) * sh + (rows - 1) * dh + 1
         width = (plan.columns - 1) * sw + (columns - 1) * dw + 1
         padded = shape.padding[1::2] if shape.sparse else shape.padding
@@ -147,7 +147,7 @@ def _reduction(
 
 
 def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, cpu: CpuModel) -> te.Tensor:
-    """Return `source` padded to `height` x `width`, in the type it is multiplied in."""
+    """Return `source` padded to `height` x `width`, in the type in which it is multiplied."""
     top, left = 0 if shape.sparse else shape.padding[0], shape.padding[1]
     lead, lanes = source.shape[:2], source.shape[4:]
     extents, before = (*lead, height, width, *lanes), (0, 0, top, left, *(0 for _ in lanes))
@@ -169,7 +169,7 @@ def schedule(
         cpu: The CPU.
         vector_loads: Whether the input tile may be copied by vectors.
         span: Groups in a tile's window.
-        ahead: Whether dp is made before, all of it, rather than by each task for itself.
+        ahead: Whether dp is computed as a whole beforehand, rather than by each task for itself.
     """
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
@@ -190,7 +190,7 @@ def schedule(
         sch.reorder(n, ho, ko, hi, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ho)
     else:
-        # The weights of one tile of channels stay hot over the rows.
+        # The weights of one tile of channels stay in the cache over the rows.
         sch.reorder(n, ko, h, wo, *reduction, wi, ki, b)
         task = sch.fuse(n, ko, h)
     sch.parallel(task)
@@ -199,13 +199,13 @@ def schedule(
     sch.vectorize(lane)
     for loop in (*inner, wi, ki):
         sch.unroll(loop)
-    # Pixels outer, vectors inner: each broadcast feeds its vectors at once; the other order keeps all broadcasts live
+    # Pixels outside, vectors inside: each broadcast is used by its vectors at once; the other order keeps all alive
     # and spills (55 % of peak instead of 103 %).
     sch.vectorize(b)
     if pad is not None:
         schedule_pad(sch, pad, None if ahead or plan.rows is None else task)
     if cpu.multiplies_by_lane and vector_loads:
-        # Not where windows are: LLVM unrolls their taps and, with four registers a load, spills.
+        # Not for windows: LLVM unrolls their taps and, with four registers per load, spills.
         merged = plan.flat and cpu.storage == F32 and loads_fit(plan.tile, cpu)
         load_vectors(sch, conv, s, rb, merged=merged)
     sch.annotate(sch.decompose_reduction(conv, reduction[0]), START, "bias")

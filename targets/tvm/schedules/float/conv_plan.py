@@ -1,4 +1,4 @@
-"""What a convolution depends on, its tiles, and its weights in the order the kernel reads them."""
+"""Parameters of a convolution, its tiles, and its weights in the order in which the kernel reads them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from edgec.targets.tvm.schedules.common.tilings import register_tiles, task_size
 
 FLOAT_BYTES = 4
 MOST_INSIDE = 0.7
-"""Share of products with pixels inside below which those with padding are left out."""
+"""Share of products with pixels inside the input below which products with padding are skipped."""
 MOST_OF_L2, LARGE_TILE_COST = 0.625, 1.25
-"""Tiles whose weights take a larger share of L2 are read from beyond it for every row: what that costs more."""
+"""Share of L2 above which a tile's weights are read from beyond it for every row, and the factor that costs."""
 COPY_COST = 1.2
-"""A padding copy made only for the sake of a tile that does not divide: worth it above this ratio of tile costs."""
+"""Ratio of tile costs above which a tile that does not divide the row is worth a padding copy."""
 
 
 @dataclass(frozen=True)
 class ConvShape:
-    """Everything the template depends on."""
+    """All parameters on which the template depends."""
 
     batch: int
     cin: int
@@ -60,7 +60,7 @@ class ConvShape:
 
     @property
     def sparse(self) -> bool:
-        """Whether so many taps, of large dilations, meet padding that it pays to ask of each before it is computed."""
+        """Return whether so many taps, as with large dilations, meet padding that a test before each one pays."""
         inside = [
             sum(0 <= at * stride + tap * dilation - before < size for at in range(resized) for tap in range(taps))
             / (resized * taps)
@@ -73,16 +73,16 @@ class ConvShape:
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output pixel reads the one input pixel at its own place."""
+        """Return whether each output pixel reads only the input pixel at its own position."""
         same = (self.height, self.width) == (self.out_height, self.out_width)
         return self.kernel == (1, 1) and self.strides == (1, 1) and not any(self.padding) and same and self.packed_input
 
 
 @dataclass(frozen=True)
 class ConvPlan:
-    """Decisions: register tile, whether rows are fused into one, `rows` of a task that makes all its channels.
+    """The tiling: register tile, whether rows are fused into one, and `rows` per task that computes all channels.
 
-    Of a fused row, `rows` counts register tiles. None: a task makes one tile of channels, of one row or a chunk of it.
+    For a fused row, `rows` counts register tiles. None: a task computes one tile of channels, of a row or a chunk.
     """
 
     tile: ConvTile
@@ -92,7 +92,7 @@ class ConvPlan:
 
 
 def conv_shape(node: Node) -> ConvShape:
-    """Return the template's parameters for a convolution, of floats or of bytes."""
+    """Return the template's parameters for a convolution of floats or bytes."""
     assert isinstance(node.facts, AnyConvolution) and node.shape is not None
     layer, (batch, cin, height, width) = node.facts, node.args[0].shape
     out, _, rows, columns = layer.weights.shape
@@ -114,7 +114,7 @@ def conv_shape(node: Node) -> ConvShape:
 
 
 def group_span(shape: ConvShape, channels: int) -> int:
-    """Return how many groups a tile of `channels` output channels touches at most: whose inputs it reads."""
+    """Return the maximum number of groups whose inputs a tile of `channels` output channels reads."""
     each = shape.out // shape.groups
     firsts = range(0, shape.out, channels)
     return max((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts)
@@ -134,7 +134,7 @@ def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
     work = tuple(_work(shape, vectors * block, cpu) for vectors in range(1, MAX_VECTORS + 1))
     rows_tile = conv_tile(blocks, shape.out_width, block, cpu, work=work)
     columns = ceil_div(shape.out_width, rows_tile.pixels) * rows_tile.pixels
-    if shape.pointwise and not cpu.converts:  # converted rows are a copy
+    if shape.pointwise and not cpu.converts:  # a conversion of rows is a copy
         pixels = shape.out_height * shape.out_width
         tile = conv_tile(blocks, pixels, block, cpu, exact=True, work=work)
         waste = columns / shape.out_width
@@ -152,13 +152,13 @@ def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
 
 
 def rows_of_task(shape: ConvShape, size: int, cpu: CpuModel) -> int | None:
-    """Return how many output rows make one task, see `task_rows`; elements of the input have `size` bytes."""
+    """Return the number of output rows per task, see `task_rows`; elements of the input have `size` bytes."""
     row_bytes = shape.strides[0] * (shape.width + shape.padding[1] + shape.padding[3]) * shape.cin * size
     return task_rows(shape.out_height, row_bytes, cpu)
 
 
 def _work(shape: ConvShape, channels: int, cpu: CpuModel) -> float:
-    """Return the relative work of tiles of `channels` output channels: groups touched, weights too large for L2."""
+    """Return the relative work of tiles of `channels` output channels: groups read, weights too large for L2."""
     each = shape.out // shape.groups
     firsts = range(0, shape.out, channels)
     groups = sum((min(first + channels, shape.out) - 1) // each - first // each + 1 for first in firsts) / len(firsts)
@@ -172,9 +172,9 @@ def weight_bytes(shape: ConvShape, channels: int) -> int:
 
 
 def _weights_stay(shape: ConvShape, channels: int, rows: int, cpu: CpuModel) -> bool:
-    """Whether to go through all rows with the weights of one tile rather than through all weights with few rows.
+    """Return whether a task goes through all rows with the weights of one tile, not through all weights with few rows.
 
-    Weights beyond L2 are else fetched anew for each `rows` rows; this way the input is, for each tile of channels.
+    Otherwise weights beyond L2 are fetched again for each `rows` rows; this way the input is, for each channel tile.
     """
     weights = weight_bytes(shape, shape.out)
     inputs = shape.cin * shape.height * shape.width * FLOAT_BYTES
@@ -189,7 +189,7 @@ def _cost(tile: ConvTile, block: int, cpu: CpuModel) -> float:
 def window_weights(weights: Array, shape: ConvShape, channels: int) -> Array:
     """Return [K, C/groups, R, S] as [K rounded up, C window, R, S]: what each tile of `channels` outputs reads.
 
-    The window are the groups a tile touches; weights of groups that are not an output's own are zero.
+    The window consists of the groups that a tile reads; weights of groups to which an output does not belong are zero.
     """
     out, cin, *kernel = weights.shape
     span, each = group_span(shape, channels), out // shape.groups
@@ -202,14 +202,14 @@ def window_weights(weights: Array, shape: ConvShape, channels: int) -> Array:
 
 
 def pack_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
-    """Return [K, C, R, S] as [K/(vectors*block), C/step, R, S, step, vectors, block]: the order the loops read them."""
+    """Return [K, C, R, S] as [K/(vectors*block), C/step, R, S, step, vectors, block], the order of the loops."""
     out, cin, rows, columns = weights.shape
     split = weights.reshape(out // (vectors * block), vectors, block, cin // step, step, rows, columns)
     return np.ascontiguousarray(split.transpose(0, 3, 5, 6, 4, 1, 2))
 
 
 def pack_bias(bias: Array, block: int, vectors: int = 1) -> Array:
-    """Return [K] as [K/block, block], filled up with zeros to whole tiles of `vectors` blocks."""
+    """Return [K] as [K/block, block], padded with zeros to whole tiles of `vectors` blocks."""
     blocks = ceil_div(len(bias), block * vectors) * vectors
     padded = np.zeros(blocks * block, np.float32)
     padded[: len(bias)] = bias
@@ -234,7 +234,7 @@ def conv_plans(shape: ConvShape, cpu: CpuModel) -> list[ConvPlan]:
 
 
 def conv_workload(region: Region) -> Workload:
-    """Return the workload of a convolution, whichever method computes it."""
+    """Return the workload of a convolution, independent of the method."""
     return named_workload(region, "conv")
 
 

@@ -1,4 +1,4 @@
-"""Depthwise convolution: a window of each channel by itself, with one filter a channel."""
+"""Depthwise convolution: a window over each channel separately, with one filter per channel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgec.targets.tvm.schedules.float.conv_plan import conv_shape, named_worklo
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` is a convolution with one filter a channel."""
+    """Return whether `node` is a convolution with one filter per channel."""
     if not isinstance(node.facts, Convolution) or node.facts.groups == 1:
         return False
     groups = node.facts.groups
@@ -28,7 +28,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 
 
 def lower(region: Region, cpu: CpuModel, plan: WindowPlan | None = None) -> Kernel:
-    """Return the kernel of a depthwise convolution region, tiled by `plan` or else by rule."""
+    """Return the kernel of a depthwise convolution region, tiled by `plan`, by default the rule's."""
     node = region.anchor
     layer = node.known(Convolution)
     weights = layer.weights
@@ -73,7 +73,7 @@ def workload(region: Region) -> Workload:
 
 
 def plans(node: Node, cpu: CpuModel) -> list[WindowPlan]:
-    """Return the tilings of a depthwise convolution: that by rule, then wide vectors first, all task sizes of each."""
+    """Return the tilings of a depthwise convolution: the default, then from wide vectors on, all task sizes of each."""
     shape = conv_shape(node)
     limit = min(shape.out_width, cpu.registers - 8)
     widths = sorted(range(1, limit + 1), key=lambda pixels: (ceil_div(shape.out_width, pixels) * pixels, -pixels))

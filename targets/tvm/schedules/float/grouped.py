@@ -1,4 +1,4 @@
-"""Grouped convolution in dense tiles: a tile of output channels reads the inputs of every group it touches."""
+"""Grouped convolution in dense tiles: a tile of output channels reads the inputs of all groups that it overlaps."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edgec.targets.tvm.schedules.float.conv_plan import ConvShape, first_group, 
 from edgec.targets.tvm.schedules.float.loops import first_places, only_where
 
 GROUPS_LOOP = "rc_0"
-"""TVM's name of the outer part of the loop `rc`: over the groups of a tile's window."""
+"""TVM's name of the outer part of the loop `rc`, which runs over the groups of a tile's window."""
 
 
 def skip_foreign_groups(function: Any, shape: ConvShape, vectors: int, channels: int) -> Any:
-    """Return `function` without the products of groups that none of a tile's channels is in: their weights are zero.
+    """Return `function` without the products of groups that contain no channel of the tile: their weights are zero.
 
-    All windows are as wide as the widest; most tiles of a network whose groups are wide lie in one group.
+    All windows are as wide as the widest, but most tiles of a network with wide groups lie in one group.
 
     Args:
         function: Scheduled convolution; the window's groups are its loop `GROUPS_LOOP`.
@@ -41,4 +41,4 @@ def skip_foreign_groups(function: Any, shape: ConvShape, vectors: int, channels:
         return function
     if span > 1:
         function = function.with_body(tvm_ffi.structural_mutate(function.body, (tirx.For, limit)))
-    return function.with_attr(SIMPLIFIED, True)  # LLVM alone leaves more conditions: 15 % more instructions
+    return function.with_attr(SIMPLIFIED, True)  # without this LLVM leaves more conditions: 15 % more instructions

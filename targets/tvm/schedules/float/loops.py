@@ -1,4 +1,4 @@
-"""Loops that the schedules of convolutions share: chunks of pixels, padding, copies of the input by vectors."""
+"""Loops that the schedules of convolutions share: chunks of pixels, padding, vector copies of the input."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edgec.targets.tvm.schedules.common.tiles import flat_chunks
 
 
 def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, cpu: CpuModel) -> int:
-    """Return into how many chunks to split the pixels so that every core has its tasks, all of them as many."""
+    """Return the number of chunks into which to split the pixels so that all cores get equally many tasks."""
     return flat_chunks(int(sch.get(n).extent) * int(sch.get(ko).extent), int(sch.get(wo).extent), cpu)
 
 
 def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
-    """Schedule the stage `dp`: a row at a time inside the loop `task`, or all of it ahead where there is none."""
+    """Schedule the stage `dp`: one row at a time inside the loop `task`; beforehand as a whole without `task`."""
     if task is not None:
         sch.compute_at(pad, task, preserve_unit_loops=True)
     loops = sch.get_loops(pad)
@@ -33,14 +33,14 @@ def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
 
 
 def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any, *, merged: bool = False) -> None:
-    """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs come out `by element`.
+    """Copy the input tile by whole vectors; its scalar reads become lanes, so the FMAs become `by element` forms.
 
     The scope must be "global": with "local" TVM makes a workspace that LLVM does not keep in registers.
 
     Args:
         sch: The schedule.
         block: The reduction; its first operand is copied.
-        at: Loop in which to copy.
+        at: Loop inside which it is copied.
         lane: Loop over the reduced lanes.
         merged: Whether one instruction loads several vectors, of the second operand too; both must be contiguous.
     """
@@ -58,7 +58,7 @@ def load_vectors(sch: Schedule, block: Any, at: Any, lane: Any, *, merged: bool 
 
 
 def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> None:
-    """Give the buffers `names`, seen by the kernel as [N, C, 1, H*W, block], their shape [N, C, H, W, block] back.
+    """Restore the shape [N, C, H, W, block] of the buffers `names`, which the kernel sees as [N, C, 1, H*W, block].
 
     The address does not change: (p // W) * W + p % W simplifies to p.
     """
@@ -68,7 +68,7 @@ def unflatten(sch: Schedule, width: int, names: list[str], block_name: str) -> N
 
 
 def first_places(loop: Any) -> Callable[[int], Any]:
-    """Return what gives, by the number of an axis, where the block inside `loop` begins on it in one iteration."""
+    """Return a function of an axis' number: where on that axis the block inside `loop` begins in one iteration."""
     within, inner = {}, loop.body
     while not isinstance(inner, s_tir.SBlockRealize):
         if isinstance(inner, tirx.For):
@@ -80,6 +80,6 @@ def first_places(loop: Any) -> Callable[[int], Any]:
 
 
 def only_where(condition: Any, loop: Any) -> Any:
-    """Return `loop` with its body run where `condition` holds."""
+    """Return `loop` with its body under `condition`."""
     body = tirx.IfThenElse(condition, loop.body, None)
     return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations)

@@ -1,4 +1,4 @@
-"""Convolution with large dilations: products with padding are left out, tap by tap."""
+"""Convolution with large dilations: products with padding are skipped, tap by tap."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgec.targets.tvm.schedules.float.loops import first_places, only_where
 TAPS_LOOP = "s"
 """TVM's name of the innermost loop over taps."""
 ROW, COLUMN, VERTICAL, HORIZONTAL = 2, 3, 6, 7
-"""Places of the output pixel and of the tap among the axes of the reduction, see `conv`."""
+"""Numbers of the axes of the output pixel and of the tap in the reduction, see `conv`."""
 
 
 def skip_padding(function: Any, shape: ConvShape, pixels: int) -> Any:
-    """Return `function` without the products of taps whose row, or whole tile of `pixels` columns, is padding.
+    """Return `function` without the products of taps for which the row, or the tile of `pixels` columns, is padding.
 
     Args:
         function: Scheduled convolution; the innermost loop over taps is `TAPS_LOOP`.
         shape: The convolution.
-        pixels: Columns of a tile.
+        pixels: Number of columns of a tile.
     """
     (sh, sw), (dh, dw), (top, left) = shape.strides, shape.dilation, shape.padding[:2]
 

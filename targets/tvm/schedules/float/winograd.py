@@ -1,4 +1,4 @@
-"""Winograd convolution F(4x4, 3x3): 36 multiplications for the 144 of a 4x4 tile of a 3x3 stride-1 convolution.
+"""Winograd convolution F(4x4, 3x3): 36 multiplications instead of 144 per 4x4 tile of a 3x3 stride-1 convolution.
 
 The transforms lose about two bits of float32: results differ from the direct sum by less than 1e-4 of the output range,
 which the tests check.
@@ -44,13 +44,13 @@ FLOATS = Arithmetic(G, "float32", "float32")
 
 
 def match(node: Node, cpu: CpuModel) -> bool:
-    """Whether `node` is a convolution that is cheaper this way on `cpu`."""
+    """Return whether `node` is a convolution that is faster by this method on `cpu`."""
     return possible(node, cpu) and pays(conv_shape(node), cpu, node.known(Convolution).network)
 
 
 def possible(node: Node, cpu: CpuModel) -> bool:
-    """Whether `node` is a convolution that can be done this way."""
-    # The transforms cost more bits than fp16 has to spare.
+    """Return whether `node` is a convolution that this method can compute."""
+    # The transforms lose more bits than fp16 can spare.
     if not isinstance(node.facts, Convolution) or not node.args[0].packed or cpu.storage != "float32":
         return False
     facts = node.facts
@@ -59,7 +59,7 @@ def possible(node: Node, cpu: CpuModel) -> bool:
 
 
 def weigh(graph: Graph, cpu: CpuModel) -> None:
-    """Note on every convolution what the whole network costs: `match` compares a layer's gain and size with that."""
+    """Record the network's totals in every convolution: `match` compares a layer's gain and size with them."""
     convolutions = [node for node in graph.nodes if isinstance(node.facts, Convolution)]
     constants = [arg for node in graph.nodes if not isinstance(node.facts, Convolution) for arg in node.args]
     weights = [node.known(Convolution).weights for node in convolutions]
@@ -70,7 +70,7 @@ def weigh(graph: Graph, cpu: CpuModel) -> None:
 
 
 def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Kernel:
-    """Return the kernel of a convolution region by Winograd's method, tiled by `plan` or else by rule."""
+    """Return the kernel of a convolution region by Winograd's method, tiled by `plan`, by default the rule's."""
     node = region.anchor
     shape = conv_shape(node)
     plan = plan or plan_by_rule(shape, cpu)
@@ -97,7 +97,7 @@ def lower(region: Region, cpu: CpuModel, plan: WinogradPlan | None = None) -> Ke
 
 
 def plans(node: Node, cpu: CpuModel) -> list[WinogradPlan]:
-    """Return the tilings, that by rule first; none where this method cannot pay."""
+    """Return the tilings, the default first; none if this method cannot pay."""
     shape = conv_shape(node) if possible(node, cpu) else None
     if shape is None or not (match(node, cpu) or may_pay(shape, cpu, node.known(Convolution).network)):
         return []

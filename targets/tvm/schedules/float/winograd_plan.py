@@ -1,4 +1,4 @@
-"""How a Winograd convolution is tiled, and what it is estimated to cost beside the direct one."""
+"""How a Winograd convolution is tiled, and its estimated cost compared with the direct one."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ INPUT_CYCLES = 190.0
 OUTPUT_CYCLES = 130.0
 """Cycles to transform one tile of one vector of channels: loads, stores and additions, measured together."""
 NEAR_BYTES, FAR_BYTES, DISTANT_BYTES = 32.0, 20.0, 9.0
-"""Bytes a cycle that stream from L2, from beyond it, and from beyond `DISTANT` times L2 (memory), measured on Zen 5."""
+"""Bytes per cycle from L2, from beyond it, and from beyond `DISTANT` times L2 (memory), measured on Zen 5."""
 DISTANT = 24
 TASK_CYCLES = 2000.0
 TASK_ROWS, TASK_PARTS = (1, 2, 3, 4, 6, 8, 12, 16), (1, 2, 3, 4, 6, 8)
-"""Sizes of tasks that are looked at: rows of tiles, and parts of such a row."""
+"""Sizes of tasks that are tried: rows of tiles, and parts of such a row."""
 SHORTEST_TASK = 8
-"""Tiles a task has in a row at least, unless the row is shorter."""
+"""Minimum number of tiles in a row of a task, unless the row is shorter."""
 OVERFLOW = 1.25
-"""What work costs more whose transformed input and products do not fit L2 together."""
+"""Factor on the cost of work whose transformed input and products do not fit L2 together."""
 ADVANTAGE = 0.85
-"""Winograd is taken where its estimate is below this share of the direct convolution's."""
+"""Winograd is used if its estimate is below this share of the direct convolution's."""
 SIZE_FOR_TIME = 24.0
-"""Transformed filters are four times the size: a layer may add this share of the network's weights for each share of
-the network's time that it saves. Late layers, few pixels and many channels, fall to this; early ones never do."""
+"""Transformed filters have four times the size: a layer may add this share of the network's weights per share of the
+network's time that it saves. This excludes late layers, with few pixels and many channels, and never early ones."""
 
 SAVED_AT_BEST = 1 / 3
-"""Of the direct convolution's time, where the estimate sees no gain."""
+"""Share of the direct convolution's time that is assumed to be saved if the estimate sees no gain."""
 DIRECT = (3 * OUT) ** 2 / PATCH**2
-"""Multiplications of a 3x3 convolution done directly for each that this method does."""
+"""Multiplications of a direct 3x3 convolution for each one of this method."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def direct_cycles(shape: ConvShape, cpu: CpuModel) -> float:
 
 
 def pays(shape: ConvShape, cpu: CpuModel, network: Network | None = None) -> bool:
-    """Whether the 3x3 convolution `shape` is faster this way by enough, for what it adds to `network` in size."""
+    """Return whether the 3x3 convolution `shape` gains enough for the size that it adds to `network`."""
     direct, transformed = direct_cycles(shape, cpu), winograd_cycles(shape, plan_by_rule(shape, cpu), cpu)
     if transformed >= ADVANTAGE * direct:
         return False
@@ -77,13 +77,13 @@ def pays(shape: ConvShape, cpu: CpuModel, network: Network | None = None) -> boo
 
 
 def affordable(shape: ConvShape, saved: float, network: Network) -> bool:
-    """Whether `saved` cycles are worth what transformed filters add to the size of `network`."""
+    """Return whether `saved` cycles are worth the size that transformed filters add to `network`."""
     growth = (PATCH * PATCH - 9) * shape.cin * shape.out * FLOAT_BYTES
     return growth / network.weight_bytes <= SIZE_FOR_TIME * saved / network.cycles
 
 
 def winograd_cycles(shape: ConvShape, plan: WinogradPlan, cpu: CpuModel) -> float:
-    """Return the estimated cycles of the Winograd convolution tiled by `plan`, times the cores left idle."""
+    """Return the estimated cycles of the Winograd convolution tiled by `plan`, times the imbalance of the cores."""
     block = block_of(shape.out, cpu)
     blocks, in_blocks = ceil_div(shape.out, block), ceil_div(shape.cin, block_of(shape.cin, cpu))
     tiles = shape.batch * plan.rows * plan.columns
@@ -107,7 +107,7 @@ def winograd_cycles(shape: ConvShape, plan: WinogradPlan, cpu: CpuModel) -> floa
 
 
 def _rate(size: float, cpu: CpuModel) -> float:
-    """Return the bytes a cycle at which data of `size` bytes, read again and again, arrive."""
+    """Return the bytes per cycle at which data of `size` bytes arrive if they are read repeatedly."""
     if size <= cpu.l2 // 2:
         return NEAR_BYTES
     return FAR_BYTES if size <= DISTANT * cpu.l2 else DISTANT_BYTES
@@ -142,7 +142,7 @@ def _register_tiles(blocks: int, rows: int, columns: int, cpu: CpuModel) -> list
     """Return the (vectors, high, wide) that fit the registers: several rows only where a row is short."""
     tiles = []
     for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
-        # Widths that round the row up to the same count differ in cost only: the widest is best.
+        # Widths that round the row up to the same count differ only in cost: the widest is best.
         widths = {ceil_div(columns, count) for count in range(1, columns + 1)}
         tiles += [(vectors, 1, wide) for wide in sorted(widths) if fits_registers(vectors, wide, cpu)][-3:]
         heights = [high for high in divisors(rows) if high > 1 and fits_registers(vectors, high * columns, cpu)]
@@ -156,5 +156,5 @@ def plans_by_cost(shape: ConvShape, cpu: CpuModel) -> list[WinogradPlan]:
 
 
 def may_pay(shape: ConvShape, cpu: CpuModel, network: Network | None) -> bool:
-    """Whether it could be worth its size in `network` if it saved more than the estimate says."""
+    """Return whether it could be worth its size in `network` if it saved more than estimated."""
     return network is None or affordable(shape, SAVED_AT_BEST * direct_cycles(shape, cpu), network)

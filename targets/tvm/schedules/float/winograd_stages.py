@@ -23,10 +23,10 @@ from edgec.targets.tvm.schedules.float.winograd_plan import OUT, PATCH, Winograd
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic:
-    """What the method computes in: G, the type of transformed weights and inputs, the type of their sums.
+    """Arithmetic of the method: G, the type of transformed weights and inputs, the type of their sums.
 
-    A scaled G scales the sums: `last` is what its last row lacks of the scale of the others, and `factor` is what the
-    result is multiplied by. TVM drops a multiplication by one.
+    A scaled G scales the sums: `last` is the missing factor of its last row, and `factor` is the factor of the result.
+    TVM drops a multiplication by one.
     """
 
     g: Array
@@ -60,9 +60,9 @@ def whole_tiles(
         source: The packed input.
         weights: As `transform_weights` returns them.
         padding: Top, left, bottom, right.
-        filling: Value of the padding.
+        filling: The value of the padding.
         plan: The tiling.
-        arithmetic: What is computed in.
+        arithmetic: The types and scales.
     """
     image = _transformed_input(source, padding, filling, plan, arithmetic.stored)
     product = _product(image, weights, arithmetic.summed)
@@ -118,7 +118,7 @@ def _product(image: te.Tensor, weights: te.Tensor, summed: str) -> te.Tensor:
 
 
 def _pick(index: Any, values: Sequence[Any]) -> Any:
-    """Return values[index]; the loop over `index` is unrolled, so that one value remains."""
+    """Return values[index]; the loop over `index` is unrolled, so that only one value remains."""
     chosen = values[-1]
     for at in reversed(range(len(values) - 1)):
         chosen = tirx.Select(index == at, values[at], chosen)
@@ -153,9 +153,9 @@ def _output_rows(m: Sequence[Any], arithmetic: Arithmetic) -> list[Any]:
 
 
 def schedule(sch: Schedule, plan: WinogradPlan, *, by_lane: bool) -> Schedule:
-    """Tasks are rows of tiles: transform their input for all channels, then group by group multiply and transform back.
+    """Schedule tasks of rows of tiles: transform the input of all channels, then multiply and transform back by group.
 
-    `full` covers whole tiles, so every extent below it is constant; only the store of `out` is guarded.
+    `full` covers whole tiles, so every extent below it is constant; only the store of `out` has a condition.
     """
     names = ("dp", "input_half", "image", "product", "output_half", "full", "out")
     pad, input_half, image, product, output_half, full, out = (sch.get_sblock(name) for name in names)

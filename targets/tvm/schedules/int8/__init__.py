@@ -1,1 +1,1 @@
-"""Layers of bytes whose products are summed in int32."""
+"""Integer layers: products of bytes are summed in int32."""

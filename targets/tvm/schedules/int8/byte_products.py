@@ -1,8 +1,8 @@
 """Products of bytes summed in int32 on x86: by VNNI's instruction, or by multiplying and adding pairs.
 
-Without VNNI, one instruction multiplies unsigned with signed bytes and adds pairs, but saturates at int16. Where no
-activations can bring the pairs of a layer that far (`fit_pairs`), its sums are added up by a second one. Other weights
-are widened to int16 first, which is exact for any, at the cost of two multiplications instead of one.
+Without VNNI, one instruction multiplies unsigned with signed bytes and adds pairs, but saturates at int16. If no
+activations can make the pairs of a layer exceed int16 (`fit_pairs`), a second instruction adds up the sums. Other
+weights are widened to int16 first, which is always exact, and takes two multiplications instead of one.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.regions.facts import Array
 
 DOT = {lanes: f"llvm.x86.avx512.vpdpbusd.{bits}" for lanes, bits in ((16, 512), (8, 256), (4, 128))}
-"""Instructions by int32 lanes. LLVM takes AVX-VNNI's encoding where there is no AVX-512."""
+"""Instructions by number of int32 lanes. Without AVX-512, LLVM uses the encoding of AVX-VNNI."""
 PAIRS = {16: "llvm.x86.avx512.pmaddubs.w.512", 8: "llvm.x86.avx2.pmadd.ub.sw", 4: "llvm.x86.ssse3.pmadd.ub.sw.128"}
 """Unsigned by signed bytes, pairs added, saturated to int16."""
 WORDS = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}
 """int16 by int16, pairs added in int32."""
 MOST_OF_PAIR = 128
-"""Sum of two weights of one sign up to which 255 times it fits int16."""
+"""Maximum sum of two weights of one sign: 255 times it still fits int16."""
 
 
 def fit_pairs(packed: Array) -> bool:
-    """Whether activations of any value times neighbours on the last axis of int8 `packed` add up within int16."""
+    """Return whether any activations times neighbours on the last axis of int8 `packed` add up within int16."""
     pairs = packed.reshape(-1, 2).astype(np.int16)
     return bool(max(np.maximum(pairs, 0).sum(axis=1).max(), -np.minimum(pairs, 0).sum(axis=1).min()) <= MOST_OF_PAIR)
 
 
 def form_of(cpu: CpuModel, packed: Array) -> str:
-    """Return the name of the form, a key of `FORMS`, for a layer's packed weights, four of a sum side by side."""
+    """Return the name of the form, a key of `FORMS`, for a layer's packed weights, with the four of a sum adjacent."""
     return "vnni" if cpu.dot_product == "vnni" else "pairs" if fit_pairs(packed) else "words"
 
 
@@ -48,7 +48,7 @@ def _pairs(sums: Any, activations: Any, weights: Any, lanes: int) -> Any:
 
 
 def _words(sums: Any, activations: Any, weights: Any, lanes: int) -> Any:
-    # Bytes 0 and 2 of each sum, then 1 and 3: halves of int16, so neither needs a shuffle.
+    # Bytes 0 and 2 of each sum, then 1 and 3: these are the halves of int16, so no shuffle is needed.
     eight = tirx.Broadcast(tirx.const(8, "int16"), 2 * lanes)
     unsigned = tirx.reinterpret(f"uint16x{2 * lanes}", activations)
     signed = tirx.reinterpret(f"int16x{2 * lanes}", weights)
@@ -64,4 +64,4 @@ def _words(sums: Any, activations: Any, weights: Any, lanes: int) -> Any:
 
 
 FORMS: dict[str, Callable[[Any, Any, Any, int], Any]] = {"vnni": _vnni, "pairs": _pairs, "words": _words}
-"""Sums, activations and weights (int8, four times as many) and the number of lanes to new sums."""
+"""Maps sums, activations, weights (int8, four times as many) and the number of lanes to new sums."""

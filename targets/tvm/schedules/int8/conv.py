@@ -1,8 +1,8 @@
 """Integer convolution: bytes in, bytes or floats out, int32 sums in registers.
 
-Tile and loops are those of the float template (`conv`); the innermost loops are one dot-product instruction a vector.
-Accumulators become reals by one multiply-add a channel; the region's elementwise work follows in floats and ends, as a
-rule, in a quantization, all of it in registers.
+Tile and loops are those of the float template (`conv`); the innermost loops are one dot-product instruction per vector.
+Accumulators become reals by one multiply-add per channel; the region's elementwise work follows in floats and usually
+ends with a quantization, all of it in registers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from edgec.targets.tvm.schedules.int8.epilogue import Epilogue
 from edgec.targets.tvm.schedules.int8.loops import parallel_tasks, store_tile, unrolled_steps, vectorize_tile
 
 UNROLLED_DOTS = 72
-"""Dot products of an unrolled loop body on NEON, whose cores are narrow: counter and branch are one of eight else."""
+"""Maximum number of dot products in an unrolled loop body on NEON. Its cores are narrow: without unrolling, counter and
+branch of the loop would be an eighth of the instructions."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
@@ -82,8 +83,8 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 def with_rows(function: Any, names: list[str], shape: ConvShape) -> Any:
     """Return `function`, whose parameters `names` are [N, C, 1, H*W, block], with their true shape [N, C, H, W, block].
 
-    Indices stay: row 0 goes on beyond its end, as in the source. With rows and columns computed from them instead,
-    stores of several pixels are not seen to be contiguous.
+    Indices stay as they are: row 0 continues beyond its end, as in the source. If rows and columns were computed from
+    them, TVM would not see that stores of several pixels are contiguous.
     """
     replaced = {}
     for variable in function.params:
@@ -113,9 +114,9 @@ def _reduction(
     group_cin = shape.cin // shape.groups
     out_height = 1 if plan.flat else shape.out_height
     height = (out_height - 1) * sh + (rows - 1) * dh + 1
-    # Pixels that an instruction brings together by a shuffle are loaded with all that lies between and behind them.
+    # An instruction that gathers pixels by a shuffle also loads the bytes between and behind them.
     width = (plan.columns - 1) * sw + (columns - 1) * dw + 1 + (sw - 1) * (pixels_of_step(cpu) > 1)
-    # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
+    # If rows are fused into one, row 0 continues beyond its end: the address is that of the intended pixel.
     pixels = (1, shape.height * shape.width) if plan.flat else (shape.height, shape.width)
     if any(p > 0 for p in shape.padding) or width > pixels[1] or height > pixels[0]:
         lead = [int(extent) for extent in source.shape[:2]]
@@ -151,7 +152,7 @@ def _reduction(
 def schedule(sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, whole: bool) -> Any:
     """Apply the template to the stages dp (optional), conv and out; return the loop to tensorize.
 
-    `whole`: tiles cover rows without a rest.
+    `whole`: tiles cover rows without remainder.
     """
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, k, h, w, b, rc, r, s, ro, ri = sch.get_loops(conv)

@@ -1,4 +1,4 @@
-"""Tiles of integer convolutions, and their weights in the order the kernel reads them."""
+"""Tiles of integer convolutions, and their weights in the order in which the kernel reads them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgec.targets.tvm.schedules.float.conv_plan import COPY_COST, ConvPlan, Con
 from edgec.targets.tvm.schedules.int8.dot_product import DEPTH, pixels_of_step
 
 LOAD_WEIGHT = 0.4
-"""Share of a load's cycle that the dot products do not hide; fits the kernel times measured on AVX512-VNNI."""
+"""Share of a load's cycle that dot products do not hide, fitted to kernel times measured on AVX512-VNNI."""
 
 
 def dots_fit_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
-    """Whether accumulators, the weights of one step and a register of input find room."""
+    """Return whether accumulators, the weights of one step and one register of input fit the registers."""
     accumulators = vectors * pixels
     inputs = pixels // pixels_of_step(cpu)
     needed = accumulators + (inputs + 1 if cpu.isa == "neon" else vectors + 1)
@@ -26,11 +26,11 @@ def dots_fit_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
 
 
 def dot_cost(vectors: int, pixels: int, cpu: CpuModel) -> float:
-    """Return the estimated cost of a dot product of a tile, 1 where their throughput is the limit."""
+    """Return the estimated cycles per dot product of a tile; 1 if their throughput is the limit."""
     accumulators = vectors * pixels
     latency = cpu.fma_latency * cpu.fma_ports / accumulators
     loads = (vectors + pixels / pixels_of_step(cpu)) / accumulators
-    # NEON has no loads for free: instructions are counted.
+    # On NEON loads are not free, so instructions are counted.
     return max(1.0, latency) + (1.0 if cpu.isa == "neon" else LOAD_WEIGHT) * loads
 
 
@@ -40,7 +40,7 @@ def dot_tile(
 ) -> ConvTile:
     """Return the register tile for rows of `width` pixels and `blocks` vectors of output channels.
 
-    Arguments as for `conv_tile`; pixels are a multiple of what one instruction takes.
+    Arguments are as for `conv_tile`; pixels are a multiple of those that one instruction computes.
     """
     step = pixels_of_step(cpu)
     fitting = (
@@ -77,7 +77,7 @@ def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
 
 
 def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Array:
-    """Return int8 [K, C, R, S] as [K/(vectors*block), C/step, R, S, step/4, vectors, block, 4], zeros added."""
+    """Return int8 [K, C, R, S] as [K/(vectors*block), C/step, R, S, step/4, vectors, block, 4], padded with zeros."""
     out, cin, rows, columns = weights.shape
     tiles, depth = ceil_div(out, vectors * block), ceil_div(cin, step)
     full = np.zeros((tiles * vectors * block, depth * step, rows, columns), np.int8)
@@ -87,7 +87,7 @@ def pack_dot_weights(weights: Array, step: int, block: int, vectors: int) -> Arr
 
 
 def requantization(layer: IntegerConvolution | IntegerProduct) -> tuple[Array, Array]:
-    """Return factor and addend a channel that turn the accumulator of an integer layer into its real result.
+    """Return factor and addend per channel that convert the accumulator of an integer layer to its real result.
 
     sum((q - z) * w) * s + bias = acc * s + (bias - z * sum(w) * s); computed in double precision.
     """

@@ -35,7 +35,7 @@ from edgec.targets.tvm.schedules.int8.loops import parallel_tasks, store_tile, u
 from edgec.targets.tvm.schedules.int8.widening_product import HALVES, LEAST_WEIGHT, PIXELS, QUAD, gather, products
 
 MAX_TILE_VECTORS = 4
-"""With more, LLVM copies registers to and fro: 106 instructions for 5x2 instead of 73."""
+"""Maximum size of a tile; with more, LLVM copies registers: 106 instructions for 5x2 instead of 73."""
 UNROLLED_SUMS = 32
 """Sums of four channels, each of six or eight products, in an unrolled loop body."""
 
@@ -46,13 +46,13 @@ def match(node: Node, cpu: CpuModel) -> bool:
 
 
 def widening_cost(vectors: int, pixels: int) -> float:
-    """Return the instructions of a tile for eight input channels a multiply-accumulate."""
+    """Return a tile's instructions per multiply-accumulate, for eight input channels."""
     products, loads, spreads = 6 * vectors * pixels, vectors + pixels, 2 * pixels
     return (products + loads + spreads) / (32 * vectors * pixels)
 
 
 def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
-    """Return the tiles for a convolution of `shape`: few pixels, as their bytes have to be spread, many channels."""
+    """Return the tiles for a convolution of `shape`: few pixels, because their bytes are spread, and many channels."""
     blocks = ceil_div(shape.out, QUAD)
     width = shape.out_height * shape.out_width if shape.pointwise else shape.out_width
     tiles = [
@@ -73,7 +73,7 @@ def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> ConvPlan:
 
 
 def pack_weights(weights: Array, quads: int, vectors: int) -> Array:
-    """Return int8 [K, C, R, S] as [K/(4 vectors), C/(4 quads), R, S, vectors, 2, quads, 2 (of K), 4], zeros added."""
+    """Return int8 [K, C, R, S] as [K/(4 vectors), C/(4 quads), R, S, vectors, 2, quads, 2 (of K), 4], zero-padded."""
     out, cin, rows, columns = weights.shape
     tiles, depth = ceil_div(out, QUAD * vectors), ceil_div(cin, QUAD * quads)
     full = np.zeros((tiles * vectors * QUAD, depth * quads * QUAD, rows, columns), np.int8)
@@ -121,11 +121,11 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 def padded_source(source: te.Tensor, shape: ConvShape, plan: ConvPlan, node: Node) -> te.Tensor:
-    """Return `source`, or where padding or the tile need one a stage `dp` that is wide enough for loads of vectors."""
+    """Return `source`, or, if padding or the tile need one, a stage `dp` that is wide enough for vector loads."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
     height = ((1 if plan.flat else shape.out_height) - 1) * sh + (rows - 1) * dh + 1
     width = (plan.columns - 1) * sw + (columns - 1) * dw + sw
-    # Where rows are seen as one, row 0 goes on beyond its end: the address is that of the pixel meant.
+    # If rows are fused into one, row 0 continues beyond its end: the address is that of the intended pixel.
     pixels = (1, shape.height * shape.width) if plan.flat else (shape.height, shape.width)
     if not any(p > 0 for p in shape.padding) and width <= pixels[1] and height <= pixels[0]:
         return source

@@ -35,7 +35,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     (rows, columns), depth, tail_shape = matrix_of(node.shape), left.shape[-1], tail.shape
     block = block_of(columns, cpu)
     tile = dot_tile(ceil_div(columns, block), rows, cpu)
-    # [N, K] as a 1x1 kernel: [tiles, K/4, vectors, block, 4] once the unit axes are dropped.
+    # [N, K] as a 1x1 kernel is [tiles, K/4, vectors, block, 4] without the unit axes.
     layer = node.known(IntegerProduct)
     packed = pack_dot_weights(layer.weights[:, :, None, None], DEPTH, block, tile.vectors)[:, :, 0, 0, 0]
     factor, addend = (pack_bias(array, block) for array in requantization(layer))
@@ -91,7 +91,7 @@ def _element(source: te.Tensor, k: Any, m: Any, depth: int, zero: Any) -> Any:
 
 
 def schedule(sch: Schedule, tile: ConvTile, store_lanes: int, cpu: CpuModel) -> Any:
-    """Tasks are (group of vectors, rows); the rows are packed beforehand. Return the loop to tensorize."""
+    """Schedule tasks of (group of vectors, rows); the rows are packed beforehand. Return the loop to tensorize."""
     conv, out, pack = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
     n, m, b, ro, ri = sch.get_loops(conv)
     step = pixels_of_step(cpu)

@@ -1,7 +1,7 @@
 """Integer depthwise convolution: the dot-product instruction sums over four neighbouring pixels of each channel.
 
-Four pixels of a block of channels are one register; a byte shuffle brings the four bytes of a channel side by side, and
-one instruction multiplies them with a row of the filter, filled up with zeros to a multiple of four taps.
+Four pixels of a block of channels are one register; a byte shuffle makes the four bytes of a channel adjacent, and one
+instruction multiplies them with a row of the filter, padded with zeros to a multiple of four taps.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MAX_UNROLLED_STEPS = 24
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` is an integer convolution with one filter a channel."""
+    """Return whether `node` is an integer convolution with one filter per channel."""
     return isinstance(node.facts, IntegerConvolution) and node.facts.depthwise
 
 
 def pack_taps(weights: Array, block: int) -> Array:
-    """Return int8 [C, 1, R, S] as [C/block, R, S/4, block, 4], spare channels and taps zero."""
+    """Return int8 [C, 1, R, S] as [C/block, R, S/4, block, 4], padded with zeros."""
     channels, _, rows, columns = weights.shape
     blocks, steps = ceil_div(channels, block), ceil_div(columns, DEPTH)
     full = np.zeros((blocks * block, rows, steps * DEPTH), np.int8)
@@ -79,7 +79,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 def schedule(sch: Schedule, pixels: int, intrinsic: str, cpu: CpuModel) -> Schedule:
-    """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
+    """Schedule tasks of (batch, channel block, rows), each with a padded slab that stays in L1."""
     conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
     n, c, h, w, b, r, s, i = sch.get_loops(conv)
     steps = int(sch.get(r).extent) * int(sch.get(s).extent)

@@ -1,7 +1,7 @@
 """Integer depthwise convolution on NEON: inputs are widened to int16 once, with the padding, and multiplied to int32.
 
-One multiply-add is four channels of a pixel times one tap; a dot product would first have to bring the bytes of four
-pixels side by side, channel by channel, which takes longer than it saves.
+One multiply-add is four channels of a pixel times one tap; a dot product would first have to make the bytes of four
+pixels adjacent for each channel, which takes longer than it saves.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ INT16_BYTES = 2
 
 
 def match(node: Node, cpu: CpuModel) -> bool:
-    """Whether `node` is an integer convolution with one filter a channel, for a CPU of this kind."""
+    """Return whether `node` is an integer convolution with one filter per channel, for a CPU of this kind."""
     return cpu.isa == "neon" and depthwise_int8.match(node, cpu)
 
 
 def pack_weights(weights: Array, block: int) -> Array:
-    """Return int8 [C, 1, R, S] as int16 [C/block, R, S, block], spare channels zero."""
+    """Return int8 [C, 1, R, S] as int16 [C/block, R, S, block], padded with zeros."""
     channels, _, rows, columns = weights.shape
     blocks = ceil_div(channels, block)
     full = np.zeros((blocks * block, rows, columns), np.int16)
@@ -83,7 +83,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 def schedule(sch: Schedule, pixels: int, cpu: CpuModel, *, stored: int) -> None:
-    """Tasks are (batch, channel block, rows); a padded slab is made per task and stays in L1."""
+    """Schedule tasks of (batch, channel block, rows), each with a padded slab that stays in L1."""
     conv, out, pad = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)

@@ -19,20 +19,20 @@ from edgec.targets.tvm.regions.facts import Array
 from edgec.targets.tvm.schedules.int8.byte_products import FORMS, form_of
 
 DEPTH = 4
-"""Bytes of an int32 lane."""
+"""Number of bytes in an int32 lane."""
 SDOT = "llvm.aarch64.neon.sdot.v4i32.v16i8"
 NEON_PIXELS = 4
 
 
 def pixels_of_step(cpu: CpuModel) -> int:
-    """Return how many pixels one `channels` intrinsic covers: NEON's takes its bytes from lanes of one register."""
+    """Return the number of pixels of one `channels` intrinsic: NEON's takes its bytes from lanes of one register."""
     return NEON_PIXELS if cpu.isa == "neon" else 1
 
 
 def channels(cpu: CpuModel, block: int, packed: Array, stride: int = 1) -> str:
     """Return the name of the intrinsic for one vector of `block` output channels and pixels `stride` apart.
 
-    `packed` are the layer's weights, four of a sum side by side.
+    `packed` are the layer's weights, with the four of a sum adjacent.
     """
     return _sdot_channels(stride) if cpu.isa == "neon" else _x86_channels(form_of(cpu, packed), block)
 
@@ -112,7 +112,7 @@ def _sdot_channels(stride: int) -> str:
 
 
 def _pixel_of(stride: int) -> Callable[[Any, int], Any]:
-    """Return how to broadcast the four channels of one of four pixels: LLVM makes it the lane of the product."""
+    """Return the broadcast of the four channels of one of four pixels, which LLVM folds into the product by lane."""
 
     def pixel(buffer: Any, index: int) -> Any:
         first = tirx.reinterpret("int32x4", buffer.vload([0, 0], "int8x16"))
@@ -166,7 +166,7 @@ def _dot(form: str, block: int) -> Callable[[Any, Any, Any], Any]:
     def dot(sums: Any, activations: Any, weights: Any) -> Any:
         activations = tirx.reinterpret(all_bytes, activations)
         if form == "sdot":
-            # It is commutative; taking the activations last lets LLVM take them from a lane.
+            # The product is commutative; with the activations last, LLVM takes them from a lane.
             return tirx.call_llvm_pure_intrin(f"int32x{block}", SDOT, sums, weights, activations)
         return FORMS[form](sums, activations, weights, block)
 
@@ -174,6 +174,6 @@ def _dot(form: str, block: int) -> Callable[[Any, Any, Any], Any]:
 
 
 def register(name: str, description: Any, implementation: Any) -> str:
-    """Register an intrinsic by what it computes and how; return its name."""
+    """Register an intrinsic, given as its description and its implementation; return its name."""
     TensorIntrin.register(name, description, implementation, override=True)
     return name

@@ -1,4 +1,4 @@
-"""What follows the sums of an integer layer: real numbers, elementwise work and, as a rule, a quantization."""
+"""The steps after the sums of an integer layer: real numbers, elementwise work and usually a quantization."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from edgec.targets.tvm.schedules.int8.conv_plan import requantization
 
 
 class Epilogue:
-    """What follows the sum: factor and addend a channel, then the region's elementwise work.
+    """The steps after the sum: factor and addend per channel, then the region's elementwise work.
 
-    Where a quantization follows at once, its scale is in the factor already.
+    If a quantization follows at once, its scale is folded into the factor.
     """
 
     def __init__(self, region: Region, channels: int, cpu: CpuModel, *, flat: bool = False, steps: int = 1) -> None:
@@ -48,10 +48,10 @@ class Epilogue:
 
     @property
     def tensors(self) -> list[te.Tensor]:
-        """Placeholders, once `at` was called."""
+        """Placeholders; complete after `at` was called."""
         return [self._factor, self._addend, *self.expression.tensors]
 
     @property
     def operands(self) -> list[Operand]:
-        """What the placeholders stand for."""
+        """The arguments for the placeholders."""
         return [*self._arrays, *self.expression.operands]

@@ -33,13 +33,13 @@ def parallel_tasks(
 
 
 def unrolled_steps(sch: Schedule, reduction: tuple[Any, ...], size: int, most: int) -> int:
-    """Return how many steps of input channels one pass of the innermost loop reduces, where it has nothing else.
+    """Return the number of steps of input channels per pass of the innermost loop, if it contains nothing else.
 
     Args:
         sch: The schedule.
-        reduction: The loop over input channels, and all others that sum up.
-        size: Operations of a step.
-        most: Of the loop's body.
+        reduction: The loop over input channels, and all other reduction loops.
+        size: Number of operations per step.
+        most: Maximum number of operations in the loop's body.
     """
     steps, *others = (int(sch.get(loop).extent) for loop in reduction)
     if any(extent > 1 for extent in others):
@@ -48,7 +48,7 @@ def unrolled_steps(sch: Schedule, reduction: tuple[Any, ...], size: int, most: i
 
 
 def store_tile(sch: Schedule, out: Any, pixels: int) -> None:
-    """Vectorize the epilogue: the channels of so many `pixels` at once, which lie side by side."""
+    """Vectorize the epilogue: the channels of `pixels` adjacent pixels at once."""
     if pixels > 1:
         *_, wide, lane = sch.get_loops(out)
         _, near = sch.split(wide, [None, pixels])

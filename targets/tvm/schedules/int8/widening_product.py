@@ -1,8 +1,8 @@
-"""Products of bytes on NEON without a dot product: multiplied to int16, two products added there, then to int32.
+"""Products of bytes on NEON without a dot product: two int16 products are added in int16, then to an int32 sum.
 
-The four channels of a pixel are spread over a register; one multiplication takes them times those of two output
-channels. Eight channels of a pixel and four output channels are four multiplications and two pairwise additions. The
-sums of an output channel stay split over two lanes until the end, when `gather` adds them.
+The four channels of a pixel are broadcast over a register; one multiplication multiplies them with the weights of two
+output channels. Eight channels of a pixel and four output channels are four multiplications and two pairwise additions.
+The sums of an output channel stay split over two lanes until `gather` adds them at the end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMULL, SADDLP, ADDP, TBL = (
 )
 PIXELS, QUAD, HALVES = 2, 4, 2
 LEAST_WEIGHT = -127
-"""Two products of a byte and a weight of at least that fit an int16."""
+"""Minimum weight: two products of bytes with weights from this one up fit int16."""
 
 
 @cache
@@ -29,8 +29,8 @@ def products(quads: int, stride: int) -> str:
     """Return the name of the intrinsic C[p, b, j] += sum_qt A[q, stride p, 2 j + t] * W[q, b, 2 j + t].
 
     Args:
-        quads: Groups of four channels, one or two: an int16 sum takes no more.
-        stride: Distance of the pixels, 1 or 2.
+        quads: Number of groups of four channels, one or two: an int16 sum can contain no more.
+        stride: Distance between the pixels, 1 or 2.
     """
     span = (PIXELS - 1) * stride + 1
 
@@ -75,7 +75,7 @@ def products(quads: int, stride: int) -> str:
             return _pairwise(_multiply(buffer_w.vload([pair, 0, 0, 0], "int8x8"), tirx.reinterpret("int8x8", spread)))
         both = tirx.Shuffle([words(buffer_a, quad) for quad in range(quads)], [0, stride, lanes, lanes + stride])
         order = [QUAD * (2 * quad + pixel) + byte for quad in range(quads) for _ in range(2) for byte in range(QUAD)]
-        # As a table look-up, which LLVM leaves alone: of a shuffle it would make a narrower one for each half.
+        # A table look-up, which LLVM does not change: it would replace a shuffle by a narrower one for each half.
         spread = tirx.call_llvm_pure_intrin("int8x16", TBL, tirx.reinterpret("int8x16", both), _bytes(order))
         weights = buffer_w.vload([pair, 0, 0, 0], "int8x16")
         halves = [

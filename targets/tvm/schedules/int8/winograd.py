@@ -1,9 +1,9 @@
-"""Winograd convolution F(4x4, 3x3) of bytes, exact: 36 products of int16 for the 144 products of bytes of a tile.
+"""Winograd convolution F(4x4, 3x3) of bytes, exact: 36 int16 products instead of 144 byte products per tile.
 
 For CPUs without a dot product of bytes. The transforms of `winograd`, in integers: filters are transformed by G times
-24 (the last row times 6 only, so that they fit int16), inputs by B, at most 100 times their size. Sums may wrap around
-on the way (unsigned ones, for which that is defined): what counts is the end, 576 times the convolution's sum. Nine has
-an inverse modulo 2**32, so that 64 times the sum remains, which fits (`match` checks the weights).
+24 (its last row by 6 only, so that they fit int16), inputs by B, which makes them at most 100 times as large. Sums may
+wrap around in between (unsigned ones, for which that is defined): only the final one, 576 times the convolution's sum,
+matters. Nine has an inverse modulo 2**32, so that 64 times the sum remains, which fits (`match` checks the weights).
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0
 SCALE, INVERSE_OF_NINE = 64, 954437177
 INTEGERS = Arithmetic(G, "int16", "uint32", last=4, factor=INVERSE_OF_NINE)
 LARGEST_SUM = 2**31 // (SCALE * 128)
-"""Of the sizes of one filter's weights: above, 64 times the sum of products with bytes may not fit int32."""
+"""Maximum sum of absolute weights of one filter: above it, 64 times a sum of products may not fit int32."""
 LEAST_PIXELS = 400
-"""Of an output channel: transformed filters are eight times the size, which smaller layers do not pay back."""
+"""Minimum number of pixels per output channel: transformed filters have eight times the size, which must pay."""
 LEAST_CHANNELS = 12
 REGISTERS, MAX_TILES = 30, 7
-"""Of a register tile: sums and inputs, two of weights besides; more 4x4 tiles, half a register of input each, spill."""
+"""Limits of a register tile: registers of sums, inputs and weights (two), and 4x4 tiles, each with half a register of
+input: larger ones spill."""
 
 
 def match(node: Node, cpu: CpuModel) -> bool:
-    """Whether `node` is an integer convolution that takes fewer instructions this way on `cpu`."""
+    """Return whether `node` is an integer convolution that takes fewer instructions by this method on `cpu`."""
     layer = node.facts
     if cpu.isa != "neon" or cpu.dot_product != "none" or not isinstance(layer, IntegerConvolution) or layer.groups > 1:
         return False
@@ -56,7 +57,7 @@ def match(node: Node, cpu: CpuModel) -> bool:
 
 @cache
 def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> WinogradPlan:
-    """Return the tiling of the least estimate; register tiles are smaller than those of floats."""
+    """Return the tiling with the lowest estimate; register tiles are smaller than those of floats."""
     rows, columns = ceil_div(shape.out_height, OUT), ceil_div(shape.out_width, OUT)
     candidates = []
     for task_rows in sorted({rows, *(count for count in TASK_ROWS if count < rows)}):
@@ -69,7 +70,7 @@ def plan_by_rule(shape: ConvShape, cpu: CpuModel) -> WinogradPlan:
 
 
 def _register_tiles(blocks: int, rows: int, columns: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (vectors, high, wide) that fit the registers: several rows only of whole rows."""
+    """Yield (vectors, high, wide) that fit the registers, with several rows only if a tile covers whole rows."""
     for vectors in (count for count in divisors(blocks) if count <= MAX_VECTORS):
         most = min(MAX_TILES, (REGISTERS - 2) // (vectors + 1))
         for wide in {ceil_div(columns, parts) for parts in range(1, columns + 1)}:

@@ -1,4 +1,4 @@
-"""A run of a packed tensor's channels: a view where it begins and ends with a block, else a copy."""
+"""A range of a packed tensor's channels: a view if it begins and ends with a block, else a copy."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` takes channels from a packed tensor."""
+    """Return whether `node` takes a range of channels from a packed tensor."""
     return node.op == CHANNELS and node.dtype == "float32" and bool(node.args[0].packed)
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
-    """Return the kernel of a region that begins with a run of channels."""
+    """Return the kernel of a region that begins with a range of channels."""
     node = region.anchor
     start, shape = node.known(Slice).start, node.args[0].shape
     expression = PackedExpression(region.members, cpu)
@@ -39,7 +39,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
         if aligned:
             item = source[n, c + start // block, h, w, b]
         else:
-            # Spare lanes of the last block stay inside the tensor.
+            # Padding lanes of the last block must stay inside the tensor.
             channel = tirx.min(c * block + b + start, shape[1] - 1)
             item = source[n, floordiv(channel, whole_block), h, w, floormod(channel, whole_block)]
         return expression.at((n, c, h, w, b), item)

@@ -1,4 +1,4 @@
-"""Channels of several packed tensors, one behind the other: views where they are whole blocks, else a copy."""
+"""Concatenation of packed tensors along channels: views if the parts are whole blocks, else a copy."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from edgec.targets.tvm.schedules.common.packed_expression import PackedExpressio
 from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 
 MOVED = ("float32", "int8", "uint8")
-"""Elements of tensors that are moved without a look at them."""
+"""Element types of tensors that are copied as bytes."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` joins channels of NCHW tensors, at least one of them packed."""
+    """Return whether `node` concatenates NCHW tensors along channels, at least one of them packed."""
     if node.op != "relax.concat" or node.shape is None or len(node.shape) != 4 or node.dtype not in MOVED:
         return False
     parts = node.args[0]
@@ -57,7 +57,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
         element = None
         for tensor, start, part_block in reversed(parts):
             at = channel - start
-            # Lanes past the last channel repeat no operand's memory: they read what the last operand pads with.
+            # Lanes past the last channel are in no operand: they read the last operand's padding.
             item = tensor[n, floordiv(at, part_block), h, w, floormod(at, part_block)]
             element = (
                 item if element is None else tirx.if_then_else(floordiv(channel, run) < ends[start], item, element)
@@ -85,7 +85,7 @@ def _packed(array: Array, block: int, dtype: str) -> Operand:
 
 
 def _guard_tail(value: Callable[..., Any], channels: int, block: int) -> Callable[..., Any]:
-    """Return `value` with zeros past the last channel, where reading on would leave the last operand."""
+    """Return `value` with zeros past the last channel, if reading there would exceed the last operand."""
 
     def guarded(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         item = value(n, c, h, w, b)

@@ -24,7 +24,7 @@ def unpack_function(shape: tuple[int, ...], cpu: CpuModel, dtype: str = F32) -> 
 
 
 def pack_function(shape: tuple[int, ...], cpu: CpuModel, dtype: str = F32) -> Any:
-    """Return the function that copies a plain NCHW tensor of `shape` to packed layout, zeros in spare lanes."""
+    """Return the function that copies a plain NCHW tensor of `shape` to packed layout, with zeros in padding lanes."""
     block = block_of(shape[1], cpu)
     source = te.placeholder(shape, dtype, name="source")
 

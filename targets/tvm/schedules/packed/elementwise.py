@@ -16,7 +16,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
-    """Return the kernel of a region without anchor."""
+    """Return the kernel of a region of elementwise operators only."""
     expression = PackedExpression(region.members, cpu)
     return injective_kernel(expression, [], [], lambda *i: expression.at(i, None), None, cpu)
 

@@ -1,4 +1,4 @@
-"""Mean over H and W: rows are summed into a row of vectors (independent accumulators), then that row."""
+"""Mean over H and W: rows are summed into one row of vectors (independent accumulators), which is summed then."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgec.targets.tvm.schedules.common.packed_expression import PackedExpressio
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` is the mean over H and W of an NCHW tensor."""
+    """Return whether `node` is the mean over H and W of an NCHW tensor."""
     return node.op == "edgec.global_pool"
 
 
@@ -41,7 +41,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 def schedule(sch: Schedule) -> Schedule:
-    """Tasks are (batch, channel block)."""
+    """Schedule tasks of (batch, channel block)."""
     rows, total, out = (sch.get_sblock(name) for name in ("rows", "total", "out"))
     n, c, _, _, lane = sch.get_loops(out)
     task = sch.fuse(n, c)

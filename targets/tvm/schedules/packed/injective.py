@@ -30,8 +30,8 @@ def injective_kernel(
     Args:
         expression: The elementwise part; its operands come last.
         tensors: Placeholders that `value` reads.
-        operands: What to call the kernel with for them.
-        value: Element of the result at (n, c, h, w, b).
+        operands: The arguments of the kernel for these.
+        value: Returns the element of the result at (n, c, h, w, b).
         run: See `schedule`.
         cpu: The CPU.
     """
@@ -44,9 +44,9 @@ def schedule(sch: Schedule, cpu: CpuModel, *, run: int | None = None) -> Schedul
     """Vectorize the innermost axis, run the outer ones in parallel.
 
     Args:
-        sch: Schedule with the one block `out`.
+        sch: Schedule whose only block is `out`.
         cpu: The CPU.
-        run: Longest run of the innermost axis that is contiguous in every operand; None: the whole axis.
+        run: Longest part of the innermost axis that is contiguous in every operand; None: the whole axis.
     """
     loops = sch.get_loops(sch.get_sblock("out"))
     extents = [int(sch.get(loop).extent) for loop in loops]

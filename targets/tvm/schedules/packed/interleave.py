@@ -1,4 +1,4 @@
-"""The phases of a transposed convolution, put into place."""
+"""Interleaves the phases of a transposed convolution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` puts the phases of a transposed convolution into place."""
+    """Return whether `node` interleaves the phases of a transposed convolution."""
     return node.op == "edgec.interleave"
 
 
@@ -37,7 +37,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     def value(n: Any, c: Any, h: Any, w: Any, b: Any) -> Any:
         phase = floormod(h + top, sh) * sw + floormod(w + left, sw)
         row, column = floordiv(h + top, sh), floordiv(w + left, sw)
-        # In whole runs, so that these are vectors; spare lanes repeat the last of them.
+        # Whole runs of channels are moved as vectors; padding lanes repeat the last one.
         first = c * (block // run) + floordiv(b, run)
         first = phase * (each // run) + (first if each % block == 0 else tirx.min(first, each // run - 1))
         part = floormod(first, phase_block // run) * run + floormod(b, run)

@@ -1,4 +1,4 @@
-"""Quantization of plain pictures into packed bytes, where operators on packed tensors read them."""
+"""Quantization of plain pictures to packed bytes, if operators on packed tensors read them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PACKED = frozenset({CONV, "edgec.max_pool", "edgec.upsample", "relax.concat"})
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` quantizes a plain NCHW tensor that operators on packed tensors read."""
+    """Return whether `node` quantizes a plain NCHW tensor that operators on packed tensors read."""
     plain = node.op == QUANTIZE and not node.args[0].packed and len(node.shape or ()) == 4
     return plain and any(user.op in PACKED for user in node.users)
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
-    """Return the kernel that quantizes and packs; spare channels get the integer of zero."""
+    """Return the kernel that quantizes and packs; padding channels contain the zero point."""
     node = region.anchor
     shape = node.args[0].shape
     block = block_of(shape[1], cpu)

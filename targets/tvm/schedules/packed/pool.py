@@ -19,12 +19,12 @@ LOWEST = {"float32": -3.4028234663852886e38, "float16": -65504.0, "int8": -128.0
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` is a max or average pool over H and W."""
+    """Return whether `node` is a max or average pool over H and W."""
     return node.op in ("edgec.max_pool", "edgec.average_pool")
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
-    """Return the kernel of a pooling region; an average over a window that overlaps padding divides as ONNX says."""
+    """Return the kernel of a pooling region; the divisor of an average over padding follows ONNX."""
     node = region.anchor
     maximum = node.op == "edgec.max_pool"
     layer = node.known(Pool)

@@ -1,6 +1,6 @@
-"""Resizing by linear interpolation, or to the nearest pixel by rounding down, of packed tensors: any whole sizes.
+"""Resizing of packed tensors to any size, by linear interpolation or to the nearest pixel by rounding down.
 
-Each output row lies between two input rows, each column between two columns; which, and how far between, are constants.
+Each output row lies between two input rows, each column between two columns; their indices and distances are constants.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ COORDINATES: dict[str, Callable[[Array, int, int], Array]] = {
     "align_corners": lambda at, size, resized: at * (size - 1) / max(resized - 1, 1),
     "asymmetric": lambda at, size, resized: at * size / resized,
 }
-"""Where ONNX (Resize-19) puts output position `at` of an axis in the input, by coordinate transformation mode."""
+"""Input position of output position `at` of an axis, by coordinate transformation mode (ONNX Resize-19)."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` resizes H and W of a packed tensor in a way this module knows."""
+    """Return whether `node` resizes H and W of a packed tensor in a supported way."""
     source = node.args[0] if node.args else None
     if node.op != "relax.image.resize2d" or node.dtype != "float32" or node.shape is None:
         return False

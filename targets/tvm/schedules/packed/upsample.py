@@ -1,4 +1,4 @@
-"""Nearest-neighbour upsampling by whole numbers."""
+"""Nearest-neighbour upsampling by integer factors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgec.targets.tvm.schedules.packed.injective import injective_kernel
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` repeats pixels a whole number of times."""
+    """Return whether `node` repeats pixels an integer number of times."""
     return node.op == "edgec.upsample" and bool(node.args[0].packed)
 
 

@@ -1,4 +1,4 @@
-"""Work along an axis before the last: means, sums, extrema, softmax, layer norm spelled out, with what follows.
+"""Work along an axis before the last: means, sums, extrema, softmax, decomposed layer norm, and elementwise work after.
 
 A task takes a strip of columns, some vectors wide, through every stage; partial results stay in registers, since
 neighbouring columns are independent of each other.
@@ -29,13 +29,13 @@ Index = tuple[Any, ...]
 Value = Callable[[Index], Any]
 SOFTMAX = "relax.nn.softmax"
 WIDEST_STRIP = 4
-"""Vectors of columns a task takes at once."""
+"""Number of vectors of columns per task."""
 REDUCED = 1
-"""A reduced axis is kept, with this extent."""
+"""Extent of a reduced axis, which is kept."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` reduces, or normalizes by softmax, some axes before the last of a plain float tensor."""
+    """Return whether `node` reduces axes before the last of a plain float tensor, or is a softmax along them."""
     source = node.args[0] if node.args else None
     if node.dtype != "float32" or not node.shape or not isinstance(source, Node) or not source.shape:
         return False
@@ -46,7 +46,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 
 
 def axes_of(node: Node) -> frozenset[int] | None:
-    """Return the axes that `node` reduces and keeps, or runs its softmax along; None if it does neither."""
+    """Return the axes that `node` reduces and keeps, or along which it is a softmax; None if it is neither."""
     rank = len(node.args[0].shape or ()) if node.args and isinstance(node.args[0], Node) else 0
     if node.op == SOFTMAX:
         return frozenset({int(node.attrs.axis) % rank})
@@ -56,7 +56,7 @@ def axes_of(node: Node) -> frozenset[int] | None:
 
 
 def fits(anchor: Node, node: Node) -> bool:
-    """Whether `node` may join the region of `anchor`: the same axes again, or elementwise work on what they give."""
+    """Return whether `node` may join the region of `anchor`: it works along the same axes, or is elementwise."""
     whole = anchor.args[0].shape
     if node.op in REDUCTIONS:
         return node.dtype == "float32" and node.args[0].shape == whole and axes_of(node) == axes_of(anchor)
@@ -89,7 +89,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 class _Stages:
-    """TE stages of one region, over the axes of its source; reduced axes have extent 1."""
+    """The TE stages of one region, over the axes of its source; reduced axes have extent 1."""
 
     def __init__(self, region: Region) -> None:
         self.members = {id(member) for member in region.members}
@@ -164,7 +164,7 @@ class _Stages:
         return (lambda index: total(index) * scale) if op == "relax.mean" else total
 
     def softmax(self, value: Value) -> Value:
-        """Return e**(x - max) / sum of it."""
+        """Return e**(x - max), divided by its sum."""
         largest = self.reduce("relax.max", value)
         powers = self._stage(lambda index: intrinsics.exp(value(index) - largest(index)), "map", whole=True)
         total = self.reduce("relax.sum", powers)
@@ -173,7 +173,7 @@ class _Stages:
 
 
 def schedule(sch: Schedule, axes: list[int], cpu: CpuModel) -> Schedule:
-    """Tasks are strips of columns; every stage is computed in its strip, vectorized along it."""
+    """Schedule tasks of strips of columns; every stage is computed within its strip and vectorized along it."""
     out = sch.get_sblock("out")
     loops = sch.get_loops(out)
     width, lanes = _strip(int(sch.get(loops[-1]).extent), cpu)
@@ -204,7 +204,7 @@ def schedule(sch: Schedule, axes: list[int], cpu: CpuModel) -> Schedule:
 
 
 def _strip(columns: int, cpu: CpuModel) -> tuple[int, int]:
-    """Return how many columns a strip has, and how many of them make a vector (1: left to LLVM)."""
+    """Return the number of columns of a strip, and of a vector in it (1: vectorization is left to LLVM)."""
     lanes = math.gcd(columns, cpu.lanes)
     if lanes < min(4, cpu.lanes):
         return columns, 1

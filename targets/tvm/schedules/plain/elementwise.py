@@ -1,4 +1,4 @@
-"""Elementwise work on plain tensors that would cost library calls, exponentials and what is made of them, and bytes."""
+"""Elementwise work on plain tensors for which TVM would call a library (exp and functions of it), and on bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node`, on a plain tensor of known shape, quantizes or is a costly elementwise operator."""
+    """Return whether `node` quantizes a plain tensor of known shape, or is a costly elementwise operator on it."""
     if node.op == QUANTIZE:
         return not node.args[0].packed and bool(node.shape)
     if node.op not in COSTLY or not node.shape or math.prod(node.shape) == 0:

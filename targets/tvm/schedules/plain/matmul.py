@@ -1,4 +1,4 @@
-"""Matrix product: a pointwise convolution whose pixels are rows; weights are packed, activations while computing."""
+"""Matrix product: a pointwise convolution whose pixels are rows; weights are packed beforehand, activations later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgec.targets.tvm.schedules.common.tilings import register_tiles
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` is a float product of matrices of known shape."""
+    """Return whether `node` is a float product of matrices of known shape."""
     if node.op != "relax.matmul" or node.dtype != "float32" or node.shape is None:
         return False
     left, right = node.args
@@ -35,7 +35,7 @@ def _shape(arg: Any) -> tuple[int, ...] | None:
 
 
 def pack_dense(weights: Array, vectors: int, block: int) -> Array:
-    """Return [K, N] as [N/(vectors*block), K, vectors, block], columns filled up with zeros."""
+    """Return [K, N] as [N/(vectors*block), K, vectors, block], columns padded with zeros."""
     depth, columns = weights.shape
     blocks = ceil_div(columns, vectors * block) * vectors
     padded = np.zeros((depth, blocks * block), np.float32)
@@ -45,7 +45,7 @@ def pack_dense(weights: Array, vectors: int, block: int) -> Array:
 
 @dataclass(frozen=True)
 class Product:
-    """Extents: `batch` products of [rows, depth] x [depth, columns]; one where the right side is `shared`."""
+    """Extents: `batch` products [rows, depth] x [depth, columns]; `batch` is 1 if all share the right operand."""
 
     batch: int
     rows: int
@@ -65,13 +65,13 @@ def product_of(node: Node) -> Product:
 
 
 def plan_by_rule(product: Product, cpu: CpuModel) -> ConvTile:
-    """Return the register tile by rule."""
+    """Return the default register tile."""
     block = block_of(product.columns, cpu)
     return conv_tile(ceil_div(product.columns, block), product.rows, block, cpu)
 
 
 def lower(region: Region, cpu: CpuModel, tile: ConvTile | None = None) -> Kernel:
-    """Return the kernel of a matrix product region, with the register tile `tile` or else one by rule."""
+    """Return the kernel of a matrix product region, with the register tile `tile`, by default the rule's."""
     node = region.anchor
     left, right = node.args
     assert node.shape is not None
@@ -126,7 +126,7 @@ def lower(region: Region, cpu: CpuModel, tile: ConvTile | None = None) -> Kernel
 
 
 def _aligned(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return the trailing part of a broadcast `index` that a tensor with leading `shape` takes."""
+    """Return the index into a tensor with leading `shape` that corresponds to the broadcast `index`."""
     index = index[len(index) - len(shape) :]
     return tuple(0 if extent == 1 else at for at, extent in zip(index, shape, strict=True))
 
@@ -171,7 +171,7 @@ def _operand(arg: Node | Array) -> Operand:
 
 
 def schedule(sch: Schedule, tile: ConvTile, store_lanes: int) -> Schedule:
-    """Tasks are (batch, group of vectors, rows): the weights of a group stay hot over the rows."""
+    """Schedule tasks of (batch, group of vectors, rows): the weights of a group stay in the cache over the rows."""
     conv, out, pad, pack = (sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp"), find_block(sch, "wp"))
     b, n, m, lane, k = sch.get_loops(conv)
     no, ni = sch.split(n, [None, tile.vectors])
@@ -217,7 +217,7 @@ def workload(region: Region) -> Workload:
 
 
 def plans(node: Node, cpu: CpuModel) -> list[ConvTile]:
-    """Return the register tiles of a matrix product: that by rule, then cheapest by estimate first."""
+    """Return the register tiles of a matrix product: the default, then the others by estimated cost."""
     product = product_of(node)
     block = block_of(product.columns, cpu)
     others = register_tiles(ceil_div(product.columns, block), product.rows, block, cpu)

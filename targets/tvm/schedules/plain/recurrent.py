@@ -1,4 +1,4 @@
-"""Recurrent layers: all steps in one kernel, see `recurrent_kernel`; the product with the inputs is a matmul's."""
+"""Recurrent layers: all steps in one kernel, see `recurrent_kernel`; a matmul multiplies the inputs beforehand."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from edgec.targets.tvm.schedules.plain.recurrent_kernel import Parameter, Result
 from edgec.targets.tvm.schedules.plain.recurrent_plan import pack, pack_rows, products
 
 RESULTS = ("sequence", "state", "cell")
-"""What the operator returns, in order."""
+"""Results of the operator, in order."""
 ROWS = ("scales", "bias", "peepholes")
-"""Operands that have a number for each unit of some gates."""
+"""Operands with one number for each unit of some gates."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` are the steps of a recurrent layer."""
+    """Return whether `node` computes the steps of a recurrent layer."""
     return node.op == RECURRENCE
 
 
 def lower(region: Region, cpu: CpuModel) -> Kernel:
-    """Return the kernel of a recurrent layer; it writes what is read of its results, in the order of axes of that."""
+    """Return the kernel of a recurrent layer; it writes only results that are read, in their readers' axis order."""
     node = region.anchor
     what, names = described(node.attrs)
     read = node.known(Results).read
@@ -41,14 +41,14 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 def described(attributes: Any) -> tuple[Recurrence, list[str]]:
-    """Return what a call of the operator with `attributes` does, and the names of its operands."""
+    """Return the layer that a call of the operator with `attributes` computes, and the names of its operands."""
     return Recurrence.model_validate_json(str(attributes["recurrence"])), str(attributes["operands"]).split(",")
 
 
 def recurrent_function(
     what: Recurrence, operands: Mapping[str, Any], results: Sequence[Result], cpu: CpuModel
 ) -> tuple[tirx.PrimFunc, list[Any]]:
-    """Return the scheduled function, and its arguments: `operands`, of which constants are packed.
+    """Return the scheduled function and its arguments: `operands`, with constants packed.
 
     Args:
         what: The layer.
@@ -56,7 +56,7 @@ def recurrent_function(
             gate are its units filled up with zeros; `weights` as ONNX's R, its `scales` a row where it is int8, the
             `bias` of a candidate [directions, hidden] that a reset gate scales, `peepholes`, all as arrays; `lengths`,
             `state` and `cell` as ONNX has them, arrays or anything with shape and dtype.
-        results: What to write.
+        results: The results to write.
         cpu: The CPU.
     """
     tiles = products(what, cpu)

@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Activation], Any]] = {
     "Relu": lambda x, _: te.max(x, f32(0.0)),
     "ScaledTanh": lambda x, a: f32(a.alpha) * intrinsics.tanh(f32(a.beta) * x),
     "Sigmoid": lambda x, _: intrinsics.sigmoid(x),
-    # Beyond 20, e**-x is lost in 1.
+    # Beyond 20, adding e**-x to 1 has no effect.
     "Softplus": lambda x, _: (
         te.max(x, f32(0.0)) + intrinsics.log(f32(1.0) + intrinsics.exp(f32(0.0) - te.max(x, f32(0.0) - x)))
     ),

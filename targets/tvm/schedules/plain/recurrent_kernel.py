@@ -25,7 +25,7 @@ from edgec.targets.tvm.schedules.plain.recurrent_plan import Product
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the function: a tensor it reads."""
+    """A parameter of the function: a tensor that it reads."""
 
     name: str
     shape: tuple[int, ...]
@@ -53,10 +53,10 @@ def recurrence_function(
     Args:
         what: The layer.
         products: Tiles of its products, see `recurrent_plan.products`.
-        parameters: Among `sums`, `weights0`, `weights1`, `scales`, `bias`, `peepholes`, `lengths`, `state`, `cell`;
-            those not given are not there.
-        results: What to write.
-        cores: Threads to share tasks among.
+        parameters: Some of `sums`, `weights0`, `weights1`, `scales`, `bias`, `peepholes`, `lengths`, `state`, `cell`;
+            the layer has no others.
+        results: The results to write.
+        cores: Number of threads among which tasks are divided.
     """
     with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_name("main")
@@ -72,7 +72,7 @@ def _tasks(
     what: Recurrence, products: Sequence[Product], buffers: Mapping[str, Any], results: Sequence[tuple[Result, Any]],
     cores: int,
 ) -> None:  # fmt: skip
-    """A task takes some rows of the batch in one direction through all steps."""
+    """Write the task, which computes all steps in one direction for some rows of the batch."""
     tiles = -(-what.batch // products[0].rows)
     alike = len(set(what.activations)) == 1
     loop = T.parallel if cores > 1 and what.directions * tiles > 1 else T.serial
@@ -103,12 +103,12 @@ class _Task:
         self.what, self.products, self.buffers, self.direction = what, products, buffers, direction
         self.rows, self.lanes = products[0].rows, products[0].lanes
         self.first, self.functions = tile * self.rows, functions
-        # Two states, by turns: each unit of the next one needs all of the last.
+        # There are two states, used alternately: each unit of the next one needs all units of the last.
         self.states = T.sblock_alloc_buffer((2, self.rows, what.columns), F32)
         self.cells = T.sblock_alloc_buffer((self.rows, what.columns), F32)
         self.gates = T.sblock_alloc_buffer((self.rows, what.gates, what.columns), F32)
         self.scaled = T.sblock_alloc_buffer((self.rows, what.columns), F32)
-        """The state times the reset gate, where that is multiplied by weights."""
+        """The state times the reset gate, if weights are multiplied with that."""
 
     def run(self, results: Sequence[tuple[Result, Any]]) -> None:
         """Write all loops."""
@@ -132,18 +132,18 @@ class _Task:
                 self._copy(buffer, result, last[result.what], lambda r: (self.direction, self._row(r)))
 
     def _row(self, r: Any) -> Any:
-        """The row of the batch: where the last tile has too many rows, it computes the last one again."""
+        """The row of the batch; the last tile computes the last row repeatedly if it has too many rows."""
         return tirx.min(self.first + r, self.what.batch - 1) if self.what.batch % self.rows else self.first + r
 
     def _length(self, r: Any) -> Any:
         return tirx.min(self.buffers["lengths"][self._row(r)], self.what.steps)
 
     def _if_active(self, t: Any, r: Any, value: Any, otherwise: Any) -> Any:
-        """`value` while the row's sequence lasts, then `otherwise`."""
+        """Return `value` for steps within the row's sequence, `otherwise` after it."""
         return tirx.Select(t < self._length(r), value, otherwise) if "lengths" in self.buffers else value
 
     def _position(self, t: Any, r: Any) -> Any:
-        """The step of the sequence that the direction takes as its number `t`."""
+        """Return the step of the sequence that is number `t` in this direction."""
         if not any(self.what.backward):
             return t
         turned = self.what.steps - 1 - t
@@ -156,7 +156,7 @@ class _Task:
         return self.buffers["sums"][self._position(t, r), self._row(r), column]
 
     def _begin(self) -> None:
-        """Write the initial states, 0 where none are given; spare units begin with 0."""
+        """Write the initial states, by default 0; padding units begin with 0."""
 
         def clear(r: Any, j: Any) -> None:
             T.buffer_store(self.states, f32(0.0), [0, r, j])
@@ -173,7 +173,7 @@ class _Task:
             write(r, vector * self.lanes + lane)
 
     def _multiply(self, at: int, t: Any, state: Callable[[Any, Any], Any]) -> None:
-        """Write product number `at` of `state` and weights, with what is added to it, into `gates`."""
+        """Write product number `at` of `state` and weights, plus its addend, into `gates`."""
         each, weights = self.products[at], self.buffers[f"weights{at}"]
         tile_of = list(every(range(each.rows), range(len(each.gates)), range(each.vectors)))
         with T.serial(self.what.columns // each.units) as tile, T.sblock("product"):
@@ -198,7 +198,7 @@ class _Task:
                     )
 
     def _complete(self, t: Any, r: Any, gate: int, unit: Any, total: Any) -> Any:
-        """Scale the product `total` of integer weights, and add to it what comes from the input, or a bias."""
+        """Scale the product `total` of integer weights, and add the sum over the input, or a bias."""
         if "scales" in self.buffers:
             total = total * self.buffers["scales"][self.direction, gate, unit]
         if not self._own_bias(gate):
@@ -206,7 +206,7 @@ class _Task:
         return total + self.buffers["bias"][self.direction, 0, unit] if "bias" in self.buffers else total
 
     def _own_bias(self, gate: int) -> bool:
-        """Whether the product is of the candidate that a reset gate scales before the input is added."""
+        """Return whether the product is the candidate's, which a reset gate scales before the input is added."""
         return self.what.kind == "GRU" and self.what.reset_after and gate == self.what.gates - 1
 
     def _gate(self, r: Any, gate: int, j: Any, function: int = 0) -> Any:
@@ -221,7 +221,7 @@ class _Task:
         T.buffer_store(self.scaled, self._gate(r, 1, j) * self.states[tirx.floormod(t, 2), r, j], [r, j])
 
     def _update(self, t: Any, r: Any, j: Any) -> None:
-        """Write the next state, and the cell, of units `j`."""
+        """Write the next state and cell of units `j`."""
         old, following = self.states[tirx.floormod(t, 2), r, j], tirx.floormod(t + 1, 2)
         state = {"LSTM": self._lstm, "GRU": self._gru, "RNN": lambda *_: self._gate(r, 0, j)}[self.what.kind](t, r, j)
         T.buffer_store(self.states, self._if_active(t, r, state, old), [following, r, j])
@@ -231,12 +231,12 @@ class _Task:
         kept = f32(1.0) - entering if self.what.coupled else self._peeping(r, 2, j, 2)
         cell = kept * self.cells[r, j] + entering * self._gate(r, 3, j, 1)
         T.buffer_store(self.cells, self._if_active(t, r, cell, self.cells[r, j]), [r, j])
-        # As ONNX Runtime has it, the cell is not clipped.
+        # As in ONNX Runtime, the cell is not clipped.
         activation = self.functions[2]
         return self._peeping(r, 1, j, 1) * ACTIVATIONS[activation.name](self.cells[r, j], activation)
 
     def _peeping(self, r: Any, gate: int, j: Any, weights: int) -> Any:
-        """The gate, which sees the cell as it is now through the peephole `weights` where there are some."""
+        """Return the gate, to which the current cell contributes by the peephole `weights`, if there are some."""
         value = self.gates[r, gate, j]
         if "peepholes" in self.buffers:
             value = value + self.buffers["peepholes"][self.direction, weights, j] * self.cells[r, j]

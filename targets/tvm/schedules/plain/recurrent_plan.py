@@ -1,4 +1,4 @@
-"""Tiles of the products of a recurrent layer with its state, and their weights in the order the loops read them."""
+"""Tiles of the products of a recurrent layer with its state, and their weights in the order of the loops."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edgec.targets.tvm.regions.facts import Array
 from edgec.targets.tvm.schedules.common.tiles import divisors, fits_registers, tile_cost
 
 MOST_SUMS = 4
-"""Partial sums of one product at most; more rows of weights at a time bring nothing."""
+"""Maximum number of partial sums of one product; more rows of weights at a time gain nothing."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """Some gates' product with a state, `vectors` of `lanes` units of each gate at a time, for `rows` of the batch.
+    """Product of some gates with a state: `vectors` of `lanes` units of each gate at a time, for `rows` of the batch.
 
-    Each is summed in `sums` parts, so that additions need not wait for one another.
+    Each is summed in `sums` parts, so that additions do not wait for one another.
     """
 
     gates: tuple[int, ...]
@@ -32,7 +32,7 @@ class Product:
 
     @property
     def units(self) -> int:
-        """Units of a gate that one tile computes."""
+        """Number of units of a gate that one tile computes."""
         return self.lanes * self.vectors
 
 
@@ -67,7 +67,7 @@ def _tile(what: Recurrence, gates: tuple[int, ...], cpu: CpuModel) -> Product:
 def pack(weights: Array, what: Recurrence, product: Product) -> Array:
     """Return [directions, gates * hidden, hidden] as [directions, columns/units, hidden/sums, sums, gates, units].
 
-    Of the gates of `product` only; spare units get zeros.
+    It contains only the gates of `product`; padding units are zero.
     """
     hidden = what.hidden
     chosen = weights.reshape(what.directions, what.gates, hidden, hidden)[:, list(product.gates)]
@@ -79,7 +79,7 @@ def pack(weights: Array, what: Recurrence, product: Product) -> Array:
 
 
 def pack_rows(rows: Array, what: Recurrence, gates: int) -> Array:
-    """Return [directions, gates * hidden] as [directions, gates, columns], filled up with zeros."""
+    """Return [directions, gates * hidden] as [directions, gates, columns], padded with zeros."""
     full = np.zeros((what.directions, gates, what.columns), np.float32)
     full[:, :, : what.hidden] = rows.reshape(what.directions, gates, what.hidden)
     return full

@@ -1,7 +1,7 @@
-"""Work along the last axis: softmax, layer norm (also spelled out), means, sums and extrema, with what surrounds them.
+"""Work along the last axis: softmax, layer norm (also decomposed), means, sums, extrema, and elementwise work around.
 
-A task takes one row through every stage; the row stays in L1. A reduction keeps a vector of partial results, because
-adding up floats in order is a chain of additions that no compiler may break.
+A task computes every stage for one row, which stays in L1. A reduction keeps a vector of partial results, because a sum
+of floats in order is a chain of additions that no compiler may break.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
 )
 
 Value = Callable[[Any, Any], Any]
-# TVM's own begin with the largest finite number: the greatest of a row that is masked whole has to be minus infinity.
-# It reads the number of arguments off the function, hence the lambdas.
+# TVM's own begin with the lowest finite number, but the maximum of a completely masked row must be minus infinity.
+# TVM inspects the number of arguments of the function, hence the lambdas.
 LARGEST = te.comm_reducer(lambda a, b: te.max(a, b), lambda dtype: tirx.const(-math.inf, dtype), name="largest")  # noqa: PLW0108
 SMALLEST = te.comm_reducer(lambda a, b: te.min(a, b), lambda dtype: tirx.const(math.inf, dtype), name="smallest")  # noqa: PLW0108
 REDUCTIONS: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
@@ -41,7 +41,7 @@ LARGEST_ROW = 1 << 16
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
-    """Whether `node` works along the last axis of a plain float tensor."""
+    """Return whether `node` works along the last axis of a plain float tensor."""
     source = node.args[0] if node.args else None
     if node.dtype != "float32" or not node.shape or not isinstance(source, Node) or not source.shape:
         return False
@@ -57,7 +57,7 @@ def match(node: Node, _cpu: CpuModel) -> bool:
 
 
 def reduces_rows(node: Node) -> bool:
-    """Whether `node` reduces the last axis and keeps it with extent 1."""
+    """Return whether `node` reduces the last axis and keeps it with extent 1."""
     if node.op not in REDUCTIONS or node.attrs.axis is None or not node.attrs.keepdims:
         return False
     shape = node.args[0].shape if isinstance(node.args[0], Node) else None
@@ -67,7 +67,7 @@ def reduces_rows(node: Node) -> bool:
 
 
 def fits(anchor: Node, node: Node) -> bool:
-    """Whether `node` may join the region of `anchor`: the same rows again, or elementwise work on what they give."""
+    """Return whether `node` may join the region of `anchor`: it works along the same rows, or is elementwise."""
     whole, width = matrix_of(anchor.args[0].shape)
     if reduces_rows(node):
         return not node.packed and matrix_of(node.args[0].shape or ()) == (whole, width)
@@ -98,7 +98,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 class _Stages:
-    """TE stages of one region, each over [rows, columns]."""
+    """The TE stages of one region, each over [rows, columns]."""
 
     def __init__(self, region: Region, rows: int, columns: int, cpu: CpuModel) -> None:
         self.expression = PlainExpression(region.members)
@@ -150,7 +150,7 @@ class _Stages:
         return te.compute((self.rows,), lambda m: join(parts[0][m], parts[1][m]), name=self._name("join"))
 
     def softmax(self, value: Value) -> Value:
-        """Return e**(x - max) / sum of it; the exponentials are kept, the rest is recomputed."""
+        """Return e**(x - max), divided by its sum; the exponentials are stored, the rest is recomputed."""
         largest = self.reduce("relax.max", value)
         powers = te.compute(
             (self.rows, self.columns), lambda m, n: intrinsics.exp(value(m, n) - largest(m, n)), name=self._name("map")
@@ -181,7 +181,7 @@ class _Stages:
 
 
 def schedule(sch: Schedule, cpu: CpuModel, elements: int) -> Schedule:
-    """Pull every stage into the row loop of `out`, innermost last, and vectorize each along the row."""
+    """Move every stage into the row loop of `out`, the innermost last, and vectorize each along the row."""
     out = sch.get_sblock("out")
     row = sch.get_loops(out)[0]
     if elements >= PARALLEL_THRESHOLD:
@@ -200,7 +200,7 @@ def schedule(sch: Schedule, cpu: CpuModel, elements: int) -> Schedule:
         elif name.startswith(("map", "out")):
             extent = int(sch.get(loops[-1]).extent)
             lanes = math.gcd(extent, cpu.lanes)
-            # An odd row is left whole: LLVM vectorizes the loop and peels the rest.
+            # A row of odd length is left whole: LLVM vectorizes the loop and peels the remainder.
             if lanes > 1:
                 _, lane = sch.split(loops[-1], [None, lanes])
                 sch.vectorize(lane)
