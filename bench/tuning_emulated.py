@@ -106,7 +106,7 @@ def main() -> None:
                 )
                 break
             except edgec.EdgecError as error:
-                if "knows no board" not in str(error) or time.monotonic() - begin > WAIT_S:
+                if "no board is registered" not in str(error) or time.monotonic() - begin > WAIT_S:
                     raise
                 time.sleep(1)  # the emulated server takes its time to start
         print(f"{done.seconds * 1e3:.1f} ms untuned, {done.seconds * done.ratio * 1e3:.1f} ms tuned, {done.lost} lost")

@@ -148,8 +148,7 @@ class _Import:
             try:
                 results = self._imported(node)
             except Refused as error:
-                reason = "the TVM back end supports the operator, but not this use of it"
-                self._refused(node, f"{name_of(node)} {error}", reason)
+                self._refused(node, f"{name_of(node)} {error}", "this use of the operator is not supported")
                 continue
             except InternalError:
                 raise

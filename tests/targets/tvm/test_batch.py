@@ -73,7 +73,7 @@ def test_its_own_runner_takes_a_batch_at_once(artefact: Artefact, tmp_path: Path
 def test_other_batches_are_refused(artefact: Artefact, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match=r"inputs \(image: 5x3x20x20, extra: 5x8\) are not one batch of 1\.\.4"):
         artefact.runner(1).run(feeds(5))
-    with pytest.raises(BadOption, match=r"are no batch"):
+    with pytest.raises(BadOption, match=r"are not one batch"):
         artefact.runner(1).run({"image": feeds(2)["image"], "extra": feeds(3)["extra"]})
     np.save(tmp_path / "image.npy", feeds(5)["image"])
     np.save(tmp_path / "extra.npy", feeds(5)["extra"])

@@ -131,13 +131,13 @@ def test_a_wheel_of_another_version_is_refused_with_the_command_that_gets_the_ri
     cache: Path, tmp_path: Path
 ) -> None:
     given = fake_wheels(tmp_path / "wheels", Versions("0.1", "0.2"))
-    with pytest.raises(BadOption, match=r"holds no apache_tvm-.*pip download"):
+    with pytest.raises(BadOption, match=r"contains no apache_tvm-.*pip download"):
         _flat(lambda: runtime_folder(other_board(), given, Record()))
 
 
 def test_a_wheel_for_another_cpu_is_refused(cache: Path, tmp_path: Path) -> None:
     given = fake_wheels(tmp_path / "wheels", installed_versions(), "riscv64")
-    with pytest.raises(BadOption, match=f"holds no .*{OTHER}.whl"):
+    with pytest.raises(BadOption, match=f"contains no .*{OTHER}.whl"):
         runtime_folder(other_board(), given, Record())
 
 

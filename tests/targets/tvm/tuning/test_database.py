@@ -45,7 +45,7 @@ def test_two_writers_keep_each_others_lines(tmp_path: Path) -> None:
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "db").write_text("a\nb\n")
-    with pytest.raises(BadOption, match="is no database of `edgec tune`"):
+    with pytest.raises(BadOption, match="is not a database of `edgec tune`"):
         Database(tmp_path / "db")
     with pytest.raises(BadOption, match="cannot write"):
         Database(tmp_path / "nowhere" / "db").append([measured()])
@@ -53,7 +53,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_one_line_that_is_no_measurement_is_refused(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"my": "settings"}')
-    with pytest.raises(BadOption, match="is no database of `edgec tune`"):
+    with pytest.raises(BadOption, match="is not a database of `edgec tune`"):
         Database(tmp_path / "settings.json")
 
 

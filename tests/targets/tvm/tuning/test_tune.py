@@ -75,8 +75,8 @@ def test_a_confirmed_choice_is_compiled_and_named_in_the_manifest(tmp_path: Path
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ({"schedules": "older"}, "1 measurements are stale, as they were made with other schedules; tune again"),
-        ({"baseline": None}, "1 measurements are stale, as they were made with other schedules; tune again"),
+        ({"schedules": "older"}, "1 measurements are stale, as they were made with other schedules: tune again"),
+        ({"baseline": None}, "1 measurements are stale, as they were made with other schedules: tune again"),
         ({"target": "another board"}, "it contains no measurements for host fp32"),
     ],
 )
