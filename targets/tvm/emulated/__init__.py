@@ -1,0 +1,1 @@
+"""The time an ARM board takes, from what an emulator counts."""
