@@ -61,7 +61,7 @@ def row(name: str, folder: Path, minutes: float, threads: int) -> tuple[list[flo
     assert compare(outputs[0], outputs[1]).relative < 1e-3
     proto = ir.to_proto(model).SerializeToString()
     names = [spec.name for spec in outputs_of(model)]
-    runs += [onnx_runtime(proto, threads), open_vino(proto, names, threads)]
+    runs += [onnx_runtime(proto, names, threads), open_vino(proto, names, threads)]
     bursts = [[wall_ms(run, feeds) for run in runs] for _ in range(BURSTS)]
     medians = [statistics.median(taken) for taken in zip(*bursts, strict=True)]
     gain = statistics.median(burst[0] / burst[1] for burst in bursts)

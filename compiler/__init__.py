@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from edgec.api.compile import compile
     from edgec.api.evaluate import Evaluation, evaluate
     from edgec.api.inspect import Inspection, inspect
+    from edgec.api.matrix import matrix
+    from edgec.api.matrix_table import Matrix
     from edgec.api.prune import prune
     from edgec.api.quantize import quantize
     from edgec.api.sensitivity import sensitivity
@@ -49,6 +51,7 @@ _HOMES = {
     "Evaluation": "edgec.api.evaluate",
     "Inspection": "edgec.api.inspect",
     "Legality": "edgec.api.check",
+    "Matrix": "edgec.api.matrix_table",
     "Measuring": "edgec.measuring",
     "Preprocessing": "edgec.preprocessing",
     "Progress": "edgec.progress",
@@ -67,6 +70,7 @@ _HOMES = {
     "evaluate": "edgec.api.evaluate",
     "inspect": "edgec.api.inspect",
     "load": "edgec.artefact.artefact",
+    "matrix": "edgec.api.matrix",
     "prune": "edgec.api.prune",
     "quantize": "edgec.api.quantize",
     "sensitivity": "edgec.api.sensitivity",
@@ -82,6 +86,7 @@ __all__ = [
     "Evaluation",
     "Inspection",
     "Legality",
+    "Matrix",
     "Measuring",
     "Preprocessing",
     "Progress",
@@ -100,6 +105,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "matrix",
     "prune",
     "quantize",
     "sensitivity",

@@ -27,6 +27,7 @@ from edgec.cli import (
     import_result,
     init,
     inspect,
+    matrix,
     prune,
     quantize,
     report,
@@ -42,7 +43,7 @@ from edgec.errors import EdgecError, refused_path
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-RESUMED = {"calibrate", "compile", "deploy", "prune", "sensitivity", "tune"}
+RESUMED = {"calibrate", "compile", "deploy", "matrix", "prune", "sensitivity", "tune"}
 """Commands whose long work is kept as it comes."""
 
 app = typer.Typer(
@@ -66,6 +67,7 @@ for module in (
     bench,
     eval,
     compare,
+    matrix,
     report,
     deploy,
     import_result,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from edgec.artefact.artefact import Artefact
@@ -16,6 +14,7 @@ from edgec.errors import BadArtefact
 from edgec.report import charts
 from edgec.report.findings import Answer, Findings, Layer
 from edgec.report.measured import read_measured
+from edgec.report.template import fill
 
 MIB = 2**20
 SHOWN_HISTOGRAMS = 12
@@ -33,14 +32,10 @@ def render(artefact: Artefact) -> str:
     findings = Findings.read(artefact.folder)
     if findings is None:
         raise BadArtefact(f"{artefact.folder} contains no findings to report", remedy="Compile again with this edgec.")
-    folder = resources.files("edgec.report")
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (folder / "page.html.j2").read_text(encoding="utf-8")
-    )
     compression = manifest.compression
     layers = findings.layers
-    return page.render(
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+    return fill(
+        "page.html.j2",
         title=f"{manifest.source.name} on {'this machine' if manifest.board.name == 'host' else manifest.board.title}",
         subtitle=_subtitle(manifest, artefact.size),
         cards=_cards(findings, manifest, measured),
