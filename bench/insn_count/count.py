@@ -1,4 +1,4 @@
-"""Count the AArch64 instructions a program executes, by class, under qemu-user with the plugin beside this file.
+"""Count the AArch64 instructions a program executes, by class, under qemu-user with edgec's plugin.
 
 `python bench/insn_count/count.py [--cpu cortex-a72] [--marked] [--top N] -- PROGRAM ARGS...`
 
@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from edgec.targets.tvm import emulated
+from edgec.targets.tvm.emulated.plugin import build
+
+SOURCES = Path(emulated.__path__[0])
 SYSROOT = "/usr/aarch64-linux-gnu"
 # qemu's `max` has vector extensions that no board here has.
 CPU_MODELS = {"max": "max,sve=off,sme=off"}
@@ -24,14 +26,11 @@ CPU_MODELS = {"max": "max,sve=off,sme=off"}
 def plugin() -> Path:
     """Return the plugin, built by zig on first use into the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgec" / "insn_count.so"
-    sources = [HERE / "insn_count.c", HERE / "a64_classify.h"]
+    sources = [source for source in SOURCES.iterdir() if source.suffix in {".c", ".h"}]
     if not cache.exists() or cache.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
-            built = Path(folder) / cache.name
-            command = [sys.executable, "-m", "ziglang", "cc", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"]
-            subprocess.run([*command, "-o", str(built), str(sources[0])], check=True)
-            built.replace(cache)
+            build(Path(folder)).replace(cache)
     return cache
 
 

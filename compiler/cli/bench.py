@@ -1,4 +1,7 @@
-"""`edgec bench`: latency of an artefact on its golden inputs, as a whole and by kernel; of several side by side."""
+"""`edgec bench`: latency of an artefact on its golden inputs, as a whole and by kernel; of several side by side.
+
+The time on an ARM board that is not here is estimated by emulation.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import typer
 from rich.table import Table
 
 from edgec.cli.console import Json, Quiet, Threads, print_json, progress, stdout
+from edgec.cli.emulated_time import show_emulated_time
 from edgec.progress import Progress
 
 if TYPE_CHECKING:
@@ -29,14 +33,35 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Write the kernels of one run as a trace, for Perfetto; implies --layers."),
     ] = None,
+    emulate_time: Annotated[
+        bool,
+        typer.Option("--emulate-time", help="Estimate the time on the ARM board from what runs under the emulator."),
+    ] = False,
+    measured: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARTEFACT=MS",
+            help="Correct that by another artefact's time on the board, one thread; implies --emulate-time.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure the latency of ARTEFACT on this machine. Times under emulation say nothing about the board."""
+    """Measure the latency of ARTEFACT on this machine. Times of an emulator say nothing about the board.
+
+    With --emulate-time nothing is measured: the time on the board is estimated from the instructions that are executed
+    under the emulator, one thread.
+    """
     from edgec import Artefact
     from edgec.artefact.files import MANIFEST
     from edgec.errors import BadOption
 
+    if emulate_time or measured is not None:
+        if layers or trace is not None or threads is not None:
+            remedy = "Omit --layers, --trace and --threads."
+            raise BadOption("--emulate-time estimates the time of the whole network on one thread", remedy=remedy)
+        show_emulated_time(artefact, measured, silent=quiet or json, json=json)
+        return
     several = [] if (artefact / MANIFEST).exists() else sorted(path.parent for path in artefact.glob(f"*/{MANIFEST}"))
     if several and (layers or trace is not None):
         raise BadOption("--layers and --trace are for one artefact", remedy=f"Give one of them, e.g. {several[0]}.")

@@ -37,6 +37,9 @@ def checks() -> list[Check]:
         Check("ziglang", _package("ziglang"), "CPU targets: linking for the board", tvm),
         Check("qemu-aarch64", shutil.which("qemu-aarch64"), "running ARM artefacts here", cross),
         Check("ARM libraries", sysroot, "running ARM artefacts here", cross),
+        Check(
+            "llvm-mca", _model_of_cores(), "times of ARM boards: edgec bench --emulate-time", "apt-get install llvm-19"
+        ),
         Check("tensorrt", _package("tensorrt"), "Jetson targets: only on the board itself", None),
         Check("asyncssh", _package("asyncssh"), "edgec deploy: boards over SSH", install("ssh")),
         Check("cmake", shutil.which("cmake"), "building the C++ example", "apt-get install cmake g++"),
@@ -67,4 +70,14 @@ def _package(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
+        return None
+
+
+def _model_of_cores() -> str | None:
+    from edgec.errors import MissingDependency
+    from edgec.targets.tvm.emulated.mca import find_tools
+
+    try:
+        return find_tools().mca
+    except MissingDependency:
         return None

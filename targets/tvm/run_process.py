@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgec.child_process import run_child
-from edgec.errors import CannotRunHere
+from edgec.errors import BadOption, CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
 from edgec.targets.base import Closing, RunContext
+from edgec.targets.emulated_time import Counts, EmulatedTime
 from edgec.targets.kernel_times import KernelTime, KernelTimes
+from edgec.targets.tvm.emulated import plugin
+from edgec.targets.tvm.emulated.mca import find_tools
+from edgec.targets.tvm.emulated.time_model import core_of, counted, time_of
 from edgec.targets.tvm.runtime_record import RUNNER
 from edgec.whole_file import write_text
 
@@ -65,6 +71,30 @@ class ProcessRunner(Closing):
                 write_text(trace, written.read_text(encoding="utf-8"))
         kernels = tuple(KernelTime(**each | {"nodes": tuple(each["nodes"])}) for each in found.pop("kernels"))
         return KernelTimes(where=self.description, runs=runs, kernels=kernels, **found)
+
+    def count(self, feeds: Mapping[str, Array]) -> Counts:
+        """Return what one inference of one thread executes, see `edgec.targets.emulated_time.Emulated`."""
+        board = self._context.board
+        if not self._emulator or board.architecture != "aarch64":
+            remedy = "Measure it: edgec bench without --emulate-time."
+            raise BadOption(f"an artefact for {board.name} is not emulated on this machine", remedy=remedy)
+        core, tools = core_of(board), find_tools()
+        with temporary_folder() as scratch:
+            report = scratch / "counts"
+            emulator = (*self._emulator, *plugin.options(plugin.build(scratch), report, core.caches))
+            counting = ProcessRunner(replace(self._context, threads=1), emulator)
+            try:
+                counting._call(feeds, scratch, ["--mark", "--warmup", "1", "--runs", "1"])
+            except CannotRunHere as error:
+                if not re.search(r"unknown option|load plugin", error.problem):
+                    raise
+                problem = f"{self._emulator[0]} takes no plugins, which count for the time of a board"
+                raise CannotRunHere(problem, remedy="Install qemu-user 7 or newer, built with plugins.") from error
+            return counted(plugin.read_report(report.read_text(encoding="ascii")), core, tools)
+
+    def estimated_time(self, counts: Counts, measured: tuple[Counts, float] | None = None) -> EmulatedTime:
+        """Return the time on the board of what was counted."""
+        return time_of(counts, self._context.board, measured)
 
     def close(self) -> None:
         """Do nothing: a process exists only during a call."""

@@ -150,6 +150,14 @@ def test_verify_and_bench(run: Run, artefact: Path) -> None:
     assert set(json.loads((artefact / "evidence.json").read_text())) == {"verification", "latency"}
 
 
+def test_a_time_is_estimated_by_emulation_only_for_arm_boards(run: Run, artefact: Path) -> None:
+    refused = run("bench", artefact, "--emulate-time")
+    assert refused.returncode == 2
+    assert "is not estimated by emulation\nThat is for CPUs of ARM boards" in refused.stderr
+    assert "one thread\nOmit --layers" in run("bench", artefact, "--emulate-time", "--layers").stderr
+    assert "half: not ARTEFACT=MS" in run("bench", artefact, "--measured", "half").stderr
+
+
 def test_verify_fails_with_1_when_the_outputs_differ(run: Run, model: Path, tmp_path: Path) -> None:
     from edgec.artefact.manifest import read_manifest, write_manifest
 

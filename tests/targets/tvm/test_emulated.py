@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgec.artefact.artefact import Artefact
+from edgec.artefact.emulated import emulate_time
 from edgec.compress.quantization import quantize_model
 from edgec.errors import CannotRunHere
 from edgec.quantizing import QuantizeOptions
@@ -15,6 +16,7 @@ from edgec.targets.base import RunContext
 from edgec.targets.board import load_board
 from edgec.targets.tvm import run as run_module
 from edgec.targets.tvm import run_process
+from edgec.targets.tvm.emulated.mca import Tools
 from tests.passes.quantize_support import Arrays, small
 from tests.support.tvm_artefact import compiled, edgec_run, require_emulator
 
@@ -52,6 +54,19 @@ def test_several_inferences_in_one_process(rpi4: Artefact) -> None:
 
 def test_marks_are_no_operations(rpi4: Artefact) -> None:
     assert edgec_run(rpi4, "--mark", "--runs", "2", emulator=EMULATOR).returncode == 0
+
+
+def test_the_time_on_the_board_is_estimated(rpi4: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What llvm-mca says is left out: two instructions a cycle."""
+    monkeypatch.setattr(run_process, "find_tools", lambda: Tools("", ""))
+    halves = lambda blocks, core, tools: [len(block) / 2 for block in blocks]  # noqa: E731
+    monkeypatch.setattr("edgec.targets.tvm.emulated.time_model.cycles", halves)
+    found = emulate_time(rpi4)
+    counts, vectors_of_macs = found.counts, 20 * 20 * 8 * 27 / 4
+    assert vectors_of_macs <= counts.multiply_adds < 1.1 * vectors_of_macs
+    assert counts.cycles == pytest.approx(counts.instructions / 2)
+    assert counts.instructions > counts.l1_misses >= counts.memory_misses > 0
+    assert 0 < found.low_ms < found.ms < found.high_ms < 1
 
 
 @pytest.mark.parametrize("board", ["aarch64", "rpi5", "jetson-tx2-cpu", "graviton3"])

@@ -1,0 +1,59 @@
+"""`edgec bench --emulate-time`: the time on an ARM board that is not here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgec.cli.console import print_json, progress, stdout
+from edgec.progress import Progress
+
+if TYPE_CHECKING:
+    from edgec.artefact.artefact import Artefact
+
+
+def show_emulated_time(artefact: Path, measured: str | None, *, silent: bool, json: bool) -> None:
+    """Print the estimated time of an artefact on its board.
+
+    Args:
+        artefact: Its folder.
+        measured: `ARTEFACT=MS`, another artefact and its time on the board.
+        silent: Whether no progress is shown.
+        json: Whether it is printed as JSON.
+    """
+    from edgec import Artefact
+    from edgec.artefact.emulated import emulate_time
+
+    opened, other = Artefact.open(artefact), None if measured is None else _measured(measured)
+    with progress(silent=silent) as listener:
+        listener(Progress("count under the emulator"))
+        found = emulate_time(opened, measured=other, keep=True)
+    if json:
+        print_json(asdict(found))
+        return
+    counts = found.counts
+    lines = (
+        f"{found.ms:.3g} ms on {found.board} at {found.mhz:.0f} MHz, one thread;"
+        f" 90 % of times lie between {found.low_ms:.3g} and {found.high_ms:.3g} ms",
+        f"estimated from {counts.instructions / 1e6:.1f} M instructions, {counts.multiply_adds / 1e6:.1f} M of them"
+        f" multiply-adds of vectors, and cache misses; constants from {found.basis}, of ncnn's networks",
+    )
+    for line in lines:
+        stdout.print(line, highlight=False, soft_wrap=True)
+
+
+def _measured(text: str) -> tuple[Artefact, float]:
+    """Return the artefact and the milliseconds of `ARTEFACT=MS`."""
+    from edgec import Artefact
+    from edgec.errors import BadOption
+
+    folder, _, number = text.rpartition("=")
+    try:
+        ms = float(number)
+    except ValueError:
+        ms = math.nan
+    if not folder or not 0 < ms < math.inf:
+        raise BadOption(f"--measured {text}: not ARTEFACT=MS", remedy="Write e.g. --measured other.rpi4=41.5")
+    return Artefact.open(folder), ms

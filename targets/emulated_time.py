@@ -1,0 +1,78 @@
+"""`EmulatedTime`: what an inference takes on a board that is not here, from what it executes under an emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one inference of one thread executes.
+
+    Attributes:
+        instructions: All instructions.
+        multiply_adds: Those of them that multiply and add vectors, of floats or integers.
+        cycles: Cycles of all blocks of instructions by llvm-mca's model of the core, without waiting for memory.
+        l1_misses: Misses of a simulated data cache of the first level.
+        memory_misses: Misses of the last cache in front of memory.
+    """
+
+    instructions: int
+    multiply_adds: int
+    cycles: float
+    l1_misses: int
+    memory_misses: int
+
+
+@dataclass(frozen=True)
+class EmulatedTime:
+    """Estimated time of one inference on a board, one thread.
+
+    Attributes:
+        board: Name of the board.
+        core: Core whose constants were used, such as `cortex-a72`.
+        mhz: Clock for which it holds.
+        ms: Time in milliseconds.
+        low_ms: Lower end of the band in which 90 % of times lie.
+        high_ms: Its upper end.
+        basis: What the constants rest on, for people.
+        counts: What was executed.
+    """
+
+    board: str
+    core: str
+    mhz: float
+    ms: float
+    low_ms: float
+    high_ms: float
+    basis: str
+    counts: Counts
+
+
+@runtime_checkable
+class Emulated(Protocol):
+    """A runner that may run under an emulator that counts."""
+
+    def count(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Counts:
+        """Return what one inference executes.
+
+        Raises:
+            BadOption: As `Runner.run`; or it is not emulated, or there is no model of the board's core.
+            CannotRunHere: The emulator takes no plugins.
+            MissingDependency: A tool is missing; the remedy is the command that installs it.
+        """
+
+    def estimated_time(self, counts: Counts, measured: tuple[Counts, float] | None = None) -> EmulatedTime:
+        """Return the time of what `count` returned.
+
+        Args:
+            counts: What the inference executes.
+            measured: Counts of another artefact for the board, and its time there in milliseconds with one thread.
+
+        Raises:
+            BadOption: There is no model of the board's core, or its record has no clock.
+        """

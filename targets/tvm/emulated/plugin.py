@@ -1,0 +1,74 @@
+"""The emulator's plugin that counts: its build, its options, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from edgec.errors import BadOption
+from edgec.targets.tvm.emulated.mca import Block
+from edgec.targets.tvm.zig import zig
+
+SOURCE = "insn_count.c"
+MULTIPLY_ADDS = ("fmla_vec", "fmla_fp16", "sdot_udot", "i8mm", "mul_widening", "pair_add_acc")
+"""Classes of the report that multiply and add vectors, or are half of such a pair."""
+COVER = 0.995
+"""Share of the instructions whose blocks are listed; the many blocks of the rest hardly count."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was executed: instructions by class, executions and opcodes of blocks, misses of each cache."""
+
+    total: int
+    classes: dict[str, int]
+    blocks: tuple[tuple[int, Block], ...]
+    misses: tuple[int, ...]
+
+    @property
+    def multiply_adds(self) -> int:
+        """Instructions that multiply and add vectors."""
+        return sum(self.classes.get(name, 0) for name in MULTIPLY_ADDS)
+
+
+def build(folder: Path) -> Path:
+    """Build the plugin for this machine's emulator in `folder` and return its path.
+
+    Raises:
+        MissingDependency: `ziglang` is not installed.
+    """
+    with resources.as_file(resources.files(__package__) / SOURCE) as source:
+        built = folder / "insn_count.so"
+        zig("cc", ["-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-o", str(built), str(source)], folder)
+    return built
+
+
+def options(plugin: Path, report: Path, caches: Iterable[tuple[int, int]]) -> tuple[str, str]:
+    """Return the emulator's arguments to count between the markers, with simulated `caches` of (bytes, ways).
+
+    Raises:
+        BadOption: A path has a comma, which ends an option.
+    """
+    if "," in f"{plugin}{report}":
+        raise BadOption(f"{plugin.parent}: the emulator takes no path with a comma", remedy="Set TMPDIR to another.")
+    shapes = "".join(f",cache={size}:{ways}" for size, ways in caches)
+    return "-plugin", f"{plugin},start=off,out={report},cover={COVER}{shapes}"
+
+
+def read_report(text: str) -> Report:
+    """Return what the first region of a report tells."""
+    classes: dict[str, int] = {}
+    blocks: list[tuple[int, Block]] = []
+    misses: list[int] = []
+    for line in text.split("== insn_count region")[1].splitlines()[1:]:
+        name, number, *rest = line.split()
+        if name == "block":
+            blocks.append((int(number), tuple(rest)))
+        elif name == "cache_misses":
+            misses.append(int(number))
+        else:
+            classes[name] = int(number)
+    total = classes.pop("total")
+    return Report(total, classes, tuple(blocks), tuple(misses))
