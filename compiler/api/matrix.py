@@ -163,7 +163,7 @@ def _figures(artefact: Artefact, part: _Part) -> dict[str, Any]:
         known["error"] = artefact.verification.worst
     if manifest.compression is not None and manifest.compression.after is not None:
         known |= {"metric": manifest.compression.metric, "value": manifest.compression.after}
-    measuring = manifest.options.measuring
+    measuring = compile_options({**part.settings, "target": part.target}).measuring  # the manifest has only its name
     if here and measuring.data is not None:
         evaluation = evaluate(artefact, measuring=measuring, reference=part.model, shapes=manifest.options.shapes)
         evaluation.keep(artefact.folder)

@@ -1,4 +1,4 @@
-"""Imports result.json, which the script on the board writes, into the artefact's evidence."""
+"""Imports what was measured on the board, by the script or by `edgec-run`, into the artefact's evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgec.artefact.artefact import Artefact, Latency
 from edgec.artefact.evidence import drop, keep
@@ -72,16 +73,17 @@ class Engine(BaseModel):
 
 
 class BoardResult(BaseModel):
-    """Result of the board; it contains times only if the outputs were right."""
+    """Result of the board; it contains times only if the outputs were right. CPU boards have no engine."""
 
     model_config = READ
 
     status: Literal["ok", "outputs differ"]
-    engine: Engine
+    engine: Engine | None = None
     machine: dict[str, Any]
     warnings: tuple[str, ...]
     outputs: tuple[Output, ...]
     runs: int = 0
+    threads: int = 1
     latency_ms: dict[Literal["end_to_end", "copy_in", "compute", "copy_out"], Statistics] = {}
     throughput_per_s: float | None = None
     layers: tuple[LayerTime, ...] = ()
@@ -89,8 +91,39 @@ class BoardResult(BaseModel):
 
     @property
     def where(self) -> str:
-        """Board and TensorRT version."""
+        """Board and, if it has an engine, TensorRT version."""
+        if self.engine is None:
+            return str(self.machine.get("model") or self.machine.get("system") or "the board")
         return f"{self.engine.device or 'the board'}, TensorRT {self.engine.tensorrt} on sm_{self.engine.sm}"
+
+
+class _Built(BoardResult):
+    """What the script writes."""
+
+    engine: Engine
+
+
+class _RunOutput(BaseModel):
+    model_config = READ
+
+    name: str
+    error: float
+
+
+class _Run(BaseModel):
+    """What `edgec-run --self-test --json` prints."""
+
+    model_config = READ
+
+    threads: int
+    times_ms: tuple[float, ...] = Field(min_length=1)
+    outputs: tuple[_RunOutput, ...]
+    passed: bool
+
+    def statistics(self) -> Statistics:
+        """Return the statistics of the times."""
+        median, p90, p99 = (float(value) for value in np.percentile(self.times_ms, (50, 90, 99)))
+        return Statistics(median=median, p90=p90, p99=p99, min=min(self.times_ms), mean=float(np.mean(self.times_ms)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +131,7 @@ class OnBoard:
     """What evidence.json stores of the result, under `board`."""
 
     where: str
-    engine_bytes: int
+    engine_bytes: int | None
     machine: dict[str, Any]
     warnings: tuple[str, ...]
     latency_ms: dict[str, dict[str, float]]
@@ -124,7 +157,7 @@ def read_result(path: Path) -> BoardResult:
             f"on the board: {data.get('message')}", remedy="Correct it there, and run ./build.sh again."
         )
     try:
-        return BoardResult.model_validate(data)
+        return _Built.model_validate(data)
     except ValidationError as error:
         raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Run ./build.sh on the board again.") from error
 
@@ -137,21 +170,63 @@ def import_result(artefact: Artefact, path: Path) -> BoardResult:
         CannotRunHere: The board could not build, load or run the engine.
     """
     result = read_result(path)
-    if result.engine.model_sha256 != artefact.manifest.runtime.get("model_sha256"):
+    if result.engine is None or result.engine.model_sha256 != artefact.manifest.runtime.get("model_sha256"):
         remedy = "Copy this artefact to the board and run ./build.sh there."
         raise BadArtefact(f"{path} was measured on another artefact than {artefact.folder}", remedy=remedy)
+    _keep(artefact, result)
+    return result
+
+
+def import_run(artefact: Artefact, path: Path, machine: Mapping[str, str]) -> BoardResult:
+    """Store what `edgec-run --self-test --json` of `artefact` printed on a CPU board, as `import_result` does.
+
+    Args:
+        artefact: The artefact that ran.
+        path: File with what it printed.
+        machine: `system` and `model` of the board.
+
+    Raises:
+        BadArtefact: The file contains something else.
+    """
+    remedy = "Deploy it again."
+    try:
+        run = _Run.model_validate(read_json(path, LONGEST_RESULT))
+    except ValidationError as error:
+        raise BadArtefact(f"the board's edgec-run: {first_problem(error)}", remedy=remedy) from error
+    except (OSError, ValueError) as error:
+        raise BadArtefact(f"the board's edgec-run: {reason(error)}", remedy=remedy) from error
+    if [output.name for output in run.outputs] != [port.spec.name for port in artefact.manifest.outputs]:
+        raise BadArtefact("the board's edgec-run has other outputs than this artefact", remedy=remedy)
+    measured = {"end_to_end": run.statistics()} if run.passed else {}
+    result = BoardResult(
+        status="ok" if run.passed else "outputs differ",
+        machine=dict(machine),
+        warnings=(),
+        outputs=tuple(Output(name=each.name, max_abs_error=None, error=each.error) for each in run.outputs),
+        runs=len(run.times_ms) if run.passed else 0,
+        threads=run.threads,
+        latency_ms=measured,
+        throughput_per_s=1e3 / measured["end_to_end"].median if measured else None,
+    )
+    _keep(artefact, result)
+    return result
+
+
+def _keep(artefact: Artefact, result: BoardResult) -> None:
+    """Store the measurements in the artefact's evidence."""
     keep(artefact.folder, "verification", verification(artefact, result))
     parts: dict[str, dict[str, float]] = {name: times.model_dump() for name, times in result.latency_ms.items()}
     engine, throughput = result.engine, result.throughput_per_s
-    measured = OnBoard(result.where, engine.bytes, result.machine, result.warnings, parts, throughput)
+    size = engine.bytes if engine else None
+    measured = OnBoard(result.where, size, result.machine, result.warnings, parts, throughput)
     keep(artefact.folder, "board", measured)
     _keep_layers(artefact, result)
     whole = result.latency_ms.get("end_to_end")
     if whole is None:  # times of an earlier engine must not be shown beside wrong outputs
         drop(artefact.folder, "latency")
     else:
-        keep(artefact.folder, "latency", Latency(result.where, 1, result.runs, whole.median, whole.p90, whole.min))
-    return result
+        times = Latency(result.where, result.threads, result.runs, whole.median, whole.p90, whole.min)
+        keep(artefact.folder, "latency", times)
 
 
 def _keep_layers(artefact: Artefact, result: BoardResult) -> None:

@@ -1,4 +1,4 @@
-"""Deploys an artefact to a board over SSH: copies, builds, verifies and measures it there, and fetches the result."""
+"""Deploys an artefact to a board over SSH: copies, builds if need be, verifies and measures it, fetches the result."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgec import registry
 from edgec.artefact.artefact import Artefact
-from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result
+from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result, import_run
 from edgec.artefact.device import Device
 from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
 from edgec.errors import BadOption, CannotRunHere, MissingDependency, reason
 from edgec.extras import install
 from edgec.plain_file import hash_file
 from edgec.scratch import temporary_folder
-from edgec.targets.base import Target
-from edgec.targets.board import load_board
 
 if TYPE_CHECKING:
     import asyncssh
 
 Listener = Callable[[str], None]
-SCRIPT, RESULT = "build.sh", "result.json"
+SCRIPT, RUNNER, RESULT = "build.sh", "edgec-run", "result.json"
+TRIED = {SCRIPT: "--debug", RUNNER: "--self-test"}
+"""Options with which a program tells on the board what is wrong."""
+WARMUP = 10
 ROOT = "edgec"
 """Folder in the user's home on the board that contains the artefacts, by their names."""
 CONNECT_SECONDS = 20
@@ -39,19 +39,6 @@ LONGEST_HASHES = 1 << 22
 """Bytes of the list of hashes of an artefact on the board; real ones have some thousand."""
 LONGEST_LINE = 1 << 16
 """Maximum number of bytes of a line of the board's output."""
-
-
-def check_deployable(target: str) -> None:
-    """Raise an error, before any long work, for a board on which nothing has to be built.
-
-    Raises:
-        BadOption: It is such a board, or no board has this name.
-    """
-    board = load_board(target)
-    back_end: Target = registry.load("targets", board.backend)()
-    if not back_end.profile(board).built_on_board:
-        remedy = "Leave --device out, and copy the folder to the board: it runs there as it is."
-        raise BadOption(f"--device: artefacts for {board.name} need no build on the board", remedy=remedy)
 
 
 def require_client() -> None:
@@ -67,34 +54,39 @@ def require_client() -> None:
 
 
 def deploy(artefact: Artefact, device: Device, listener: Listener | None = None, *, runs: int = 100) -> BoardResult:
-    """Copy `artefact` to `device`, build, verify and measure it there, and store the result in its evidence.
+    """Copy `artefact` to `device`, verify and measure it there, and store the result in its evidence.
 
-    Files with the right hash are not copied again, and an engine that is up to date is not built again. So a second
-    call continues where the first one was interrupted.
+    An artefact with a script builds its engine first; one of a CPU board runs as it is, by its `edgec-run`. Files with
+    the right hash are not copied again, and an engine that is up to date is not built again. So a second call continues
+    where the first one was interrupted.
 
     Args:
-        artefact: Artefact with a script for the board.
+        artefact: Artefact with a script or a program for the board.
         device: The board; its host key must be known, and it must accept one of the user's keys.
         listener: Called with each step, and with each line that the board prints.
         runs: Number of inferences that are timed.
 
     Raises:
-        BadOption: The artefact has no script for the board.
+        BadOption: The artefact has neither.
         CannotRunHere: The board cannot be reached or refuses the login, or something fails on it.
         MissingDependency: asyncssh is not installed.
     """
-    if not (artefact.folder / SCRIPT).is_file():
-        remedy = "Copy the folder to the board; it runs there as it is."
-        raise BadOption(f"{artefact.folder} has no {SCRIPT}: it needs no build on the board", remedy=remedy)
+    program = next((name for name in (SCRIPT, RUNNER) if (artefact.folder / name).is_file()), None)
+    if program is None:
+        remedy = "Copy the folder to the board, and run it there as its README.txt says."
+        raise BadOption(f"{artefact.folder} has neither {SCRIPT} nor {RUNNER}: nothing can be run there", remedy=remedy)
     require_client()
     with temporary_folder() as folder:
         path = folder / RESULT
         with _as_errors(device):
-            asyncio.run(_deploy(artefact, device, listener or (lambda step: None), runs, path))
-        return import_result(artefact, path)
+            machine = asyncio.run(_deploy(artefact, device, program, listener or (lambda step: None), runs, path))
+        return import_result(artefact, path) if program == SCRIPT else import_run(artefact, path, machine)
 
 
-async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: int, result: Path) -> None:
+async def _deploy(
+    artefact: Artefact, device: Device, program: str, listener: Listener, runs: int, result: Path
+) -> dict[str, str]:
+    """Write what `program` measured on the board to `result`; return what the board says of itself."""
     import asyncssh  # noqa: PLC0415
 
     listener(f"connect to {device}")
@@ -106,15 +98,35 @@ async def _deploy(artefact: Artefact, device: Device, listener: Listener, runs: 
             await _copy(artefact, place, connection, sftp, listener)
             if await sftp.exists(posixpath.join(place, RESULT)):
                 await sftp.remove(posixpath.join(place, RESULT))  # it is of an earlier run
-            said = await _build(place, connection, listener, runs)
+            said = await _run(_command(place, program, runs), connection, listener)
             if not await sftp.exists(posixpath.join(place, RESULT)):
                 raise CannotRunHere(
-                    "\n  ".join([f"{device}: {SCRIPT} gave no result", *said[-TAIL:]]),
-                    remedy=f"Try it there: {device.ssh} {place}/{SCRIPT} --debug",
+                    "\n  ".join([f"{device}: {program} gave no result", *said[-TAIL:]]),
+                    remedy=f"Try it there: {device.ssh} {place}/{program} {TRIED[program]}",
                 )
             async with sftp.open(posixpath.join(place, RESULT), "rb") as file:
                 content = await file.read(LONGEST_RESULT + 1)  # the reader refuses a longer one
             result.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return await _machine(connection)
+
+
+def _command(place: str, program: str, runs: int) -> str:
+    """Return the command line that writes the result."""
+    folder = shlex.quote(place)
+    if program == SCRIPT:
+        return f"exec {folder}/{SCRIPT} --runs {runs}"
+    # It exits with 1 if the outputs differ, which is a result, too.
+    run = f"./{RUNNER} --self-test --warmup {WARMUP} --runs {runs} --json > {RESULT}.part"
+    return f"cd {folder} && {{ {run}; [ $? -le 1 ] && mv {RESULT}.part {RESULT}; }}"
+
+
+async def _machine(connection: asyncssh.SSHClientConnection) -> dict[str, str]:
+    """Return the board's system and, where its device tree names one, its model."""
+    command = r"uname -srm; cat /proc/device-tree/model 2>/dev/null | tr -d '\000'"
+    async with connection.create_process(command, encoding=None) as process:
+        said = await process.stdout.read(LONGEST_LINE)
+    lines = [_plain(line) for line in said.decode("utf-8", "replace").splitlines()]
+    return {name: line for name, line in zip(("system", "model"), lines, strict=False) if line}
 
 
 async def _copy(
@@ -160,12 +172,11 @@ async def _hashes(place: str, connection: asyncssh.SSHClientConnection) -> dict[
     return {path: digest for digest, _, path in (line.partition("  ./") for line in lines)}
 
 
-async def _build(place: str, connection: asyncssh.SSHClientConnection, listener: Listener, runs: int) -> list[str]:
-    """Run the script, pass each line that it prints to `listener`, and return the lines.
+async def _run(command: str, connection: asyncssh.SSHClientConnection, listener: Listener) -> list[str]:
+    """Run `command`, pass each line that it prints to `listener`, and return the last lines.
 
-    It runs in a terminal: if the connection ends, by Ctrl-C or by an error, the script and the builder end too.
+    It runs in a terminal: if the connection ends, by Ctrl-C or by an error, all that it started ends too.
     """
-    command = f"exec {shlex.quote(place)}/{SCRIPT} --runs {runs}"
     lines: deque[str] = deque(maxlen=TAIL)
     how: dict[str, Any] = {"term_type": "dumb", "stderr": asyncio.subprocess.STDOUT, "encoding": None}
     async with connection.create_process(command, **how) as process:

@@ -14,7 +14,7 @@ from edgec.cli.console import Json, Quiet, mebibytes, print_json, progress, stde
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
 from edgec.measuring import Measuring
-from edgec.options import CompileOptions, compile_options, merged, read_config
+from edgec.options import CompileOptions, merged, read_config
 from edgec.pruning import PruneOptions
 from edgec.quantizing import QuantizeOptions
 from edgec.record import Compression
@@ -87,7 +87,7 @@ def command(
         str | None,
         typer.Option(
             metavar="ssh://[USER@]HOST[:PORT]",
-            help="Board on which the artefact is built, verified and measured, as `edgec deploy` does.",
+            help="Board on which the artefact is verified and measured, as `edgec deploy` does.",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -97,7 +97,7 @@ def command(
     from edgec import compile as edgec_compile
     from edgec.artefact.board_result import verification as verification_there
     from edgec.artefact.device import parse_device
-    from edgec.artefact.remote import check_deployable, require_client
+    from edgec.artefact.remote import require_client
     from edgec.cli.next_step import next_steps
 
     measured = options.measuring_fields(
@@ -137,7 +137,6 @@ def command(
     address = parse_device(device) if device else None
     if address:
         require_client()
-        check_deployable(compile_options(settings).target)
     with progress(silent=quiet or json) as listener:
         files = {name: Path(value) for name, value in pairs(input, "--input").items()}
         ways: dict[str, Any] = {"verify": verify, "keep_failed": keep_failed, "progress": listener}

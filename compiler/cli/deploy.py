@@ -1,4 +1,4 @@
-"""`edgec deploy`: copies an artefact to its board, and builds, verifies and measures it there."""
+"""`edgec deploy`: copies an artefact to its board, and verifies and measures it there."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Copy ARTEFACT to its board over SSH, build, verify and measure it there, and keep the result here.
+    """Copy ARTEFACT to its board over SSH, verify and measure it there, and keep the result here.
 
-    Files that were copied and built already are used again: after an interruption, give the same command.
+    On a Jetson the engine is built first. Files that were copied and built already are used again: after an
+    interruption, give the same command.
     """
     from edgec.artefact.artefact import Artefact
     from edgec.artefact.device import parse_device

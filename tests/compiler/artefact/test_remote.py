@@ -21,7 +21,7 @@ from edgec.artefact import evidence
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.device import Device, parse_device
 from edgec.artefact.remote import LONGEST_LINE, _lines, deploy
-from edgec.errors import BadOption, CannotRunHere
+from edgec.errors import BadArtefact, BadOption, CannotRunHere
 from tests.support.tensorrt_board import small_model
 
 pytest.importorskip("asyncssh")
@@ -166,11 +166,70 @@ def test_a_board_that_is_off_is_told(homes: tuple[Path, Path], artefact: Artefac
     assert "runs sshd" in str(caught.value.remedy)
 
 
-def test_an_artefact_without_a_script_is_refused(tmp_path: Path) -> None:
+def test_an_artefact_without_a_program_is_refused(tmp_path: Path) -> None:
     target = str(Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml")
     other = edgec.compile(ir.to_proto(small_model()), target=target, output=tmp_path / "a")
-    with pytest.raises(BadOption, match=r"has no build\.sh"):
+    with pytest.raises(BadOption, match=r"neither build\.sh nor edgec-run"):
         deploy(other, Device("127.0.0.1"))
+
+
+@pytest.fixture(scope="module")
+def compiled_for_a_cpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cpu") / "small net.host"
+    return edgec.compile(ir.to_proto(small_model()), target="host", output=folder, verify=False).folder
+
+
+@pytest.fixture
+def for_a_cpu(compiled_for_a_cpu: Path, tmp_path: Path) -> Artefact:
+    return Artefact.open(shutil.copytree(compiled_for_a_cpu, tmp_path / "small net.host"))
+
+
+def test_a_cpu_board_runs_it_as_it_is(board: SshBoard, for_a_cpu: Artefact) -> None:
+    result = deploy(for_a_cpu, parse_device(board.url), runs=5)
+    assert (result.status, result.engine, result.runs) == ("ok", None, 5)
+    assert result.machine["system"].startswith("Linux")
+    kept = evidence.read(for_a_cpu.folder)
+    assert kept["latency"]["runs"] == 5 and kept["latency"]["median"] > 0
+    assert all(output["relative"] <= 1e-4 for output in kept["verification"]["comparison"]["outputs"])
+    assert kept["board"]["where"] in edgec.Report(for_a_cpu).html
+
+
+def test_wrong_outputs_of_a_cpu_board_have_no_times(board: SshBoard, for_a_cpu: Artefact) -> None:
+    wrong = '{"threads": 1, "times_ms": [1.0], "passed": false, "outputs": [%s]}'
+    outputs = ", ".join(f'{{"name": "{port.spec.name}", "error": 0.5}}' for port in for_a_cpu.manifest.outputs)
+    place = board.home / "edgec" / for_a_cpu.folder.name
+
+    def answer(command: str) -> list[bytes] | None:
+        if "edgec-run" not in command:
+            return None
+        (place / "result.json").write_text(wrong % outputs)
+        return [b""]
+
+    board.answer = answer
+    result = deploy(for_a_cpu, parse_device(board.url))
+    assert result.status == "outputs differ" and "latency" not in evidence.read(for_a_cpu.folder)
+
+
+@pytest.mark.parametrize("said", ["", "[]", '{"threads": 1, "times_ms": [], "outputs": [], "passed": true}'])
+def test_nonsense_of_a_cpu_board_is_told(board: SshBoard, for_a_cpu: Artefact, said: str) -> None:
+    place = board.home / "edgec" / for_a_cpu.folder.name
+
+    def answer(command: str) -> list[bytes] | None:
+        if "edgec-run" not in command:
+            return None
+        (place / "result.json").write_text(said)
+        return [b""]
+
+    board.answer = answer
+    with pytest.raises(BadArtefact, match="the board's edgec-run"):
+        deploy(for_a_cpu, parse_device(board.url))
+
+
+def test_a_program_that_fails_on_a_cpu_board_is_told_in_its_words(board: SshBoard, for_a_cpu: Artefact) -> None:
+    board.answer = lambda command: [b"edgec-run: no such library\n"] if "edgec-run" in command else None
+    with pytest.raises(CannotRunHere, match="edgec-run gave no result\n  edgec-run: no such library") as caught:
+        deploy(for_a_cpu, parse_device(board.url))
+    assert "edgec-run --self-test" in str(caught.value.remedy)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +291,6 @@ def test_without_the_client_nothing_is_compiled(
 ) -> None:
     monkeypatch.setitem(sys.modules, "asyncssh", None)
     refused(tmp_path, "jetson-tx2", capsys, monkeypatch, "pip install 'asyncssh")
-
-
-def test_for_a_board_without_a_script_nothing_is_compiled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused(tmp_path, "rpi4", capsys, monkeypatch, "--device: artefacts for rpi4 need no build on the board")
 
 
 def refused(
