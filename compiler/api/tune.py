@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TRIALS = 64
 SECONDS = 600.0
+BUSY = 0.5
+"""Load for each processor from which on other programs disturb measurements."""
 
 
 def tune(
@@ -67,6 +69,8 @@ def tune(
         raise BadOption(problem, remedy="Start `edgec tune --serve` here and `edgec board --tracker ...` on the board.")
     board = board.model_copy(update={"threads": settings.threads or board.threads})
     record = Record(progress or (lambda stage: None))
+    if tracker is None and (busy := os.getloadavg()[0]) > BUSY * (os.cpu_count() or 1):
+        record.tell(f"this machine is busy (load {busy:.1f}): measured gains are less certain")
     with record.stage("load"):
         original = fix_shapes(load(model).model, settings.shapes)
         feeds = golden_inputs(inputs_of(original), settings.seed)

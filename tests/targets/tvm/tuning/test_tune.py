@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 import edgec
 from edgec.cli import app
 from edgec.cli.tune import parse_duration
-from edgec.errors import BadOption
+from edgec.errors import BadOption, EdgecError
 from edgec.record import Record
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
@@ -129,6 +130,14 @@ def test_the_database_is_there_before_anything_is_measured_and_can_be_compiled_w
         edgec.tune(small(), target="host", database=tmp_path / "nowhere" / "tune.db")
     artefact = edgec.compile(small(), target="host", output=tmp_path / "out", tuned=tmp_path / "tune.db")
     assert artefact.manifest.runtime["tuned"] == {}
+
+
+def test_a_busy_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 99.0, 99.0))
+    with pytest.raises(EdgecError):
+        edgec.tune(tmp_path / "absent.onnx", target="host", database=tmp_path / "tune.db", progress=said.append)
+    assert said[0] == "this machine is busy (load 99.0): measured gains are less certain"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400)])
