@@ -19,6 +19,7 @@ class Counts:
         cycles: Cycles of all blocks of instructions by llvm-mca's model of the core, without waiting for memory.
         l1_misses: Misses of a simulated data cache of the first level.
         memory_misses: Misses of the last cache in front of memory.
+        kernels: The same for each kernel, in the order of the network, where that was asked for.
     """
 
     instructions: int
@@ -26,6 +27,39 @@ class Counts:
     cycles: float
     l1_misses: int
     memory_misses: int
+    kernels: tuple[KernelCounts, ...] = ()
+
+
+@dataclass(frozen=True)
+class KernelCounts:
+    """What one kernel of the network executes, and what it computes; see `edgec.targets.kernel_times.KernelTime`."""
+
+    function: str
+    nodes: tuple[str, ...]
+    macs: int
+    bytes: int
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class EmulatedKernel:
+    """Estimated time of one kernel.
+
+    Attributes:
+        function: Its name in the compiled network.
+        nodes: Names of the ONNX nodes it computes; empty where that is not known.
+        ms: Estimated time in milliseconds.
+        instructions: Instructions it executes.
+        macs: Multiply-accumulates of its nodes.
+        bytes: What these read and write, in the types of the ONNX model.
+    """
+
+    function: str
+    nodes: tuple[str, ...]
+    ms: float
+    instructions: int
+    macs: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +75,7 @@ class EmulatedTime:
         high_ms: Its upper end.
         basis: What the constants rest on, for people.
         counts: What was executed.
+        kernels: The kernels, where they were counted one by one; between them lies what the executor does.
     """
 
     board: str
@@ -51,14 +86,15 @@ class EmulatedTime:
     high_ms: float
     basis: str
     counts: Counts
+    kernels: tuple[EmulatedKernel, ...] = ()
 
 
 @runtime_checkable
 class Emulated(Protocol):
     """A runner that may run under an emulator that counts."""
 
-    def count(self, feeds: Mapping[str, np.ndarray[Any, Any]]) -> Counts:
-        """Return what one inference executes.
+    def count(self, feeds: Mapping[str, np.ndarray[Any, Any]], *, layers: bool = False) -> Counts:
+        """Return what one inference executes, with `layers` also each of its kernels.
 
         Raises:
             BadOption: As `Runner.run`; or it is not emulated, or there is no model of the board's core.

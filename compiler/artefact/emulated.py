@@ -11,13 +11,18 @@ from edgec.targets.emulated_time import Counts, Emulated, EmulatedTime
 
 
 def emulate_time(
-    artefact: Artefact, *, measured: tuple[Artefact, float] | None = None, keep: bool = False
+    artefact: Artefact,
+    *,
+    measured: tuple[Artefact, float] | None = None,
+    layers: bool = False,
+    keep: bool = False,
 ) -> EmulatedTime:
     """Estimate the time of an inference of one thread on the board, from what it executes under the emulator.
 
     Args:
         artefact: Artefact for an ARM board's CPU.
         measured: Another artefact for the board, and its time there in milliseconds with one thread.
+        layers: Whether each kernel is estimated, too.
         keep: Whether the estimate is kept in the artefact's evidence.
 
     Raises:
@@ -34,15 +39,15 @@ def emulate_time(
             raise BadOption(f"{other.folder} was compiled for {board}, not for {wanted}", remedy=remedy)
         if not 0 < ms < math.inf:
             raise BadOption(f"{other.folder}: its measured time must be above 0 ms, got {ms:g}")
-        counted = _count(other)[1], ms
-    runner, counts = _count(artefact)
+        counted = _count(other, layers=False)[1], ms
+    runner, counts = _count(artefact, layers=layers)
     found = runner.estimated_time(counts, counted)
     if keep:
         keep_evidence(artefact.folder, "emulated_time", found)
     return found
 
 
-def _count(artefact: Artefact) -> tuple[Emulated, Counts]:
+def _count(artefact: Artefact, *, layers: bool) -> tuple[Emulated, Counts]:
     with artefact.runner(1) as runner:
         if not isinstance(runner, Emulated):
             board = artefact.manifest.board.name
@@ -50,4 +55,4 @@ def _count(artefact: Artefact) -> tuple[Emulated, Counts]:
             raise BadOption(
                 problem, remedy="That is for CPUs of ARM boards and a fixed batch. Measure it: edgec bench."
             )
-        return runner, runner.count(artefact.golden_inputs())
+        return runner, runner.count(artefact.golden_inputs(), layers=layers)

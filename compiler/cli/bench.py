@@ -57,10 +57,10 @@ def command(
     from edgec.errors import BadOption
 
     if emulate_time or measured is not None:
-        if layers or trace is not None or threads is not None:
-            remedy = "Omit --layers, --trace and --threads."
-            raise BadOption("--emulate-time estimates the time of the whole network on one thread", remedy=remedy)
-        show_emulated_time(artefact, measured, silent=quiet or json, json=json)
+        if trace is not None or threads is not None:
+            remedy = "Omit --trace and --threads."
+            raise BadOption("--emulate-time estimates the time of one thread", remedy=remedy)
+        show_emulated_time(artefact, measured, layers=layers, silent=quiet or json, json=json)
         return
     several = [] if (artefact / MANIFEST).exists() else sorted(path.parent for path in artefact.glob(f"*/{MANIFEST}"))
     if several and (layers or trace is not None):

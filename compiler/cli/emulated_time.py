@@ -7,19 +7,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
 from edgec.cli.console import print_json, progress, stdout
 from edgec.progress import Progress
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
+    from edgec.targets.emulated_time import EmulatedTime
 
 
-def show_emulated_time(artefact: Path, measured: str | None, *, silent: bool, json: bool) -> None:
+def show_emulated_time(artefact: Path, measured: str | None, *, layers: bool, silent: bool, json: bool) -> None:
     """Print the estimated time of an artefact on its board.
 
     Args:
         artefact: Its folder.
         measured: `ARTEFACT=MS`, another artefact and its time on the board.
+        layers: Whether each kernel is estimated, too.
         silent: Whether no progress is shown.
         json: Whether it is printed as JSON.
     """
@@ -29,7 +33,7 @@ def show_emulated_time(artefact: Path, measured: str | None, *, silent: bool, js
     opened, other = Artefact.open(artefact), None if measured is None else _measured(measured)
     with progress(silent=silent) as listener:
         listener(Progress("count under the emulator"))
-        found = emulate_time(opened, measured=other, keep=True)
+        found = emulate_time(opened, measured=other, layers=layers, keep=True)
     if json:
         print_json(asdict(found))
         return
@@ -42,6 +46,26 @@ def show_emulated_time(artefact: Path, measured: str | None, *, silent: bool, js
     )
     for line in lines:
         stdout.print(line, highlight=False, soft_wrap=True)
+    if layers:
+        _show_kernels(found)
+
+
+def _show_kernels(found: EmulatedTime) -> None:
+    """Print the kernels, slowest first, and what lies between them."""
+    table = Table("ms", "share", "MMAC", "M instr.", "instr./MAC", "ONNX nodes")
+    for kernel in sorted(found.kernels, key=lambda kernel: -kernel.ms):
+        figures = (f"{kernel.ms:.4f}", f"{kernel.ms / found.ms:.1%}", f"{kernel.macs / 1e6:.3f}")
+        each = f"{kernel.instructions / kernel.macs:.3f}" if kernel.macs else ""
+        name = " + ".join(kernel.nodes) or kernel.function
+        table.add_row(*figures, f"{kernel.instructions / 1e6:.3f}", each, name)
+    stdout.print(table)
+    kernels = sum(kernel.instructions for kernel in found.kernels)
+    stdout.print(
+        f"kernels execute {kernels / found.counts.instructions:.1%} of the instructions, the executor the others;"
+        f" their times add up to {sum(kernel.ms for kernel in found.kernels):.3g} ms",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _measured(text: str) -> tuple[Artefact, float]:

@@ -16,7 +16,7 @@ from edgec.errors import BadOption, CannotRunHere
 from edgec.model.signature import TensorSpec, check_feeds
 from edgec.scratch import temporary_folder
 from edgec.targets.base import Closing, RunContext
-from edgec.targets.emulated_time import Counts, EmulatedTime
+from edgec.targets.emulated_time import Counts, EmulatedTime, KernelCounts
 from edgec.targets.kernel_times import KernelTime, KernelTimes
 from edgec.targets.tvm.emulated import plugin
 from edgec.targets.tvm.emulated.mca import find_tools
@@ -72,7 +72,7 @@ class ProcessRunner(Closing):
         kernels = tuple(KernelTime(**each | {"nodes": tuple(each["nodes"])}) for each in found.pop("kernels"))
         return KernelTimes(where=self.description, runs=runs, kernels=kernels, **found)
 
-    def count(self, feeds: Mapping[str, Array]) -> Counts:
+    def count(self, feeds: Mapping[str, Array], *, layers: bool = False) -> Counts:
         """Return what one inference of one thread executes, see `edgec.targets.emulated_time.Emulated`."""
         board = self._context.board
         if not self._emulator or board.architecture != "aarch64":
@@ -80,17 +80,34 @@ class ProcessRunner(Closing):
             raise BadOption(f"an artefact for {board.name} is not emulated on this machine", remedy=remedy)
         core, tools = core_of(board), find_tools()
         with temporary_folder() as scratch:
-            report = scratch / "counts"
-            emulator = (*self._emulator, *plugin.options(plugin.build(scratch), report, core.caches))
+            written = scratch / "counts"
+            emulator = (*self._emulator, *plugin.options(plugin.build(scratch), written, core.caches))
             counting = ProcessRunner(replace(self._context, threads=1), emulator)
+            arguments = ["--mark", "--warmup", "1", "--runs", "1", *(["--profile"] if layers else [])]
             try:
-                counting._call(feeds, scratch, ["--mark", "--warmup", "1", "--runs", "1"])
+                told = counting._call(feeds, scratch, arguments)
             except CannotRunHere as error:
                 if not re.search(r"unknown option|load plugin", error.problem):
                     raise
                 problem = f"{self._emulator[0]} takes no plugins, which count for the time of a board"
                 raise CannotRunHere(problem, remedy="Install qemu-user 7 or newer, built with plugins.") from error
-            return counted(plugin.read_report(report.read_text(encoding="ascii")), core, tools)
+            reports = plugin.read_reports(written.read_text(encoding="ascii"))
+        if not layers:
+            return counted(reports, core, tools)[0]
+        kernels = told["profile"]["kernels"]
+        if len(reports) < 1 + len(kernels):
+            problem = f"{self._context.folder}: its edgec-run does not mark kernels"
+            raise BadOption(problem, remedy="Compile again, or omit --layers.")
+        # the whole first, then the kernels of a warm-up, then those that count
+        whole, *parts = counted([reports[0], *reports[len(reports) - len(kernels) :]], core, tools)
+        named = ("function", "nodes", "macs", "bytes")
+        return replace(
+            whole,
+            kernels=tuple(
+                KernelCounts(**{name: each[name] for name in named} | {"nodes": tuple(each["nodes"])}, counts=part)
+                for each, part in zip(kernels, parts, strict=True)
+            ),
+        )
 
     def estimated_time(self, counts: Counts, measured: tuple[Counts, float] | None = None) -> EmulatedTime:
         """Return the time on the board of what was counted."""

@@ -57,12 +57,16 @@ def options(plugin: Path, report: Path, caches: Iterable[tuple[int, int]]) -> tu
     return "-plugin", f"{plugin},start=off,out={report},cover={COVER}{shapes}"
 
 
-def read_report(text: str) -> Report:
-    """Return what the first region of a report tells."""
+def read_reports(text: str) -> list[Report]:
+    """Return what each region of a report tells."""
+    return [_read(region) for region in text.split("== insn_count region")[1:]]
+
+
+def _read(region: str) -> Report:
     classes: dict[str, int] = {}
     blocks: list[tuple[int, Block]] = []
     misses: list[int] = []
-    for line in text.split("== insn_count region")[1].splitlines()[1:]:
+    for line in region.splitlines()[1:]:
         name, number, *rest = line.split()
         if name == "block":
             blocks.append((int(number), tuple(rest)))

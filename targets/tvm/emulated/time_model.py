@@ -5,8 +5,8 @@ The constants are in cores.toml, made by bench/board_time/fit.py; docs/results/e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from edgec.errors import BadOption
 from edgec.plain_file import parse
 from edgec.targets.board import Board
-from edgec.targets.emulated_time import Counts, EmulatedTime
+from edgec.targets.emulated_time import Counts, EmulatedKernel, EmulatedTime
 from edgec.targets.tvm.emulated.mca import Tools, cycles
 from edgec.targets.tvm.emulated.plugin import Report
 
@@ -64,13 +64,17 @@ def core_of(board: Board) -> Core:
     )
 
 
-def counted(report: Report, core: Core, tools: Tools) -> Counts:
-    """Return what the time depends on; blocks that the report does not list count like those that it does."""
-    each = cycles([block for _, block in report.blocks], core.llvm, tools)
-    modelled = sum(executions * time for (executions, _), time in zip(report.blocks, each, strict=True))
-    listed = sum(executions * len(block) for executions, block in report.blocks)
-    whole = modelled * report.total / listed
-    return Counts(report.total, report.multiply_adds, whole, report.misses[0], report.misses[-1])
+def counted(reports: Sequence[Report], core: Core, tools: Tools) -> list[Counts]:
+    """Return what the time depends on; blocks that a report does not list count like those that it does."""
+    blocks = list(dict.fromkeys(block for report in reports for _, block in report.blocks))
+    each = dict(zip(blocks, cycles(blocks, core.llvm, tools), strict=True))
+    found = []
+    for report in reports:
+        modelled = sum(executions * each[block] for executions, block in report.blocks)
+        listed = sum(executions * len(block) for executions, block in report.blocks)
+        whole = modelled * report.total / listed
+        found.append(Counts(report.total, report.multiply_adds, whole, report.misses[0], report.misses[-1]))
+    return found
 
 
 def time_of(counts: Counts, board: Board, measured: tuple[Counts, float] | None = None) -> EmulatedTime:
@@ -80,16 +84,27 @@ def time_of(counts: Counts, board: Board, measured: tuple[Counts, float] | None 
         raise BadOption(f"board {board.name} states no clock", remedy="Set max_mhz in its board file.")
     shared, own = _constants()["cores"][core.name], _constants()["boards"].get(board.name)
     constants = shared if own is None or measured is not None else own
-    ms = _cycles(counts, constants) / (1e3 * board.max_mhz)
+    per_cycle = 1 / (1e3 * board.max_mhz)
     band, basis = constants["band"], f"published times of boards with this core, {core.name}"
     if measured is not None:
         other, other_ms = measured
-        ratio = other_ms * 1e3 * board.max_mhz / _cycles(other, shared)
-        ms *= ratio ** shared["trust_in_one"]
+        per_cycle *= (other_ms * 1e3 * board.max_mhz / _cycles(other, shared)) ** shared["trust_in_one"]
         band, basis = shared["measured_band"], f"{basis}, and one time measured on the board"
     elif own is not None:
         basis = "published times of this board"
-    return EmulatedTime(board.name, core.name, board.max_mhz, ms, ms * band[0], ms * band[1], basis, counts)
+    kernels = tuple(
+        EmulatedKernel(
+            each.function,
+            each.nodes,
+            _cycles(each.counts, constants) * per_cycle,
+            each.counts.instructions,
+            each.macs,
+            each.bytes,
+        )
+        for each in counts.kernels
+    )
+    ms, whole = _cycles(counts, constants) * per_cycle, replace(counts, kernels=())
+    return EmulatedTime(board.name, core.name, board.max_mhz, ms, ms * band[0], ms * band[1], basis, whole, kernels)
 
 
 def _cycles(counts: Counts, constants: Mapping[str, Any]) -> float:

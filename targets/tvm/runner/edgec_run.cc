@@ -24,7 +24,7 @@ const char kUsage[] =
     "  --profile               time each kernel of the network: a table, or a part of the JSON report\n"
     "  --trace FILE            write the kernels of the last run as a trace, for Perfetto or chrome://tracing\n"
     "  --json                  report as JSON on standard output\n"
-    "  --mark                  mark the timed runs for an instruction counter\n"
+    "  --mark                  mark the timed runs, and profiled kernels, for an instruction counter\n"
     "  --artefact DIR          the artefact's folder (default: where edgec-run is)\n"
     "  --no-check              do not compare its files with their hashes before\n"
     "exit code: 0 done, 1 the self-test found a difference, 2 bad input\n";
@@ -241,7 +241,8 @@ int run(const Options& options) {
   if (options.mark) EDGEC_MARK_REPORT();
   profile::Profile profile;
   if (options.profile)
-    profile = profile::measure(model, options.warmup, options.runs, [&] { model.run(inputs, outputs, batch); });
+    profile = profile::measure(model, options.warmup, options.runs, options.mark,
+                               [&] { model.run(inputs, outputs, batch); });
   if (!options.trace.empty()) profile::write_trace(profile, options.trace);
   std::vector<double> sorted = times;
   std::sort(sorted.begin(), sorted.end());

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "edgec.hpp"
+#include "mark.hpp"
 #include "peak.hpp"
 
 namespace profile {
@@ -43,15 +44,23 @@ struct Call {
   bool kernel;
 };
 
-// Notes when functions begin and end; the calls of an inference are worked out after it.
+inline bool is_kernel(const char* function) { return std::strncmp(function, "vm.", 3) != 0; }
+
+// Notes when functions begin and end; the calls of an inference are worked out after it. With `mark`, an instruction
+// counter reports each kernel.
 class Recorder {
  public:
-  explicit Recorder(edgec::Model& model) : model_(model) {
-    model.watch([this](const char* function, bool before) {
+  Recorder(edgec::Model& model, bool mark) : model_(model) {
+    model.watch([this, mark](const char* function, bool before) {
       if (before) {
         events_.push_back({function, true, {}});
         events_.back().at = Clock::now();
+        if (mark && is_kernel(function)) EDGEC_MARK_START();
       } else {
+        if (mark && is_kernel(function)) {
+          EDGEC_MARK_STOP();
+          EDGEC_MARK_REPORT();
+        }
         events_.push_back({function, false, Clock::now()});
       }
     });
@@ -74,7 +83,7 @@ class Recorder {
       const double at = std::chrono::duration<double, std::milli>(event.at - start).count();
       if (event.before) {
         open.push_back({calls.size(), 0});
-        calls.push_back({event.function, at, 0, std::strncmp(event.function, "vm.", 3) != 0});
+        calls.push_back({event.function, at, 0, is_kernel(event.function)});
         continue;
       }
       if (open.empty()) throw edgec::Error("the executor told of an end without a beginning");
@@ -143,8 +152,8 @@ inline void describe(std::vector<Kernel>& kernels, const std::vector<edgec::Laye
 
 // Measure `runs` inferences with clocks inside, and as many without, by turns.
 template <typename Run>
-Profile measure(edgec::Model& model, int warmup, int runs, const Run& run) {
-  Recorder recorder(model);
+Profile measure(edgec::Model& model, int warmup, int runs, bool mark, const Run& run) {
+  Recorder recorder(model, mark);
   Profile result;
   result.threads = model.threads();
   for (int i = 0; i < warmup; ++i) {

@@ -154,7 +154,7 @@ def test_a_time_is_estimated_by_emulation_only_for_arm_boards(run: Run, artefact
     refused = run("bench", artefact, "--emulate-time")
     assert refused.returncode == 2
     assert "is not estimated by emulation\nThat is for CPUs of ARM boards" in refused.stderr
-    assert "one thread\nOmit --layers" in run("bench", artefact, "--emulate-time", "--layers").stderr
+    assert "one thread\nOmit --trace" in run("bench", artefact, "--emulate-time", "--threads", "2").stderr
     assert "half: not ARTEFACT=MS" in run("bench", artefact, "--measured", "half").stderr
 
 

@@ -61,12 +61,16 @@ def test_the_time_on_the_board_is_estimated(rpi4: Artefact, monkeypatch: pytest.
     monkeypatch.setattr(run_process, "find_tools", lambda: Tools("", ""))
     halves = lambda blocks, core, tools: [len(block) / 2 for block in blocks]  # noqa: E731
     monkeypatch.setattr("edgec.targets.tvm.emulated.time_model.cycles", halves)
-    found = emulate_time(rpi4)
+    found = emulate_time(rpi4, layers=True)
     counts, vectors_of_macs = found.counts, 20 * 20 * 8 * 27 / 4
     assert vectors_of_macs <= counts.multiply_adds < 1.1 * vectors_of_macs
     assert counts.cycles == pytest.approx(counts.instructions / 2)
     assert counts.instructions > counts.l1_misses >= counts.memory_misses > 0
     assert 0 < found.low_ms < found.ms < found.high_ms < 1
+    slowest = max(found.kernels, key=lambda kernel: kernel.ms)
+    assert slowest.macs == 20 * 20 * 8 * 27
+    assert sum(kernel.instructions for kernel in found.kernels) < counts.instructions
+    assert sum(kernel.ms for kernel in found.kernels) < found.ms
 
 
 @pytest.mark.parametrize("board", ["aarch64", "rpi5", "jetson-tx2-cpu", "graviton3"])

@@ -13,7 +13,7 @@ from edgec.targets.board import Board, load_board
 from edgec.targets.emulated_time import Counts
 from edgec.targets.tvm import run_process
 from edgec.targets.tvm.emulated import mca
-from edgec.targets.tvm.emulated.plugin import options, read_report
+from edgec.targets.tvm.emulated.plugin import options, read_reports
 from edgec.targets.tvm.emulated.time_model import CORES, core_of, counted, time_of
 
 REPORT = """== insn_count region 0 (marker)
@@ -55,14 +55,15 @@ def program(path: Path, text: str) -> None:
 
 
 def test_a_report_is_read() -> None:
-    report = read_report(REPORT)
+    report, second = read_reports(REPORT + REPORT)
+    assert report == second
     assert (report.total, report.multiply_adds, report.misses) == (100, 40, (7, 3))
     assert report.blocks == ((10, ("4f9512d2", "54ffffa1")), (30, ("d503201f", "54ffffa1")))
 
 
 def test_blocks_that_are_not_listed_count_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgec.targets.tvm.emulated.time_model.cycles", lambda blocks, core, tools: [1.0, 2.0])
-    counts = counted(read_report(REPORT), CORES[0], mca.Tools("", ""))
+    (counts,) = counted(read_reports(REPORT), CORES[0], mca.Tools("", ""))
     assert counts == Counts(100, 40, cycles=(10 * 1 + 30 * 2) * 100 / 80, l1_misses=7, memory_misses=3)
 
 
