@@ -121,9 +121,8 @@ class Emitter:
             return
         function = self._function_of(variable)
         block = block_of(kernel.shape[1], self.cpu) if region.is_packed else 0
-        self.report.taps.append(
-            Tap(tail.name, function, self.report.calls[function] - 1, tuple(kernel.shape), block, tail.shift)
-        )
+        shape = tail.original or tuple(kernel.shape)
+        self.report.taps.append(Tap(tail.name, function, self.report.calls[function] - 1, shape, block, tail.shift))
 
     def _note_values(self, variable: Any, kernel: Kernel, region: Region) -> None:
         """Note what the call that writes the value of the region computes, unless the call may be left out."""

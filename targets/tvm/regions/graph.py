@@ -45,6 +45,7 @@ class Node:
     users: list[Node] = field(default_factory=list, repr=False)
     name: str = ""
     shift: int = 0
+    original: tuple[int, ...] | None = None
 
     def known(self, kind: type[Known]) -> Known:
         """Return the facts, which must be of the type `kind`."""
@@ -78,7 +79,7 @@ class Graph:
     def replace(self, old: Node, new: Node | Array) -> None:
         """Make every reader of `old`, including results, read the equal value `new`; call `relink` afterwards."""
         if isinstance(new, Node):
-            new.name = old.name
+            new.name, new.original = old.name, old.original
 
         def swap(value: Any) -> Any:
             if isinstance(value, list):

@@ -10,6 +10,7 @@ import numpy as np
 from edgec.targets.tvm.regions.facts import Array, Convolution, Pool, Upsampling, pair, sides
 from edgec.targets.tvm.regions.graph import Graph, Node, nodes_in
 from edgec.targets.tvm.regions.recurrent import name_results
+from edgec.targets.tvm.regions.sequences import sequences_as_rows
 from edgec.targets.tvm.regions.slices import name_slices
 from edgec.targets.tvm.regions.taps import drop_taps
 from edgec.targets.tvm.regions.transposed import transposed_to_conv
@@ -27,8 +28,9 @@ def normalize(graph: Graph) -> None:
         _read_weights,
         _shuffles,
         transposed_to_conv,
-        _fold_affine,
         _pools,
+        sequences_as_rows,
+        _fold_affine,
         _resize,
         name_slices,
         name_results,

@@ -100,6 +100,10 @@ def _channels(node: Node, source: Any) -> Any:
     return relax.op.strided_slice(source, axes=[1], begin=[start], end=[start + node.shape[1]])
 
 
+def _reshape(node: Node, source: Any) -> Any:
+    return relax.op.reshape(source, node.shape)
+
+
 INVENTED: dict[str, Callable[[Node, Any], Any]] = {
     QUANTIZE: _pair,
     DEQUANTIZE: _pair,
@@ -107,5 +111,7 @@ INVENTED: dict[str, Callable[[Node, Any], Any]] = {
     MATMUL: _integer_layer,
     CHANNELS: _channels,
     "edgec.max_pool": _max_pool,
+    "edgec.global_pool": lambda _, source: relax.op.mean(source, [2, 3], keepdims=True),
+    "relax.reshape": _reshape,
 }
-"""edgec's own operators with one operand."""
+"""Operators with one operand that are edgec's own, or that rewrites add."""
