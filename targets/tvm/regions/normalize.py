@@ -10,6 +10,7 @@ import numpy as np
 from edgec.targets.tvm.regions.facts import Array, Convolution, Pool, Upsampling, pair, sides
 from edgec.targets.tvm.regions.graph import Graph, Node, nodes_in
 from edgec.targets.tvm.regions.recurrent import name_results
+from edgec.targets.tvm.regions.reductions import align_reductions
 from edgec.targets.tvm.regions.sequences import sequences_as_rows
 from edgec.targets.tvm.regions.slices import name_slices
 from edgec.targets.tvm.regions.taps import drop_taps
@@ -24,6 +25,7 @@ def normalize(graph: Graph) -> None:
     for rewrite in (
         _powers,
         _sum_of_stack,
+        align_reductions,
         _flatten_concat,
         _read_weights,
         _shuffles,

@@ -98,8 +98,16 @@ def test_reduction_of_the_last_axis(op, columns, model):
     assert not check(lambda x, rng: op(x, [-1], keepdims=True), [(3, 4, columns)], model).fallbacks()
 
 
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("axes", [None, [1], [-1], [2, 3], [1, 2, 3], [0, 2], [0, 2, 3]])
+@pytest.mark.parametrize("op", [OPS.mean, OPS.max])
+def test_reductions_over_any_neighbouring_axes(op, axes, keepdims):
+    report = check(lambda x, rng: OPS.abs(op(x, axes, keepdims=keepdims)), [(1, 4, 6, 10)])
+    assert not report.fallbacks()
+
+
 def test_what_no_rule_takes_is_counted():
-    report = check(lambda x, rng: OPS.mean(x, [1]), [(2, 5, 8)])
+    report = check(lambda x, rng: OPS.mean(x, [1, 3]), [(2, 5, 4, 8)])
     assert report.fallbacks()
 
 
