@@ -35,11 +35,21 @@ def accesses_of(block: Any) -> list[Access]:
 
 
 def _access(buffer: Any, indices: Sequence[Any], variables: Sequence[Any], analyzer: sym.Analyzer) -> Access:
-    address: Any = tirx.const(0, "int64")
+    address = _address(buffer, indices, analyzer)
+    return Access(tuple(_step(address, variable) for variable in variables))
+
+
+def _address(buffer: Any, indices: Sequence[Any], analyzer: sym.Analyzer) -> Any:
+    address: Any = tirx.const(0, str(indices[0].ty.dtype) if indices else "int64")
     for extent, index in zip(buffer.shape, indices, strict=True):
         address = address * extent + index
-    address = analyzer.simplify(address)
-    return Access(tuple(_step(address, variable) for variable in variables))
+    return analyzer.simplify(address)
+
+
+def linear_address(buffer: Any, indices: Sequence[Any], variables: Sequence[Any], analyzer: sym.Analyzer) -> Any:
+    """Return the address of an element of `buffer` if it is linear in `variables`, else None."""
+    address = _address(buffer, indices, analyzer)
+    return address if all(_step(address, variable) is not None for variable in variables) else None
 
 
 def _step(address: Any, variable: Any) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import tvm
@@ -15,8 +15,8 @@ from tvm.s_tir.schedule import ScheduleError
 from edgec.targets.tvm.cpu_model import CpuModel
 from edgec.targets.tvm.intrinsics import PREFIX, with_functions
 from edgec.targets.tvm.report import FALLBACK
-from edgec.targets.tvm.schedules.accesses import Access, accesses_of, crossed_axis, runs
 from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD
+from edgec.targets.tvm.schedules.nest import flattened, schedule_nest, whole_vectors
 from edgec.targets.tvm.strict import is_strict
 
 SPATIAL = 0
@@ -42,6 +42,9 @@ def schedule_function(function: tirx.PrimFunc, cpu: CpuModel) -> tuple[tirx.Prim
         sch = Schedule(with_intrinsics(function))
         lanes = cpu.lanes if _vectorizes(sch.mod["main"]) else 1
         blocks = _inline(sch)
+        if len(blocks) == 1 and _is_store_nest(sch, blocks[0]):
+            sch = flattened(sch, blocks[0])
+            blocks = list(sch.get_child_blocks(sch.get_sblock("root")))
         reductions = [block for block in blocks if not _is_spatial(sch, block)]
         for block in blocks:
             _schedule_block(sch, block, lanes)
@@ -50,7 +53,7 @@ def schedule_function(function: tirx.PrimFunc, cpu: CpuModel) -> tuple[tirx.Prim
             raise
         # A function that TVM accepts without a schedule still compiles; the report shows that it has none.
         return function, FALLBACK
-    scheduled = with_functions(sch.mod["main"]).with_attr("tirx.is_scheduled", True)
+    scheduled = with_functions(whole_vectors(sch.mod["main"])).with_attr("tirx.is_scheduled", True)
     return scheduled, FALLBACK if reductions else "injective"
 
 
@@ -111,6 +114,14 @@ def _is_spatial(sch: Schedule, block: Any) -> bool:
     return all(int(axis.iter_type) == SPATIAL for axis in sch.get(block).iter_vars)
 
 
+def _is_store_nest(sch: Schedule, block: Any) -> bool:
+    """Whether `block` is one store under loops of known extents, none of which reduces."""
+    extents = [sch.get(loop).extent for loop in sch.get_loops(block)]
+    known = all(isinstance(extent, (int, tirx.IntImm)) for extent in extents)
+    whole = len(extents) == len(sch.get(block).iter_vars) > 0
+    return known and whole and _is_spatial(sch, block) and isinstance(sch.get(block).body, tirx.BufferStore)
+
+
 def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
     loops = sch.get_loops(block)
     kinds = [int(axis.iter_type) for axis in sch.get(block).iter_vars]
@@ -120,57 +131,6 @@ def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
     sizes = [int(extent) for extent in extents]
     leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
     if leading == len(loops) and isinstance(sch.get(block).body, tirx.BufferStore):
-        accesses = accesses_of(sch.get(block))
-        _schedule_nest(sch, loops, sizes, accesses, lanes, parted=_can_be_parted(sch.get(block), accesses))
+        schedule_nest(sch, block, lanes)
     elif leading and math.prod(sizes) >= PARALLEL_THRESHOLD:
         sch.parallel(sch.fuse(*loops[:leading]) if leading > 1 else loops[0])
-
-
-def _can_be_parted(block: Any, accesses: Sequence[Access]) -> bool:
-    """Return whether TVM's loop partitioning supports the loops of `block`.
-
-    It always writes bounds in 32 bits, and fails if they are compared with 64: if `block` computes in 64 bits, by its
-    data, calls or casts, so that its loops are not narrowed to 32, or if the position of an element is computed.
-    """
-    wide = any("int64" in str(each.source.dtype) for each in (*block.reads, *block.writes))
-
-    def visit(value: Any) -> None:
-        nonlocal wide
-        rounded = not isinstance(value, tirx.Cast) or "float" in str(value.value.ty)
-        wide = wide or ("int64" in str(value.ty) and rounded)
-
-    tvm_ffi.structural_walk(block.body, ((tvm.ir.Call, visit), (tirx.Cast, visit)))
-    return not wide and all(None not in access.steps for access in accesses)
-
-
-def _schedule_nest(
-    sch: Schedule, loops: list[Any], sizes: list[int], accesses: list[Access], lanes: int, *, parted: bool
-) -> None:
-    """Schedule loops without a reduction: vectors along the last axis, tiles if a tensor runs along another."""
-    crossed = crossed_axis(accesses)
-    if crossed is not None and min(sizes[crossed], sizes[-1]) >= lanes:
-        outer, row = sch.split(loops[crossed], [None, lanes])
-        columns, column = sch.split(loops[-1], [None, lanes])
-        others = [loop for axis, loop in enumerate(loops[:-1]) if axis != crossed]
-        sch.reorder(*others, outer, columns, row, column)
-        _parallel(sch, [*others, outer], math.prod(sizes))
-        return
-    groups = runs(accesses, sizes)
-    fused = [sch.fuse(*(loops[axis] for axis in group)) if len(group) > 1 else loops[group[0]] for group in groups]
-    width = math.prod(sizes[axis] for axis in groups[-1])
-    if width < lanes and len(fused) > 1:  # rows are shorter than a vector, so vectors go across their ends
-        fused = [sch.fuse(*fused)]
-        width = math.prod(sizes)
-    if lanes > 1 and width >= lanes:
-        vectors, lane = sch.split(fused[-1], [None, lanes])
-        sch.vectorize(lane)
-        # If a row does not end with a vector, or a choice depends on the column, loops are split to avoid conditions.
-        if parted:
-            sch.annotate(vectors, "pragma_loop_partition_hint", 1)
-        fused[-1] = vectors
-    _parallel(sch, fused[:-1] or fused, math.prod(sizes))
-
-
-def _parallel(sch: Schedule, loops: list[Any], elements: int) -> None:
-    if elements >= PARALLEL_THRESHOLD:
-        sch.parallel(sch.fuse(*loops) if len(loops) > 1 else loops[0])

@@ -185,11 +185,12 @@ def schedule(sch: Schedule, axes: list[int], cpu: CpuModel) -> Schedule:
     names = [sch.get(block).name_hint for block in sch.get_child_blocks(sch.get_sblock("root"))]
     for name in reversed(names[:-1]):
         sch.compute_at(sch.get_sblock(name), task, preserve_unit_loops=True)
-    elements = 0
-    for name in names:
+    inners = [sch.get_loops(sch.get_sblock(name))[1:] for name in names]
+    elements = max(math.prod(int(sch.get(loop).extent) for loop in inner) for inner in inners)
+    if int(sch.get(task).extent) * elements >= PARALLEL_THRESHOLD:
+        sch.parallel(task)  # ahead of what takes reductions apart: TVM does not know them as such behind it
+    for name, inner in zip(names, inners, strict=True):
         block = sch.get_sblock(name)
-        inner = sch.get_loops(block)[1:]
-        elements = max(elements, math.prod(int(sch.get(loop).extent) for loop in inner))
         if name.startswith("total"):
             reduced = inner[-len(axes) :]
             column = inner[-len(axes) - 1]
@@ -198,8 +199,6 @@ def schedule(sch: Schedule, axes: list[int], cpu: CpuModel) -> Schedule:
             sch.decompose_reduction(block, reduced[0])
         else:
             _vectorize(sch, inner[-1], lanes)
-    if int(sch.get(task).extent) * elements >= PARALLEL_THRESHOLD:
-        sch.parallel(task)
     return sch
 
 

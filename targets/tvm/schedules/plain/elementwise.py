@@ -12,7 +12,7 @@ from edgec.targets.tvm.regions.elementwise import COSTLY
 from edgec.targets.tvm.regions.graph import Node
 from edgec.targets.tvm.regions.operators import QUANTIZE
 from edgec.targets.tvm.regions.rule import Kernel, Region, Rule
-from edgec.targets.tvm.schedules.common.kernel import PARALLEL_THRESHOLD, finish
+from edgec.targets.tvm.schedules.common.kernel import finish
 from edgec.targets.tvm.schedules.common.plain_expression import (
     PlainExpression,
     fits_matrix,
@@ -20,6 +20,7 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
     matrix_of,
     unravel,
 )
+from edgec.targets.tvm.schedules.nest import flattened, schedule_nest, whole_vectors
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
@@ -40,16 +41,10 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     expression = PlainExpression(region.members)
     out = te.compute((rows, columns), lambda m, n: expression.at(tail, m, n, {}), name="out")
     sch = Schedule(te.create_prim_func([*expression.tensors, out]))
-    block = sch.get_sblock("out")
-    fused = sch.fuse(*sch.get_loops(block))
-    lanes = math.gcd(rows * columns, cpu.lanes)
-    outer, lane = sch.split(fused, [None, lanes])
-    if lanes > 1:
-        sch.vectorize(lane)
-    if rows * columns >= PARALLEL_THRESHOLD:
-        sch.parallel(outer)
-    sch.transform_layout(block, "out", lambda m, n: (*unravel(m, shape), n))
-    return Kernel(finish(sch), expression.operands, shape)
+    sch.transform_layout(sch.get_sblock("out"), "out", lambda m, n: (*unravel(m, shape), n))
+    sch = flattened(sch, sch.get_sblock("out"))
+    schedule_nest(sch, sch.get_sblock("out"), cpu.lanes)
+    return Kernel(whole_vectors(finish(sch)), expression.operands, shape)
 
 
 RULE = Rule("plain", "plain", match, lower, fits=fits_matrix, grows="last")

@@ -25,6 +25,7 @@ from edgec.targets.tvm.schedules.common.plain_expression import (
     matrix_of,
     unravel,
 )
+from edgec.targets.tvm.schedules.nest import whole_vectors
 
 Value = Callable[[Any, Any], Any]
 # TVM's own begin with the lowest finite number, but the maximum of a completely masked row must be minus infinity.
@@ -38,6 +39,8 @@ REDUCTIONS: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "relax.min": (SMALLEST, te.min),
 }
 LARGEST_ROW = 1 << 16
+LONG_ROW = 8
+"""Vectors of a row from which on it pays to compute some elements twice rather than the odd ones one by one."""
 
 
 def match(node: Node, _cpu: CpuModel) -> bool:
@@ -94,7 +97,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
     sch = schedule(Schedule(function), cpu, rows * columns)
     tail_shape = tail.shape
     sch.transform_layout(sch.get_sblock("out"), "out", lambda m, n: (*unravel(m, tail_shape), n))
-    return Kernel(finish(sch), builder.expression.operands, tail_shape)
+    return Kernel(whole_vectors(finish(sch)), builder.expression.operands, tail_shape)
 
 
 class _Stages:
@@ -199,8 +202,8 @@ def schedule(sch: Schedule, cpu: CpuModel, elements: int) -> Schedule:
             sch.decompose_reduction(block, outer)
         elif name.startswith(("map", "out")):
             extent = int(sch.get(loops[-1]).extent)
-            lanes = math.gcd(extent, cpu.lanes)
-            # A row of odd length is left whole: LLVM vectorizes the loop and peels the remainder.
+            # A short row of odd length is left whole: LLVM vectorizes the loop and peels the remainder.
+            lanes = cpu.lanes if extent >= LONG_ROW * cpu.lanes else math.gcd(extent, cpu.lanes)
             if lanes > 1:
                 _, lane = sch.split(loops[-1], [None, lanes])
                 sch.vectorize(lane)

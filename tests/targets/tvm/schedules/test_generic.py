@@ -105,3 +105,38 @@ def test_a_value_read_twice_in_each_of_many_steps_is_not_written_out_again_and_a
         return x
 
     assert check(residuals, [(2, 5, 24)], MODEL).fallbacks() == []
+
+
+ODD = {
+    "slices": (lambda x, rng: OPS.strided_slice(x, [1], [3], [8]), (1, 9, 28, 28)),
+    "joins": (lambda x, rng: OPS.concat([x, x], axis=1), (1, 5, 28, 28)),
+    "joins of odd rows": (lambda x, rng: OPS.concat([x, x], axis=1), (1, 5, 7, 7)),
+    "activations": (lambda x, rng: OPS.sigmoid(x), (1, 5, 13, 13)),
+    "activations of a broadcast": (lambda x, rng: OPS.tanh(OPS.add(x, weights(rng, 5, 1, 13))), (1, 5, 13, 13)),
+    "choices": (lambda x, rng: OPS.where(OPS.greater(x, weights(rng, 13)), x, OPS.negative(x)), (1, 5, 13, 13)),
+    "transposes": (lambda x, rng: OPS.permute_dims(x, [0, 2, 1]), (3, 29, 43)),
+}
+
+
+def weights(rng, *shape):
+    return relax.const(rng.standard_normal(shape).astype("float32"))
+
+
+@pytest.mark.parametrize("case", ODD.values(), ids=ODD.keys())
+def test_vectors_run_through_the_ends_of_odd_rows(case):
+    build, shape = case
+    assert check(build, [shape], MODEL).fallbacks() == []
+
+
+def test_axes_that_lie_end_to_end_are_one():
+    x = te.placeholder((9, 28, 28), name="x")
+    out = te.compute((5, 28, 28), lambda c, h, w: x[c + 3, h, w], name="out")
+    function, _ = schedule_function(te.create_prim_func([x, out]), MODEL)
+    assert "x[0, 0, v0 + 2352]" in function.script()
+
+
+def test_the_last_vector_of_a_row_ends_with_it():
+    x = te.placeholder((1445,), name="x")
+    out = te.compute((1445,), lambda i: tirx.exp(x[i]), name="out")
+    function, _ = schedule_function(te.create_prim_func([x, out]), MODEL)
+    assert "T.where" not in function.script() and "T.min" in function.script()

@@ -63,14 +63,14 @@ def test_product_of_two_activations(left, right, model):
 
 
 @models
-@pytest.mark.parametrize("shape", [(4, 16), (2, 3, 40), (1, 77), (5, 3), (3, 1000), (40, 6625)])
+@pytest.mark.parametrize("shape", [(4, 16), (2, 3, 40), (1, 77), (5, 3), (3, 1000), (6, 197), (40, 6625)])
 def test_softmax(shape, model):
     report = check(lambda x, rng: OPS.nn.softmax(x, axis=-1), [shape], model)
     assert report.counts() == {"rows": 1}
 
 
 @models
-@pytest.mark.parametrize("columns", [120, 64, 33, 7])
+@pytest.mark.parametrize("columns", [150, 120, 64, 33, 7])
 def test_layer_norm(columns, model):
     def build(x, rng):
         scale, shift = (relax.const(rng.standard_normal(columns).astype("float32")) for _ in range(2))
@@ -104,6 +104,10 @@ def test_reduction_of_the_last_axis(op, columns, model):
 def test_reductions_over_any_neighbouring_axes(op, axes, keepdims):
     report = check(lambda x, rng: OPS.abs(op(x, axes, keepdims=keepdims)), [(1, 4, 6, 10)])
     assert not report.fallbacks()
+
+
+def test_a_large_reduction_over_an_axis_before_the_last():
+    assert check(lambda x, rng: OPS.sum(x, [1]), [(1, 197, 192)]).counts()["columns"] == 1
 
 
 def test_what_no_rule_takes_is_counted():
