@@ -52,6 +52,11 @@ class CpuModel:
         return self.isa == "neon"
 
     @property
+    def multiplies_from_memory(self) -> bool:
+        """Whether a multiply-add can take a scalar from memory for all lanes (AVX-512's embedded broadcast)."""
+        return self.isa == "avx512"
+
+    @property
     def byte_type(self) -> Literal["uint8", "int8"] | None:
         """Type of the activations that integer kernels multiply with int8 weights; None: there are no such kernels."""
         if self.isa == "neon":

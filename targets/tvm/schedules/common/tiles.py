@@ -53,8 +53,10 @@ def fits_registers(vectors: int, pixels: int, cpu: CpuModel) -> bool:
     accumulators = vectors * pixels
     if cpu.multiplies_by_lane:
         return accumulators + pixels <= NEON_TILE_REGISTERS
-    # With one vector the broadcast pixel is a memory operand of the FMA; with more it is loaded once and reused.
-    operands = vectors + 1 if vectors > 1 else 1
+    # A broadcast pixel is loaded once and reused by several vectors. If there is one vector, it is a memory operand of
+    # the FMA; without such operands LLVM loads all pixels ahead, and a tile of ten reaches less than half of the peak.
+    alone = 1 if cpu.multiplies_from_memory else pixels
+    operands = vectors + 1 if vectors > 1 else alone
     return accumulators <= MAX_ACCUMULATORS and accumulators + operands <= cpu.registers
 
 
@@ -69,6 +71,7 @@ def tile_cost(vectors: int, pixels: int, block: int, cpu: CpuModel) -> float:
     else:
         loads = (vectors + pixels) / accumulators
         penalty += LONG_ROW_PENALTY if vectors == 1 and pixels > LONG_ROW else 0.0
+        penalty += LOAD_WEIGHT if vectors == 1 and not cpu.multiplies_from_memory else 0.0
     return max(1.0, latency) + LOAD_WEIGHT * loads + penalty
 
 

@@ -158,3 +158,11 @@ def test_chunks_of_pixels_divide_evenly_over_the_cores():
     assert flat_chunks(1, 8, two) == 8
     assert flat_chunks(1, 5, two) == 5  # as even as it gets
     assert unevenness(13, two) == 14 / 13
+
+
+@pytest.mark.parametrize("blocks", [1, 7, 11])
+def test_without_embedded_broadcasts_the_pixels_of_a_tile_take_registers_too(blocks):
+    tile = conv_tile(blocks, 56, AVX2.lanes, AVX2)
+    broadcasts = 1 if tile.vectors > 1 else tile.pixels
+    assert tile.vectors * tile.pixels + broadcasts <= AVX2.registers
+    assert tile.vectors > 1 or blocks == 1
