@@ -32,6 +32,9 @@ class Value:
     def __mul__(self, other: Value | float) -> Value:
         return self._join("fmul", "mul", other)
 
+    def __truediv__(self, other: Value | float) -> Value:
+        return self._join("fdiv", "sdiv", other)
+
     def __rtruediv__(self, other: float) -> Value:
         return self._join("fdiv", "sdiv", other, first=False)
 

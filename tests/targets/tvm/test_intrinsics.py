@@ -67,8 +67,9 @@ def test_functions_are_what_their_names_say(lanes):
 def test_ends_of_the_range():
     x = np.zeros(COUNT, np.float32)
     x[:6] = np.nan, np.inf, -np.inf, 0.0, -1.0, 1e-40
-    exp, log, tanh, erf = (got[:6] for got in apply(["exp", "log", "tanh", "erf"], x, 8))
-    assert np.isnan([exp[0], log[0], tanh[0], erf[0], log[4]]).all()
+    exp, log, tanh, erf, gelu = (got[:6] for got in apply(["exp", "log", "tanh", "erf", "gelu"], x, 8))
+    assert np.isnan([exp[0], log[0], tanh[0], erf[0], gelu[0], log[4]]).all()
+    assert (gelu[1], gelu[3]) == (np.inf, 0.0) and gelu[2] == pytest.approx(0.0, abs=1e-20)
     assert exp[1] == pytest.approx(math.exp(88), rel=1e-5) and 0 < exp[2] < 2e-38
     assert log[1] == np.inf and log[2] != log[2] and log[3] == -np.inf
     assert log[5] == pytest.approx(math.log(1e-40), rel=1e-3)
