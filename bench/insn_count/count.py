@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgec.targets.tvm import emulated
-from edgec.targets.tvm.emulated.plugin import build
+from edgec.targets.tvm.emulated.plugin import api_of, build
 
 SOURCES = Path(emulated.__path__[0])
+EMULATOR = "qemu-aarch64"
 SYSROOT = "/usr/aarch64-linux-gnu"
 # qemu's `max` has vector extensions that no board here has.
 CPU_MODELS = {"max": "max,sve=off,sme=off"}
@@ -25,12 +26,14 @@ CPU_MODELS = {"max": "max,sve=off,sme=off"}
 
 def plugin() -> Path:
     """Return the plugin, built by zig on first use into the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgec" / "insn_count.so"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgec" / f"insn_count-{api_of(EMULATOR)}.so"
+    )
     sources = [source for source in SOURCES.iterdir() if source.suffix in {".c", ".h"}]
     if not cache.exists() or cache.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         cache.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
-            build(Path(folder)).replace(cache)
+            build(Path(folder), EMULATOR).replace(cache)
     return cache
 
 
@@ -62,7 +65,7 @@ def run(
         report = Path(folder) / "report"
         options = f"{plugin()},out={report}" + (",start=off" if marked else "") + (f",top={top}" if top else "")
         options += ",dis=on" if disassemble else ""
-        emulator = ["qemu-aarch64", "-cpu", CPU_MODELS.get(cpu, cpu), "-L", str(sysroot), "-plugin", options]
+        emulator = [EMULATOR, "-cpu", CPU_MODELS.get(cpu, cpu), "-L", str(sysroot), "-plugin", options]
         for name, value in (environment or {}).items():
             emulator += ["-E", f"{name}={value}"]
         done = subprocess.run([*emulator, *map(str, command)], capture_output=True, text=True, check=False)

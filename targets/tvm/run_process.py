@@ -81,7 +81,10 @@ class ProcessRunner(Closing):
         core, tools = core_of(board), find_tools()
         with temporary_folder() as scratch:
             written = scratch / "counts"
-            emulator = (*self._emulator, *plugin.options(plugin.build(scratch), written, core.caches))
+            emulator = (
+                *self._emulator,
+                *plugin.options(plugin.build(scratch, self._emulator[0]), written, core.caches),
+            )
             counting = ProcessRunner(replace(self._context, threads=1), emulator)
             arguments = ["--mark", "--warmup", "1", "--runs", "1", *(["--profile"] if layers else [])]
             try:

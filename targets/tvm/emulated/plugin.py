@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +14,8 @@ from edgec.targets.tvm.emulated.mca import Block
 from edgec.targets.tvm.zig import zig
 
 SOURCE = "insn_count.c"
+FIRST_WITH_API_2 = 9
+"""Version of qemu whose plugin interface refuses plugins of version 1."""
 MULTIPLY_ADDS = ("fmla_vec", "fmla_fp16", "sdot_udot", "i8mm", "mul_widening", "pair_add_acc")
 """Classes of the report that multiply and add vectors, or are half of such a pair."""
 COVER = 0.995
@@ -33,15 +37,23 @@ class Report:
         return sum(self.classes.get(name, 0) for name in MULTIPLY_ADDS)
 
 
-def build(folder: Path) -> Path:
-    """Build the plugin for this machine's emulator in `folder` and return its path.
+def api_of(emulator: str) -> int:
+    """Return the version of the plugin interface that an emulator takes; its message tells where it takes none."""
+    told = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"version (\d+)", told)
+    return 2 if found and int(found[1]) >= FIRST_WITH_API_2 else 1
+
+
+def build(folder: Path, emulator: str) -> Path:
+    """Build the plugin for `emulator`, qemu's program on this machine, in `folder` and return its path.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
     """
     with resources.as_file(resources.files(__package__) / SOURCE) as source:
         built = folder / "insn_count.so"
-        zig("cc", ["-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-o", str(built), str(source)], folder)
+        flags = ["-O2", "-fPIC", "-shared", "-fvisibility=hidden", f"-DAPI={api_of(emulator)}"]
+        zig("cc", [*flags, "-o", str(built), str(source)], folder)
     return built
 
 

@@ -13,7 +13,7 @@ from edgec.targets.board import Board, load_board
 from edgec.targets.emulated_time import Counts
 from edgec.targets.tvm import run_process
 from edgec.targets.tvm.emulated import mca
-from edgec.targets.tvm.emulated.plugin import options, read_reports
+from edgec.targets.tvm.emulated.plugin import api_of, options, read_reports
 from edgec.targets.tvm.emulated.time_model import CORES, core_of, counted, time_of
 
 REPORT = """== insn_count region 0 (marker)
@@ -78,6 +78,12 @@ def test_caches_reach_the_emulator() -> None:
         options(Path("a,b/p.so"), Path("out"), [])
 
 
+@pytest.mark.parametrize(("version", "api"), [("7.2.22", 1), ("8.2.2", 1), ("9.0.0", 2), ("10.0.2", 2)])
+def test_the_plugin_is_built_for_the_emulator_that_is_there(version: str, api: int, tools: Path) -> None:
+    program(tools / "qemu", f"echo qemu-aarch64 version {version}")
+    assert api_of(str(tools / "qemu")) == api
+
+
 def test_without_llvm_the_remedy_is_the_command_that_installs_it(tools: Path) -> None:
     with pytest.raises(
         MissingDependency, match=r"llvm-mca of LLVM 16 or newer is needed.*\nsudo apt-get install llvm-19"
@@ -102,7 +108,7 @@ def test_a_block_that_the_model_lacks_takes_half_a_cycle_an_instruction(tools: P
 
 def test_an_emulator_without_plugins_is_told(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_process, "find_tools", lambda: mca.Tools("", ""))
-    monkeypatch.setattr(run_process.plugin, "build", lambda folder: folder / "plugin.so")
+    monkeypatch.setattr(run_process.plugin, "build", lambda folder, emulator: folder / "plugin.so")
     program(tools / "qemu-aarch64", "echo \"qemu: unknown option 'plugin'\" >&2; exit 1")
     context = RunContext(tools, load_board("rpi4"), (), (), {}, threads=1)
     with pytest.raises(CannotRunHere, match="qemu-aarch64 takes no plugins"):
