@@ -7,10 +7,10 @@
 namespace edgec {
 namespace {
 
-// A candidate for each class that the box (centre, size) has a good score for; `score(class)` gives it.
+// A candidate for each class for which the box (centre, size) has a good score; `score(class)` returns it.
 template <typename Score>
 void add(Objects& boxes, float x, float y, float w, float h, int classes, float min_score, Score score) {
-  int good = 0;  // told first, in a loop that compilers vectorize: most boxes are of nothing
+  int good = 0;  // counted first, in a loop that compilers vectorize: most boxes contain nothing
   for (int label = 0; label < classes; ++label) good += score(label) >= min_score;
   for (int label = 0; good && label < classes; ++label) {
     const float value = score(label);
@@ -22,7 +22,7 @@ void add(Objects& boxes, float x, float y, float w, float h, int classes, float 
 Objects yolov5(const Outputs& outputs, const Decoder& decoder, const Placement&) {
   const Tensor& out = pick(outputs, decoder, "output", 0, 3);
   const int width = int(out.shape[2]);
-  if (width < 6) throw Error("decoder yolov5: at least 6 values a box are needed, there are " + std::to_string(width));
+  if (width < 6) throw Error("decoder yolov5: each box has " + std::to_string(width) + " values, at least 6 are needed");
   check_names(decoder, width - 5);
   Objects boxes;
   for (int64_t i = 0; i < out.shape[1]; ++i) {
@@ -45,7 +45,7 @@ Objects yolox(const Outputs& outputs, const Decoder& decoder, const Placement& p
   int64_t cells = 0;
   for (const int stride : decoder.strides) cells += int64_t(placement.network[0] / stride) * (placement.network[1] / stride);
   if (width < 6 || cells != out.shape[1])
-    throw Error("decoder yolox: output is " + text_of(out.shape) + ", the strides give " + std::to_string(cells) + " boxes");
+    throw Error("decoder yolox: output " + text_of(out.shape) + ", but the strides give " + std::to_string(cells) + " boxes");
   check_names(decoder, width - 5);
   Objects boxes;
   const float* row = out.values.data();
@@ -65,10 +65,12 @@ Objects yolov3(const Outputs& outputs, const Decoder& decoder, const Placement&)
     const auto found = std::find_if(outputs.begin(), outputs.end(), [&](const Tensor& t) { return t.name == scale.name; });
     if (found == outputs.end()) throw Error("decoder yolov3: no output is called " + scale.name);
     const Tensor& out = *found;
-    if (out.shape.size() != 4 || out.shape[0] != 1) throw Error("decoder yolov3: output " + out.name + " is " + text_of(out.shape));
+    if (out.shape.size() != 4 || out.shape[0] != 1)
+      throw Error("decoder yolov3: output " + out.name + " is " + text_of(out.shape) + ", not [1, channels, h, w]");
     const int anchors = int(scale.anchors.size()), fields = int(out.shape[1]) / std::max(anchors, 1);
     if (!anchors || out.shape[1] % anchors || fields < 6)
-      throw Error("decoder yolov3: output " + out.name + " is " + text_of(out.shape));
+      throw Error("decoder yolov3: output " + out.name + " has " + std::to_string(out.shape[1]) + " channels for " +
+                  std::to_string(anchors) + " anchors");
     check_names(decoder, fields - 5);
     const int64_t height = out.shape[2], width = out.shape[3], plane = height * width;
     for (int a = 0; a < anchors; ++a)
@@ -76,7 +78,7 @@ Objects yolov3(const Outputs& outputs, const Decoder& decoder, const Placement&)
         for (int64_t x = 0; x < width; ++x) {
           const float* v = &out.values[a * fields * plane + y * width + x];
           const float object = sigmoid(v[4 * plane]);
-          if (!(object >= decoder.min_score)) continue;  // no class makes it better
+          if (!(object >= decoder.min_score)) continue;  // no class can raise the score
           const float w = std::exp(std::min(v[2 * plane], 4.f)) * scale.anchors[a].first;
           const float h = std::exp(std::min(v[3 * plane], 4.f)) * scale.anchors[a].second;
           add(boxes, (sigmoid(v[0]) + x) * scale.stride, (sigmoid(v[plane]) + y) * scale.stride, w, h, fields - 5,
@@ -92,7 +94,7 @@ Objects ssd(const Outputs& outputs, const Decoder& decoder, const Placement& pla
   const std::vector<float>& priors = decoder.priors.empty() ? pick(outputs, decoder, "priors", 2).values : decoder.priors;
   const int64_t count = offsets.shape[1], width = scores.shape[2];
   if (offsets.shape[2] != 4 || scores.shape[1] != count || int64_t(priors.size()) != 4 * count)
-    throw Error("decoder ssd: offsets, scores and priors do not belong together");
+    throw Error("decoder ssd: offsets, scores and priors have different numbers of boxes");
   check_names(decoder, width - 1);
   Objects boxes;
   for (int64_t i = 0; i < count; ++i) {
@@ -118,7 +120,8 @@ Objects centernet(const Outputs& outputs, const Decoder& decoder, const Placemen
   const int64_t height = heat.shape[2], width = heat.shape[3], plane = height * width;
   for (const Tensor* map : {&sizes, offsets ? offsets : &sizes})
     if (map->shape[1] != 2 || map->shape[2] != height || map->shape[3] != width)
-      throw Error("decoder centernet: output " + map->name + " is " + text_of(map->shape));
+      throw Error("decoder centernet: output " + map->name + " is " + text_of(map->shape) + ", not [1, 2, " +
+                  std::to_string(height) + ", " + std::to_string(width) + "]");
   const float cell_x = float(placement.network[0]) / width, cell_y = float(placement.network[1]) / height;
   Objects boxes;
   for (int label = 0; label < heat.shape[1]; ++label)

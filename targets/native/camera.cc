@@ -37,9 +37,9 @@ Camera::Camera(int number) : path_("/dev/video" + std::to_string(number)) {
   if (device_ < 0) throw Error("camera:" + std::to_string(number) + ": cannot open " + path_ + ": " + std::strerror(errno));
   try {
     v4l2_capability able{};
-    control(VIDIOC_QUERYCAP, &able, "is no camera");
+    control(VIDIOC_QUERYCAP, &able, "is not a camera");
     const unsigned caps = able.capabilities & V4L2_CAP_DEVICE_CAPS ? able.device_caps : able.capabilities;
-    if (!(caps & V4L2_CAP_VIDEO_CAPTURE) || !(caps & V4L2_CAP_STREAMING)) throw Error(path_ + " is no camera that streams");
+    if (!(caps & V4L2_CAP_VIDEO_CAPTURE) || !(caps & V4L2_CAP_STREAMING)) throw Error(path_ + " is not a camera that can stream");
     choose_format();
     map_buffers();
     int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
@@ -76,44 +76,44 @@ void Camera::choose_format() {
     format.fmt.pix.width = 1280, format.fmt.pix.height = 720;
     format.fmt.pix.pixelformat = kind;
     format.fmt.pix.field = V4L2_FIELD_ANY;
-    control(VIDIOC_S_FMT, &format, "takes no format");
+    control(VIDIOC_S_FMT, &format, "accepts no format");
     if (format.fmt.pix.pixelformat != kind) continue;
     width_ = int(format.fmt.pix.width), height_ = int(format.fmt.pix.height);
     stride_ = std::max<size_t>(format.fmt.pix.bytesperline, size_t(width_) * 2);
     jpeg_ = kind == V4L2_PIX_FMT_MJPEG;
-    if (width_ < 2 || height_ < 1 || width_ > 1 << 15 || height_ > 1 << 15) throw Error(path_ + " gives frames of an impossible size");
+    if (width_ < 2 || height_ < 1 || width_ > 1 << 15 || height_ > 1 << 15) throw Error(path_ + " has frames of an impossible size");
     return;
   }
-  throw Error(path_ + " gives neither JPEG frames nor YUYV");
+  throw Error(path_ + " offers neither JPEG frames nor YUYV");
 }
 
 void Camera::map_buffers() {
   v4l2_requestbuffers wanted{};
   wanted.count = kBuffers, wanted.type = V4L2_BUF_TYPE_VIDEO_CAPTURE, wanted.memory = V4L2_MEMORY_MMAP;
-  control(VIDIOC_REQBUFS, &wanted, "gives no buffers");
+  control(VIDIOC_REQBUFS, &wanted, "provides no buffers");
   for (unsigned index = 0; index < wanted.count; ++index) {
     v4l2_buffer buffer = buffer_of(index);
-    control(VIDIOC_QUERYBUF, &buffer, "gives no buffer");
+    control(VIDIOC_QUERYBUF, &buffer, "provides no buffer");
     void* start = mmap(nullptr, buffer.length, PROT_READ | PROT_WRITE, MAP_SHARED, device_, off_t(buffer.m.offset));
-    if (start == MAP_FAILED) throw Error(path_ + " gives no memory: " + std::strerror(errno));
+    if (start == MAP_FAILED) throw Error(path_ + " provides no memory: " + std::strerror(errno));
     buffers_.push_back({start, buffer.length});
-    control(VIDIOC_QBUF, &buffer, "takes no buffer");
+    control(VIDIOC_QBUF, &buffer, "accepts no buffer");
   }
-  if (buffers_.empty()) throw Error(path_ + " gives no buffers");
+  if (buffers_.empty()) throw Error(path_ + " provides no buffers");
 }
 
 Image Camera::next() {
-  for (int damaged = 0;;) {  // on their way frames may be
+  for (int damaged = 0;;) {  // frames may be damaged on their way
     pollfd waiting{device_, POLLIN, 0};
     const int ready = poll(&waiting, 1, kPatience);
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0 || waiting.revents & (POLLERR | POLLHUP | POLLNVAL)) throw Error(path_ + " stopped giving pictures");
+    if (ready <= 0 || waiting.revents & (POLLERR | POLLHUP | POLLNVAL)) throw Error(path_ + " stopped delivering pictures: check its cable");
     v4l2_buffer buffer = buffer_of(0);
     if (ioctl(device_, VIDIOC_DQBUF, &buffer) < 0) {
       if (errno == EAGAIN || errno == EINTR) continue;
-      throw Error(path_ + " stopped giving pictures: " + std::strerror(errno));
+      throw Error(path_ + " stopped delivering pictures: " + std::strerror(errno));
     }
-    if (buffer.index >= buffers_.size()) throw Error(path_ + " gives a buffer that is none of its own");
+    if (buffer.index >= buffers_.size()) throw Error(path_ + " returned a buffer that is not its own");
     const Buffer& place = buffers_[buffer.index];
     const auto* bytes = static_cast<const unsigned char*>(place.start);
     const size_t used = std::min<size_t>(buffer.bytesused, place.length);
@@ -128,7 +128,7 @@ Image Camera::next() {
     } catch (const Error&) {
       if (damaged == kMostDamaged) throw;
     }
-    if (damaged++ == kMostDamaged) throw Error(path_ + " gives damaged pictures only");
+    if (damaged++ == kMostDamaged) throw Error(path_ + " sends only damaged pictures: check its cable");
   }
 }
 

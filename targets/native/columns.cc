@@ -7,7 +7,7 @@
 namespace edgec {
 namespace {
 
-// What lies behind the classes of the box in `row`.
+// The values behind the classes of the box in `row`.
 std::vector<float> behind(const Tensor& out, int row, int64_t further) {
   const int64_t count = out.shape[2], first = out.shape[1] - further;
   std::vector<float> values;

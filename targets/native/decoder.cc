@@ -60,8 +60,8 @@ const Tensor& pick(const Outputs& outputs, const Decoder& decoder, const std::st
   const auto given = decoder.names.find(role);
   if (given == decoder.names.end()) {
     if (position < outputs.size()) return outputs[position];
-    throw Error("decoder " + decoder.kind + ": the network has " + std::to_string(outputs.size()) + " outputs, " +
-                std::to_string(position + 1) + " are needed");
+    throw Error("decoder " + decoder.kind + ": the network has " + std::to_string(outputs.size()) +
+                " outputs, but the decoder needs " + std::to_string(position + 1));
   }
   for (const Tensor& output : outputs)
     if (output.name == given->second) return output;
@@ -71,14 +71,15 @@ const Tensor& pick(const Outputs& outputs, const Decoder& decoder, const std::st
 const Tensor& pick(const Outputs& outputs, const Decoder& decoder, const std::string& role, size_t position, size_t rank) {
   const Tensor& tensor = pick(outputs, decoder, role, position);
   if (tensor.shape.size() != rank || tensor.shape[0] != 1)
-    throw Error("decoder " + decoder.kind + ": output " + tensor.name + " is " + text_of(tensor.shape));
+    throw Error("decoder " + decoder.kind + ": output " + tensor.name + " is " + text_of(tensor.shape) + ", not 1 item of " +
+                std::to_string(rank) + " axes: choose another --decoder, or name the output");
   return tensor;
 }
 
 void check_names(const Decoder& decoder, int64_t classes) {
   if (!decoder.classes.empty() && int64_t(decoder.classes.size()) != classes)
     throw Error(std::to_string(decoder.classes.size()) + " class names, but the network's outputs are of " +
-                std::to_string(classes) + " classes");
+                std::to_string(classes) + " classes: give as many names as there are classes (--classes)");
 }
 
 float sigmoid(float x) { return 0.5f * (1 + std::tanh(x * 0.5f)); }
@@ -129,7 +130,7 @@ Objects by_column(const Tensor& output, const Decoder& decoder, int64_t further)
   constexpr int64_t kBlock = 64;  // most have nothing to look at, which is told in one vectorized loop
   const int64_t count = output.shape[2], classes = output.shape[1] - 4 - further;
   if (classes < 1)
-    throw Error("decoder " + decoder.kind + ": " + std::to_string(output.shape[1]) + " values a box, at least " +
+    throw Error("decoder " + decoder.kind + ": each box has " + std::to_string(output.shape[1]) + " values, at least " +
                 std::to_string(5 + further) + " are needed");
   check_names(decoder, classes);
   Objects found;

@@ -120,7 +120,7 @@ bool show(const Image& image, bool wait) {
   return key != 'q' && key != 27;
 #else
   (void)image, (void)wait;
-  throw Error("built without OpenCV: no window. sudo apt-get install libopencv-dev, then build again");
+  throw Error("--show needs OpenCV, without which this program was built: sudo apt-get install libopencv-dev, then build again");
 #endif
 }
 

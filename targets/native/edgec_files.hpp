@@ -13,7 +13,7 @@
 
 namespace edgec {
 
-// What the user can mend; shown as one message.
+// An error that the user can correct; shown as one message.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -92,11 +92,11 @@ class Sha256 {
   uint64_t total_ = 0;
 };
 
-// Bytes of a plain file. What else may lie there, a pipe for one, could be waited for without end.
+// Size of a plain file in bytes. Reading anything else, such as a pipe, could wait forever.
 inline int64_t plain_size(const std::string& path) {
   struct stat status;
   if (stat(path.c_str(), &status) != 0) throw Error("cannot read " + path);
-  if (!S_ISREG(status.st_mode)) throw Error(path + " is no plain file");
+  if (!S_ISREG(status.st_mode)) throw Error(path + " is not a plain file");
   return static_cast<int64_t>(status.st_size);
 }
 
@@ -108,7 +108,7 @@ inline std::string read_text(const std::string& path) {
   return text;
 }
 
-// Refuse JSON that a parser which calls itself would not survive.
+// Refuse JSON that would exhaust the stack of a recursive parser.
 inline void check_depth(const std::string& json, const std::string& path) {
   int depth = 0;
   bool quoted = false;
@@ -116,17 +116,17 @@ inline void check_depth(const std::string& json, const std::string& path) {
     const char c = json[i];
     if (quoted && c == '\\') ++i;
     else if (c == '"') quoted = !quoted;
-    else if (!quoted && (c == '[' || c == '{') && ++depth > kDeepest) throw Error(path + ": nested too deeply");
+    else if (!quoted && (c == '[' || c == '{') && ++depth > kDeepest) throw Error(path + " is nested too deeply");
     else if (!quoted && (c == ']' || c == '}')) --depth;
   }
 }
 
-// The path of the file `name` of the artefact, which may not lead out of it.
+// The path of the file `name` of the artefact, which must not leave its folder.
 inline std::string inside(const std::string& folder, const std::string& name) {
   const std::string framed = "/" + name + "/";
   const bool plain = !name.empty() && name[0] != '/' && framed.find("/../") == std::string::npos &&
                      name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
-  if (!plain) throw Error(folder + ": the manifest names '" + name + "', which is not in the folder");
+  if (!plain) throw Error(folder + ": the manifest names '" + name + "', which leaves the folder");
   return folder + "/" + name;
 }
 
@@ -164,10 +164,10 @@ inline void check_file(const std::map<std::string, std::string>& listed, const s
   const auto found = listed.find(name);
   if (found == listed.end()) throw Error(folder + "/SHA256SUMS does not list " + name);
   if (hash_of(inside(folder, name)) != found->second)
-    throw Error(folder + "/" + name + " was altered or damaged: copy the whole folder again");
+    throw Error(folder + "/" + name + " was altered or damaged: copy the whole folder again, or compile again");
 }
 
-// Without what a terminal would act on: names come from models.
+// `text` without control characters, because names come from models.
 inline std::string printable(std::string text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);

@@ -1,4 +1,4 @@
-// The compiled network: floats in, floats out. What implements it is all that knows the back end.
+// The compiled network: floats in, floats out. Only its implementations know the back end.
 #pragma once
 
 #include <memory>

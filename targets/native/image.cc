@@ -127,7 +127,7 @@ bool decode_png(const std::string& content, Image& image, Failure& failure) {
   png_set_strip_alpha(png);
   const int passes = png_set_interlace_handling(png);
   png_read_update_info(png, info);
-  if (png_get_rowbytes(png, info) != size_t(width) * 3) png_error(png, "no three bytes a pixel");
+  if (png_get_rowbytes(png, info) != size_t(width) * 3) png_error(png, "a pixel does not have three bytes");
   image = Image(static_cast<int>(width), static_cast<int>(height), 3);
   for (int pass = 0; pass < passes; ++pass)
     for (int y = 0; y < image.height; ++y) png_read_row(png, image.at(0, y), nullptr);
@@ -146,7 +146,7 @@ Image decode_image(const std::string& content, const std::string& path) {
   if (!is_jpeg(content) && !is_png(content)) throw Error(path + " is neither a JPEG nor a PNG picture");
   const cv::Mat bytes(1, int(content.size()), CV_8U, const_cast<char*>(content.data()));
   const cv::Mat bgr = cv::imdecode(bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
-  if (bgr.empty() || int64_t(bgr.rows) * bgr.cols > kMostPixels) throw Error(path + ": no picture that OpenCV can read");
+  if (bgr.empty() || int64_t(bgr.rows) * bgr.cols > kMostPixels) throw Error(path + ": OpenCV cannot read this picture");
   Image image(bgr.cols, bgr.rows, 3);
   cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, image.pixels.data());
   cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);

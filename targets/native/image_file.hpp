@@ -13,7 +13,7 @@ constexpr int64_t kMostPixels = int64_t{1} << 27;  // more are a mistake, or mea
 
 inline std::string read_picture_file(const std::string& path) {
   const int64_t size = detail::plain_size(path);
-  if (size > kLargestPictureFile) throw Error(path + " is too large for a picture");
+  if (size > kLargestPictureFile) throw Error(path + " is too large to be a picture");
   std::ifstream file(path, std::ios::binary);
   std::string content(static_cast<size_t>(size), '\0');
   file.read(&content[0], static_cast<std::streamsize>(size));

@@ -42,7 +42,7 @@ std::string png_of(const Image& image) {
   int size = 0;
   unsigned char* bytes =
       stbi_write_png_to_mem(image.pixels.data(), image.width * image.channels, image.width, image.height, image.channels, &size);
-  if (!bytes) throw Error("no memory for a picture of " + std::to_string(image.width) + "x" + std::to_string(image.height));
+  if (!bytes) throw Error("there is no memory for a picture of " + std::to_string(image.width) + "x" + std::to_string(image.height));
   const std::string content(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
   std::free(bytes);
   return content;

@@ -1,4 +1,4 @@
-// edgec-detect: an artefact on pictures or a camera; prints, draws, shows and writes what it says of them.
+// edgec-detect: runs an artefact on pictures or a camera; prints, draws, shows and writes the results.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +18,7 @@ namespace edgec {
 namespace {
 
 void make_folder(const std::string& path) {
-  if (!path.empty() && mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) throw Error("cannot make the folder " + path);
+  if (!path.empty() && mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) throw Error("cannot create the folder " + path);
 }
 
 void write_floats(const std::string& path, const std::vector<float>& values) {
@@ -38,7 +38,7 @@ std::vector<Tensor> read_outputs(const std::string& folder, const std::string& n
     const std::string path = folder + "/" + name + "." + std::to_string(i) + ".f32";
     std::ifstream file(path, std::ios::binary);
     file.read(reinterpret_cast<char*>(tensor.values.data()), std::streamsize(count * sizeof(float)));
-    if (!file) throw Error(path + ": missing or too short");
+    if (!file) throw Error(path + " is missing or too short");
     outputs.push_back(std::move(tensor));
   }
   return outputs;
@@ -46,7 +46,7 @@ std::vector<Tensor> read_outputs(const std::string& folder, const std::string& n
 
 std::string stem_of(const std::string& name) { return name.substr(0, name.rfind('.')); }
 
-// The folder of this program where it is an artefact's, else the working folder.
+// The folder of this program if it is an artefact, else the working folder.
 std::string home() {
   char path[4096];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
@@ -63,7 +63,7 @@ void print(const std::string& name, const std::vector<Tensor>& outputs) {
   }
 }
 
-// Inputs of pictures, to be looked at; nothing is run.
+// Writes the inputs that pictures become, for inspection; nothing is run.
 void write_inputs(const Settings& settings, Source& source) {
   make_folder(settings.inputs_to);
   Image image;
@@ -74,7 +74,7 @@ void write_inputs(const Settings& settings, Source& source) {
                  preprocess(image, settings.inputs[0].shape, settings.preprocessing, placement));
 }
 
-// Draws and shows a result, as the settings say; returns whether to go on.
+// Draws and shows a result, as the settings say; returns whether to continue.
 bool show_result(const Settings& settings, Image& image, const std::string& name, const Result& result) {
   if (settings.output.empty() && !settings.show) return true;
   draw(image, result, settings.decoder.classes);

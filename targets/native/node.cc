@@ -17,7 +17,7 @@ class Reader {
     const bool flow = at_ < text_.size() && (text_[at_] == '{' || text_[at_] == '[');
     Node node = flow ? value(false) : block();
     skip();
-    if (at_ != text_.size()) fail("something follows the end");
+    if (at_ != text_.size()) fail("there is text after the end");
     return node;
   }
 
@@ -25,7 +25,7 @@ class Reader {
     skip();
     Node node = at_ == text_.size() ? Node() : value(false);
     skip();
-    if (at_ != text_.size()) fail("something follows the value");
+    if (at_ != text_.size()) fail("there is text after the value");
     return node;
   }
 
@@ -60,7 +60,7 @@ class Reader {
   Node block() {
     Node node(Node::Kind::map);
     for (skip(); at_ < text_.size(); skip()) {
-      if (at_ > 0 && text_[at_ - 1] != '\n') fail("a key begins its line: write nested values as in JSON, [1, 2] or {a: 1}");
+      if (at_ > 0 && text_[at_ - 1] != '\n') fail("a key must begin its line; write nested values as in JSON, [1, 2] or {a: 1}");
       const std::string key = text_[at_] == '"' || text_[at_] == '\'' ? quoted() : plain(":\n");
       if (at_ >= text_.size() || text_[at_] != ':') fail("`key: value` was expected");
       ++at_;
@@ -141,7 +141,7 @@ class Reader {
   unsigned code_unit() {
     if (at_ + 4 >= text_.size()) fail("a text does not end");
     const std::string digits = text_.substr(at_ + 1, 4);
-    if (digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) fail("\\u wants four digits");
+    if (digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) fail("\\u needs four digits");
     at_ += 4;
     return static_cast<unsigned>(std::strtoul(digits.c_str(), nullptr, 16));
   }
@@ -163,7 +163,7 @@ class Reader {
   size_t at_ = 0;
 };
 
-Error bad(const std::string& text, const char* wanted) { return Error("bad conversion: " + text + " is no " + wanted); }
+Error bad(const std::string& text, const char* wanted) { return Error(text + " is not a " + wanted); }
 
 double number(const std::string& text) {
   char* end = nullptr;
@@ -231,7 +231,7 @@ int64_t Node::as() const {
 template <>
 bool Node::as() const {
   const std::string text = as<std::string>();
-  if (text != "true" && text != "false") throw bad(text, "true or false");
+  if (text != "true" && text != "false") throw bad(text, "boolean (true or false)");
   return text == "true";
 }
 template <>

@@ -10,7 +10,7 @@ namespace {
 
 using Size = std::array<int, 2>;
 
-constexpr uint8_t kGrey = 114;  // what YOLO tools pad with
+constexpr uint8_t kGrey = 114;  // the padding of YOLO tools
 
 int rounded(double value) { return int(std::nearbyint(value)); }  // halves to the even side, as in Python
 
@@ -56,7 +56,7 @@ std::vector<Level> levels_of(const Preprocessing& how, int channels) {
   return levels;
 }
 
-// An input that shows nothing but what pads, and zeros from column `end` on.
+// An input that contains only padding, and zeros from column `end` on.
 std::vector<float> padded(const std::vector<Level>& levels, int width, int height, int end, bool planes) {
   const size_t channels = levels.size();
   std::vector<float> tensor(channels * height * width);
@@ -86,16 +86,17 @@ void scale_row(const uint8_t* bytes, int channels, int count, const Level& level
 std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shape, const Preprocessing& how,
                               Placement& placement) {
   const bool planes = how.layout == "NCHW";
-  if (shape.size() != 4 || shape[0] != 1) throw Error("the network's input is no single picture");
+  if (shape.size() != 4 || shape[0] != 1) throw Error("the network's input cannot be filled from a single picture");
   constexpr int64_t kLongestSide = 1 << 16;
   for (const int64_t side : shape)
-    if (side < 1 || side > kLongestSide) throw Error("the network's input is no picture");
-  if (rgb.width < 1 || rgb.height < 1) throw Error("a picture without pixels");
+    if (side < 1 || side > kLongestSide) throw Error("the network's input is not a picture");
+  if (rgb.width < 1 || rgb.height < 1) throw Error("the picture is empty");
   const int channels = int(shape[planes ? 1 : 3]), height = int(shape[planes ? 2 : 1]), width = int(shape[planes ? 3 : 2]);
-  if (channels != (how.colour == "grey" ? 1 : 3)) throw Error("the input's channels do not fit the colour " + how.colour);
+  if (channels != (how.colour == "grey" ? 1 : 3))
+    throw Error("the input has " + std::to_string(channels) + " channels, but the colour is " + how.colour);
   for (const auto* values : {&how.mean, &how.std})
     if (values->size() != 1 && values->size() != size_t(channels))
-      throw Error("preprocess: mean and std want one value, or one for each of the input's channels");
+      throw Error("preprocess: mean and std need one value, or one for each of the input's channels");
 
   const Size picture = {rgb.width, rgb.height}, size = {width, height};
   Size inner, offset;

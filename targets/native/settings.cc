@@ -17,20 +17,20 @@ const char kUsage[] =
     "usage: edgec-detect [options] [SOURCE]\n"
     "  SOURCE               a picture, a folder of pictures, a video (without OpenCV: .avi of JPEG frames), camera:0\n"
     "  --settings FILE      YAML file; keys are the flags below without dashes, and the settings of the decoder\n"
-    "  --artefact DIR       the artefact (default: of a CPU board where the program is, else here)\n"
-    "  --threads N          worker threads, of CPU boards (default: as compiled)\n"
-    "  --decoder NAME[,K=V] how the outputs are read, instead of what the artefact knows; its settings, e.g. classes,\n"
-    "                       are flags too; an unknown NAME lists those there are\n"
-    "  --min_score X        lowest score of an object (default 0.25)\n"
-    "  --max_overlap X      largest overlap (IoU) of two objects of a class (default 0.5)\n"
-    "  --output DIR         write each picture there, with what is in it drawn\n"
-    "  --show               show each picture in a window (with OpenCV)\n"
+    "  --artefact DIR       the artefact (default: the program's folder if it is one, else the working folder)\n"
+    "  --threads N          number of worker threads, on CPU boards (default: as compiled)\n"
+    "  --decoder NAME[,K=V] decoder of the outputs, instead of the artefact's; its settings, e.g. classes, are flags\n"
+    "                       too; an unknown NAME lists all decoders\n"
+    "  --min_score X        minimum score of objects (default 0.25)\n"
+    "  --max_overlap X      maximum overlap (IoU) of two objects of a class (default 0.5)\n"
+    "  --output DIR         write each picture there, with its results drawn on it\n"
+    "  --show               show each picture in a window (needs OpenCV)\n"
     "  --json               print a line of JSON for each picture\n"
-    "  --times              say at the end how long each stage took: median, p90, p99 in ms, pictures a second\n"
+    "  --times              print at the end how long each stage took: median, p90, p99 in ms, and pictures per second\n"
     "  --limit N            stop after this number of pictures\n"
     "  --inputs_to DIR      write the preprocessed inputs there as raw floats; run nothing\n"
     "  --outputs_from DIR   decode the raw outputs there; run nothing\n"
-    "exit code: 0 done, 2 bad input or no engine\n";
+    "The exit code is 0 on success, 2 for bad input or a missing engine.\n";
 
 constexpr int kLongestSide = 1 << 16;                 // of a network's input, in pixels
 constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
@@ -47,11 +47,11 @@ Node load(const std::string& path) { return parse(detail::read_text(path), path)
 
 // Puts the settings of a decoder into `reading`, those of the program into `program`, where there may be some.
 void merge(const Node& more, const std::string& source, Node& reading, Node* program = nullptr) {
-  if (more.kind() != Node::Kind::map) throw Error(source + ": not a list of key: value");
+  if (more.kind() != Node::Kind::map) throw Error(source + ": it is not a list of key: value");
   for (const auto& entry : more.entries()) {
     if (program && kProgram.count(entry.first)) program->set(entry.first, entry.second);
     else if (kReading.count(entry.first) || kRoles.count(entry.first)) reading.set(entry.first, entry.second);
-    else throw Error(source + ": " + entry.first + " is no setting; see --help");
+    else throw Error(source + ": " + entry.first + " is not a setting; see --help");
   }
 }
 
@@ -103,7 +103,7 @@ Node flags(int count, char** values) {
 }
 
 void check_stride(int stride) {
-  if (stride < 1 || stride > kLongestSide) throw Error("strides are at least 1, one is " + std::to_string(stride));
+  if (stride < 1 || stride > kLongestSide) throw Error("strides must be at least 1, but one is " + std::to_string(stride));
 }
 
 void check_choice(const std::string& key, const std::string& given, const std::vector<std::string>& choices) {
@@ -112,7 +112,7 @@ void check_choice(const std::string& key, const std::string& given, const std::v
     if (choice == given) return;
     all += (all.empty() ? "" : ", ") + choice;
   }
-  throw Error(key + ": " + given + " is none of " + all);
+  throw Error(key + ": " + given + " is not one of " + all);
 }
 
 std::vector<Scale> scales(const Node& list) {
@@ -121,7 +121,7 @@ std::vector<Scale> scales(const Node& list) {
     Scale scale{map["name"].as<std::string>(), map["stride"].as<int>(), {}};
     for (const Node& anchor : map["anchors"].items()) {
       const std::vector<float> sides = anchor.as<std::vector<float>>();
-      if (sides.size() != 2) throw Error("outputs: an anchor has a width and a height");
+      if (sides.size() != 2) throw Error("outputs: an anchor needs a width and a height");
       scale.anchors.push_back({sides[0], sides[1]});
     }
     check_stride(scale.stride);
@@ -132,20 +132,21 @@ std::vector<Scale> scales(const Node& list) {
 
 void check_numbers(const Decoder& decoder, const Node& node) {
   for (const int stride : decoder.strides) check_stride(stride);
-  if (decoder.variances.size() != 2) throw Error("variances: two are wanted, one of the centre and one of the size");
+  if (decoder.variances.size() != 2) throw Error("variances: two numbers are needed, one for the centre and one for the size");
   for (const float number : {decoder.min_score, decoder.max_overlap, decoder.threshold, decoder.unclip_ratio})
-    if (std::isnan(number)) throw Error("a threshold is no number");
+    if (std::isnan(number)) throw Error("a threshold is not a number");
   for (const int count : {decoder.masks, decoder.points, decoder.values})
-    if (count < 1 || count > kLongestSide) throw Error("masks, points and values are at least 1");
-  if (decoder.values > 3) throw Error("values: a key point has 2 or 3");
-  if (node["min_score"] && !gives_objects(decoder.kind)) throw Error("min_score is of objects, decoder " + decoder.kind + " gives none");
+    if (count < 1 || count > kLongestSide) throw Error("masks, points and values must be at least 1");
+  if (decoder.values > 3) throw Error("values: a key point has 2 or 3 values");
+  if (node["min_score"] && !gives_objects(decoder.kind))
+    throw Error("min_score is for objects, but decoder " + decoder.kind + " returns none");
 }
 
 Decoder decoder(const Node& node) {
   Decoder result;
   result.kind = node.get<std::string>("decoder", node["outputs"] ? "yolov3" : "");  // as edgec reads a record
   if (result.kind.empty()) {
-    if (!node.entries().empty()) throw Error(node.entries()[0].first + ": the artefact has no decoder, give one by --decoder");
+    if (!node.entries().empty()) throw Error(node.entries()[0].first + ": the artefact has no decoder; give one by --decoder");
     return result;
   }
   const std::string& kind = result.kind;
@@ -202,12 +203,12 @@ void check(const Preprocessing& how) {
   numbers.insert(numbers.end(), how.mean.begin(), how.mean.end());
   numbers.insert(numbers.end(), how.std.begin(), how.std.end());
   const bool finite = std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isfinite(x); });
-  if (!finite || !(how.crop_fraction > 0 && how.crop_fraction <= 1)) throw Error("preprocess: a value is impossible");
+  if (!finite || !(how.crop_fraction > 0 && how.crop_fraction <= 1)) throw Error("preprocess: a value is out of range");
 }
 
 void read_artefact(const Node& manifest, Settings& settings) {
   const Node& how = manifest["options"]["measuring"]["preprocess"];
-  if (how.kind() != Node::Kind::map) throw Error("it does not say how pictures are prepared");
+  if (how.kind() != Node::Kind::map) throw Error("it does not describe the preprocessing of pictures");
   Preprocessing& pre = settings.preprocessing;
   pre.resize = how.get<std::string>("resize", pre.resize);
   pre.crop_fraction = how.get<double>("crop_fraction", pre.crop_fraction);
@@ -219,7 +220,8 @@ void read_artefact(const Node& manifest, Settings& settings) {
   check(pre);
   settings.inputs = bindings(manifest["inputs"], manifest["runtime"]["names"]);
   settings.outputs = bindings(manifest["outputs"], manifest["runtime"]["names"]);
-  if (settings.inputs.size() != 1) throw Error("the network has several inputs, pictures feed one");
+  if (settings.inputs.size() != 1)
+    throw Error("pictures can feed one input only, but the network has " + std::to_string(settings.inputs.size()));
   const std::string facts = settings.artefact + "/engine.json";
   if (std::ifstream(facts).good()) {
     settings.tensorrt = load(facts)["tensorrt"].as<std::string>();
@@ -242,7 +244,7 @@ Settings read_settings(int count, char** values, const std::string& home) {
   Node reading(Node::Kind::map);
   std::string known;
   try {
-    const Node& application = manifest["application"];  // null where it is not known what the outputs mean
+    const Node& application = manifest["application"];  // null if the meaning of the outputs is unknown
     if (application) {
       known = application["decoder"].as<std::string>();
       merge(application["settings"], "application", reading);

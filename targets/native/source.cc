@@ -51,7 +51,7 @@ std::vector<std::string> pictures_in(const std::string& folder) {
   while (const dirent* entry = readdir(opened))
     if (entry->d_name[0] != '.' && kSuffixes.count(suffix_of(entry->d_name))) paths.push_back(folder + "/" + entry->d_name);
   closedir(opened);
-  if (paths.empty()) throw Error(folder + " holds no pictures");
+  if (paths.empty()) throw Error("folder " + folder + " contains no pictures (.jpg .jpeg .png)");
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -102,14 +102,14 @@ class Capture : public Frames {
  public:
   Capture(cv::VideoCapture capture, const std::string& given, bool endless)
       : capture_(std::move(capture)), given_(given), endless_(endless) {
-    if (!capture_.isOpened()) throw Error(given + " cannot be opened: is it there, is it free?");
+    if (!capture_.isOpened()) throw Error(given + " cannot be opened: check that it exists and that no other program uses it");
   }
 
  private:
   bool take(Image& image) override {
     cv::Mat bgr;
     if (!capture_.read(bgr)) {
-      if (endless_) throw Error(given_ + " stopped giving pictures");
+      if (endless_) throw Error(given_ + " stopped delivering pictures: check its cable");
       return false;
     }
     image = Image(bgr.cols, bgr.rows, 3);
@@ -144,7 +144,8 @@ std::unique_ptr<Source> open_source(const std::string& given) {
 #endif
   }
   struct stat info;
-  if (stat(given.c_str(), &info) != 0) throw Error(given + ": no such picture, folder or video");
+  if (stat(given.c_str(), &info) != 0)
+    throw Error(given + ": no such file or folder; give a picture, a folder of pictures, a video, or camera:0");
   if (videos.count(suffix_of(given))) {
 #ifdef EDGEC_OPENCV
     return std::unique_ptr<Source>(new Capture(cv::VideoCapture(given), given, false));

@@ -84,7 +84,7 @@ std::string Stages::text() const {
     }
     result += "\n";
   }
-  std::snprintf(text, sizeof text, "%zu pictures, %.1f a second\n", pictures(), per_second());
+  std::snprintf(text, sizeof text, "%zu pictures, %.1f per second\n", pictures(), per_second());
   return result + text;
 }
 

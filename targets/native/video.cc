@@ -16,7 +16,7 @@ Video::Video(const std::string& path) : path_(path), file_(path, std::ios::binar
   char name[4], form[4];
   uint32_t size = 0;
   const bool riff = file_ && read_head(name, size) && is(name, "RIFF") && file_.read(form, 4) && is(form, "AVI ");
-  if (!riff) throw Error(path + " is no AVI video; other kinds of videos are read by `edgec run`");
+  if (!riff) throw Error(path + " is not an AVI video; other kinds of videos are read by `edgec run`");
 }
 
 // A chunk is its name, its length, and that many bytes, one more where that is odd; LIST chunks hold others.
@@ -47,12 +47,12 @@ bool Video::next(Image& image) {
       std::string content(size, '\0');
       file_.read(&content[0], std::streamsize(size));
       if (size & 1) file_.get();
-      if (!is_jpeg(content)) throw Error(path_ + " is no video of JPEG frames; other kinds are read by `edgec run`");
+      if (!is_jpeg(content)) throw Error(path_ + " is not a video of JPEG frames; other kinds are read by `edgec run`");
       image = decode_image(with_tables(content), path_ + ", frame " + std::to_string(++frames_));
       return true;
     }
   }
-  if (frames_ == 0) throw Error(path_ + " holds no frame");
+  if (frames_ == 0) throw Error(path_ + " contains no frame");
   return false;
 }
 

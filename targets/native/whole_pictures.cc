@@ -40,7 +40,7 @@ std::vector<uint8_t> classes_of(const Tensor& out, const Decoder& decoder, int64
     throw Error("decoder class-map: output " + out.name + " is " + text_of(shape) + ", which is not a map of classes");
   if (!out.integers && single && decoder.threshold < 0)
     throw Error("decoder class-map: output " + out.name + " is " + text_of(shape) + ", the scores of a single class: " +
-                "give the lowest one as class-map,threshold=0.5");
+                "give the minimum score of that class as class-map,threshold=0.5");
   height = shape[shape.size() - 2], width = shape.back();
   const int64_t plane = height * width, channels = out.integers ? 1 : shape[1];
   if (!out.integers) check_names(decoder, decoder.threshold >= 0 ? 2 : channels);

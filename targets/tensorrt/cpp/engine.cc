@@ -33,18 +33,18 @@ void check(cudaError_t code, const char* what) {
 
 // Found before the engine is loaded: TensorRT itself may crash on an engine of another version.
 void check_built_here(const Settings& settings) {
-  if (settings.tensorrt.empty()) throw Error(settings.artefact + ": no engine yet, run ./build.sh there first");
+  if (settings.tensorrt.empty()) throw Error(settings.artefact + " has no engine yet: run ./build.sh there first");
   int major = 0, minor = 0, patch = 0;
   std::sscanf(settings.tensorrt.c_str(), "%d.%d.%d", &major, &minor, &patch);
   const int built = major >= 10 ? major * 10000 + minor * 100 + patch : major * 1000 + minor * 100 + patch;
   if (built != getInferLibVersion())
-    throw Error("the engine was built by TensorRT " + settings.tensorrt + ", here is version " +
+    throw Error("the engine was built by TensorRT " + settings.tensorrt + ", but this is version " +
                 std::to_string(getInferLibVersion()) + ": run ./build.sh again");
   int sm_major = 0, sm_minor = 0;
   check(cudaDeviceGetAttribute(&sm_major, cudaDevAttrComputeCapabilityMajor, 0), "no GPU");
   check(cudaDeviceGetAttribute(&sm_minor, cudaDevAttrComputeCapabilityMinor, 0), "no GPU");
   if (settings.sm != 10 * sm_major + sm_minor)
-    throw Error("the engine was built for sm_" + std::to_string(settings.sm) + ", this GPU is sm_" +
+    throw Error("the engine was built for sm_" + std::to_string(settings.sm) + ", but this GPU is sm_" +
                 std::to_string(10 * sm_major + sm_minor) + ": run ./build.sh again");
 }
 
@@ -109,12 +109,12 @@ struct Engine::State {
     const nvinfer1::Dims dims = known ? engine->getBindingDimensions(index) : nvinfer1::Dims{};
 #endif
     if (!known) throw Error(std::string("the engine has no tensor ") + name + ": run ./build.sh --force");
-    if (is_input && type != nvinfer1::DataType::kFLOAT) throw Error("the engine's input is no float32");
+    if (is_input && type != nvinfer1::DataType::kFLOAT) throw Error("the engine's input is not float32");
     if (is_input && std::any_of(dims.d, dims.d + dims.nbDims, [](int64_t size) { return size < 0; })) set_shape(port);
     buffers.emplace_back(new Buffer(count_of(port) * width_of(type)));
     if (!is_input) types.push_back(type);
 #if EDGEC_BY_NAME
-    if (!context->setTensorAddress(name, buffers.back()->device)) throw Error(std::string("TensorRT does not bind ") + name);
+    if (!context->setTensorAddress(name, buffers.back()->device)) throw Error(std::string("TensorRT cannot bind ") + name);
 #else
     bindings[size_t(index)] = buffers.back()->device;
 #endif
@@ -179,7 +179,7 @@ Engine::~Engine() = default;
 std::vector<Tensor> Engine::run(const std::vector<float>& input) {
   State& s = *state_;
   Buffer& in = *s.buffers[0];
-  if (input.size() * sizeof(float) != in.bytes) throw Error("the input has another size than the engine's");
+  if (input.size() * sizeof(float) != in.bytes) throw Error("the input does not have the size of the engine's");
   std::copy(input.begin(), input.end(), static_cast<float*>(in.host));
   check(cudaMemcpyAsync(in.device, in.host, in.bytes, cudaMemcpyHostToDevice, s.stream), "copy in");
   if (!s.enqueue()) throw Error("TensorRT could not start the inference");

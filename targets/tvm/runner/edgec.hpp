@@ -22,7 +22,7 @@ namespace edgec {
 class Model {
  public:
   // Load the artefact in `folder`. threads = 0: as many as it was compiled for. Never more than there are CPUs.
-  // `check`: refuse the artefact where a file is not as it was compiled, which takes a moment a megabyte.
+  // `check`: refuse the artefact if the hash of a file does not match, which takes some milliseconds per megabyte.
   explicit Model(const std::string& folder, int threads = 0, bool check = true) {
     using namespace detail;
     std::map<std::string, std::string> listed;
@@ -34,7 +34,7 @@ class Model {
     };
     const std::string text = read_text(used("manifest.json"));
     check_depth(text, folder + "/manifest.json");
-    // Sorting kernels, there only for models that need them.
+    // Sorting kernels; the artefact contains them only if the model needs them.
     const std::string extra = "lib/libtvm_runtime_extra.so";
     if (!check || listed.count(extra)) dlopen(inside(folder, extra).c_str(), RTLD_NOW | RTLD_GLOBAL);
     const Value manifest = call(global("ffi.json.Parse"), {arg(text)});
@@ -47,23 +47,23 @@ class Model {
     layers_ = layers_of(runtime);
     for (const Value& flag : items(field(runtime, "cpu_flags")))
       if (!cpu_has(flag.text()))
-        throw Error("this CPU lacks " + flag.text() + ", which the model was compiled for (" +
+        throw Error("this CPU lacks " + flag.text() + ", for which the model was compiled (" +
                     field(runtime, "cpu").text() + ")");
     configure_threads(threads_);
     const std::vector<Port>& some = inputs_.empty() ? outputs_ : inputs_;
     const size_t samples = some.empty() ? 0 : some[0].golden.size();
     for (const std::vector<Port>* ports : {&inputs_, &outputs_})
       for (const Port& port : *ports) {
-        if (port.golden.size() != samples) throw Error("manifest.json: " + port.name + " has another number of golden samples");
+        if (port.golden.size() != samples) throw Error("manifest.json: " + port.name + " has a different number of golden samples");
         for (const std::string& golden : port.golden) used(golden);
         const int64_t counts = static_cast<int64_t>(counts_.size());
         const bool sized = std::all_of(port.sizes.begin(), port.sizes.end(), [counts](int64_t n) { return n < counts; });
         if (!sized || (!port.sizes.empty() && port.sizes.size() != port.shape.size()))
-          throw Error("manifest.json: " + port.name + " has sizes that nothing tells");
+          throw Error("manifest.json: " + port.name + " has sizes without a count");
         if (batch_ > 1 && (port.shape.empty() || port.shape[0] != 1))
           throw Error("manifest.json: " + port.name + " has no batch");
       }
-    if (batch_ > 1 && inputs_.empty()) throw Error("manifest.json: a batch without inputs");
+    if (batch_ > 1 && inputs_.empty()) throw Error("manifest.json: the model has a batch but no inputs");
     const std::string library = used(field(runtime, "library").text());
     module_ = call(global("ffi.ModuleLoadFromFile"), {arg(library)});
     machine_ = executor();
@@ -73,7 +73,7 @@ class Model {
 
   const std::vector<Port>& inputs() const { return inputs_; }
   const std::vector<Port>& outputs() const { return outputs_; }
-  // Shape of output `index` in the last inference: that of its port, but for axes whose size depends on the data.
+  // Shape of output `index` in the last inference: that of its port, except for axes whose size depends on the data.
   std::vector<int64_t> shape(size_t index) const {
     std::vector<int64_t> shape = outputs_.at(index).shape;
     const std::vector<int64_t>& sizes = outputs_[index].sizes;
@@ -82,7 +82,7 @@ class Model {
     return shape;
   }
   int threads() const { return threads_; }
-  // What the functions that the network calls compute.
+  // The nodes that the functions called by the network compute.
   const std::vector<Layer>& layers() const { return layers_; }
   // Make inferences that begin after watching(true) call `watch` before (true) and after (false) each function that the
   // network calls, in the calling thread. They have an executor of their own: others take no longer.
@@ -108,7 +108,7 @@ class Model {
   // An input whose address is a multiple of 64 is used in place, others are copied.
   void run(std::vector<const void*> inputs, std::vector<void*> outputs, int batch) {
     if (batch < 1 || batch > batch_)
-      throw Error("a batch of " + std::to_string(batch) + ": the model takes 1 to " + std::to_string(batch_));
+      throw Error("a batch of " + std::to_string(batch) + " is not supported: the model takes 1 to " + std::to_string(batch_));
     for (int item = 0; item < batch; ++item) {
       run(inputs, outputs);
       for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<const char*>(inputs[i]) + inputs_[i].bytes();
@@ -120,7 +120,7 @@ class Model {
     using namespace detail;
     if (inputs.size() != inputs_.size() || outputs.size() != outputs_.size())
       throw Error("the model has " + std::to_string(inputs_.size()) + " inputs and " + std::to_string(outputs_.size()) +
-                  " outputs, run() was given " + std::to_string(inputs.size()) + " and " +
+                  " outputs, but run() received " + std::to_string(inputs.size()) + " and " +
                   std::to_string(outputs.size()));
     configure_threads(threads_);
     std::vector<Value> tensors;
@@ -190,7 +190,7 @@ class Model {
       copy_valid(elements(tensor), static_cast<char*>(target), port, valid_shape(index), 0);
   }
 
-  // The shape of an output whose counts are none is not one to copy by.
+  // Outputs are copied by their counts, so these must be plausible.
   std::vector<int64_t> valid_shape(size_t index) const {
     const std::vector<int64_t> valid = shape(index), &largest = outputs_[index].shape;
     for (size_t axis = 0; axis < valid.size(); ++axis)
@@ -209,7 +209,7 @@ class Model {
     return count;
   }
 
-  // Copy what is valid along the axes from `axis` on, end to end; return how many bytes that is.
+  // Copy the valid elements along the axes from `axis` on, contiguously; return their number of bytes.
   static size_t copy_valid(const char* from, char* to, const Port& port, const std::vector<int64_t>& valid, size_t axis) {
     size_t bytes = port.type.bits / 8;
     bool whole = true;
@@ -229,7 +229,7 @@ class Model {
   }
 
   static const DLTensor& tensor_of(const detail::Value& value) {
-    if (value.kind() != kTVMFFITensor) throw Error("the compiled module returned no tensor");
+    if (value.kind() != kTVMFFITensor) throw Error("the compiled module returned a value that is not a tensor");
     return *TVMFFITensorGetDLTensorPtr(value.object());
   }
 

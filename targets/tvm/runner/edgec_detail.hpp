@@ -1,4 +1,4 @@
-// edgec_detail.hpp: what edgec.hpp is made of: tvm_ffi values, the manifest, CPU checks, worker threads.
+// edgec_detail.hpp: the parts of edgec.hpp: tvm_ffi values, the manifest, CPU checks, worker threads.
 #pragma once
 
 #include <dlpack/dlpack.h>
@@ -52,7 +52,7 @@ struct Port {
   size_t bytes() const { return elements() * type.bits / 8; }
 };
 
-// What call number `call` of a function computes: nodes of the ONNX model, their multiply-accumulates, and the bytes read
+// The work of call number `call` of a function: nodes of the ONNX model, their multiply-accumulates, and the bytes read
 // and written.
 struct Layer {
   std::string function;
@@ -62,7 +62,7 @@ struct Layer {
 
 namespace detail {
 
-constexpr size_t kAlignment = 64;  // what the compiled kernels assume of every tensor
+constexpr size_t kAlignment = 64;  // alignment that the compiled kernels assume of every tensor
 
 // Owner of one tvm_ffi value.
 class Value {
@@ -156,7 +156,7 @@ inline Value global(const char* name) {
 
 inline Value method(const Value& module, const char* name) {
   Value function = call(global("ffi.ModuleGetFunction"), {arg(module), arg(name), arg(true)});
-  if (function.kind() != kTVMFFIFunction) throw Error(std::string("the compiled module lacks ") + name);
+  if (function.kind() != kTVMFFIFunction) throw Error(std::string("the compiled module lacks the function ") + name);
   return function;
 }
 
@@ -188,7 +188,7 @@ inline DLDataType data_type(const std::string& name) {
   return of(code, std::atoi(bits.c_str()));
 }
 
-// Refuse tensors whose size nobody has, before anything is computed with it.
+// Refuse tensors of impossible sizes, before anything is computed with them.
 inline void check_size(const Port& port) {
   constexpr uint64_t kLargest = uint64_t{1} << 40;
   uint64_t bytes = port.type.bits / 8;
@@ -233,7 +233,7 @@ inline std::vector<Layer> layers_of(const Value& runtime) {
   return result;
 }
 
-// Whether this CPU has an instruction set, by its name in /proc/cpuinfo.
+// Returns whether this CPU has an instruction set, given by its name in /proc/cpuinfo.
 inline bool cpu_has(const std::string& flag) {
 #if defined(__aarch64__)
   // Not from /proc/cpuinfo: emulators show the wrong one. Bits: arch/arm64/include/uapi/asm/hwcap.h
@@ -279,7 +279,7 @@ inline int usable_threads(int64_t wanted) {
   return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(wanted, static_cast<int64_t>(cpus_by_speed().size()))));
 }
 
-// Give the calling thread its pool of `threads` workers. Must be its first use of the pool: pools never grow.
+// Give the calling thread its pool of `threads` workers. This must be its first use of the pool: pools never grow.
 inline void configure_threads(int threads) {
   thread_local int configured = 0;
   if (configured == threads) return;
@@ -293,7 +293,7 @@ inline void configure_threads(int threads) {
   const bool restore = threads == 1 && sched_getaffinity(0, sizeof before, &before) == 0;
   constexpr int64_t kOneCorePerThread = -2;  // unbound workers may settle on the waiting main thread's core
   call(global("runtime.config_threadpool"), {arg(kOneCorePerThread), arg(static_cast<int64_t>(threads)), arg(list)});
-  if (restore) sched_setaffinity(0, sizeof before, &before);  // a single thread need not be bound
+  if (restore) sched_setaffinity(0, sizeof before, &before);  // a single thread need not be bound to a core
   configured = threads;
 }
 

@@ -15,19 +15,19 @@ namespace {
 
 const char kUsage[] =
     "usage: edgec-run [options]\n"
-    "  --input NAME=FILE.npy   an input; without any, the golden inputs are used\n"
-    "  --output-dir DIR        write each output there as .npy\n"
+    "  --input NAME=FILE.npy   array for an input (default: the golden inputs)\n"
+    "  --output-dir DIR        write each output there as a .npy file\n"
     "  --self-test             run on the golden inputs and compare with the golden outputs\n"
-    "  --threads N             worker threads (default: as compiled)\n"
-    "  --runs N                timed runs (default 1, for a profile 20)\n"
-    "  --warmup N              runs before the timed ones (default 0, for a profile 3)\n"
-    "  --profile               time each kernel of the network: a table, or a part of the JSON report\n"
+    "  --threads N             number of worker threads (default: as compiled)\n"
+    "  --runs N                number of timed runs (default 1, for a profile 20)\n"
+    "  --warmup N              number of warm-up runs, which are not timed (default 0, for a profile 3)\n"
+    "  --profile               time each kernel of the network, and print a table, or add it to the JSON report\n"
     "  --trace FILE            write the kernels of the last run as a trace, for Perfetto or chrome://tracing\n"
-    "  --json                  report as JSON on standard output\n"
+    "  --json                  print a report as JSON\n"
     "  --mark                  mark the timed runs, and profiled kernels, for an instruction counter\n"
     "  --artefact DIR          the artefact's folder (default: where edgec-run is)\n"
-    "  --no-check              do not compare its files with their hashes before\n"
-    "exit code: 0 done, 1 the self-test found a difference, 2 bad input\n";
+    "  --no-check              do not compare its files with their hashes first\n"
+    "The exit code is 0 on success, 1 if the self-test found a difference, 2 for bad input.\n";
 
 struct Options {
   std::map<std::string, std::string> inputs;
@@ -69,13 +69,13 @@ Options parse(int count, char** values) {
     if (flag == "--runs") options.runs = number(flag, value, 1);
     if (flag == "--warmup") options.warmup = number(flag, value, 0);
     if (flag != "--input") continue;
-    const size_t equals = value.rfind('=');  // a name may hold an equals sign; a path rarely does
+    const size_t equals = value.rfind('=');  // a name may contain an equals sign; a path rarely does
     if (equals == std::string::npos) throw edgec::Error("--input " + value + ": NAME=FILE.npy was expected");
     options.inputs[value.substr(0, equals)] = value.substr(equals + 1);
   }
   if (options.runs < 0) options.runs = options.profile ? 20 : 1;
   if (options.warmup < 0) options.warmup = options.profile ? 3 : 0;
-  if (options.self_test && !options.inputs.empty()) throw edgec::Error("--self-test uses the golden inputs: omit --input");
+  if (options.self_test && !options.inputs.empty()) throw edgec::Error("--self-test uses the golden inputs: leave out --input");
   return options;
 }
 
@@ -87,7 +87,7 @@ std::string own_folder(const char* program) {
   return slash == std::string::npos ? "." : whole.substr(0, slash);
 }
 
-// The inputs given or, without any, the golden ones of a sample.
+// The given inputs, or by default the golden ones of a sample.
 std::vector<npy::Array> load_inputs(const edgec::Model& model, const Options& options, size_t sample = 0) {
   for (const auto& given : options.inputs) {
     std::string known;
@@ -223,7 +223,7 @@ int run(const Options& options) {
   std::vector<void*> outputs;
   const int batch = model.batch() > 1 ? static_cast<int>(arrays.front().shape[0]) : 1;
   for (const npy::Array& array : arrays) {
-    if (model.batch() > 1 && array.shape[0] != batch) throw edgec::Error("the inputs' batches differ");
+    if (model.batch() > 1 && array.shape[0] != batch) throw edgec::Error("the inputs have different batch sizes");
     inputs.push_back(array.data.data());
   }
   for (const edgec::Port& port : model.outputs()) results.emplace_back(port.bytes() * static_cast<size_t>(batch));

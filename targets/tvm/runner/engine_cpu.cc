@@ -29,7 +29,8 @@ void take(const std::vector<char>& from, std::vector<float>& to) {
 
 struct Engine::State {
   State(const Settings& settings) : model(settings.artefact, settings.threads) {
-    if (model.batch() > 1) throw Error("the artefact takes a batch that varies, pictures go one by one");
+    if (model.batch() > 1)
+      throw Error("the artefact was compiled for a variable batch, but pictures run one by one: compile it for a batch of 1");
     const Port& input = model.inputs().at(0);
     bytes.resize(input.bytes());
     for (const Port& port : model.outputs()) results.emplace_back(port.bytes());
@@ -46,11 +47,11 @@ Engine::~Engine() = default;
 std::vector<Tensor> Engine::run(const std::vector<float>& input) {
   State& s = *state_;
   const Port& port = s.model.inputs()[0];
-  if (input.size() != port.elements()) throw Error("input " + port.name + " is of another size");
+  if (input.size() != port.elements()) throw Error("input " + port.name + " has a different size");
   if (port.dtype == "float32") store<float>(input, s.bytes);
   else if (port.dtype == "uint8") store<uint8_t>(input, s.bytes);
   else if (port.dtype == "int8") store<int8_t>(input, s.bytes);
-  else throw Error("input " + port.name + " is of " + port.dtype + ", pictures become float32, uint8 or int8");
+  else throw Error("input " + port.name + " is " + port.dtype + ", but pictures become float32, uint8 or int8");
   std::vector<void*> places;
   for (std::vector<char>& result : s.results) places.push_back(result.data());
   s.model.run({s.bytes.data()}, places);
@@ -66,7 +67,7 @@ std::vector<Tensor> Engine::run(const std::vector<float>& input) {
     else if (output.dtype == "int64") take<int64_t>(s.results[i], tensor.values);
     else if (output.dtype == "int32") take<int32_t>(s.results[i], tensor.values);
     else if (output.dtype == "uint8") take<uint8_t>(s.results[i], tensor.values);
-    else throw Error("output " + output.name + " is of " + output.dtype + ", which no decoder reads");
+    else throw Error("output " + output.name + " is " + output.dtype + ", which no decoder reads");
     outputs.push_back(std::move(tensor));
   }
   return outputs;

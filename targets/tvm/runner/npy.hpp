@@ -27,7 +27,7 @@ namespace detail {
 
 inline size_t item_size(const std::string& dtype) { return edgec::detail::data_type(dtype).bits / 8; }
 
-// `<f4` -> float32; empty if it is none of ours.
+// `<f4` -> float32; empty if it is not supported.
 inline std::string name_of(const std::string& descr) {
   if (descr.size() < 3 || descr.find_first_not_of("0123456789", 2) != std::string::npos) return "";
   const long bytes = std::strtol(descr.c_str() + 2, nullptr, 10);
@@ -83,7 +83,7 @@ inline Array read(const std::string& path, const edgec::Port& port, int batch = 
   if (!stream) throw edgec::Error("cannot read " + path);
   unsigned char start[12] = {};
   stream.read(reinterpret_cast<char*>(start), 10);
-  if (!stream || std::memcmp(start, "\x93NUMPY", 6) != 0) throw edgec::Error(path + " is no .npy file");
+  if (!stream || std::memcmp(start, "\x93NUMPY", 6) != 0) throw edgec::Error(path + " is not a .npy file");
   size_t length = start[8] + 256u * start[9];
   if (start[6] >= 2) {  // formats 2 and 3: four bytes of length
     stream.read(reinterpret_cast<char*>(start + 10), 2);
@@ -101,20 +101,20 @@ inline Array read(const std::string& path, const edgec::Port& port, int batch = 
   if (quote != std::string::npos) array.dtype = detail::name_of(descr.substr(1, quote - 1));
   if (array.dtype.empty()) throw edgec::Error(path + ": unsupported .npy element type " + descr.substr(0, descr.find(',')));
   if (detail::value_of(header, "fortran_order", path).compare(0, 5, "False") != 0)
-    throw edgec::Error(path + ": Fortran order; save numpy.ascontiguousarray(array)");
+    throw edgec::Error(path + " is in Fortran order: save numpy.ascontiguousarray(array)");
   array.shape = detail::parse_shape(detail::value_of(header, "shape", path), path);
   std::vector<int64_t> item = array.shape;
   if (batch > 1 && !item.empty() && item[0] >= 1 && item[0] <= batch) item[0] = 1;
   for (size_t axis = 0; axis < port.sizes.size() && axis < item.size(); ++axis)
     if (port.sizes[axis] >= 0) item[axis] = std::max(item[axis], port.shape[axis]);
   if (array.dtype != port.dtype || item != port.shape)
-    throw edgec::Error(path + " holds " + array.dtype + shape_text(array.shape) + ", but " + port.name + " is " +
+    throw edgec::Error(path + " contains " + array.dtype + shape_text(array.shape) + ", but " + port.name + " is " +
                        port.dtype + shape_text(port.shape));
   size_t needed = detail::item_size(array.dtype);
   for (int64_t extent : array.shape) needed *= static_cast<size_t>(extent);
   const size_t held = static_cast<size_t>(size - static_cast<int64_t>(stream.tellg()));
-  if (held < needed) throw edgec::Error(path + ": truncated, fewer bytes than its shape needs");
-  if (held > needed) throw edgec::Error(path + ": more bytes than its shape needs");
+  if (held < needed) throw edgec::Error(path + " is truncated: it has fewer bytes than its shape needs");
+  if (held > needed) throw edgec::Error(path + " has more bytes than its shape needs");
   array.data.resize(needed);
   stream.read(array.data.data(), static_cast<std::streamsize>(needed));
   if (!stream) throw edgec::Error("cannot read " + path);

@@ -1,4 +1,4 @@
-// profile.hpp: what each kernel of a network takes, as its executor calls them; edgec-run --profile.
+// profile.hpp: the time of each kernel of a network, measured while its executor calls it; edgec-run --profile.
 #pragma once
 
 #include <chrono>
@@ -86,7 +86,7 @@ class Recorder {
         calls.push_back({event.function, at, 0, is_kernel(event.function)});
         continue;
       }
-      if (open.empty()) throw edgec::Error("the executor told of an end without a beginning");
+      if (open.empty()) throw edgec::Error("the executor reported an end without a beginning");
       const Open last = open.back();
       open.pop_back();
       const double whole = at - calls[last.call].begin;
@@ -106,7 +106,7 @@ class Recorder {
   std::vector<Event> events_;
 };
 
-// A kernel of the network: its times over the runs, and what the manifest knows of it.
+// A kernel of the network: its times over the runs, and its entry in the manifest.
 struct Kernel {
   std::string function;
   std::vector<std::string> nodes;
@@ -174,7 +174,7 @@ Profile measure(edgec::Model& model, int warmup, int runs, bool mark, const Run&
       }
       if (i == 0) result.kernels.push_back({call.function, {}, 0, 0, 0, 0, {}});
       if (at >= result.kernels.size() || result.kernels[at].function != call.function)
-        throw edgec::Error("two inferences called other kernels: there is no profile of them");
+        throw edgec::Error("two inferences called different kernels, so they cannot be profiled");
       result.kernels[at].begin = call.begin;  // the last run is the one that a trace shows
       result.kernels[at++].times.push_back(call.self);
     }

@@ -94,11 +94,11 @@ def test_a_video_that_opencv_wrote(program: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message", "frames"),
     [
-        (b"no video", "is no AVI video", 0),
-        (b"", "is no AVI video", 0),
-        (avi([]), "holds no frame", 0),
+        (b"no video", "is not an AVI video", 0),
+        (b"", "is not an AVI video", 0),
+        (avi([]), "contains no frame", 0),
         (avi([jpeg(9), jpeg(9)])[:-100], "ends too early", 1),
-        (avi([b"raw pixels"]), "no video of JPEG frames", 0),
+        (avi([b"raw pixels"]), "is not a video of JPEG frames", 0),
         (avi([jpeg(9)[:300]]), "frame 1", 0),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_camera_gives_frames_until_it_stops(program: Path, tmp_path: Path) -> 
     frames = [jpeg(50), b"damaged", jpeg(200, tables=False)]
     camera = f"MJPG {SIZE[0]} {SIZE[1]} {files(tmp_path, frames)}"
     code, said, pictures = read(program, tmp_path / "out", "camera:0", camera)
-    assert code == 2 and said == "/dev/video0 stopped giving pictures\n"
+    assert code == 2 and said == "/dev/video0 stopped delivering pictures: check its cable\n"
     assert_levels(pictures, [50, 200])
 
 
@@ -143,7 +143,7 @@ def test_a_camera_without_jpeg_gives_yuyv(program: Path, tmp_path: Path) -> None
         ("camera:x", "", "a camera is named by its number"),
         ("camera:0", "NV12 64 48", "neither JPEG frames nor YUYV"),
         ("camera:0", "YUYV 0 48", "impossible size"),
-        ("nowhere.avi", "", "no such picture, folder or video"),
+        ("nowhere.avi", "", "no such file or folder"),
     ],
 )
 def test_cameras_that_cannot_be_used(program: Path, tmp_path: Path, source: str, camera: str, message: str) -> None:

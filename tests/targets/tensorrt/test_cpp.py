@@ -65,7 +65,7 @@ def test_a_mean_for_some_channels_only_is_refused(pictures: Path, tmp_path: Path
     write_manifest(tmp_path, Preprocessing.model_construct(**{setting: (0.5, 0.5)}), {})
     done = detect(pictures, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
     assert done.code == 2
-    assert "mean and std want one value, or one for each" in done.stderr
+    assert "mean and std need one value, or one for each" in done.stderr
 
 
 def assert_same(run: Run, expected: Detections, classes: list[str]) -> None:
@@ -129,8 +129,8 @@ def test_a_picture_goes_through_the_engine_and_is_drawn(
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"STUB_VERSION": "8203"}, "built by TensorRT 8.2.1.8, here is version 8203: run ./build.sh again"),
-        ({"STAND_IN_SM": "53"}, "built for sm_62, this GPU is sm_53"),
+        ({"STUB_VERSION": "8203"}, "built by TensorRT 8.2.1.8, but this is version 8203: run ./build.sh again"),
+        ({"STAND_IN_SM": "53"}, "built for sm_62, but this GPU is sm_53"),
         ({"STAND_IN_CUDA_FAULT": "cudaMalloc"}, "cudaMalloc: out of memory"),
         ({"STUB_FOLDER": "/nowhere"}, "could not start the inference"),
     ],
@@ -176,15 +176,15 @@ def test_settings_come_from_the_artefact_the_file_and_flags(pictures: Path, tmp_
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        ("hue: red", (), "hue is no setting"),
+        ("hue: red", (), "hue is not a setting"),
         ("[1, 2", (), "run.yaml"),
-        ("decoder: yolov8\nmin_score: high", (), "bad conversion"),
-        ("min_score: 0.5", (), "min_score: the artefact has no decoder, give one by --decoder"),
+        ("decoder: yolov8\nmin_score: high", (), "high is not a number"),
+        ("min_score: 0.5", (), "min_score: the artefact has no decoder; give one by --decoder"),
         ("", ("--nonsense", "1"), "unknown option --nonsense"),
         ("", ("--output",), "--output needs a value"),
-        ("", ("--decoder", "yolov99"), "decoder: yolov99 is none of boxes, centernet"),
+        ("", ("--decoder", "yolov99"), "decoder: yolov99 is not one of boxes, centernet"),
         ("outputs:\n  - name: x", (), "nested values as in JSON"),
-        ("source: nowhere.png", (), "nowhere.png: no such picture, folder or video"),
+        ("source: nowhere.png", (), "nowhere.png: no such file or folder"),
         ("source: camera:77", (), "cannot open /dev/video77"),
         ("artefact: nowhere", (), "cannot read nowhere/SHA256SUMS"),
     ],
@@ -278,7 +278,7 @@ def test_other_formats_pipes_and_giants_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     for name, said in (
         ("bitmap.png", "neither a JPEG nor a PNG"),
-        ("pipe.png", "is no plain file"),
+        ("pipe.png", "is not a plain file"),
         ("giant.png", "giant.png: "),
         ("empty.png", "neither a JPEG nor a PNG"),
     ):
@@ -293,16 +293,16 @@ def test_other_formats_pipes_and_giants_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda data: data["inputs"][0].update(shape=[1, 3, 0, 48]), "is no picture"),
+        (lambda data: data["inputs"][0].update(shape=[1, 3, 0, 48]), "is not a picture"),
         (lambda data: data["inputs"][0].update(shape=[1, 3, 1 << 40, 1 << 40]), "impossible shape"),
         (lambda data: data["inputs"][0].update(shape=[1, 3, -1, 48]), "impossible shape"),
         (
             lambda data: data["options"]["measuring"]["preprocess"].update(crop_fraction=0, resize="crop"),
-            "a value is impossible",
+            "a value is out of range",
         ),
-        (lambda data: data["options"]["measuring"]["preprocess"].update(mean=[]), "mean and std want one value"),
-        (lambda data: data["options"]["measuring"]["preprocess"].update(scale="nan"), "a value is impossible"),
-        (lambda data: data.update(inputs=[]), "several inputs"),
+        (lambda data: data["options"]["measuring"]["preprocess"].update(mean=[]), "mean and std need one value"),
+        (lambda data: data["options"]["measuring"]["preprocess"].update(scale="nan"), "a value is out of range"),
+        (lambda data: data.update(inputs=[]), "pictures can feed one input only"),
         (lambda data: data.update(options=[[]]), "is damaged"),
     ],
 )

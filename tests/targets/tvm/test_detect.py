@@ -119,8 +119,8 @@ def test_pictures_of_every_kind_are_read(artefact: Artefact, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("missing.jpg", "no such picture, folder or video"),
-        ("empty", "holds no pictures"),
+        ("missing.jpg", "no such file or folder"),
+        ("empty", "contains no pictures"),
         ("text.jpg", "neither a JPEG nor a PNG"),
         ("half.png", "half.png"),
         ("half.jpg", "half.jpg: the file ends too early"),

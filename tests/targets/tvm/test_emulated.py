@@ -85,7 +85,7 @@ def test_a_cpu_that_lacks_instructions_is_refused_by_the_runner(tmp_path: Path) 
     require_emulator()
     done = edgec_run(compiled(tmp_path / "artefact", "rpi5"), emulator=EMULATOR)  # an A76's code on an A72
     assert done.returncode == 2
-    assert "this CPU lacks asimddp, which the model was compiled for (cortex-a76)" in done.stderr
+    assert "this CPU lacks asimddp, for which the model was compiled (cortex-a76)" in done.stderr
 
 
 def test_without_an_emulator_the_remedy_is_the_command_that_installs_it(

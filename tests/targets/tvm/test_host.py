@@ -225,8 +225,8 @@ def _npy(header: str, data: bytes = b"") -> bytes:
 
 EXTRA = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 8), }\n"
 BAD_FILES: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is no .npy file"),
-    "text": (b"hello, this is no array", "is no .npy file"),
+    "empty": (b"", "is not a .npy file"),
+    "text": (b"hello, this is no array", "is not a .npy file"),
     "truncated header": (b"\x93NUMPY\x01\x00\xff\x00{'descr'", "truncated .npy header"),
     "huge header": (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", "malformed .npy header"),
     "no shape": (_npy("{'descr': '<f4', 'fortran_order': False}"), "no 'shape'"),
@@ -235,8 +235,8 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "object array": (_npy(EXTRA.replace("<f4", "|O")), "unsupported .npy element type '|O'"),
     "big-endian": (_npy(EXTRA.replace("<f4", ">f4")), "unsupported .npy element type '>f4'"),
     "Fortran order": (_npy(EXTRA.replace("False", "True"), bytes(32)), "Fortran order"),
-    "wrong shape": (_npy(EXTRA.replace("1, 8", "8, 1"), bytes(32)), "holds float32[8x1], but extra is float32[1x8]"),
-    "wrong dtype": (_npy(EXTRA.replace("<f4", "<i4"), bytes(32)), "holds int32[1x8], but extra is float32[1x8]"),
+    "wrong shape": (_npy(EXTRA.replace("1, 8", "8, 1"), bytes(32)), "contains float32[8x1], but extra is float32[1x8]"),
+    "wrong dtype": (_npy(EXTRA.replace("<f4", "<i4"), bytes(32)), "contains int32[1x8], but extra is float32[1x8]"),
     "too short": (_npy(EXTRA, bytes(31)), "truncated"),
     "too long": (_npy(EXTRA, bytes(33)), "more bytes than its shape needs"),
 }
@@ -294,17 +294,17 @@ MANIFESTS: dict[str, tuple[Callable[[Any], object], str]] = {
     "golden elsewhere": (lambda data: data["inputs"][0].update(golden="../../x.npy"), "does not list ../../x.npy"),
     "more golden": (
         lambda data: data["inputs"][0]["more"].append(data["inputs"][0]["golden"]),
-        "another number of golden samples",
+        "a different number of golden samples",
     ),
     "wider output": (lambda data: data["outputs"][0].update(dtype="uint64"), "features is not as compiled"),
     "longer output": (lambda data: data["outputs"][0].update(shape=[1, 8, 10, 1000]), "features is not as compiled"),
-    "larger input": (lambda data: data["inputs"][1].update(shape=[1, 800]), "holds float32[1x8]"),
+    "larger input": (lambda data: data["inputs"][1].update(shape=[1, 800]), "contains float32[1x8]"),
     "giant": (lambda data: data["outputs"][0].update(shape=[1 << 40, 1 << 40]), "impossible shape"),
     "negative": (lambda data: data["outputs"][0].update(shape=[-1]), "impossible shape"),
     "fewer inputs": (lambda data: data["inputs"].pop(), ""),
     "more outputs": (lambda data: data["outputs"].append(data["outputs"][0]), ""),
     "batch": (lambda data: data["runtime"].update(batch=1 << 40) or data["inputs"][0].update(shape=[]), "has no batch"),
-    "no batch": (lambda data: data["runtime"].update(batch=0), "a batch of 1: the model takes 1 to 0"),
+    "no batch": (lambda data: data["runtime"].update(batch=0), "a batch of 1 is not supported: the model takes 1 to 0"),
     "list": (lambda data: data.update(inputs=3), "a list was expected"),
 }
 
