@@ -1,4 +1,4 @@
-"""What tuning gains here: latency by rule, tuned, of ONNX Runtime and of OpenVINO, by turns; docs/results/tuning.md.
+"""What tuning gains here: latency untuned, tuned, of ONNX Runtime and of OpenVINO; docs/results/tuning.md.
 
     pip install openvino; python bench/tuning.py [--minutes 10] [--folder FOLDER] [NETWORK ...]
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     options.folder.mkdir(exist_ok=True)
-    columns = ("model", "by rule ms", "tuned ms", "ONNX Runtime ms", "OpenVINO ms", "gain", "layers changed")
+    columns = ("model", "untuned ms", "tuned ms", "ONNX Runtime ms", "OpenVINO ms", "gain", "layers changed")
     print(f"| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
     gains = [row(name, options.folder, options.minutes, options.threads)[1] for name in options.networks]
     print(f"| geometric mean | | | | | {statistics.geometric_mean(gains):.3f} | |")
