@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import reprlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 OF_PATHS = frozenset(
     {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
 )
+UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+"""pydantic's types of an error for a field that a record does not have."""
+EXPECTED = "Input should "
+"""Beginning of pydantic's sentences about a value of a wrong type or outside its range."""
 LONGEST_PATH = 200
 """Letters of a path in a message."""
 
@@ -76,11 +81,19 @@ def refused_path(error: OSError) -> BadOption | None:
     return BadOption(f"{shown}: {error.strerror}", remedy="Give another path, or correct this one.")
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return the first field of a record that pydantic rejects, and the reason."""
+def first_problem(error: ValidationError, source: str = "") -> str:
+    """Return what is wrong with the first field of a record that pydantic rejects; `source` is where it comes from."""
     first = error.errors()[0]
-    where, what = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+    key, said = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    if first["type"] in UNKNOWN:
+        said, key = f"unknown setting {key!r}", ""
+    field = ": ".join(filter(None, (source, key)))
+    if first["type"] == "missing":
+        return f"{field} is missing"
+    if said.startswith(EXPECTED):
+        wanted = said.removeprefix(EXPECTED).partition(", unable")[0]
+        return f"{field} must {wanted}, but is {reprlib.repr(first['input'])}"
+    return f"{field}: {said}" if field else said
 
 
 def reason(error: Exception) -> str:

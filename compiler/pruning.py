@@ -76,7 +76,7 @@ class PruneOptions(BaseModel):
         """
         if len(self.goals) != 1:
             raise BadOption(
-                f"pruning needs exactly one goal, but {' and '.join(self.goals) or 'none'} was given",
+                f"pruning needs exactly one goal, not {' and '.join(self.goals) or 'none'}",
                 remedy="Give one of " + ", ".join("--" + name.replace("_", "-") for name in GOALS) + ".",
             )
         return next(iter(self.goals.items()))

@@ -21,6 +21,8 @@ GROUPS = {
     "targets": "target",
 }
 """Group of entry points -> what a member of it is called in messages."""
+SUGGESTED, SHORTEST_PART = 4, 3
+"""Maximum number of names that a message suggests, and minimum length of a part of a name."""
 
 
 def names(group: str) -> list[str]:
@@ -52,11 +54,13 @@ def load(group: str, name: str) -> Any:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence with the near matches of `name` among `known`, or with all of them if there are none."""
+    """Return a sentence with the names in `known` that contain `name`, else near matches, else all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    near = [each for each in known if len(name) >= SHORTEST_PART and name in each] or difflib.get_close_matches(
+        name, known, n=SUGGESTED, cutoff=0.5
+    )
     if near:
-        return f"Did you mean {' or '.join(near)}?"
+        return f"Did you mean {' or '.join(near[:SUGGESTED])}?"
     return f"Known: {', '.join(known) or 'none'}."
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgec.errors import BadOption
+from edgec.errors import UNKNOWN, BadOption, first_problem
 from edgec.registry import suggest
 
 Settings = TypeVar("Settings")
@@ -39,11 +39,8 @@ def refused(error: ValidationError, kind: type[Any], source: str) -> BadOption:
     """Return the error that names the first field of a record of `kind` that pydantic rejects."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return BadOption(f"{source}: unknown setting {key!r}", remedy=suggest(key, fields_of(kind)))
-    if first["type"] == "value_error":  # the message is edgec's own and names the value already
-        return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg'].removeprefix('Value error, ')}")
-    return BadOption(f"{source}: {f'{key}: ' if key else ''}{first['msg']} (got {first['input']!r})")
+    remedy = suggest(key, fields_of(kind)) if first["type"] in UNKNOWN else None
+    return BadOption(first_problem(error, source), remedy=remedy)
 
 
 def parse_settings(text: str, kind: type[Settings], option: str) -> Settings:

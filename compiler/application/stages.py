@@ -25,9 +25,9 @@ class Stages:
         return len(self._rows)
 
     def summary(self) -> dict[str, Any]:
-        """Return the number of pictures, pictures a second, and ms of each stage and of all: median, p90, p99.
+        """Return the number of pictures, pictures per second, and ms of each stage and of all: median, p90, p99.
 
-        Pictures a second are those that the stages together would allow, one picture after the other.
+        Pictures per second are those that the stages together would allow, one picture after the other.
         """
         columns = {stage: [row[stage] for row in self._rows] for stage in STAGES}
         columns["all"] = [sum(row.values()) for row in self._rows]
@@ -40,7 +40,7 @@ class Stages:
         said = self.summary()
         rows = [f"{stage:<10} {'':1}" + "  ".join(f"{v:8.2f}" for v in q.values()) for stage, q in said["ms"].items()]
         head = f"{'ms':<10} {'':1}" + "  ".join(f"{name:>8}" for name in QUANTILES)
-        return "\n".join([head, *rows, f"{said['pictures']} pictures, {said['per_second']:.1f} a second"])
+        return "\n".join([head, *rows, f"{said['pictures']} pictures, {said['per_second']:.1f} per second"])
 
 
 QUANTILES = {"median": 50, "p90": 90, "p99": 99}

@@ -36,12 +36,12 @@ def parse_device(text: str) -> Device:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise BadOption(f"--device {text}: {error}", remedy=remedy) from error
+        raise BadOption(f"board address {text}: {error}", remedy=remedy) from error
     if parts.scheme != "ssh" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise BadOption(f"--device {text} is not of the form ssh://[user@]host[:port]", remedy=remedy)
+        raise BadOption(f"board address {text} is not of the form ssh://[user@]host[:port]", remedy=remedy)
     if parts.password:
         raise BadOption(
-            "--device contains a password, which would stay in your shell's history", remedy="Use SSH keys."
+            "the board address contains a password, which would stay in your shell's history", remedy="Use SSH keys."
         )
     place = parts.netloc.rpartition("@")[2]  # .hostname is lower case, but aliases of ~/.ssh/config need not be
     host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]

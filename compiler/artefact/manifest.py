@@ -165,6 +165,10 @@ def read_manifest(folder: Path) -> Manifest:
             leaves the folder; or its back end is not registered.
     """
     path = folder / MANIFEST
+    if folder.is_file():
+        raise BadArtefact(
+            f"{folder} is a file, not an artefact", remedy="Compile a model first: edgec compile MODEL.onnx."
+        )
     try:
         content = read_plain(path, LONGEST_JSON)
         data = parse("json", content.decode())

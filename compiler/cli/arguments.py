@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgec.errors import BadOption
+from edgec.errors import BadOption, first_problem
 from edgec.quantizing import Kind
 from edgec.registry import suggest
 
@@ -26,7 +26,7 @@ def pairs(items: list[str], option: str) -> dict[str, str]:
     for item in items:
         name, equals, value = item.rpartition("=")
         if not equals or not name or not value:
-            raise BadOption(f"{option} {item!r} is not of the form name=value")
+            raise BadOption(f"{option} {item!r} is not of the form name=value", remedy=f"Give {option} NAME=VALUE.")
         if name in result:
             raise BadOption(f"{option}: {name!r} is given twice")
         result[name] = value
@@ -46,7 +46,7 @@ def parse_shapes(items: list[str]) -> dict[str, tuple[int, ...]]:
         except ValueError:
             raise BadOption(
                 f"--shape {name}={value}: dimensions must be whole numbers; the first may be a range",
-                remedy="E.g. x=1,3,640,640 or x=1..8,3,640,640.",
+                remedy="Give one such as x=1,3,640,640 or x=1..8,3,640,640.",
             ) from None
     return shapes
 
@@ -64,7 +64,7 @@ def parse_batch(items: list[str]) -> tuple[int, int] | None:
             if not 1 <= low < high:
                 raise BadOption(
                     f"--shape {name}={value}: {low}..{high} is not a range of batch sizes",
-                    remedy="Give e.g. 1..8.",
+                    remedy="Give one such as 1..8.",
                 )
             ranges[name] = (low, high)
     if len(set(ranges.values())) > 1:
@@ -81,9 +81,9 @@ def option_names(kind: type[Any], given: Mapping[str, Any]) -> None:
     try:
         TypeAdapter(kind).validate_python(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise BadOption(f"{option}: {first['msg']} (got {first['input']!r})") from error
+        field = str(error.errors()[0]["loc"][0])
+        option = "--" + field.replace("_", "-")
+        raise BadOption(option + first_problem(error).removeprefix(field)) from error
 
 
 def check_scheme(name: str | None) -> Kind | None:

@@ -13,6 +13,7 @@ from edgec.cli.arguments import pairs, parse_batch, parse_shapes
 from edgec.cli.console import Json, Quiet, mebibytes, print_json, progress, stderr, stdout
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
+from edgec.errors import BadOption
 from edgec.measuring import Measuring
 from edgec.options import CompileOptions, merged, read_config
 from edgec.pruning import PruneOptions
@@ -133,7 +134,7 @@ def command(
     settings: dict[str, Any] = read_config(config) if config else {}
     settings = merged(settings, {key: value for key, value in given.items() if value is not None})
     if "target" not in settings:
-        raise typer.BadParameter("missing: give --target NAME; `edgec targets` lists them", param_hint="--target")
+        raise BadOption("no board is given", remedy="Give --target NAME; `edgec targets` lists the boards.")
     address = parse_device(device) if device else None
     if address:
         require_client()

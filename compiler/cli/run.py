@@ -40,7 +40,7 @@ def command(
     times: Annotated[
         bool,
         typer.Option(
-            "--times", help="Report at the end how long each stage took: median, p90, p99, pictures a second."
+            "--times", help="Report at the end how long each stage took: median, p90, p99, pictures per second."
         ),
     ] = False,
     tensors: Annotated[bool, typer.Option("--tensors", help="Return the raw outputs, also for pictures.")] = False,

@@ -13,22 +13,31 @@ from edgec.errors import BadOption, MissingDependency
 def command(
     artefact: ArtefactFolder,
     input: Annotated[
-        str | None, typer.Option(metavar="camera:N|VIDEO|FOLDER", help="What the page can show live, frame by frame.")
+        str | None,
+        typer.Option(
+            metavar="camera:N|VIDEO|FOLDER", help="Camera, video or folder that the page can show live, frame by frame."
+        ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0: all, for everybody who can reach this machine.")
+        str,
+        typer.Option(
+            help="Address on which the server listens; 0.0.0.0 stands for all: everybody who can reach this machine."
+        ),
     ] = LOOPBACK,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: one that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on which the server listens; 0 stands for any free one.")
+    ] = 8000,
     name: Annotated[
-        list[str] | None, typer.Option(help="Name that browsers call this machine by, beside --host; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Host name by which browsers may call this machine, besides --host; may be repeated."),
     ] = None,
     decoder: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="How the outputs are read, instead of what it knows.")
+        str | None, typer.Option(metavar="NAME|FILE", help="How the outputs are read; default: the artefact's decoder.")
     ] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Smallest score of an object that is shown; default: 0.25.")
+        float | None, typer.Option(min=0, max=1, help="Minimum score of objects that are shown; default: 0.25.")
     ] = None,
-    max_size: Annotated[int, typer.Option(min=1, metavar="MIB", help="Largest picture that is taken.")] = 32,
+    max_size: Annotated[int, typer.Option(min=1, metavar="MIB", help="Maximum size of a picture, in MiB.")] = 32,
     threads: Threads = None,
 ) -> None:
     """Show what ARTEFACT sees in a browser, and answer POST /predict with JSON; on this machine only, by default."""

@@ -72,7 +72,7 @@ def _opened(data: str | Path, inputs: Sequence[TensorSpec], preprocessing: Prepr
         return PictureSamples(FILE_READERS[path.suffix](path), inputs, preprocessing, source=str(path))
     if not path.exists() and ":" in str(data):
         return ObjectSamples(str(data), inputs, preprocessing)
-    problem = f"data {data}: {'of no known kind' if path.exists() else 'no such file or folder'}"
+    problem = f"data {data}: {'it is not of a known kind' if path.exists() else 'no such file or folder'}"
     raise BadOption(problem, remedy=KINDS)
 
 

@@ -19,6 +19,8 @@ Outputs = Mapping[str, Array]
 Kind = Literal["scores", "detections", "instances", "keypoints", "rotated", "text", "mask", "picture", "embedding"]
 WITH_BOXES: tuple[Kind, ...] = ("detections", "instances", "keypoints", "rotated")
 """Kinds whose predictions have `boxes`, `scores` and `labels`, like `Detections`."""
+REMEDY = "Choose another --decoder, or name the output in its record."
+"""What to do if outputs do not fit a decoder."""
 
 
 class Decoder(BaseModel, ABC):
@@ -61,7 +63,8 @@ def pick(outputs: Outputs, name: str | None, position: int = 0) -> Array:
     """
     if name is None:
         if position >= len(outputs):
-            raise BadOption(f"the network has {len(outputs)} outputs, but the decoder needs {position + 1}")
+            problem = f"the network has {len(outputs)} outputs, but the decoder needs {position + 1}"
+            raise BadOption(problem, remedy=REMEDY)
         return list(outputs.values())[position]
     if name not in outputs:
         raise BadOption(f"decoder: no output is called {name!r}", remedy=suggest(name, outputs))
@@ -86,7 +89,7 @@ def check_shape(array: Array, pattern: str, head: str) -> Array:
     if not fits:
         raise BadOption(
             f"decoder {head}: the output is [{', '.join(map(str, array.shape))}], not {pattern}",
-            remedy="Choose another --decoder, or name the output in its record.",
+            remedy=REMEDY,
         )
     result: Array = array[0]
     return result
@@ -105,5 +108,6 @@ def network_size(sample: Sample, head: str) -> tuple[int, int]:
         BadOption: The sample is not a picture.
     """
     if sample.placement is None:
-        raise BadOption(f"decoder {head} needs a network whose only input is a picture")
+        problem = f"decoder {head} needs a network whose only input is a picture"
+        raise BadOption(problem, remedy="Choose another --decoder.")
     return sample.placement.network

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from edgec.data.decoders.base import Outputs, pick
+from edgec.data.decoders.base import REMEDY, Outputs, pick
 from edgec.data.decoders.detections import DetectionDecoder, Detections, corners
 from edgec.errors import BadOption
 
@@ -28,7 +28,8 @@ class PlainBoxes(DetectionDecoder):
         """See `DetectionDecoder.candidates`."""
         rows = pick(outputs, self.output)
         if rows.shape[-1:] != (6,) or rows.ndim not in (2, 3) or (rows.ndim == 3 and len(rows) != 1):
-            raise BadOption(f"decoder boxes: the output is {list(rows.shape)}, not [n, 6] or [1, n, 6]")
+            problem = f"decoder boxes: the output is {list(rows.shape)}, not [n, 6] or [1, n, 6]"
+            raise BadOption(problem, remedy=REMEDY)
         rows = rows.reshape(-1, 6).astype(np.float32)
         rows = rows[(rows[:, 4] >= self.min_score) & np.isfinite(rows[:, 5])]
         boxes = corners(rows[:, :4]) if self.centred else rows[:, :4]

@@ -51,7 +51,8 @@ class Ctc(Decoder):
         extra = scores.shape[1] - 1 - len(self.alphabet)
         if extra not in (0, 1):
             source, count = self.dictionary or "the dictionary", len(self.alphabet)
-            raise BadOption(f"decoder ctc: {scores.shape[1]} classes, but {source} has {count} characters")
+            problem = f"decoder ctc: {scores.shape[1]} classes, but {source} has {count} characters"
+            raise BadOption(problem, remedy="Give the network's own dictionary: dictionary=FILE.")
         best = scores.argmax(axis=1)
         kept = best[np.flatnonzero(np.diff(best, prepend=BLANK))]  # the steps at which the class changes
         alphabet = (*self.alphabet, " ")

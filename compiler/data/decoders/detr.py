@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from edgec.data.decoders.base import Outputs, check_shape, pick, sigmoid
+from edgec.data.decoders.base import REMEDY, Outputs, check_shape, pick, sigmoid
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class, corners
 from edgec.errors import BadOption
 
@@ -58,12 +58,14 @@ class Detr(DetectionDecoder):
         if len(outputs) == 1 and self.scores is None:
             rows = check_shape(pick(outputs, self.boxes), "[1, n, 4 + classes]", "detr")
             if rows.shape[1] < 5:
-                raise BadOption(f"decoder detr: each query has {rows.shape[1]} values, at least 5 are needed")
+                problem = f"decoder detr: each query has {rows.shape[1]} values, at least 5 are needed"
+                raise BadOption(problem, remedy=REMEDY)
             return rows[:, :4], rows[:, 4:]
         of_four = [at for at, array in enumerate(outputs.values()) if array.ndim == 3 and array.shape[2] == 4]
         at = of_four[0] if of_four else 0
         boxes = check_shape(pick(outputs, self.boxes, at), "[1, n, 4]", "detr")
         scores = check_shape(pick(outputs, self.scores, 1 if at == 0 else 0), "[1, n, classes]", "detr")
         if len(boxes) != len(scores) or scores.shape[1] <= int(self._has_background):
-            raise BadOption(f"decoder detr: {boxes.shape} boxes and {scores.shape} scores do not belong together")
+            problem = f"decoder detr: {boxes.shape} boxes and {scores.shape} scores do not belong together"
+            raise BadOption(problem, remedy=REMEDY)
         return boxes, scores

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgec.data.decoders.base import Decoder, Kind, Outputs, pick
+from edgec.data.decoders.base import REMEDY, Decoder, Kind, Outputs, pick
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
 
@@ -23,7 +23,8 @@ class Embedding(Decoder):
         """Return the vector."""
         vector = pick(outputs, self.output)
         if vector.size < 2 or max(vector.shape) != vector.size:
-            raise BadOption(f"decoder embedding: the output is {list(vector.shape)}, not [1, n]")
+            problem = f"decoder embedding: the output is {list(vector.shape)}, not [1, n]"
+            raise BadOption(problem, remedy=REMEDY)
         flat = vector.reshape(-1).astype(np.float32)
         result: np.ndarray[Any, Any] = flat / max(float(np.linalg.norm(flat)), 1e-12)
         return result

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from edgec.data.decoders.base import Decoder, Kind, Outputs, pick
+from edgec.data.decoders.base import REMEDY, Decoder, Kind, Outputs, pick
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
 
@@ -38,7 +38,8 @@ class Picture(Decoder):
         elif pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[2] not in (1, 3):
             pixels = pixels.transpose(1, 2, 0)
         if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
-            raise BadOption(f"decoder picture: the output is {list(output.shape)}, not [1, 1 or 3, h, w]")
+            problem = f"decoder picture: the output is {list(output.shape)}, not [1, 1 or 3, h, w]"
+            raise BadOption(problem, remedy=REMEDY)
         scaled = self._scaled(pixels.astype(np.float32))
         return np.ascontiguousarray(scaled[..., ::-1] if self.colour == "bgr" else scaled)
 

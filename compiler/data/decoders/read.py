@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edgec import registry
 from edgec.data.decoders.base import Decoder
 from edgec.data.sources.text import read_text
-from edgec.errors import BadOption
+from edgec.errors import UNKNOWN, BadOption, first_problem
 from edgec.plain_file import parse
 from edgec.registry import suggest
 
@@ -63,9 +63,8 @@ def make_decoder(name: str, settings: dict[str, Any], source: str) -> Decoder:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         fields = made.model_fields
-        remedy = suggest(key, fields) if first["type"] == "extra_forbidden" else f"Settings: {', '.join(fields)}."
-        where = f"{source}: {key}" if key else source
-        raise BadOption(f"{where}: {first['msg'].removeprefix('Value error, ')}", remedy=remedy) from error
+        remedy = suggest(key, fields) if first["type"] in UNKNOWN else f"Settings: {', '.join(fields)}."
+        raise BadOption(first_problem(error, source), remedy=remedy) from error
 
 
 def _decoder(name: object) -> type[Decoder]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgec.data.decoders.base import Decoder, Kind, Outputs, pick
+from edgec.data.decoders.base import REMEDY, Decoder, Kind, Outputs, pick
 from edgec.data.samples import Sample
 from edgec.errors import BadOption
 
@@ -29,7 +29,8 @@ class Scores(Decoder):
         """Return the scores."""
         scores = pick(outputs, self.output)
         if scores.size == 0 or max(scores.shape, default=1) != scores.size:
-            raise BadOption(f"decoder scores: the output is {list(scores.shape)}, not [1, classes]")
+            problem = f"decoder scores: the output is {list(scores.shape)}, not [1, classes]"
+            raise BadOption(problem, remedy=REMEDY)
         scores = scores.reshape(-1)
         if not self.logits:
             return scores

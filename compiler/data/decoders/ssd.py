@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from edgec.data.decoders.base import Outputs, check_shape, pick
+from edgec.data.decoders.base import REMEDY, Outputs, check_shape, pick
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class, corners
 from edgec.errors import BadOption, reason
 
 Array = np.ndarray[Any, Any]
 
+PRIORS = "Give a .npy file with an array [n, 4]."
 MAX_LOG_SCALE = 8.0  # maximum for a box relative to its prior, so that exp() stays finite
 
 
@@ -44,7 +45,8 @@ class Ssd(DetectionDecoder):
         priors = priors.reshape(-1, priors.shape[-1])
         if priors.shape != offsets.shape or len(scores) != len(offsets):
             counts = f"{len(offsets)} offsets, {len(scores)} scores, {len(priors)} priors"
-            raise BadOption(f"decoder ssd: {counts} do not belong together")
+            problem = f"decoder ssd: {counts} do not belong together"
+            raise BadOption(problem, remedy=REMEDY)
         if self.logits:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores = scores / scores.sum(axis=1, keepdims=True)
@@ -77,7 +79,7 @@ class Ssd(DetectionDecoder):
             with Path(self.priors).open("rb") as file:  # numpy.load would accept a .npz file of that name too
                 priors: Array = np.lib.format.read_array(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise BadOption(f"decoder ssd: priors {self.priors}: {reason(error)}") from error
+            raise BadOption(f"decoder ssd: priors {self.priors}: {reason(error)}", remedy=PRIORS) from error
         if priors.ndim < 2 or priors.shape[-1] != 4:
-            raise BadOption(f"decoder ssd: priors {self.priors} are not [n, 4]")
+            raise BadOption(f"decoder ssd: priors {self.priors} are not [n, 4]", remedy=PRIORS)
         return priors.astype(np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgec.data.decoders.base import Outputs, check_shape, pick, sigmoid
+from edgec.data.decoders.base import REMEDY, Outputs, check_shape, pick, sigmoid
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class
 from edgec.errors import BadOption
 
@@ -52,7 +52,8 @@ def _boxes_and_scores(output: Array, scale: Scale) -> tuple[Array, Array]:
     anchors = np.array(scale.anchors, np.float32)
     channels, height, width = output.shape
     if channels % len(anchors) or channels // len(anchors) < 6:
-        raise BadOption(f"decoder yolov3: output {scale.name!r} has {channels} channels for {len(anchors)} anchors")
+        problem = f"decoder yolov3: output {scale.name!r} has {channels} channels for {len(anchors)} anchors"
+        raise BadOption(problem, remedy=REMEDY)
     raw = output.reshape(len(anchors), channels // len(anchors), height, width).transpose(0, 2, 3, 1)
     ys, xs = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     centres = (sigmoid(raw[..., :2]) + np.stack([xs, ys], axis=-1)) * scale.stride

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgec.data.decoders.base import Outputs, check_shape, pick
+from edgec.data.decoders.base import REMEDY, Outputs, check_shape, pick
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class, corners
 from edgec.errors import BadOption
 
@@ -24,5 +24,6 @@ class Yolov8(DetectionDecoder):
         """See `DetectionDecoder.candidates`."""
         rows = check_shape(pick(outputs, self.output), "[1, 4 + classes, n]", "yolov8").T
         if rows.shape[1] < 5:
-            raise BadOption(f"decoder yolov8: each box has {rows.shape[1]} values, at least 5 are needed")
+            problem = f"decoder yolov8: each box has {rows.shape[1]} values, at least 5 are needed"
+            raise BadOption(problem, remedy=REMEDY)
         return by_class(corners(rows[:, :4]), rows[:, 4:], self.min_score)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from edgec.data.decoders.base import Outputs, check_shape, pick
+from edgec.data.decoders.base import REMEDY, Outputs, check_shape, pick
 from edgec.data.decoders.detections import DetectionDecoder, Detections, by_class, corners
 from edgec.errors import BadOption
 
@@ -35,7 +35,8 @@ class Yolox(DetectionDecoder):
         cells, stride = _grid(size, self.strides)
         if len(rows) != len(cells) or rows.shape[1] < 6:
             got, want = "x".join(map(str, rows.shape)), f"{len(cells)} boxes of 5 + classes"
-            raise BadOption(f"decoder yolox: output [{got}], but strides {self.strides} at {size} give {want}")
+            problem = f"decoder yolox: output [{got}], but strides {self.strides} at {size} give {want}"
+            raise BadOption(problem, remedy=REMEDY)
         centres = (rows[:, :2] + cells) * stride
         sizes = np.exp(np.minimum(rows[:, 2:4], MAX_LOG_SIZE)) * stride
         boxes = corners(np.concatenate([centres, sizes], axis=1))

@@ -50,7 +50,9 @@ def parse_tracker(text: str, key: str) -> Tracker:
     """
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise BadOption(f"--tracker {text!r} is not of the form HOST:PORT", remedy="E.g. 192.168.1.10:9190.")
+        raise BadOption(
+            f"--tracker {text!r} is not of the form HOST:PORT", remedy="Give one such as 192.168.1.10:9190."
+        )
     return Tracker(host, int(port), key)
 
 

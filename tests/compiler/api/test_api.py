@@ -142,7 +142,7 @@ def test_compile_quantizes_by_the_same_record_as_quantize(tmp_path: Path) -> Non
     ("given", "message"),
     [
         ({"data": PICTURES, "measuring": HERE}, "data and measuring are given"),
-        ({"data": PICTURES, "limit": 0}, "limit: .*greater than or equal to 1"),
+        ({"data": PICTURES, "limit": 0}, "limit must be greater than or equal to 1, but is 0"),
         ({"data": 3}, "data must be a path, module:callable, or Samples"),
         ({"data": PICTURES, "callibrator": "kl"}, "unknown setting 'callibrator'\nDid you mean calibrator"),
     ],

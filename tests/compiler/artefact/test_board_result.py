@@ -118,7 +118,7 @@ def test_a_failure_on_the_board_is_told_in_its_words(artefact: Artefact) -> None
         ("{", "Expecting"),
         ("[]", "schema None"),
         ('{"schema": 2}', "schema 2"),
-        ('{"schema": 1, "status": "ok"}', "engine: Field required"),
+        ('{"schema": 1, "status": "ok"}', "engine is missing"),
     ],
 )
 def test_a_damaged_result_is_refused(artefact: Artefact, tmp_path: Path, text: str | None, said: str) -> None:

@@ -117,8 +117,8 @@ def test_widths_suit_the_target(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "exactly one goal, but none was given"),
-        (("--ratio", "0.5", "--max-loss", "1"), "exactly one goal, but max_loss and ratio was given"),
+        ((), "exactly one goal, not none"),
+        (("--ratio", "0.5", "--max-loss", "1"), "exactly one goal, not max_loss and ratio"),
         (("--ratio", "1.5"), "--ratio"),
         (("--max-loss", "inf"), "--max-loss"),
         (("--ratio", "0.5"), "needs data"),
