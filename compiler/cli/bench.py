@@ -35,13 +35,16 @@ def command(
     ] = None,
     emulate_time: Annotated[
         bool,
-        typer.Option("--emulate-time", help="Estimate the time on the ARM board from what runs under the emulator."),
+        typer.Option(
+            "--emulate-time",
+            help="Estimate the time on the ARM board from emulated instructions.",
+        ),
     ] = False,
     measured: Annotated[
         str | None,
         typer.Option(
             metavar="ARTEFACT=MS",
-            help="Correct that by another artefact's time on the board, one thread; implies --emulate-time.",
+            help="Correct the estimate by another artefact's time on the board, one thread; implies --emulate-time.",
         ),
     ] = None,
     quiet: Quiet = False,

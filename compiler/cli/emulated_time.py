@@ -1,4 +1,4 @@
-"""`edgec bench --emulate-time`: the time on an ARM board that is not here."""
+"""`edgec bench --emulate-time`: estimates the time on an ARM board that is not available."""
 
 from __future__ import annotations
 
@@ -79,5 +79,7 @@ def _measured(text: str) -> tuple[Artefact, float]:
     except ValueError:
         ms = math.nan
     if not folder or not 0 < ms < math.inf:
-        raise BadOption(f"--measured {text}: not ARTEFACT=MS", remedy="Write e.g. --measured other.rpi4=41.5")
+        raise BadOption(
+            f"--measured {text!r} is not of the form ARTEFACT=MS", remedy="Give one such as other.rpi4=41.5."
+        )
     return Artefact.open(folder), ms

@@ -24,12 +24,10 @@ WIDTH = 160
 def command(
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODEL[=SETTINGS.toml]...", help="ONNX models, each with settings of its own if need be."
-        ),
+        typer.Argument(metavar="MODEL[=SETTINGS.toml]...", help="ONNX models, each optionally with a settings file."),
     ],
     targets: Annotated[
-        str, typer.Option("--targets", "-t", metavar="BOARD,...", help="Boards; `edgec targets` lists them.")
+        str, typer.Option("--targets", "-t", metavar="BOARD,...", help="Names of boards; `edgec targets` lists them.")
     ],
     precisions: Annotated[str, typer.Option(metavar="NAME,...", help="Precisions: fp32, fp16, int8.")] = "fp32",
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the artefacts and the table.")] = Path(
@@ -43,17 +41,20 @@ def command(
     preprocess: options.Preprocess = None,
     limit: options.Limit = None,
     peers: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Runtimes timed beside fp32 on this machine: onnxruntime, openvino.")
+        str,
+        typer.Option(metavar="NAME,...", help="Runtimes to time beside fp32 on this machine: onnxruntime, openvino."),
     ] = "",
     workers: Annotated[
-        int, typer.Option(min=0, help="Number of processes; 0: one cell after the other, which disturbs no time.")
+        int,
+        typer.Option(min=0, help="Number of processes; 0: one cell after the other, for undisturbed times."),
     ] = 0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Compile models for boards in precisions, and print what is known of each: size, error, metric, time.
+    """Compile models for boards in precisions, and print a table of size, error, metric and time.
 
-    An interrupted run goes on where it was. The exit code is 1 if an artefact has wrong outputs; a refusal is a result.
+    An interrupted run continues where it stopped. The exit code is 1 if an artefact has wrong outputs, but not if a
+    model is refused.
     """
     from edgec import matrix
 

@@ -259,7 +259,7 @@ def test_addresses(text: str, device: Device) -> None:
     ],
 )
 def test_other_forms_are_refused(text: str) -> None:
-    with pytest.raises(BadOption, match="--device") as caught:
+    with pytest.raises(BadOption, match="board address") as caught:
         parse_device(text)
     assert "secret" not in str(caught.value)
 

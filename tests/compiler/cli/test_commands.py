@@ -155,7 +155,7 @@ def test_a_time_is_estimated_by_emulation_only_for_arm_boards(run: Run, artefact
     assert refused.returncode == 2
     assert "is not estimated by emulation\nThat is for CPUs of ARM boards" in refused.stderr
     assert "one thread\nOmit --trace" in run("bench", artefact, "--emulate-time", "--threads", "2").stderr
-    assert "half: not ARTEFACT=MS" in run("bench", artefact, "--measured", "half").stderr
+    assert "'half' is not of the form ARTEFACT=MS" in run("bench", artefact, "--measured", "half").stderr
 
 
 def test_verify_fails_with_1_when_the_outputs_differ(run: Run, model: Path, tmp_path: Path) -> None:

@@ -342,7 +342,7 @@ def _empty(folder: Path) -> Path:
 ZEROS = np.zeros((2, 3, 8, 8), np.float32)
 REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing there": (lambda p: p / "no", "no such file"),
-    "unknown kind": (lambda p: write(p / "x.csv", "a"), "no known kind"),
+    "unknown kind": (lambda p: write(p / "x.csv", "a"), "not of a known kind"),
     "empty folder": (_empty, "empty contains no pictures"),
     "folder without pictures among classes": (
         lambda p: picture(p / "cat" / "a.png") and _empty(p).parent,
