@@ -65,7 +65,7 @@ def matrix(
 ) -> Matrix:
     """Compile each model for each board in each precision, and collect what is known of the artefacts.
 
-    An interrupted call goes on where it was: cells of the same model, settings and edgec are not made again.
+    An interrupted call continues where it stopped: cells of the same model, settings and edgec are not computed again.
 
     Args:
         models: Paths of ONNX files, whose names differ; or path -> its options of `compile`, e.g. shapes, data, metric.

@@ -152,7 +152,7 @@ def _guarded(entry: Callable[[], None]) -> None:
         _tell(error)
     except SystemExit as stop:
         if stop.code == INTERRUPTED and RESUMED & set(sys.argv[1:2]):
-            stderr.print("Interrupted. The same command goes on where it was.", highlight=False)
+            stderr.print("Interrupted. The same command continues where it stopped.", highlight=False)
         raise
     except BrokenPipeError:  # the reader of the output is gone, e.g. `edgec targets | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
 """`edgec bench`: latency of an artefact on its golden inputs, as a whole and by kernel; of several side by side.
 
-The time on an ARM board that is not here is estimated by emulation.
+The time on an ARM board that is not available is estimated by emulation.
 """
 
 from __future__ import annotations

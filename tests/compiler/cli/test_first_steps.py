@@ -64,7 +64,7 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "argv", ["edgec", "prune", "model.onnx"])
     with pytest.raises(SystemExit):
         _guarded(stopped)
-    assert "same command goes on" in capsys.readouterr().err
+    assert "same command continues" in capsys.readouterr().err
 
 
 def test_dir_has_all_that_is_public_and_nothing_else() -> None:
