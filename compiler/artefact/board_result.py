@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from edgec.artefact.artefact import Artefact, Latency
+from edgec.artefact.board_records import BoardResult, Output, RunResult, ScriptResult
 from edgec.artefact.evidence import drop, keep
 from edgec.artefact.verification import Verification
 from edgec.errors import BadArtefact, CannotRunHere, first_problem, reason
@@ -26,104 +26,6 @@ from edgec.targets.kernel_times import KernelTime, KernelTimes
 SCHEMA = 1
 LONGEST_RESULT = 1 << 20
 """Maximum size in bytes; those of real boards have some thousand."""
-READ = ConfigDict(frozen=True, extra="ignore")  # a newer script may write more fields
-
-
-class Statistics(BaseModel):
-    """Times of one part of an inference, in ms."""
-
-    model_config = READ
-
-    median: float
-    p90: float
-    p99: float
-    min: float
-    mean: float
-
-
-class Output(BaseModel):
-    """Error of an output relative to the golden one; None if it is not a number."""
-
-    model_config = READ
-
-    name: str
-    max_abs_error: float | None
-    error: float | None
-
-
-class LayerTime(BaseModel):
-    """Median time of one layer of the engine."""
-
-    model_config = READ
-
-    name: str
-    ms: float
-
-
-class Engine(BaseModel):
-    """The engine that was built, and its origin."""
-
-    model_config = READ
-
-    model_sha256: str
-    tensorrt: str
-    sm: int
-    device: str | None
-    bytes: int
-
-
-class BoardResult(BaseModel):
-    """Result of the board; it contains times only if the outputs were right. CPU boards have no engine."""
-
-    model_config = READ
-
-    status: Literal["ok", "outputs differ"]
-    engine: Engine | None = None
-    machine: dict[str, Any]
-    warnings: tuple[str, ...]
-    outputs: tuple[Output, ...]
-    runs: int = 0
-    threads: int = 1
-    latency_ms: dict[Literal["end_to_end", "copy_in", "compute", "copy_out"], Statistics] = {}
-    throughput_per_s: float | None = None
-    layers: tuple[LayerTime, ...] = ()
-    """Of `./build.sh --layers`."""
-
-    @property
-    def where(self) -> str:
-        """Board and, if it has an engine, TensorRT version."""
-        if self.engine is None:
-            return str(self.machine.get("model") or self.machine.get("system") or "the board")
-        return f"{self.engine.device or 'the board'}, TensorRT {self.engine.tensorrt} on sm_{self.engine.sm}"
-
-
-class _Built(BoardResult):
-    """What the script writes."""
-
-    engine: Engine
-
-
-class _RunOutput(BaseModel):
-    model_config = READ
-
-    name: str
-    error: float
-
-
-class _Run(BaseModel):
-    """What `edgec-run --self-test --json` prints."""
-
-    model_config = READ
-
-    threads: int
-    times_ms: tuple[float, ...] = Field(min_length=1)
-    outputs: tuple[_RunOutput, ...]
-    passed: bool
-
-    def statistics(self) -> Statistics:
-        """Return the statistics of the times."""
-        median, p90, p99 = (float(value) for value in np.percentile(self.times_ms, (50, 90, 99)))
-        return Statistics(median=median, p90=p90, p99=p99, min=min(self.times_ms), mean=float(np.mean(self.times_ms)))
 
 
 @dataclass(frozen=True)
@@ -157,7 +59,7 @@ def read_result(path: Path) -> BoardResult:
             f"on the board: {data.get('message')}", remedy="Correct it there, and run ./build.sh again."
         )
     try:
-        return _Built.model_validate(data)
+        return ScriptResult.model_validate(data)
     except ValidationError as error:
         raise BadArtefact(f"{path}: {first_problem(error)}", remedy="Run ./build.sh on the board again.") from error
 
@@ -190,7 +92,7 @@ def import_run(artefact: Artefact, path: Path, machine: Mapping[str, str]) -> Bo
     """
     remedy = "Deploy it again."
     try:
-        run = _Run.model_validate(read_json(path, LONGEST_RESULT))
+        run = RunResult.model_validate(read_json(path, LONGEST_RESULT))
     except ValidationError as error:
         raise BadArtefact(f"the board's edgec-run: {first_problem(error)}", remedy=remedy) from error
     except (OSError, ValueError) as error:

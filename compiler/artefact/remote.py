@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgec.artefact.artefact import Artefact
-from edgec.artefact.board_result import LONGEST_RESULT, BoardResult, import_result, import_run
+from edgec.artefact.board_records import BoardResult
+from edgec.artefact.board_result import LONGEST_RESULT, import_result, import_run
 from edgec.artefact.device import Device
 from edgec.artefact.files import MANIFEST, SIGNATURE, SUMS
 from edgec.errors import BadOption, CannotRunHere, MissingDependency, reason

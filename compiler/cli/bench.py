@@ -80,12 +80,16 @@ def command(
             kernels = opened[0].profile(threads=threads, warmup=warmup, runs=runs, trace=trace, keep=True)
     if several:
         _show_several(opened, latencies, json=json)
-        return
+    else:
+        _show_one(latencies[0], kernels, json=json)
+
+
+def _show_one(latency: Latency, kernels: KernelTimes | None, *, json: bool) -> None:
     if json:
-        print_json(asdict(latencies[0]) | ({"kernels": asdict(kernels)} if kernels else {}))
+        print_json(asdict(latency) | ({"kernels": asdict(kernels)} if kernels else {}))
         return
-    stdout.print(_line(latencies[0]), highlight=False)
-    if latencies[0].where.startswith("qemu"):
+    stdout.print(_line(latency), highlight=False)
+    if latency.where.startswith("qemu"):
         stdout.print("These are times of the emulator: they say nothing about the board.", highlight=False)
     if kernels is not None:
         _show_kernels(kernels)

@@ -23,7 +23,7 @@ from edgec.validation import parse_settings
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
-    from edgec.artefact.board_result import BoardResult
+    from edgec.artefact.board_records import BoardResult
     from edgec.artefact.verification import Verification
 
 

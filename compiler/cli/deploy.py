@@ -12,7 +12,7 @@ from edgec.progress import Progress
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
-    from edgec.artefact.board_result import BoardResult
+    from edgec.artefact.board_records import BoardResult
     from edgec.artefact.device import Device
 
 

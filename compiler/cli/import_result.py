@@ -11,7 +11,7 @@ from edgec.cli.console import ArtefactFolder, Json, print_json, stdout
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
-    from edgec.artefact.board_result import BoardResult
+    from edgec.artefact.board_records import BoardResult
 
 
 def command(
