@@ -34,12 +34,12 @@ from edgec.targets.board import is_this_machine, load_board
 from edgec.whole_file import write_text
 
 OF_PEERS = "fp32"
-"""Precision whose artefacts are timed beside peers, which run the model as it is."""
+"""Precision whose artefacts are timed beside peers, which run the original model."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One cell to fill: picklable."""
+    """One cell to compute; picklable."""
 
     key: str
     model: str
@@ -63,7 +63,7 @@ def matrix(
     workers: int = 0,
     progress: Listener | None = None,
 ) -> Matrix:
-    """Compile each model for each board in each precision, and collect what is known of the artefacts.
+    """Compile each model for each board in each precision, and collect the figures of the artefacts.
 
     An interrupted call continues where it stopped: cells of the same model, settings and edgec are not computed again.
 
@@ -113,7 +113,7 @@ def matrix(
 def _check(
     paths: Mapping[Path, Mapping[str, Any]], targets: Sequence[str], precisions: Sequence[str], peers: Sequence[str]
 ) -> None:
-    """Refuse wrong names before the long work begins."""
+    """Raise an error for wrong names before the long work begins."""
     names = [path.stem for path in paths]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadOption(f"two models are named {twice[0]}", remedy="Rename one of the files.")
@@ -136,7 +136,7 @@ def _part(
 
 
 def _is_there(record: Mapping[str, Any] | None) -> bool:
-    """Return whether a cell is known, with an artefact that was not removed since."""
+    """Return whether a cell has a result whose artefact still exists."""
     return record is not None and (record["cell"]["verdict"] != "compiled" or Path(record["cell"]["artefact"]).is_dir())
 
 
@@ -155,7 +155,7 @@ def _filled(part: _Part) -> Iterable[dict[str, Any]]:
 
 
 def _figures(artefact: Artefact, part: _Part) -> dict[str, Any]:
-    """Return size, error, metric and time of an artefact, as far as they can be had here."""
+    """Return size, error, metric and time of an artefact, as far as this machine can measure them."""
     manifest = artefact.manifest
     here = is_this_machine(manifest.board)
     known: dict[str, Any] = {"artefact": str(artefact.folder), "size": artefact.size}
@@ -186,7 +186,7 @@ def _estimated(artefact: Artefact) -> dict[str, Any]:
 
 
 def _measured(artefact: Artefact, part: _Part) -> dict[str, Any]:
-    """Return the time of an artefact on this machine, by turns with the peers if it computes in fp32."""
+    """Return the time of an artefact on this machine; in fp32 its runs alternate with those of the peers."""
     manifest = artefact.manifest
     with artefact.runner() as runner:
         runs: dict[str, Run] = {"": runner.run}

@@ -1,4 +1,4 @@
-"""The time of an artefact on its ARM board, estimated from what it executes under an emulator."""
+"""The time of an artefact on its ARM board, estimated from the instructions that it executes under an emulator."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def emulate_time(
     layers: bool = False,
     keep: bool = False,
 ) -> EmulatedTime:
-    """Estimate the time of an inference of one thread on the board, from what it executes under the emulator.
+    """Estimate the time of an inference of one thread on the board, from its instructions under the emulator.
 
     Args:
         artefact: Artefact for an ARM board's CPU.
         measured: Another artefact for the board, and its time there in milliseconds with one thread.
-        layers: Whether each kernel is estimated, too.
-        keep: Whether the estimate is kept in the artefact's evidence.
+        layers: Whether the time of each kernel is estimated, too.
+        keep: Whether the estimate is stored in the artefact's evidence.
 
     Raises:
         BadOption: The board is not emulated or has no time model; or `measured` is for another board, or not positive.

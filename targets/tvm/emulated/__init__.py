@@ -1,1 +1,1 @@
-"""The time an ARM board takes, from what an emulator counts."""
+"""Estimates the time of an inference on an ARM board from an emulator's counts."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from edgec.errors import MissingDependency
 
 VERSIONS = (19, 20, 21, 22, 23, 18, 17, 16)
-"""Of LLVM, the one of the fit first; older ones have no model of the A76."""
+"""Versions of LLVM, that of the fit first; older ones have no model of the A76."""
 REMEDY = "sudo apt-get install llvm-19"
 ITERATIONS = 100
-"""How often a block follows itself: what counts is how fast it runs in a loop."""
+"""Number of iterations of a block: its speed in a loop is what matters."""
 BATCH = 100
-"""Blocks that one call of llvm-mca is given."""
+"""Number of blocks per call of llvm-mca."""
 TARGETS_OF_JUMPS = re.compile(r"^((?:b|bl|b\.\w+|cbn?z|tbn?z) .*?)#-?\d+$")
 LABEL = ".Ltarget"
 
@@ -49,7 +49,7 @@ def find_tools() -> Tools:
 
 
 def cycles(blocks: Sequence[Block], core: str, tools: Tools) -> list[float]:
-    """Return the cycles that each block takes in a loop on LLVM's CPU `core`, if memory never makes it wait."""
+    """Return the cycles of each block in a loop on LLVM's CPU `core`, without waiting for memory."""
     known = disassembled(sorted({opcode for block in blocks for opcode in block}), tools)
     texts = ["\n".join(known[opcode] for opcode in block) for block in blocks]
     found: list[float] = []
@@ -59,7 +59,7 @@ def cycles(blocks: Sequence[Block], core: str, tools: Tools) -> list[float]:
 
 
 def disassembled(opcodes: Sequence[str], tools: Tools) -> dict[str, str]:
-    """Return the assembly of each opcode; jumps go to `LABEL`, and what LLVM does not know is a `nop`."""
+    """Return the assembly of each opcode; jumps go to `LABEL`, and opcodes unknown to LLVM become `nop`."""
     text = "\n".join(" ".join(f"0x{opcode[place : place + 2]}" for place in (6, 4, 2, 0)) for opcode in opcodes)
     command = [tools.mc, "--disassemble", "-triple=aarch64", "-mattr=+all"]
     done = subprocess.run(command, input=text + "\n", capture_output=True, text=True, check=False)
@@ -78,7 +78,7 @@ def total_cycles(report: str) -> dict[int, float]:
 
 
 def _version(mca: str) -> int:
-    """Return the version of LLVM that a tool without one in its name has."""
+    """Return the LLVM version of a tool whose name does not contain it."""
     told = subprocess.run([mca, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"version (\d+)", told)
     return int(found[1]) if found else 0
@@ -93,7 +93,7 @@ def _cycles(texts: Sequence[str], core: str, tools: Tools) -> list[float]:
     found = total_cycles(done.stdout)
     if done.returncode == 0 and len(found) == len(texts):
         return [found[place] for place in range(len(texts))]
-    if len(texts) == 1:  # an instruction that the model lacks: two instructions a cycle
+    if len(texts) == 1:  # for an instruction that the model lacks, assume two instructions per cycle
         return [(texts[0].count("\n") + 1) / 2]
     half = len(texts) // 2
     return _cycles(texts[:half], core, tools) + _cycles(texts[half:], core, tools)

@@ -1,4 +1,4 @@
-"""The emulator's plugin that counts: its build, its options, and its report."""
+"""The emulator's counting plugin: its build, its options, and its report."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SOURCE = "insn_count.c"
 FIRST_WITH_API_2 = 9
 """Version of qemu whose plugin interface refuses plugins of version 1."""
 MULTIPLY_ADDS = ("fmla_vec", "fmla_fp16", "sdot_udot", "i8mm", "mul_widening", "pair_add_acc")
-"""Classes of the report that multiply and add vectors, or are half of such a pair."""
+"""Classes in the report of instructions that multiply and add vectors, or are half of such a pair."""
 COVER = 0.995
-"""Share of the instructions whose blocks are listed; the many blocks of the rest hardly count."""
+"""Share of the instructions whose blocks are listed; the many other blocks hardly matter."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was executed: instructions by class, executions and opcodes of blocks, misses of each cache."""
+    """The executed work: instructions by class, executions and opcodes of blocks, misses of each cache."""
 
     total: int
     classes: dict[str, int]
@@ -38,7 +38,7 @@ class Report:
 
 
 def api_of(emulator: str) -> int:
-    """Return the version of the plugin interface that an emulator takes; its message tells where it takes none."""
+    """Return the version of the plugin interface that an emulator supports, which its message states."""
     told = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"version (\d+)", told)
     return 2 if found and int(found[1]) >= FIRST_WITH_API_2 else 1
@@ -70,7 +70,7 @@ def options(plugin: Path, report: Path, caches: Iterable[tuple[int, int]]) -> tu
 
 
 def read_reports(text: str) -> list[Report]:
-    """Return what each region of a report tells."""
+    """Return the counts of each region of a report."""
     return [_read(region) for region in text.split("== insn_count region")[1:]]
 
 

@@ -1,6 +1,6 @@
 """From counts to milliseconds: a constant for each kind of event, fitted to published times of ARM boards.
 
-The constants are in cores.toml, made by bench/board_time/fit.py; docs/results/estimates.md tells their errors.
+The constants are in cores.toml, which bench/board_time/fit.py writes; docs/results/estimates.md lists their errors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Core:
-    """A core as it was modelled: LLVM's name of its model, caches (bytes, ways) from the first, CPUs it stands for."""
+    """A modelled core: LLVM's name of its model, caches (bytes, ways) from the first on, and the CPUs it represents."""
 
     name: str
     llvm: str
@@ -65,7 +65,7 @@ def core_of(board: Board) -> Core:
 
 
 def counted(reports: Sequence[Report], core: Core, tools: Tools) -> list[Counts]:
-    """Return what the time depends on; blocks that a report does not list count like those that it does."""
+    """Return the figures on which the time depends; blocks that a report omits count like those that it lists."""
     blocks = list(dict.fromkeys(block for report in reports for _, block in report.blocks))
     each = dict(zip(blocks, cycles(blocks, core.llvm, tools), strict=True))
     found = []
