@@ -1,6 +1,9 @@
 """Random networks with one to three things altered, through the commands that take a model.
 
 python bench/robustness/fuzz_models.py [--kinds inspect,check,check-jetson,compile,quantize,prune] [--cases 1000]
+
+Networks of even numbers are damaged anyhow, and most are refused at once. Those of odd numbers are altered so that the
+loader takes them, and go on to the passes; those for `quantize` and `prune` are made of what is in vision networks.
 """
 
 from __future__ import annotations
@@ -12,16 +15,24 @@ from pathlib import Path
 
 import campaign
 import numpy as np
+import onnx
 from case import Outcome, apart, command
 
+from edgec.errors import EdgecError
 from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of
 from edgec.reference.golden import golden_inputs
+from tests.support.hostile.altered import altered_model
 from tests.support.hostile.mutate import mutated_model
+from tests.support.random_graphs.blocks import BLOCKS, conv_norm_act
 from tests.support.random_graphs.graph import by_seed
-from tests.support.random_graphs.grow import random_graph
+from tests.support.random_graphs.grow import ALL, random_graph
 
 SAMPLES = 3
+TRIES = 6
+"""Alterations until there is one that the loader takes."""
+OF_LAYERS = (*BLOCKS, *[conv_norm_act] * 12)
 COMMANDS = {
     "inspect": ("inspect", "MODEL"),
     "check": ("check", "MODEL", "--target", "rpi4"),
@@ -36,16 +47,30 @@ COMMANDS = {
 def run(seed: int, folder: str, name: str) -> Outcome:
     """Run one command on the network of `seed`."""
     model = Path(folder) / "model.onnx"
+    layers = name in ("quantize", "prune")
     try:
-        network = random_graph(by_seed(seed))
+        network = random_graph(by_seed(seed), operators=OF_LAYERS if layers else ALL)
     except Exception as error:  # ONNX Runtime fails at some valid ones
         return Outcome("no network", str(error))
-    model.write_bytes(mutated_model(network, seed))
+    given = _altered(network, seed) if seed % 2 else network
+    model.write_bytes(given.SerializeToString() if seed % 2 else mutated_model(network, seed))
     data = Path(folder) / "data.npz"
-    inputs = [golden_inputs(inputs_of(load(network).model), seed) for seed in range(SAMPLES)]
+    inputs = [golden_inputs(inputs_of(fix_shapes(load(given).model, {})), seed) for seed in range(SAMPLES)]
     np.savez(data, **{name: np.concatenate([np.atleast_1d(each[name]) for each in inputs]) for name in inputs[0]})
     places = {"DATA.npz": data, "MODEL": model, "OUT": Path(folder) / "out", "OUT.onnx": Path(folder) / "out.onnx"}
     return command(*(places.get(word, word) for word in COMMANDS[name]))
+
+
+def _altered(network: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+    """Return `network` with something altered that the loader takes; as it is where nothing is found."""
+    for place in range(TRIES):
+        changed = altered_model(network, seed * TRIES + place)
+        try:
+            inputs_of(fix_shapes(load(changed).model, {}))
+        except EdgecError:
+            continue
+        return changed
+    return network
 
 
 def cases(seeds: Iterable[int], name: str) -> Iterator[tuple[int, Outcome]]:

@@ -87,7 +87,10 @@ def _check_sizes(graph: ir.Graph) -> None:
     made = [(value, f"{node.op_type} node {label(node)!r}: its output") for node in graph for value in node.outputs]
     for value, what in [*((value, "input") for value in graph.inputs), *made]:
         if value.shape is not None and value.shape.is_static() and value.dtype not in (None, ir.DataType.STRING):
-            size = math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
+            sizes = value.shape.numpy()
+            if min(sizes, default=0) < 0:  # ONNX's inference makes them of windows larger than what they slide over
+                raise BadModel(f"{what} {described(value)} has a negative size", remedy="Give a larger --shape.")
+            size = math.ceil(math.prod(sizes) * value.dtype.itemsize)
             check_memory(size, f"{what} {described(value)}")
 
 

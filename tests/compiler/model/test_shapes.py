@@ -247,3 +247,9 @@ def test_shapes_that_the_inference_of_onnx_leaves_open(operator: str, seed: int)
     assert expected is not None
     (output,) = outputs_of(fix_shapes(load(use.model()).model, {}))
     assert output.shape == expected[0].shape
+
+
+def test_a_kernel_larger_than_its_input_is_refused() -> None:
+    graph = "g (float[1, 4, 3, 3] x) => (float[1, 4, H, W] y) { y = MaxPool <kernel_shape = [5, 5]> (x) }"
+    with pytest.raises(BadModel, match=r"MaxPool node 'y': its output y: float32\[1x4x-1x-1\] has a negative size"):
+        fixed(graph)
