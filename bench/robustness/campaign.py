@@ -105,8 +105,9 @@ def run(document: str, kinds: Mapping[str, Cases], cases: int) -> None:
         numbers: Iterable[int] = range(tally.cases, tally.cases + options.cases)
         if options.case is not None or options.again:
             numbers = [options.case] if options.case is not None else [int(number) for number in tally.odd]
-        began = time.monotonic()
+        began = None  # until then programs and artefacts are made
         for number, outcome in kinds[kind](numbers):
+            began = began or time.monotonic()
             tally.add(number, outcome)
             if outcome.odd or options.case is not None:
                 print(f"{kind} {number}: {outcome.kind}: {outcome.message}", flush=True)

@@ -1,10 +1,13 @@
-"""Altered arrays and manifests into `edgec-run`, altered pictures into the Jetson program, both with sanitizers.
+"""Altered arrays and manifests into `edgec-run`, altered pictures into `edgec-detect`, all with sanitizers.
 
-python bench/robustness/fuzz_native.py [--kinds arrays,manifests,pictures] [--cases 1000]
+python bench/robustness/fuzz_native.py [--kinds arrays,manifests,pictures,pictures-cpu] [--cases 1000]
+
+`pictures` is the program of Jetson boards, `pictures-cpu` what reads pictures and videos in that of CPU boards.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 import time
@@ -18,6 +21,7 @@ from PIL import Image
 
 import edgec
 from edgec.artefact.files import MANIFEST, SUMS, write_sums
+from tests.support import picture_program
 from tests.support.cpp_runner import program as detector
 from tests.support.hostile.mutate import mutated_bytes, mutated_json
 from tests.support.models import model, random_weights
@@ -65,20 +69,45 @@ def manifests(numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
 def pictures(numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
     """JPEG and PNG."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder, rng, good = Path(scratch), np.random.default_rng(0), []
+        folder = Path(scratch)
         edgec.compile(_network(), target="jetson-tx2", output=folder / "jetson")
-        for place, settings in enumerate(({}, {"progressive": True}, {"subsampling": 2})):
-            good.append(folder / f"{place}.jpg")
-            Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).save(good[-1], **settings)
-        for mode in ("RGB", "L", "P", "RGBA", "1"):
-            good.append(folder / f"{mode}.png")
-            Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).convert(mode).save(good[-1])
+        good = _pictures(folder)
         for number in numbers:
-            source = good[number % len(good)]
-            bad = folder / f"bad{source.suffix}"
-            bad.write_bytes(mutated_bytes(source.read_bytes(), number))
+            bad = _altered(good[number % len(good)], number)
             arguments = (bad, "--artefact", folder / "jetson", "--inputs_to", folder / "inputs")
             yield number, run("env", "STAND_IN_SM=62", detector(8), *arguments)
+
+
+def pictures_on_cpu(numbers: Iterable[int]) -> Iterator[tuple[int, Outcome]]:
+    """JPEG and PNG, and a video of JPEG."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        good, built, out = _pictures(folder), picture_program.build(folder), folder / "out"
+        frame = good[0].read_bytes()
+        good.append(folder / "video.avi")
+        good[-1].write_bytes(picture_program.avi([frame, frame]))
+        for number in numbers:
+            out.mkdir()
+            yield number, run(built, _altered(good[number % len(good)], number), out)
+            shutil.rmtree(out)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Write one of each form."""
+    rng, made = np.random.default_rng(0), []
+    for place, settings in enumerate(({}, {"progressive": True}, {"subsampling": 2})):
+        made.append(folder / f"{place}.jpg")
+        Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).save(made[-1], **settings)
+    for mode in ("RGB", "L", "P", "RGBA", "1"):
+        made.append(folder / f"{mode}.png")
+        Image.fromarray(rng.integers(0, 256, (19, 23, 3), np.uint8)).convert(mode).save(made[-1])
+    return made
+
+
+def _altered(source: Path, number: int) -> Path:
+    bad = source.with_name(f"bad{source.suffix}")
+    bad.write_bytes(mutated_bytes(source.read_bytes(), number))
+    return bad
 
 
 def _network() -> object:
@@ -86,4 +115,6 @@ def _network() -> object:
 
 
 if __name__ == "__main__":
-    campaign.run(__doc__, {"arrays": arrays, "manifests": manifests, "pictures": pictures}, 1000)
+    campaign.run(
+        __doc__, {"arrays": arrays, "manifests": manifests, "pictures": pictures, "pictures-cpu": pictures_on_cpu}, 1000
+    )

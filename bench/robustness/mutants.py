@@ -26,6 +26,7 @@ from campaign import Tally, keep
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.robustness.mutations import mutants
 from edgec import registry
+from edgec.artefact.verification import Verification
 from edgec.compress.quantization import quantize_model
 from edgec.data.samples import Sample, Samples
 from edgec.errors import EdgecError
@@ -40,8 +41,9 @@ from edgec.quantizing import QuantizeOptions
 from edgec.record import Record
 from edgec.reference.expectation import Expectation, compare_all, expect
 from edgec.reference.golden import golden_inputs, golden_samples, random_inputs
+from edgec.reference.layerwise import Layers
 from edgec.reference.session import Reference
-from edgec.reference.sketch import chosen, sketch
+from edgec.reference.sketch import chosen, sketches
 from edgec.targets.board import load_board
 from edgec.targets.tvm.cpu import llvm_target, resolve
 from edgec.targets.tvm.cpu_model import cpu_model
@@ -154,11 +156,18 @@ def case_of(name: str, precision: str) -> Case:
 def is_told(case: Case, mutant: ir.Model, *, compiled: bool, precision: str) -> bool:
     """Return whether verification fails on the results of `mutant`."""
     outputs, inner = _compiled(case, mutant, precision) if compiled else _computed(case, mutant)
-    noise, tolerance = case.expected.noise, case.arithmetic.tolerance
-    return not (
-        compare_all(case.expected.outputs, outputs, case.expected.rows).with_noise(noise).within(tolerance)
-        and compare_all(case.expected.inner, inner).with_noise(noise).within(tolerance)
-    )
+    layers = Layers(case.model, case.arithmetic)
+    for feeds, shown, given in zip(case.expected.inputs, inner, outputs, strict=True):
+        layers.add(feeds, shown, {name: given[name] for name in given if name not in case.expected.rows})
+    noise = case.expected.noise
+    known = [{name: each[name] for name in inner[0]} for each in case.expected.inner]
+    return not Verification(
+        where="",
+        tolerance=case.arithmetic.tolerance,
+        comparison=compare_all(case.expected.outputs, outputs, case.expected.rows).with_noise(noise),
+        inner=compare_all(known, [sketches(each, each) for each in inner]).with_noise(noise),
+        layers=layers.comparison,
+    ).ok
 
 
 def _computed(case: Case, mutant: ir.Model) -> tuple[list[Arrays], list[Arrays]]:
@@ -166,7 +175,7 @@ def _computed(case: Case, mutant: ir.Model) -> tuple[list[Arrays], list[Arrays]]
     names = list(case.expected.inner[0])
     runs = [Reference(model, names).run(feeds) for feeds in case.expected.inputs]
     outputs = [{name: run[name] for name in case.expected.outputs[0]} for run in runs]
-    return outputs, [{name: sketch(run[name]) for name in names} for run in runs]
+    return outputs, [{name: run[name] for name in names} for run in runs]
 
 
 def _compiled(case: Case, mutant: ir.Model, precision: str) -> tuple[list[Arrays], list[Arrays]]:
@@ -178,8 +187,7 @@ def _compiled(case: Case, mutant: ir.Model, precision: str) -> tuple[list[Arrays
         ).runner()
         outputs = [runner.run(feeds) for feeds in case.expected.inputs]
         shown = [runner.inspect(feeds) for feeds in case.expected.inputs]
-    names = [name for name in case.expected.inner[0] if name in shown[0]]
-    return outputs, [{name: sketch(run[name]) for name in names} for run in shown]
+    return outputs, [{name: run[name] for name in case.expected.inner[0] if name in run} for run in shown]
 
 
 def _outputs(model: ir.Model, samples: Sequence[Arrays]) -> list[Arrays]:

@@ -47,6 +47,7 @@ from edgec.progress import Listener
 from edgec.record import Record
 from edgec.reference.expectation import expect
 from edgec.reference.golden import golden_samples
+from edgec.reference.layerwise import Layers
 from edgec.reference.session import Reference
 from edgec.reference.sketch import chosen
 from edgec.report.collect import compressed_findings, plain_findings
@@ -150,7 +151,9 @@ def compile(
         tolerance = max(arithmetic.tolerance, lowered.least_tolerance)
         golden = write_golden(staging, canonical, expectation, tolerance, settings.preprocess.layout)
         manifest = _write_manifest(staging, source, board, settings, record, lowered, arithmetic, golden, application)
-        verification, unverified = _verified(Artefact(staging, manifest), verify, record)
+        verification, unverified = _verified(
+            Artefact(staging, manifest), verify, record, Layers(canonical, arithmetic, settings.seed)
+        )
         if verification is not None and not keep_failed:
             verification.check()
     artefact = Artefact(folder, manifest, verification, unverified)
@@ -199,7 +202,9 @@ def _write_manifest(
     return manifest
 
 
-def _verified(artefact: Artefact, wanted: bool | None, record: Record) -> tuple[Verification | None, str]:
+def _verified(
+    artefact: Artefact, wanted: bool | None, record: Record, layers: Layers
+) -> tuple[Verification | None, str]:
     """Run the artefact, if requested or if this machine has the board's architecture, and store the result as evidence.
 
     Returns:
@@ -209,7 +214,7 @@ def _verified(artefact: Artefact, wanted: bool | None, record: Record) -> tuple[
         return None, ""
     with record.stage("verify"):
         try:
-            verification = artefact.verify(keep=True)
+            verification = artefact.verify(keep=True, layers=layers)
         except CannotRunHere as error:
             if wanted:
                 raise

@@ -18,7 +18,9 @@ from edgec.artefact.manifest import Manifest, read_manifest
 from edgec.artefact.signature import check_signature
 from edgec.artefact.verification import Verification
 from edgec.errors import BadOption
+from edgec.reference.compare import Comparison
 from edgec.reference.expectation import compare_all
+from edgec.reference.layerwise import Layers
 from edgec.reference.sketch import sketches
 from edgec.targets.base import Inspectable, RunContext, Runner, Target
 from edgec.targets.kernel_times import KernelTimes, Profiled
@@ -121,26 +123,31 @@ class Artefact:
         """Return ONNX Runtime's outputs for them, by name."""
         return read_samples(self.folder, self.manifest.outputs)[0] if self.manifest.outputs else {}
 
-    def verify(self, threads: int | None = None, *, keep: bool = False) -> Verification:
+    def verify(self, threads: int | None = None, *, keep: bool = False, layers: Layers | None = None) -> Verification:
         """Run the artefact on its golden inputs and compare the outputs, and inner values if the runner returns them.
 
         Args:
             threads: Number of worker threads; default: as compiled.
             keep: Whether to store the result in its evidence, where `Report` finds it.
+            layers: Compares each layer by itself, for which it takes more than the artefact holds: the network.
 
         Raises:
             CannotRunHere: This machine does not have the board's architecture and cannot emulate it.
         """
         manifest = self.manifest
+        rows = {port.name: port.rows for port in manifest.outputs if port.rows is not None}
         expected = read_samples(self.folder, manifest.outputs)
         samples = read_samples(self.folder, manifest.inputs) or [{}] * len(expected)
         with self.runner(threads) as runner:
             outputs = [runner.run(feeds) for feeds in samples]
             shown: list[dict[str, np.ndarray[Any, Any]]] = []
             if manifest.inner and isinstance(runner, Inspectable):
-                names = [value.name for value in manifest.inner]
-                shown = [sketches(runner.inspect(feeds), names) for feeds in samples]
-        rows = {port.name: port.rows for port in manifest.outputs if port.rows is not None}
+                names = {value.name for value in manifest.inner}
+                for feeds, given in zip(samples, outputs, strict=True):
+                    values = {name: array for name, array in runner.inspect(feeds).items() if name in names}
+                    shown.append(sketches(values, names))
+                    if layers is not None and values:
+                        layers.add(feeds, values, {name: given[name] for name in given if name not in rows})
         noise = {port.name: port.noise for port in manifest.outputs if port.noise is not None}
         known = read_inner(self.folder, manifest.inner, len(samples)) if shown else []
         known = [{name: array for name, array in one.items() if name in shown[0]} for one in known]
@@ -150,6 +157,7 @@ class Artefact:
             comparison=compare_all(expected, outputs, rows).with_noise(noise),
             precision=manifest.options.precision,
             inner=compare_all(known, shown).with_noise({value.name: value.noise for value in manifest.inner}),
+            layers=Comparison(()) if layers is None else layers.comparison,
             samples=len(samples),
             exact=manifest.exact,
             flat=tuple(name for name in noise if all(_is_flat(each[name]) for each in expected)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from edgec.errors import VerificationFailed
 from edgec.reference.compare import Comparison
+from edgec.reference.layerwise import wrong_layer
 
 REPORT_IT = (
     "Please report it with the model: it is a bug of edgec. Another precision, or --no-verify, may help until then."
@@ -26,6 +27,8 @@ class Verification:
         comparison: Comparison of the outputs, the worst of all samples.
         precision: Precision of the artefact.
         inner: Comparison of sketches of inner values, if these can be read.
+        layers: Comparison of inner values and outputs with what the reference computes from the artefact's own inner
+            values before them; only when it is compiled.
         samples: Number of golden inputs.
         exact: Whether the reference computes in the precision of the artefact, so that any difference is an error.
         flat: Outputs that are constant on all golden inputs, so that their comparison says little.
@@ -36,14 +39,16 @@ class Verification:
     comparison: Comparison
     precision: str = "fp32"
     inner: Comparison = field(default_factory=lambda: Comparison(()))
+    layers: Comparison = field(default_factory=lambda: Comparison(()))
     samples: int = 1
     exact: bool = False
     flat: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every output and every inner value is within the tolerance or the noise of the reference."""
-        return self.comparison.within(self.tolerance) and self.inner.within(self.tolerance)
+        """Whether every output, inner value and layer is within the tolerance or the noise of the reference."""
+        rest = self.inner.within(self.tolerance) and wrong_layer(self.layers, self.tolerance) is None
+        return self.comparison.within(self.tolerance) and rest
 
     def __repr__(self) -> str:
         verdict = "ok" if self.ok else "FAILED"
@@ -70,14 +75,19 @@ class Verification:
         """Raise an error unless `ok`.
 
         Raises:
-            VerificationFailed: Names the worst output or, if the outputs are right, the first wrong inner value.
+            VerificationFailed: Names the worst output, the first wrong inner value, and the first wrong layer, as far
+                as there are any.
         """
         if self.ok:
             return
         wrong = self.comparison.failed(self.tolerance)
         inner = next((each for each in self.inner.outputs if not each.within(self.tolerance)), None)
-        told = str(wrong) if wrong is not None else f"the inner value {inner}"
-        if wrong is not None and inner is not None:
-            told += f"; the first inner value that is wrong is {inner}"
+        layer = wrong_layer(self.layers, self.tolerance)
+        found = (
+            ("", wrong),
+            ("the first inner value that is wrong is " if wrong else "the inner value ", inner),
+            ("the first layer that is wrong computes " if wrong or inner else "the layer that computes ", layer),
+        )
+        told = "; ".join(f"{words}{each}" for words, each in found if each is not None)
         remedy = BY_EVAL if self.precision == "int8" and not self.exact else REPORT_IT
         raise VerificationFailed(f"{told} ({self.where}; accepted {self.tolerance:.0e})", remedy=remedy)

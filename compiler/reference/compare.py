@@ -56,17 +56,18 @@ class OutputComparison:
     differing: float | None = None
     noise: Noise | None = None
 
-    def within(self, tolerance: float) -> bool:
+    def within(self, tolerance: float, mean: float | None = None) -> bool:
         """Return whether the errors are at most `tolerance`, or `NOISE_FACTOR` times the reference's own noise.
 
-        Without noise, only the largest error counts. Integers and booleans have no tolerance.
+        `mean` is the tolerance of the mean error if it is another one. Without noise, only the largest error counts.
+        Integers and booleans have no tolerance.
         """
         noise = self.noise or Noise()
         if self.differing is not None:
             return self.differing <= NOISE_FACTOR * noise.largest
         if self.problem is not None or self.relative > max(tolerance, NOISE_FACTOR * noise.largest):
             return False
-        return self.noise is None or self.mean <= max(tolerance, NOISE_FACTOR * noise.mean)
+        return self.noise is None or self.mean <= max(tolerance if mean is None else mean, NOISE_FACTOR * noise.mean)
 
     def is_noise(self, tolerance: float) -> bool:
         """Return whether the error is within the noise of the reference, but not within `tolerance`."""

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[3]
-NATIVE = ROOT / "targets" / "native"
-SOURCES = ("source.cc", "camera.cc", "video.cc", "image_stb.cc", "orientation.cc", "resize.cc")
-WRAPPED = ("open", "close", "ioctl", "mmap", "munmap", "poll")
+from tests.support import picture_program
+from tests.support.hostile.mutate import mutated_bytes
+
 SIZE = (64, 48)
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that writes each picture of a source as a PNG file."""
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ here: apt-get install g++")
-    built = tmp_path_factory.mktemp("program") / "pictures"
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-fsanitize=address,undefined"]
-    sources = [*(NATIVE / name for name in SOURCES), ROOT / "tests" / "support" / "fake_camera.cc"]
-    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
-    subprocess.run(["g++", *flags, f"-I{NATIVE}", *sources, "-o", built, *wraps], check=True)
-    return built
+    return picture_program.build(tmp_path_factory.mktemp("program"))
 
 
 def read(program: Path, folder: Path, source: str, camera: str = "") -> tuple[int, str, list[np.ndarray]]:
     """Return the exit code, what was said, and the pictures of a source."""
     folder.mkdir()
-    environment = os.environ | ({"FAKE_CAMERA": camera} if camera else {})
-    done = subprocess.run([program, source, folder], capture_output=True, text=True, env=environment, check=False)
+    done = picture_program.read(program, source, folder, camera)
     return done.returncode, done.stderr, [np.asarray(Image.open(path), int) for path in sorted(folder.iterdir())]
 
 
@@ -52,17 +39,6 @@ def jpeg(level: int, *, tables: bool = True) -> bytes:
     return content
 
 
-def avi(frames: list[bytes]) -> bytes:
-    """Return a minimal AVI file: headers that nobody looks at, a sound, the frames, an index."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
-
-    movie = b"movi" + chunk(b"01wb", b"abc") + b"".join(chunk(b"00dc", frame) for frame in frames)
-    body = b"AVI " + chunk(b"LIST", b"hdrl" + chunk(b"avih", bytes(56))) + chunk(b"LIST", movie)
-    return chunk(b"RIFF", body + chunk(b"idx1", bytes(16)))
-
-
 def assert_levels(pictures: list[np.ndarray], levels: list[int]) -> None:
     assert len(pictures) == len(levels)
     for picture, level in zip(pictures, levels, strict=True):
@@ -72,7 +48,7 @@ def assert_levels(pictures: list[np.ndarray], levels: list[int]) -> None:
 
 def test_a_recorded_video(program: Path, tmp_path: Path) -> None:
     levels = [30, 140, 220]
-    (tmp_path / "film.avi").write_bytes(avi([jpeg(level, tables=level != 140) for level in levels]))
+    (tmp_path / "film.avi").write_bytes(picture_program.avi([jpeg(level, tables=level != 140) for level in levels]))
     code, said, pictures = read(program, tmp_path / "out", str(tmp_path / "film.avi"))
     assert (code, said) == (0, "")
     assert_levels(pictures, levels)
@@ -96,10 +72,10 @@ def test_a_video_that_opencv_wrote(program: Path, tmp_path: Path) -> None:
     [
         (b"no video", "is not an AVI video", 0),
         (b"", "is not an AVI video", 0),
-        (avi([]), "contains no frame", 0),
-        (avi([jpeg(9), jpeg(9)])[:-100], "ends too early", 1),
-        (avi([b"raw pixels"]), "is not a video of JPEG frames", 0),
-        (avi([jpeg(9)[:300]]), "frame 1", 0),
+        (picture_program.avi([]), "contains no frame", 0),
+        (picture_program.avi([jpeg(9), jpeg(9)])[:-100], "ends too early", 1),
+        (picture_program.avi([b"raw pixels"]), "is not a video of JPEG frames", 0),
+        (picture_program.avi([jpeg(9)[:300]]), "frame 1", 0),
     ],
 )
 def test_videos_that_cannot_be_read(program: Path, tmp_path: Path, content: bytes, message: str, frames: int) -> None:
@@ -149,3 +125,18 @@ def test_a_camera_without_jpeg_gives_yuyv(program: Path, tmp_path: Path) -> None
 def test_cameras_that_cannot_be_used(program: Path, tmp_path: Path, source: str, camera: str, message: str) -> None:
     code, said, pictures = read(program, tmp_path / "out", source, camera)
     assert (code, message in said, pictures) == (2, True, []), said
+
+
+def test_altered_pictures_and_videos_are_read_or_refused(program: Path, tmp_path: Path) -> None:
+    """A sanitizer would end the program with another code."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)).save(tmp_path / "a.png")
+    good = {
+        "a.png": (tmp_path / "a.png").read_bytes(),
+        "a.jpg": jpeg(90),
+        "a.avi": picture_program.avi([jpeg(30), jpeg(90)]),
+    }
+    for seed in range(24):
+        name = sorted(good)[seed % 3]
+        (tmp_path / name).write_bytes(mutated_bytes(good[name], seed))
+        code, said, _ = read(program, tmp_path / f"out{seed}", str(tmp_path / name))
+        assert code in (0, 2), (seed, said)

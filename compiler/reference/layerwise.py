@@ -1,0 +1,113 @@
+"""Compares a compiled network layer by layer: each inner value with what the reference makes of those before it.
+
+Along a network roundings add up, above all those to integers, until they hide a layer that computes something else. So
+the reference is given the compiled network's own inner values: each of its results is then one layer away from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.model.graph import FreshNames
+from edgec.profile import Arithmetic
+from edgec.reference.compare import Comparison, OutputComparison, compare, noise_of, worst_of
+from edgec.reference.noise import REGROUPED, ROUNDED, perturbed
+from edgec.reference.session import Reference
+
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
+
+MEAN_TOLERANCE = 2e-3
+"""Accepted root mean square error of a layer, relative to the standard deviation of what it computes, if rounding does
+not explain a larger one: a twentieth of what one filter of 512 adds."""
+AMPLITUDE = 10
+"""Perturbations of a single layer, as a multiple of those of whole networks: few values of a layer are near a tie of
+its rounding, so that smaller ones may move none of them."""
+
+
+class Layers:
+    """Compares the inner values of a compiled network, one inference after the other.
+
+    Args:
+        model: The network as the passes left it.
+        arithmetic: Arithmetic of the board.
+        seed: Seed of the perturbations that show the noise of each layer.
+    """
+
+    def __init__(self, model: ir.Model, arithmetic: Arithmetic, seed: int = 0) -> None:
+        self._model, self._arithmetic, self._seed = model, arithmetic, seed
+        self._references: tuple[Reference, Reference] | None = None
+        self._given: dict[str, ir.Value] = {}
+        self._errors: list[Comparison] = []
+        self._noise: list[Comparison] = []
+
+    def add(self, feeds: Arrays, shown: Arrays, outputs: Arrays) -> None:
+        """Compare the values of one inference.
+
+        Args:
+            feeds: Inputs of the network by name.
+            shown: Inner values of the compiled network by name, the same ones each time: in the shapes of the model;
+                halves and integers may be in wider types.
+            outputs: Its outputs by name; integers are not compared, as a tie decides them.
+        """
+        exact, moved = self._references or self._open(list(shown))
+        given = {value.name or "": _as(shown[name], value) for name, value in self._given.items()}
+        ends = {name: array for name, array in outputs.items() if array.dtype.kind == "f"}
+        values = _in_float({**shown, **ends}, [*self._given, *ends])
+        expected = _in_float(exact.run({**feeds, **given}), values)
+        self._errors.append(compare(expected, values))
+        self._noise.append(compare(expected, _in_float(moved.run({**feeds, **given}), values)))
+
+    @property
+    def comparison(self) -> Comparison:
+        """The largest errors of each value in all inferences so far, with the noise of its layer."""
+        return worst_of(self._errors).with_noise(noise_of(worst_of(self._noise)))
+
+    def _open(self, names: Sequence[str]) -> tuple[Reference, Reference]:
+        computed = self._model if self._arithmetic.reference is None else self._arithmetic.reference(self._model)
+        apart, self._given = cut(computed, names)
+        amplitude = AMPLITUDE * self._arithmetic.rounding
+        moved = perturbed(apart, amplitude, self._seed, ROUNDED | REGROUPED)
+        self._references = Reference(apart), Reference(moved)
+        return self._references
+
+
+def wrong_layer(layers: Comparison, tolerance: float) -> OutputComparison | None:
+    """Return the first value whose layer is wrong: beyond `tolerance` in one element, or `MEAN_TOLERANCE` in all."""
+    mean = min(tolerance, MEAN_TOLERANCE)
+    return next((each for each in layers.outputs if not each.within(tolerance, mean)), None)
+
+
+def cut(model: ir.Model, names: Sequence[str]) -> tuple[ir.Model, dict[str, ir.Value]]:
+    """Return a copy of `model` that takes its inner values `names` as inputs, and returns them as computed from these.
+
+    Returns:
+        The copy, and the new input for each name; values of unknown type are left as they were.
+    """
+    apart = model.clone()
+    fresh = FreshNames(apart.graph)
+    values = {output.name: output for node in apart.graph for output in node.outputs}
+    given = {}
+    for name in names:
+        value = values[name]
+        if value.dtype is None:
+            continue
+        given[name] = ir.val(fresh(f"{name}_given"), dtype=value.dtype, shape=value.shape)
+        value.replace_all_uses_with(given[name])
+        apart.graph.inputs.append(given[name])
+        apart.graph.outputs.append(value)
+    return apart, given
+
+
+def _as(array: Array, value: ir.Value) -> Array:
+    assert value.dtype is not None
+    return np.asarray(array, value.dtype.numpy())
+
+
+def _in_float(arrays: Arrays, names: Iterable[str]) -> dict[str, Array]:
+    """Return the arrays with these names; quantized integers are numbers with errors as others."""
+    return {name: arrays[name].astype(np.float32) for name in names}
