@@ -40,12 +40,15 @@ class Arithmetic:
         rounding: Error of a sum, as a fraction of its root mean square; see `edgec.reference.noise.perturbed`.
         reference: Returns the network whose results in ONNX Runtime equal the board's; None: the network itself.
         exact: Whether the results equal those of `reference` up to the order of sums, or only approximately.
+        layer: Accepted root mean square error of a single layer, relative to the standard deviation of its results; by
+            default `tolerance`.
     """
 
     tolerance: float
     rounding: float = 2e-7
     reference: Callable[[ir.Model], ir.Model] | None = None
     exact: bool = False
+    layer: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

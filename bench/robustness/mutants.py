@@ -166,7 +166,7 @@ def is_told(case: Case, mutant: ir.Model, *, compiled: bool, precision: str) -> 
         tolerance=case.arithmetic.tolerance,
         comparison=compare_all(case.expected.outputs, outputs, case.expected.rows).with_noise(noise),
         inner=compare_all(known, [sketches(each, each) for each in inner]).with_noise(noise),
-        layers=layers.comparison,
+        wrong_layers=layers.wrong(case.arithmetic.tolerance),
     ).ok
 
 

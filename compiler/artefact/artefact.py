@@ -157,7 +157,7 @@ class Artefact:
             comparison=compare_all(expected, outputs, rows).with_noise(noise),
             precision=manifest.options.precision,
             inner=compare_all(known, shown).with_noise({value.name: value.noise for value in manifest.inner}),
-            layers=Comparison(()) if layers is None else layers.comparison,
+            wrong_layers=Comparison(()) if layers is None else layers.wrong(manifest.tolerance),
             samples=len(samples),
             exact=manifest.exact,
             flat=tuple(name for name in noise if all(_is_flat(each[name]) for each in expected)),

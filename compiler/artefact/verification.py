@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from edgec.errors import VerificationFailed
 from edgec.reference.compare import Comparison
-from edgec.reference.layerwise import wrong_layer
 
 REPORT_IT = (
     "Please report it with the model: it is a bug of edgec. Another precision, or --no-verify, may help until then."
@@ -27,8 +26,8 @@ class Verification:
         comparison: Comparison of the outputs, the worst of all samples.
         precision: Precision of the artefact.
         inner: Comparison of sketches of inner values, if these can be read.
-        layers: Comparison of inner values and outputs with what the reference computes from the artefact's own inner
-            values before them; only when it is compiled.
+        wrong_layers: Comparison of the values that are not what the reference computes from the artefact's own inner
+            values before them; these are compared only when it is compiled.
         samples: Number of golden inputs.
         exact: Whether the reference computes in the precision of the artefact, so that any difference is an error.
         flat: Outputs that are constant on all golden inputs, so that their comparison says little.
@@ -39,7 +38,7 @@ class Verification:
     comparison: Comparison
     precision: str = "fp32"
     inner: Comparison = field(default_factory=lambda: Comparison(()))
-    layers: Comparison = field(default_factory=lambda: Comparison(()))
+    wrong_layers: Comparison = field(default_factory=lambda: Comparison(()))
     samples: int = 1
     exact: bool = False
     flat: tuple[str, ...] = ()
@@ -47,8 +46,8 @@ class Verification:
     @property
     def ok(self) -> bool:
         """Whether every output, inner value and layer is within the tolerance or the noise of the reference."""
-        rest = self.inner.within(self.tolerance) and wrong_layer(self.layers, self.tolerance) is None
-        return self.comparison.within(self.tolerance) and rest
+        ends = self.comparison.within(self.tolerance) and self.inner.within(self.tolerance)
+        return ends and not self.wrong_layers.outputs
 
     def __repr__(self) -> str:
         verdict = "ok" if self.ok else "FAILED"
@@ -82,7 +81,7 @@ class Verification:
             return
         wrong = self.comparison.failed(self.tolerance)
         inner = next((each for each in self.inner.outputs if not each.within(self.tolerance)), None)
-        layer = wrong_layer(self.layers, self.tolerance)
+        layer = next(iter(self.wrong_layers.outputs), None)
         found = (
             ("", wrong),
             ("the first inner value that is wrong is " if wrong else "the inner value ", inner),

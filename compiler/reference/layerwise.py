@@ -14,16 +14,13 @@ import onnx_ir as ir
 
 from edgec.model.graph import FreshNames
 from edgec.profile import Arithmetic
-from edgec.reference.compare import Comparison, OutputComparison, compare, noise_of, worst_of
+from edgec.reference.compare import Comparison, compare, noise_of, worst_of
 from edgec.reference.noise import REGROUPED, ROUNDED, perturbed
 from edgec.reference.session import Reference
 
 Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
 
-MEAN_TOLERANCE = 2e-3
-"""Accepted root mean square error of a layer, relative to the standard deviation of what it computes, if rounding does
-not explain a larger one: a twentieth of what one filter of 512 adds."""
 AMPLITUDE = 10
 """Perturbations of a single layer, as a multiple of those of whole networks: few values of a layer are near a tie of
 its rounding, so that smaller ones may move none of them."""
@@ -67,6 +64,15 @@ class Layers:
         """The largest errors of each value in all inferences so far, with the noise of its layer."""
         return worst_of(self._errors).with_noise(noise_of(worst_of(self._noise)))
 
+    def wrong(self, tolerance: float) -> Comparison:
+        """Return the comparison of the layers that are wrong, in their order.
+
+        Args:
+            tolerance: Accepted error of an element, relative to the range, if rounding explains no larger one.
+        """
+        found = self.comparison.outputs
+        return Comparison(tuple(each for each in found if not each.within(tolerance, self._arithmetic.layer)))
+
     def _open(self, names: Sequence[str]) -> tuple[Reference, Reference]:
         computed = self._model if self._arithmetic.reference is None else self._arithmetic.reference(self._model)
         apart, self._given = cut(computed, names)
@@ -74,12 +80,6 @@ class Layers:
         moved = perturbed(apart, amplitude, self._seed, ROUNDED | REGROUPED)
         self._references = Reference(apart), Reference(moved)
         return self._references
-
-
-def wrong_layer(layers: Comparison, tolerance: float) -> OutputComparison | None:
-    """Return the first value whose layer is wrong: beyond `tolerance` in one element, or `MEAN_TOLERANCE` in all."""
-    mean = min(tolerance, MEAN_TOLERANCE)
-    return next((each for each in layers.outputs if not each.within(tolerance, mean)), None)
 
 
 def cut(model: ir.Model, names: Sequence[str]) -> tuple[ir.Model, dict[str, ir.Value]]:

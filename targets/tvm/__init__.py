@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ARITHMETIC = {
     "fp32": Arithmetic(1e-4, exact=True),
     "fp16": Arithmetic(1e-2, 1e-4, in_half, exact=True),
-    "int8": Arithmetic(2e-2, 5e-7, exact=True),
+    "int8": Arithmetic(2e-2, 5e-7, exact=True, layer=2e-3),
 }
 """Integer sums are exact; half-precision values are summed in single precision, or in another order."""
 

@@ -12,12 +12,12 @@ from edgec.model.signature import inputs_of
 from edgec.profile import Arithmetic
 from edgec.reference.compare import Comparison
 from edgec.reference.golden import golden_samples
-from edgec.reference.layerwise import Layers, wrong_layer
+from edgec.reference.layerwise import Layers
 from edgec.reference.noise import perturbed
 from edgec.reference.session import Reference
 from tests.support.models import model, random_weights
 
-INTEGERS = Arithmetic(2e-2, 5e-7, exact=True)
+INTEGERS = Arithmetic(2e-2, 5e-7, exact=True, layer=2e-3)
 NETWORK = """
 g (float[1, 3, 16, 16] x) => (float[1, 5] y) <float s = {0.02}, uint8 z = {128}>
 { a = Conv <pads = [1, 1, 1, 1]> (x, u)  q = QuantizeLinear (a, s, z)  b = DequantizeLinear (q, s, z)
@@ -31,13 +31,13 @@ def network(**weights: np.ndarray) -> ir.Model:
     return model(NETWORK, WEIGHTS | weights, opset=18)
 
 
-def layers_of(computed: ir.Model) -> Comparison:
+def layers_of(computed: ir.Model) -> Layers:
     """Return the comparison of `computed`, as if it had been compiled, with the network."""
     layers, reference = Layers(network(), INTEGERS), Reference(computed, INNER)
     for feeds in golden_samples(inputs_of(network()), 0):
         run = reference.run(feeds)
         layers.add(feeds, {"q": run["q"].astype(np.int32), "c": run["c"]}, {"y": run["y"]})
-    return layers.comparison
+    return layers
 
 
 def halved(weights: np.ndarray, scale: float = 0.5) -> np.ndarray:
@@ -47,22 +47,20 @@ def halved(weights: np.ndarray, scale: float = 0.5) -> np.ndarray:
 
 
 def test_the_network_itself_and_its_roundings_are_right() -> None:
-    found = layers_of(network())
+    found = layers_of(network()).comparison
     assert [each.name for each in found.outputs] == ["q", "c", "y"]
     assert {each.max_abs for each in found.outputs} == {0.0}
-    assert wrong_layer(layers_of(perturbed(network(), 5e-7, seed=3)), INTEGERS.tolerance) is None
+    assert not layers_of(perturbed(network(), 5e-7, seed=3)).wrong(INTEGERS.tolerance).outputs
 
 
 @pytest.mark.parametrize(("weights", "layer"), [("u", "q"), ("v", "c")])
 def test_one_filter_of_a_layer_is_told_there_alone(weights: str, layer: str) -> None:
-    found = layers_of(network(**{weights: halved(WEIGHTS[weights], 0.95)}))
-    wrong = wrong_layer(found, INTEGERS.tolerance)
-    assert wrong is not None
-    assert wrong.name == layer
-    assert {each.name for each in found.outputs if each.max_abs > 1e-5} == {layer}
+    layers = layers_of(network(**{weights: halved(WEIGHTS[weights], 0.95)}))
+    assert [each.name for each in layers.wrong(INTEGERS.tolerance).outputs] == [layer]
+    assert {each.name for each in layers.comparison.outputs if each.max_abs > 1e-5} == {layer}
 
 
 def test_a_wrong_layer_fails_the_verification_and_is_named() -> None:
-    found = layers_of(network(u=halved(WEIGHTS["u"])))
+    wrong = layers_of(network(u=halved(WEIGHTS["u"]))).wrong(INTEGERS.tolerance)
     with pytest.raises(VerificationFailed, match=r"^the layer that computes q: max abs error"):
-        Verification("here", INTEGERS.tolerance, Comparison(()), layers=found).check()
+        Verification("here", INTEGERS.tolerance, Comparison(()), wrong_layers=wrong).check()
