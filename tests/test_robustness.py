@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,8 @@ import pytest
 
 import edgec
 from edgec.errors import BadModel, EdgecError, InternalError
+from edgec.model.load import Source as ModelSource
+from tests.support.hostile.altered import altered_model
 from tests.support.hostile.faults import faults
 from tests.support.hostile.mutate import mutated_model
 from tests.support.models import model, random_weights
@@ -23,12 +26,13 @@ SCRIPTS = ROOT / "bench" / "robustness"
 BOARD = ROOT / "examples" / "plugin" / "edgec_example_plugin" / "board.toml"
 
 
+@pytest.mark.parametrize("change", [mutated_model, altered_model], ids=["damaged", "altered"])
 @pytest.mark.parametrize("first", range(0, 30, 10))
-def test_damaged_models_are_checked_or_refused_in_words(first: int) -> None:
+def test_damaged_models_are_checked_or_refused_in_words(first: int, change: Callable[..., ModelSource]) -> None:
     for seed in range(first, first + 10):
-        damaged = mutated_model(random_graph(by_seed(seed)), seed)
+        given = change(random_graph(by_seed(seed)), seed)
         try:
-            edgec.check(damaged, target="jetson-orin-nano")
+            edgec.check(given, target="jetson-orin-nano")
         except EdgecError as error:
             assert not isinstance(error, InternalError), seed
             assert error.problem
