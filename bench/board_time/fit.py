@@ -242,6 +242,30 @@ def print_tables() -> None:
         print("|", *map("{} |".format, cells))
 
 
+def print_summary() -> None:
+    """Print figures over many boards: how near untimed boards are met, and whether fp32 or int8 is faster."""
+    print()
+    for cores in (CORES[:1], CORES[1:2], CORES[:2]):
+        near = [abs(ratio - 1) <= NEAR for core in cores for board in boards(core) for ratio in untimed(board).values()]
+        print(f"untimed boards, {' and '.join(cores)}: {np.mean(near):.0%} of {len(near)} times within {NEAR:.0%}")
+    for ratios_of in (left_out, untimed):
+        right, wrong = 0, []
+        for board in (each for core in CORES for each in boards(core)):
+            ratios, times = ratios_of(board), board.megacycles
+            for name, other in ((name, f"{name}_int8") for name in times if f"{name}_int8" in times):
+                measured = times[name] / times[other]
+                if max(measured, 1 / measured) <= DIFFERENT:
+                    continue
+                if (measured > 1) == (measured * ratios[name] / ratios[other] > 1):
+                    right += 1
+                else:
+                    wrong.append(f"{board.name} {other}")
+        share = right / (right + len(wrong))
+        print(
+            f"fp32 or int8, {ratios_of.__name__}: {share:.1%} of {right + len(wrong)} right; wrong: {', '.join(wrong)}"
+        )
+
+
 def as_toml(header: str, constants: np.ndarray, *bands: tuple[str, tuple[float, float]]) -> str:
     """Return a table of the constants file."""
     lines = [f"{name} = {value:.4g}" for name, value in zip(COUNTS, constants, strict=True)]
@@ -271,6 +295,7 @@ def main() -> None:
         write()
     else:
         print_tables()
+        print_summary()
 
 
 if __name__ == "__main__":
