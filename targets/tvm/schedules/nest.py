@@ -132,11 +132,14 @@ def whole_vectors(function: tirx.PrimFunc) -> tirx.PrimFunc:
         if len(of_lanes) != 1 or not _is_limit(of_lanes[0]) or not _can_be_repeated(realize.block):
             return loop
         inside = of_lanes[0]
+        places = list(realize.iter_values)
+        moving = [at for at, place in enumerate(places) if _shares_variable(place, inside.a)]
+        if len(moving) != 1 or not tvm_ffi.structural_equal(places[moving[0]], inside.a):
+            return loop
         first = tvm_ffi.structural_map(
             inside.a, (tvm.ir.Var, lambda each: tirx.const(0, each.ty.dtype) if each.same_as(loop.loop_var) else each)
         )
-        moved = tirx.min(first, inside.b - loop.extent) + loop.loop_var
-        places = [moved if tvm_ffi.structural_equal(place, inside.a) else place for place in realize.iter_values]
+        places[moving[0]] = tirx.min(first, inside.b - loop.extent) + loop.loop_var
         others = [each for each in conditions if not each.same_as(inside)]
         body = s_tir.SBlockRealize(places, tirx.all(*others) if others else True, realize.block)
         return tirx.For(loop.loop_var, loop.min, loop.extent, loop.kind, body, loop.thread_binding, loop.annotations)
@@ -148,10 +151,18 @@ def _conjunction(condition: Any) -> list[Any]:
     return [*_conjunction(condition.a), *_conjunction(condition.b)] if isinstance(condition, tirx.And) else [condition]
 
 
-def _holds(expression: Any, variable: Any) -> bool:
+def _variables(expression: Any) -> list[Any]:
     found: list[Any] = []
     tvm_ffi.structural_walk(expression, (tvm.ir.Var, found.append))
-    return any(each.same_as(variable) for each in found)
+    return found
+
+
+def _holds(expression: Any, variable: Any) -> bool:
+    return any(each.same_as(variable) for each in _variables(expression))
+
+
+def _shares_variable(first: Any, second: Any) -> bool:
+    return any(_holds(second, variable) for variable in _variables(first))
 
 
 def _is_limit(condition: Any) -> bool:

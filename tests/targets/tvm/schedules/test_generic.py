@@ -140,3 +140,8 @@ def test_the_last_vector_of_a_row_ends_with_it():
     out = te.compute((1445,), lambda i: tirx.exp(x[i]), name="out")
     function, _ = schedule_function(te.create_prim_func([x, out]), MODEL)
     assert "T.where" not in function.script() and "T.min" in function.script()
+
+
+def test_places_computed_from_the_lane_keep_their_condition():
+    """Its last stage is fused over two axes of 14 elements together, and is not the only one."""
+    assert check(lambda x, rng: OPS.argmax(x, axis=1, keepdims=True), [(1, 6, 7, 2)], MODEL).rules
