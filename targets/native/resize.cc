@@ -5,17 +5,21 @@
 #include <cstring>
 #include <fstream>
 
+#include "cpu_flags.hpp"
+#include "tile.hpp"
+
 namespace edgec {
 namespace {
 
-constexpr int kBits = 22;   // of the fixed-point weights (Pillow, src/libImaging/Resample.c)
-constexpr int kGroup = 12;  // bytes that are summed side by side: whole pixels of three channels, or of one
-constexpr int kBlock = 64;  // columns that are summed side by side
+constexpr int kBits = 22;       // of the fixed-point weights (Pillow, src/libImaging/Resample.c)
+constexpr int kColumns = 640;  // pixels of a tile that are turned at a time, so that they stay in the cache
 
 // The input pixels that one output pixel is the weighted sum of.
 struct Window {
   int first = 0;
   std::vector<int32_t> weights;
+
+  int last() const { return first + int(weights.size()); }
 };
 
 std::vector<Window> windows(int in, int out) {
@@ -25,6 +29,7 @@ std::vector<Window> windows(int in, int out) {
     const double centre = (i + 0.5) * scale;
     const int first = std::max(0, int(centre - reach + 0.5)), last = std::min(in, int(centre + reach + 0.5));
     std::vector<double> weights;
+    weights.reserve(last - first);
     double sum = 0;
     for (int k = first; k < last; ++k) {
       const double distance = std::fabs((k - centre + 0.5) * (1.0 / reach));
@@ -32,80 +37,100 @@ std::vector<Window> windows(int in, int out) {
       sum += weights.back();
     }
     result[i].first = first;
+    result[i].weights.reserve(weights.size());
     for (const double weight : weights)
       result[i].weights.push_back(int32_t(0.5 + (sum != 0 ? weight / sum : weight) * (1 << kBits)));
   }
   return result;
 }
 
-uint8_t rounded(int32_t sum) { return uint8_t(std::min(255, std::max(0, sum >> kBits))); }
+// Of `block` columns.
+template <int block>
+EDGEC_INLINE void sum_block(const uint8_t* rows, size_t stride, const std::vector<int32_t>& weights, uint8_t* to) {
+  int32_t sums[block];
+  for (int k = 0; k < block; ++k) sums[k] = 1 << (kBits - 1);
+  for (const int32_t weight : weights) {
+    for (int k = 0; k < block; ++k) sums[k] += rows[k] * weight;
+    rows += stride;
+  }
+  for (int k = 0; k < block; ++k) to[k] = uint8_t(std::min(255, sums[k] >> kBits));
+}
 
-// A weight for each byte of a window, zeros up to a whole number of groups.
-struct Bytes {
-  int first;  // byte of the row
-  std::vector<int32_t> weights;
+// The weighted sum of rows of `count` bytes that lie `stride` bytes apart.
+EDGEC_INLINE void sum_rows(const uint8_t* rows, size_t stride, size_t count, const std::vector<int32_t>& weights, uint8_t* to) {
+  constexpr size_t wide = 3 * kTile;
+  size_t x = 0;
+  for (; x + wide <= count; x += wide) sum_block<wide>(rows + x, stride, weights, to + x);
+  for (; x + kTile <= count; x += kTile) sum_block<kTile>(rows + x, stride, weights, to + x);
+  for (; x < count; ++x) sum_block<1>(rows + x, stride, weights, to + x);
+}
+
+using Sum = void (*)(const uint8_t*, size_t, size_t, const std::vector<int32_t>&, uint8_t*);
+
+void sum_anywhere(const uint8_t* rows, size_t stride, size_t count, const std::vector<int32_t>& weights, uint8_t* to) {
+  sum_rows(rows, stride, count, weights, to);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) void sum_by_avx2(const uint8_t* rows, size_t stride, size_t count,
+                                                 const std::vector<int32_t>& weights, uint8_t* to) {
+  sum_rows(rows, stride, count, weights, to);
+}
+
+Sum best_sum() { return detail::cpu_has("avx2") ? sum_by_avx2 : sum_anywhere; }
+#else
+Sum best_sum() { return sum_anywhere; }
+#endif
+
+// An image that is smaller than a tile, with further columns or rows.
+Image padded(const Image& image) {
+  Image result(std::max(image.width, kTile), std::max(image.height, kTile), image.channels);
+  for (int y = 0; y < image.height; ++y) std::memcpy(result.at(0, y), image.at(0, y), size_t(image.width) * image.channels);
+  return result;
+}
+
+void grow(std::vector<uint8_t>& bytes, size_t count) {
+  if (bytes.size() < count) bytes.resize(count);
+}
+
+// Rows of an image, from `first` on; in the buffer they are a tile longer.
+struct Rows {
+  int first;
+  size_t stride;
+  std::vector<uint8_t> bytes;
+
+  Rows(int first, int last, size_t width) : first(first), stride(width + kTile), bytes((last - first) * stride) {}
+  uint8_t* at(size_t x, int y) { return &bytes[(y - first) * stride + x]; }
 };
 
-std::vector<Bytes> bytes_of(const std::vector<Window>& windows, int channels) {
-  std::vector<Bytes> result;
-  for (const Window& window : windows) {
-    const size_t count = window.weights.size() * channels;
-    Bytes bytes{window.first * channels, std::vector<int32_t>((count + kGroup - 1) / kGroup * kGroup, 0)};
-    for (size_t i = 0; i < count; ++i) bytes.weights[i] = window.weights[i / channels];
-    result.push_back(std::move(bytes));
-  }
-  return result;
-}
-
-// One row, which is readable for a group beyond its end.
-template <int channels>
-void narrow(const uint8_t* row, const std::vector<Bytes>& from, uint8_t* to) {
-  for (const Bytes& window : from) {
-    int32_t sums[kGroup] = {};
-    const uint8_t* bytes = row + window.first;
-    const int32_t* weights = window.weights.data();
-    for (size_t i = 0; i < window.weights.size(); i += kGroup)
-      for (int k = 0; k < kGroup; ++k) sums[k] += bytes[i + k] * weights[i + k];
-    for (int c = 0; c < channels; ++c) {
-      int32_t sum = 1 << (kBits - 1);
-      for (int k = c; k < kGroup; k += channels) sum += sums[k];
-      *to++ = rounded(sum);
+// Rows `first` up to `last` brought to `width`: tiles of them are turned, summed row by row as all rows are, turned back.
+Rows narrowed(const Image& image, int width, int first, int last) {
+  const bool small = std::min(image.width, image.height) < kTile;
+  const Image copy = small ? padded(image) : Image();
+  const Image& source = small ? copy : image;
+  first = std::min(first, source.height - kTile), last = std::max(last, first + kTile);
+  const Sum sum = best_sum();
+  const std::vector<Window> from = windows(image.width, width);
+  const size_t channels = image.channels, pixel = channels * kTile, stride = source.width * channels;
+  Rows result(first, last, width * channels);
+  std::vector<uint8_t> turned, summed;
+  for (int row = first; row < last; row += kTile)
+    for (int x = 0, end = 1; x < width; x = end++) {
+      while (end < width && from[end].last() - from[x].first <= kColumns) ++end;
+      const int y = std::min(row, last - kTile);
+      const size_t begin = std::min(from[x].first * channels, stride - kTile), stop = from[end - 1].last() * channels;
+      grow(turned, (stop - begin + kTile) * kTile);
+      for (size_t at = begin; at < stop; at += kTile) {
+        const size_t column = std::min(at, stride - kTile);
+        turn(source.at(0, y) + column, stride, &turned[(column - begin) * kTile], kTile);
+      }
+      grow(summed, (end - x) * pixel + kTile * kTile);
+      for (int i = x; i < end; ++i)
+        sum(&turned[(from[i].first * channels - begin) * kTile], pixel, pixel, from[i].weights, &summed[(i - x) * pixel]);
+      for (size_t at = 0; at < (end - x) * channels; at += kTile)
+        turn(&summed[at * kTile], kTile, result.at(x * channels + at, y), result.stride);
     }
-  }
-}
-
-// Rows `first` up to `last` brought to `width`.
-Image resized_rows(const Image& image, int width, int first, int last) {
-  Image result(width, last - first, image.channels);
-  const std::vector<Bytes> from = bytes_of(windows(image.width, width), image.channels);
-  const size_t stride = size_t(image.width) * image.channels;
-  std::vector<uint8_t> end(stride + kGroup, 0);
-  for (int y = first; y < last; ++y) {
-    const uint8_t* row = image.at(0, y);
-    if (size_t(image.height - 1 - y) * stride < kGroup) row = static_cast<const uint8_t*>(std::memcpy(end.data(), row, stride));
-    (image.channels == 3 ? narrow<3> : narrow<1>)(row, from, result.at(0, y - first));
-  }
   return result;
-}
-
-// The weighted sum of rows that lie `stride` bytes apart.
-void flatten(const uint8_t* rows, size_t stride, const std::vector<int32_t>& weights, uint8_t* to) {
-  size_t x = 0;
-  for (; x + kBlock <= stride; x += kBlock) {
-    int32_t sums[kBlock];
-    for (int k = 0; k < kBlock; ++k) sums[k] = 1 << (kBits - 1);
-    const uint8_t* row = rows + x;
-    for (const int32_t weight : weights) {
-      for (int k = 0; k < kBlock; ++k) sums[k] += row[k] * weight;
-      row += stride;
-    }
-    for (int k = 0; k < kBlock; ++k) to[x + k] = rounded(sums[k]);
-  }
-  for (; x < stride; ++x) {
-    int32_t sum = 1 << (kBits - 1);
-    for (size_t i = 0; i < weights.size(); ++i) sum += rows[x + i * stride] * weights[i];
-    to[x] = rounded(sum);
-  }
 }
 
 }  // namespace
@@ -113,18 +138,17 @@ void flatten(const uint8_t* rows, size_t stride, const std::vector<int32_t>& wei
 void resize_rows(const Image& image, int width, int height, int first, int last,
                  const std::function<void(int, const uint8_t*)>& take) {
   if (first >= last) return;
-  const bool same = height == image.height;
+  const bool same = height == image.height, wide = width == image.width;
   const std::vector<Window> from = same ? std::vector<Window>() : windows(image.height, height);
-  const int begin = same ? first : from[first].first;
-  const int end = same ? last : from[last - 1].first + int(from[last - 1].weights.size());
-  const bool wide = width == image.width;
-  const Image narrowed = wide ? Image() : resized_rows(image, width, begin, end);
-  const size_t stride = size_t(width) * image.channels;
-  const uint8_t* rows = wide ? image.at(0, begin) : narrowed.pixels.data();
-  std::vector<uint8_t> row(stride);
+  const int begin = same ? first : from[first].first, end = same ? last : from[last - 1].last();
+  Rows narrow = wide ? Rows(0, 0, 0) : narrowed(image, width, begin, end);
+  const size_t count = size_t(width) * image.channels, stride = wide ? count : narrow.stride;
+  const uint8_t* rows = wide ? image.at(0, begin) : narrow.at(0, begin);
+  const Sum sum = best_sum();
+  std::vector<uint8_t> row(count);
   for (int y = first; y < last; ++y) {
     const uint8_t* at = rows + size_t((same ? y : from[y].first) - begin) * stride;
-    if (!same) flatten(at, stride, from[y].weights, row.data());
+    if (!same) sum(at, stride, count, from[y].weights, row.data());
     take(y, same ? at : row.data());
   }
 }

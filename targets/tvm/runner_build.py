@@ -14,7 +14,7 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple, zig_version
 
-MODEL = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp")
+MODEL = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "cpu_flags.hpp")
 RUN, DETECT = "edgec-run", "edgec-detect"
 SOURCES = {
     RUN: ("edgec_run.cc",),
@@ -54,6 +54,7 @@ INCLUDED = {
         "stages.hpp",
         "mark.hpp",
         "resize.hpp",
+        "tile.hpp",
         "image.hpp",
         "image_file.hpp",
         "orientation.hpp",
@@ -68,7 +69,7 @@ INCLUDED = {
     ),
 }
 """Header files that the sources include."""
-EXAMPLE_SOURCES = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "example.cc", "CMakeLists.txt")
+EXAMPLE_SOURCES = (*MODEL, "example.cc", "CMakeLists.txt")
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All headers of tvm_ffi that edgec.hpp includes; both are Apache-2.0, see the licences beside the libraries."""
 

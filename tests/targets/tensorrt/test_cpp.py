@@ -24,7 +24,14 @@ from edgec.preprocessing import Preprocessing
 from tests.support.cpp_runner import ROOT, VERSION_OF, Run, detect
 from tests.support.decoder_cases import SIZE, outputs_of, write_manifest
 
-PICTURES = {"wide": (97, 31), "tall": (20, 71), "same": SIZE, "small": (5, 3), "large": (301, 222)}
+PICTURES = {
+    "wide": (97, 31),
+    "tall": (20, 71),
+    "same": SIZE,
+    "small": (5, 3),
+    "flat": (301, 9),
+    "large": (1501, 222),
+}
 
 
 @pytest.fixture(scope="module")

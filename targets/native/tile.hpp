@@ -1,0 +1,37 @@
+// Tiles of 16 x 16 bytes, which are turned in registers: by the vector types that GCC and clang share, on any CPU.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#define EDGEC_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define EDGEC_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define EDGEC_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Bytes{__VA_ARGS__})
+#endif
+
+namespace edgec {
+
+constexpr int kTile = 16;
+
+// Exchanges rows and columns: the rows of `from` lie `stride` bytes apart, those of `to` `to_stride`.
+inline void turn(const uint8_t* from, size_t stride, uint8_t* to, size_t to_stride) {
+  using Bytes = uint8_t __attribute__((vector_size(kTile)));
+  Bytes rows[kTile], next[kTile];
+  for (int i = 0; i < kTile; ++i) std::memcpy(&rows[i], from + i * stride, kTile);
+  const auto set_beside = [](const Bytes* apart, Bytes* beside) {  // rows that lay half a tile apart
+    for (int i = 0; i < kTile / 2; ++i) {
+      const Bytes a = apart[i], b = apart[i + kTile / 2];
+      beside[2 * i] = EDGEC_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      beside[2 * i + 1] = EDGEC_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+  };
+  set_beside(rows, next);
+  set_beside(next, rows);
+  set_beside(rows, next);
+  set_beside(next, rows);
+  for (int i = 0; i < kTile; ++i) std::memcpy(to + i * to_stride, &rows[i], kTile);
+}
+
+}  // namespace edgec
