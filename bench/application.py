@@ -4,10 +4,11 @@
                                 [--cache FOLDER]
 
 One thread. On the host the median ms of each stage, beside OpenCV's `resize`, `blobFromImage` and `NMSBoxes` in the
-same run; for boards the millions of instructions of each stage, counted under qemu-user. The share is that of preparing
-the input and decoding the outputs, relative to the network; reading the JPEG file is told apart. Networks are those of
-zoo.toml, found in `--cache` or downloaded there, and of tests/support/real_models.py: yolov8n_doclaynet is a trained
-YOLOv8n for pictures of 1024 x 1024, ultralytics_yolov8n has random weights and takes 640 x 640.
+same run, and frames a second, one at a time and in a pipeline; for boards the millions of instructions of each stage,
+counted under qemu-user. The share is that of preparing the input and decoding the outputs, relative to the network;
+reading the JPEG file is told apart. Networks are those of zoo.toml, found in `--cache` or downloaded there, and of
+tests/support/real_models.py: yolov8n_doclaynet is a trained YOLOv8n for pictures of 1024 x 1024, ultralytics_yolov8n has
+random weights and takes 640 x 640.
 """
 
 from __future__ import annotations
@@ -71,16 +72,19 @@ def write_frames(folder: Path, count: int) -> None:
 
 
 def on_host(artefact: Artefact, frames: Path) -> dict[str, float]:
-    """Return the median ms of each stage."""
+    """Return the median ms of each stage, and frames a second: one at a time, and in a pipeline."""
     command = [artefact.folder / "edgec-detect", frames, "--threads", "1", "--json", "--times"]
-    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
-    said = json.loads(done.stdout.splitlines()[-1])["times"]["ms"]
-    return {stage: said[stage]["median"] for stage in STAGES}
+    said = []
+    for how in (["--latency"], []):
+        done = subprocess.run(list(map(str, command + how)), check=True, capture_output=True, text=True)
+        said.append(json.loads(done.stdout.splitlines()[-1])["times"])
+    rates = {"one at a time": said[0]["per_second"], "pipeline": said[1]["per_second"]}
+    return {stage: said[0]["ms"][stage]["median"] for stage in STAGES} | rates
 
 
 def on_board(artefact: Artefact, frames: Path) -> dict[str, float]:
     """Return the mean millions of instructions of each stage, the first picture left out."""
-    command = [artefact.folder / "edgec-detect", frames, "--threads", "1", "--json"]
+    command = [artefact.folder / "edgec-detect", frames, "--threads", "1", "--json", "--latency"]
     cpu = artefact.manifest.board.emulator_cpu
     assert cpu is not None
     totals = [region["total"] for region in regions(counted(command, cpu=cpu))]
@@ -140,6 +144,7 @@ def row(name: str, target: str, cost: Mapping[str, float], opencv: tuple[float, 
     share = (cost["preprocess"] + cost["decode"]) / cost["network"]
     unit = "ms" if opencv else "M instructions"
     others = [f"{each:.2f} ms" for each in opencv] if opencv else ["", ""]
+    others += [f"{cost['one at a time']:.1f}, {cost['pipeline']:.1f}" if opencv else ""]
     return " | ".join(
         ["", name, target, *(f"{cost[stage]:.2f} {unit}" for stage in STAGES), f"{share:.1%}", *others, ""]
     )
@@ -153,8 +158,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "edgec" / "zoo")
     options = parser.parse_args()
-    print("| network | target | read | preprocess | network | decode | share | OpenCV resize, blob | OpenCV NMS |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    columns = ["network", "target", *STAGES, "share", "OpenCV resize, blob", "OpenCV NMS", "a second"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_frames(folder / "frames", options.frames)

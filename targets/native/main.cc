@@ -10,6 +10,7 @@
 
 #include "draw.hpp"
 #include "engine.hpp"
+#include "pipeline.hpp"
 #include "settings.hpp"
 #include "source.hpp"
 #include "stages.hpp"
@@ -87,36 +88,62 @@ void say(const std::string& text) {
   std::fflush(stdout);
 }
 
+// A picture on its way.
+struct Frame {
+  Image image;
+  std::string name;
+  Placement placement;
+  std::vector<float> input;
+  std::vector<Tensor> outputs;
+  Result result;
+  Clock clock;
+};
+
 int run(const Settings& settings) {
   make_folder(settings.output);
   const std::unique_ptr<Source> source = open_source(settings.source);
   if (!settings.inputs_to.empty()) return write_inputs(settings, *source), 0;
+  const bool decoded = !settings.decoder.kind.empty();
   std::unique_ptr<Engine> engine;
-  if (settings.outputs_from.empty()) engine.reset(new Engine(settings));
-
-  Image image;
-  std::string name;
   Stages stages;
-  for (int64_t done = 0; settings.limit == 0 || done < settings.limit; ++done) {
-    stages.begin();
-    if (!source->next(image, name)) break;
-    stages.passed("read");
-    Placement placement;
-    const std::vector<float> input = preprocess(image, settings.inputs[0].shape, settings.preprocessing, placement);
-    stages.passed("preprocess");
-    const std::vector<Tensor> outputs =
-        engine ? engine->run(input) : read_outputs(settings.outputs_from, stem_of(name), settings.outputs);
-    stages.passed("network");
-    if (settings.decoder.kind.empty()) {
-      print(name, outputs);
-      continue;
-    }
-    const Result result = decode(outputs, settings.decoder, placement);
-    stages.passed("decode");
+  int64_t begun = 0;
+
+  const auto read = [&](Frame& frame) {
+    if (settings.limit != 0 && begun++ == settings.limit) return false;
+    frame.clock.begin();
+    const bool more = source->next(frame.image, frame.name);
+    frame.clock.passed("read");
+    return more;
+  };
+  const auto prepare = [&](Frame& frame) {
+    frame.clock.resume();
+    frame.input = preprocess(frame.image, settings.inputs[0].shape, settings.preprocessing, frame.placement);
+    frame.clock.passed("preprocess");
+    return true;
+  };
+  const auto load = [&] {
+    if (settings.outputs_from.empty()) engine.reset(new Engine(settings));
+  };
+  const auto infer = [&](Frame& frame) {
+    frame.clock.resume();
+    frame.outputs =
+        engine ? engine->run(frame.input) : read_outputs(settings.outputs_from, stem_of(frame.name), settings.outputs);
+    frame.clock.passed("network");
+    return true;
+  };
+  const auto tell = [&](Frame& frame) {
+    if (!decoded) return print(frame.name, frame.outputs), true;
+    frame.clock.resume();
+    frame.result = decode(frame.outputs, settings.decoder, frame.placement);
+    frame.clock.passed("decode");
+    stages.add(frame.clock);
     const std::vector<std::string>& names = settings.decoder.classes;
-    say(settings.json ? json_of(name, result, names) : text_of(name, result, names));
-    if (!show_result(settings, image, name, result)) break;
-  }
+    say(settings.json ? json_of(frame.name, frame.result, names) : text_of(frame.name, frame.result, names));
+    return show_result(settings, frame.image, frame.name, frame.result);
+  };
+  const std::vector<Step<Frame>> steps = {{read, nullptr}, {prepare, nullptr}, {infer, load}, {tell, nullptr}};
+  if (settings.latency) in_turn(steps);
+  else Pipeline<Frame>(steps).run();
   if (settings.times) say(settings.json ? stages.json() : stages.text());
   return 0;
 }

@@ -27,6 +27,8 @@ const char kUsage[] =
     "  --show               show each picture in a window (needs OpenCV)\n"
     "  --json               print a line of JSON for each picture\n"
     "  --times              print at the end how long each stage took: median, p90, p99 in ms, and pictures per second\n"
+    "  --latency            process one picture at a time, so that each result comes early; without it, the next pictures\n"
+    "                       are read and prepared while the network runs, which gives more pictures per second\n"
     "  --limit N            stop after this number of pictures\n"
     "  --inputs_to DIR      write the preprocessed inputs there as raw floats; run nothing\n"
     "  --outputs_from DIR   decode the raw outputs there; run nothing\n"
@@ -36,7 +38,7 @@ constexpr int kLongestSide = 1 << 16;                 // of a network's input, i
 constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
 
 const std::set<std::string> kProgram = {"source", "json", "artefact", "output", "show", "inputs_to", "outputs_from", "threads",
-                                        "times", "limit", "input"};  // the last: for trainers, in a decoder's record
+                                        "times", "latency", "limit", "input"};  // the last: for trainers, in a decoder's record
 // What an output is for; its value is a name.
 const std::set<std::string> kRoles = {"output", "boxes", "scores", "heatmap", "sizes", "offsets", "priors", "prototypes"};
 const std::set<std::string> kReading = {
@@ -88,7 +90,7 @@ Node flags(int count, char** values) {
     }
     if (flag.compare(0, 2, "--") != 0) {
       given.set("source", Node(flag));
-    } else if (flag == "--show" || flag == "--json" || flag == "--times") {
+    } else if (flag == "--show" || flag == "--json" || flag == "--times" || flag == "--latency") {
       given.set(flag.substr(2), Node("true"));
     } else {
       const std::string key = flag.substr(2);
@@ -273,6 +275,7 @@ Settings read_settings(int count, char** values, const std::string& home) {
     settings.show = all.get<bool>("show", false);
     settings.json = all.get<bool>("json", false);
     settings.times = all.get<bool>("times", false);
+    settings.latency = all.get<bool>("latency", false);
     settings.limit = all.get<int64_t>("limit", 0);
     settings.threads = all.get<int>("threads", 0);
     settings.decoder = decoder(reading);

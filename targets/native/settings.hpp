@@ -26,6 +26,7 @@ struct Settings {
   bool show = false;            // in a window
   bool json = false;            // a line of JSON a picture
   bool times = false;           // say at the end how long the stages took
+  bool latency = false;         // one picture at a time
   int64_t limit = 0;            // of pictures; 0: all
   int threads = 0;              // of a CPU board; 0: as compiled
   Decoder decoder;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <numeric>
 
 #include "mark.hpp"
 
@@ -22,45 +21,42 @@ double quantile(std::vector<double> seconds, double share) {
 
 }  // namespace
 
-void Stages::begin() {
+void Clock::begin() {
   EDGEC_MARK_REPORT();
   EDGEC_MARK_START();
-  last_ = std::chrono::steady_clock::now();
+  first_ = last_ = std::chrono::steady_clock::now();
 }
 
-void Stages::passed(const char* stage) {
+void Clock::passed(const char* stage) {
   EDGEC_MARK_REPORT();
-  const auto now = std::chrono::steady_clock::now();
-  auto place = std::find_if(seconds_.begin(), seconds_.end(), [&](const auto& entry) { return entry.first == stage; });
-  if (place == seconds_.end()) place = seconds_.insert(place, {stage, {}});
-  place->second.push_back(std::chrono::duration<double>(now - last_).count());
-  last_ = std::chrono::steady_clock::now();
+  const Time now = std::chrono::steady_clock::now();
+  seconds_.push_back({stage, std::chrono::duration<double>(now - last_).count()});
+  last_ = now;
 }
 
-size_t Stages::pictures() const { return seconds_.empty() ? 0 : seconds_.back().second.size(); }
-
-std::vector<std::pair<std::string, std::vector<double>>> Stages::with_all() const {
-  auto result = seconds_;
-  std::vector<double> sums(pictures(), 0);
-  for (auto& stage : result) {
-    stage.second.resize(pictures());
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += stage.second[i];
+void Stages::add(const Clock& clock) {
+  auto all = clock.seconds();
+  all.push_back({"all", std::chrono::duration<double>(clock.last() - clock.first()).count()});
+  if (seconds_.empty()) {
+    first_ = clock.first();
+    for (const auto& stage : all) seconds_.push_back({stage.first, {}});
   }
-  result.push_back({"all", sums});
-  return result;
+  for (size_t i = 0; i < all.size(); ++i) seconds_[i].second.push_back(all[i].second);
+  last_ = clock.last();
 }
+
+size_t Stages::pictures() const { return seconds_.empty() ? 0 : seconds_[0].second.size(); }
 
 double Stages::per_second() const {
-  const std::vector<double> sums = with_all().back().second;
-  const double total = std::accumulate(sums.begin(), sums.end(), 0.0);
-  return total > 0 ? double(sums.size()) / total : 0;
+  const double total = std::chrono::duration<double>(last_ - first_).count();
+  return total > 0 ? double(pictures()) / total : 0;
 }
 
 std::string Stages::json() const {
   char text[96];
   std::snprintf(text, sizeof text, "{\"times\": {\"pictures\": %zu, \"per_second\": %.3f, \"ms\": {", pictures(), per_second());
   std::string result = text;
-  for (const auto& stage : with_all()) {
+  for (const auto& stage : seconds_) {
     result += (result.back() == '{' ? "\"" : ", \"") + stage.first + "\": {";
     for (const auto& each : kQuantiles) {
       std::snprintf(text, sizeof text, "%s\"%s\": %.4f", result.back() == '{' ? "" : ", ", each.first, quantile(stage.second, each.second));
@@ -75,7 +71,7 @@ std::string Stages::text() const {
   char text[96];
   std::snprintf(text, sizeof text, "%-11s%8s  %8s  %8s\n", "ms", kQuantiles[0].first, kQuantiles[1].first, kQuantiles[2].first);
   std::string result = text;
-  for (const auto& stage : with_all()) {
+  for (const auto& stage : seconds_) {
     std::snprintf(text, sizeof text, "%-11s", stage.first.c_str());
     result += text;
     for (const auto& each : kQuantiles) {

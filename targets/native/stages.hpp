@@ -8,24 +8,42 @@
 
 namespace edgec {
 
-class Stages {
+// The steps of one picture. Between two of them it may wait.
+class Clock {
  public:
-  // A picture begins.
+  using Time = std::chrono::steady_clock::time_point;
+
+  // A picture begins, and so does its first stage.
   void begin();
-  // The stage that ends now began where the one before ended.
+  // A further stage begins.
+  void resume() { last_ = std::chrono::steady_clock::now(); }
+  // The stage that ends now began where `begin` or `resume` was called.
   void passed(const char* stage);
 
-  // The line that `edgec run --times` prints, with --json and without. Pictures a second are those that the stages
-  // together would allow, one picture after the other.
+  const std::vector<std::pair<const char*, double>>& seconds() const { return seconds_; }
+  Time first() const { return first_; }
+  Time last() const { return last_; }
+
+ private:
+  std::vector<std::pair<const char*, double>> seconds_;
+  Time first_, last_;
+};
+
+class Stages {
+ public:
+  // A picture that has passed all stages.
+  void add(const Clock& clock);
+
+  // The line that `edgec run --times` prints, with --json and without. `all` is from the beginning of a picture to the
+  // end of its last stage, waiting included; pictures a second are all pictures by the time from the first to the last.
   std::string json() const;
   std::string text() const;
 
  private:
-  std::vector<std::pair<std::string, std::vector<double>>> seconds_;  // by stage; a picture that was not ended counts not
-  std::chrono::steady_clock::time_point last_;
+  std::vector<std::pair<std::string, std::vector<double>>> seconds_;  // by stage, and of all together
+  Clock::Time first_, last_;
 
   size_t pictures() const;
-  std::vector<std::pair<std::string, std::vector<double>>> with_all() const;
   double per_second() const;
 };
 

@@ -52,6 +52,7 @@ INCLUDED = {
         "video.hpp",
         "huffman.hpp",
         "stages.hpp",
+        "pipeline.hpp",
         "mark.hpp",
         "resize.hpp",
         "tile.hpp",
@@ -127,7 +128,8 @@ def install_example(destination: Path) -> None:
 
 def _compile(program: str, board: Board, libraries: Path, folder: Path) -> None:
     # Linked against the libraries by name: the runtime registers what models call when it is loaded.
-    runtime = ["-Wl,--no-as-needed", f"-L{libraries}", "-ltvm_runtime", "-ltvm_ffi", "-Wl,--as-needed", "-ldl"]
+    libraries_of_tvm = [f"-L{libraries}", "-ltvm_runtime", "-ltvm_ffi"]
+    runtime = ["-Wl,--no-as-needed", *libraries_of_tvm, "-Wl,--as-needed", "-ldl", "-lpthread"]
     # Products and sums are rounded separately (no fused multiply-add), so that every board gives the same boxes.
     language = ["-std=c++17", "-O2", "-Iinclude", "-I.", "-DNDEBUG", "-ffp-contract=off"]
     arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, *SOURCES[program], "-o", program]

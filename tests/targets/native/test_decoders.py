@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,21 @@ def test_times_of_the_stages_come_last(pictures: Path, tmp_path: Path) -> None:
     assert list(said["ms"]) == ["read", "preprocess", "network", "decode", "all"]
     assert all(0 <= each["median"] <= each["p90"] <= each["p99"] for each in said["ms"].values())
     assert "3 pictures" in detect(pictures, *arguments).stdout
+
+
+@pytest.mark.parametrize("how", [(), ("--latency",)])
+def test_pictures_keep_their_order_and_an_error_comes_in_its_turn(
+    pictures: Path, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    wanted = prepare("yolov8", tmp_path / "a", sorted(pictures.iterdir()), HOW, seed=1)
+    arguments = ("--json", "--artefact", tmp_path / "a", "--outputs_from", tmp_path / "a", *how)
+    done = detect(pictures, *arguments)
+    assert [json.loads(line)["picture"] for line in done.stdout.splitlines()] == [row["picture"] for row in wanted]
+    shutil.copytree(pictures, tmp_path / "some")
+    (tmp_path / "some" / "1.png").write_bytes(b"no picture")
+    done = detect(tmp_path / "some", *arguments)
+    assert (done.code, len(done.stdout.splitlines()), done.stderr.count("\n")) == (2, 1, 1)
+    assert "1.png is neither a JPEG nor a PNG" in done.stderr
 
 
 def test_crops_hide_what_the_network_does_not_see(pictures: Path, tmp_path: Path) -> None:
