@@ -7,8 +7,8 @@ One thread. On the host the median ms of each stage, beside OpenCV's `resize`, `
 same run, and frames a second, one at a time and in a pipeline; for boards the millions of instructions of each stage,
 counted under qemu-user. The share is that of preparing the input and decoding the outputs, relative to the network;
 reading the JPEG file is told apart. Networks are those of zoo.toml, found in `--cache` or downloaded there, and of
-tests/support/real_models.py: yolov8n_doclaynet is a trained YOLOv8n for pictures of 1024 x 1024, ultralytics_yolov8n has
-random weights and takes 640 x 640.
+tests/support/real_models.py: yolov8n_doclaynet is a trained YOLOv8n for pictures of 1024 x 1024, ultralytics_yolov8n
+has random weights and takes 640 x 640.
 """
 
 from __future__ import annotations
