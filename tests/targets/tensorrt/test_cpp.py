@@ -248,6 +248,7 @@ def test_pictures_of_every_kind_are_read_as_on_the_host(tmp_path: Path) -> None:
         encoded(folder, "inks.jpg", colour.convert("CMYK"), quality=90),
         encoded(folder, "dot.png", Image.new("RGB", (1, 1), "red")),
         encoded(folder, "wide.png", Image.new("RGB", (20_000, 2), "green")),
+        encoded(folder, "high.png", Image.new("RGB", (2, 20_000), "blue")),
     ]
     spec = write_manifest(tmp_path, Preprocessing(), {})
     done = detect(folder, "--artefact", tmp_path, "--inputs_to", tmp_path / "inputs")
