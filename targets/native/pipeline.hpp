@@ -1,4 +1,4 @@
-// Items that pass through steps in their order, one after the other or each step in a thread of its own.
+// Items pass through several steps: all steps in one thread, or each step in a thread of its own.
 #pragma once
 
 #include <condition_variable>
@@ -12,19 +12,19 @@
 
 namespace edgec {
 
-// `prepare`, where there is one, is called once before any item, in the thread that `work` is called in later. The first
-// step's `work` fills an item; one that returns false ends everything.
+// `work` is called for each item. That of the first step makes the item. If `work` returns false, everything ends.
+// `prepare` may be empty. It is called once, before there is any item, in the thread in which `work` is called later.
 template <typename Item>
 struct Step {
   std::function<bool(Item&)> work;
   std::function<void()> prepare;
 };
 
-// What waits between two steps: few items, since whatever waits here is late.
+// Items that wait between two steps. They are few, since waiting makes results late.
 template <typename Item>
 class Queue {
  public:
-  // Waits for a place; false if nobody takes anything any more.
+  // Waits until there is space. Returns false if the queue was closed.
   bool put(Item item) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return closed_ || items_.size() < kMost; });
@@ -34,7 +34,7 @@ class Queue {
     return true;
   }
 
-  // Waits for an item; false if there will be none.
+  // Waits for an item. Returns false if the queue is empty and was closed.
   bool take(Item& item) {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return closed_ || !items_.empty(); });
@@ -59,7 +59,7 @@ class Queue {
   bool closed_ = false;
 };
 
-// One item after the other, all in this thread.
+// Takes one item after the other through all steps, in this thread.
 template <typename Item>
 void in_turn(const std::vector<Step<Item>>& steps) {
   for (const Step<Item>& step : steps)
@@ -71,7 +71,8 @@ void in_turn(const std::vector<Step<Item>>& steps) {
   }
 }
 
-// Each step in a thread, the last one in this. Items keep their order, and an error is thrown when its item's turn comes.
+// Runs each step in a thread, the last step in the calling one. Items keep their order. An error in a step is thrown by
+// `run` after the items before have passed the last step.
 template <typename Item>
 class Pipeline {
  public:
@@ -87,7 +88,7 @@ class Pipeline {
     for (auto& promise : ready_) prepared.push_back(promise.get_future());
     for (size_t i = 1; i + 1 < steps_.size(); ++i) threads_.emplace_back([this, i] { serve(i); });
     for (size_t i = 1; i < prepared.size(); ++i) prepared[i].get();
-    threads_.emplace_back([this] { serve(0); });  // the others are prepared, so that nothing has to wait for them
+    threads_.emplace_back([this] { serve(0); });  // now that all others are prepared: no item waits for that
     prepared[0].get();
     const Step<Item>& last = steps_.back();
     if (last.prepare) last.prepare();

@@ -11,8 +11,8 @@
 namespace edgec {
 namespace {
 
-constexpr int kBits = 22;       // of the fixed-point weights (Pillow, src/libImaging/Resample.c)
-constexpr int kColumns = 640;  // pixels of a tile that are turned at a time, so that they stay in the cache
+constexpr int kBits = 22;      // of the fixed-point weights (Pillow, src/libImaging/Resample.c)
+constexpr int kColumns = 640;  // pixels of each row that are transposed at a time, so that they stay in the cache
 
 // The input pixels that one output pixel is the weighted sum of.
 struct Window {
@@ -44,7 +44,7 @@ std::vector<Window> windows(int in, int out) {
   return result;
 }
 
-// Of `block` columns.
+// The weighted sum of rows of `block` bytes.
 template <int block>
 EDGEC_INLINE void sum_block(const uint8_t* rows, size_t stride, const std::vector<int32_t>& weights, uint8_t* to) {
   int32_t sums[block];
@@ -93,7 +93,7 @@ void grow(std::vector<uint8_t>& bytes, size_t count) {
   if (bytes.size() < count) bytes.resize(count);
 }
 
-// Rows of an image, from `first` on; in the buffer they are a tile longer.
+// Rows of an image, from `first` on. Each is followed by space for a tile, since whole tiles are written.
 struct Rows {
   int first;
   size_t stride;
@@ -103,7 +103,7 @@ struct Rows {
   uint8_t* at(size_t x, int y) { return &bytes[(y - first) * stride + x]; }
 };
 
-// Rows `first` up to `last` brought to `width`: tiles of them are turned, summed row by row as all rows are, turned back.
+// Rows `first` up to `last` brought to `width`. Tiles are transposed, so that columns are summed as rows are, and back.
 Rows narrowed(const Image& image, int width, int first, int last) {
   const bool small = std::min(image.width, image.height) < kTile;
   const Image copy = small ? padded(image) : Image();
@@ -113,22 +113,22 @@ Rows narrowed(const Image& image, int width, int first, int last) {
   const std::vector<Window> from = windows(image.width, width);
   const size_t channels = image.channels, pixel = channels * kTile, stride = source.width * channels;
   Rows result(first, last, width * channels);
-  std::vector<uint8_t> turned, summed;
+  std::vector<uint8_t> transposed, summed;
   for (int row = first; row < last; row += kTile)
     for (int x = 0, end = 1; x < width; x = end++) {
       while (end < width && from[end].last() - from[x].first <= kColumns) ++end;
       const int y = std::min(row, last - kTile);
       const size_t begin = std::min(from[x].first * channels, stride - kTile), stop = from[end - 1].last() * channels;
-      grow(turned, (stop - begin + kTile) * kTile);
+      grow(transposed, (stop - begin + kTile) * kTile);
       for (size_t at = begin; at < stop; at += kTile) {
         const size_t column = std::min(at, stride - kTile);
-        turn(source.at(0, y) + column, stride, &turned[(column - begin) * kTile], kTile);
+        transpose(source.at(0, y) + column, stride, &transposed[(column - begin) * kTile], kTile);
       }
       grow(summed, (end - x) * pixel + kTile * kTile);
       for (int i = x; i < end; ++i)
-        sum(&turned[(from[i].first * channels - begin) * kTile], pixel, pixel, from[i].weights, &summed[(i - x) * pixel]);
+        sum(&transposed[(from[i].first * channels - begin) * kTile], pixel, pixel, from[i].weights, &summed[(i - x) * pixel]);
       for (size_t at = 0; at < (end - x) * channels; at += kTile)
-        turn(&summed[at * kTile], kTile, result.at(x * channels + at, y), result.stride);
+        transpose(&summed[at * kTile], kTile, result.at(x * channels + at, y), result.stride);
     }
   return result;
 }

@@ -1,4 +1,4 @@
-// Tiles of 16 x 16 bytes, which are turned in registers: by the vector types that GCC and clang share, on any CPU.
+// The transposition of 16 x 16 bytes in vector registers, by the vector types of GCC and clang, for any CPU.
 #pragma once
 
 #include <cstdint>
@@ -15,22 +15,22 @@ namespace edgec {
 
 constexpr int kTile = 16;
 
-// Exchanges rows and columns: the rows of `from` lie `stride` bytes apart, those of `to` `to_stride`.
-inline void turn(const uint8_t* from, size_t stride, uint8_t* to, size_t to_stride) {
+// Exchanges rows and columns. The rows of `from` are `stride` bytes apart, those of `to` are `to_stride` bytes apart.
+inline void transpose(const uint8_t* from, size_t stride, uint8_t* to, size_t to_stride) {
   using Bytes = uint8_t __attribute__((vector_size(kTile)));
   Bytes rows[kTile], next[kTile];
   for (int i = 0; i < kTile; ++i) std::memcpy(&rows[i], from + i * stride, kTile);
-  const auto set_beside = [](const Bytes* apart, Bytes* beside) {  // rows that lay half a tile apart
+  const auto interleave = [](const Bytes* apart, Bytes* together) {  // rows that lie half a tile apart
     for (int i = 0; i < kTile / 2; ++i) {
       const Bytes a = apart[i], b = apart[i + kTile / 2];
-      beside[2 * i] = EDGEC_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      beside[2 * i + 1] = EDGEC_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      together[2 * i] = EDGEC_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      together[2 * i + 1] = EDGEC_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     }
   };
-  set_beside(rows, next);
-  set_beside(next, rows);
-  set_beside(rows, next);
-  set_beside(next, rows);
+  interleave(rows, next);
+  interleave(next, rows);
+  interleave(rows, next);
+  interleave(next, rows);
   for (int i = 0; i < kTile; ++i) std::memcpy(to + i * to_stride, &rows[i], kTile);
 }
 
