@@ -90,10 +90,10 @@ def test_crops_hide_what_the_network_does_not_see(pictures: Path, tmp_path: Path
         ("yolov8-seg", {"masks": 32}, "4 prototypes, but masks=32"),
         ("yolov8-pose", {"points": 17}, "at least 56 are needed"),
         ("yolov8", {"output": "nothing"}, "no output is called nothing"),
-        ("yolov8-obb", {"min_score": "x"}, "x is no number"),
-        ("picture", {"range": "wide"}, "range: wide is none of unit, byte, symmetric, auto"),
-        ("embedding", {"min_score": 0.5}, "decoder embedding gives none"),
-        ("yolov8", {"hue": 1}, "hue is no setting"),
+        ("yolov8-obb", {"min_score": "x"}, "x is not a number"),
+        ("picture", {"range": "wide"}, "range: wide is not one of unit, byte, symmetric, auto"),
+        ("embedding", {"min_score": 0.5}, "decoder embedding returns none"),
+        ("yolov8", {"hue": 1}, "hue is not a setting"),
     ],
 )
 def test_outputs_that_do_not_fit_are_one_message(
