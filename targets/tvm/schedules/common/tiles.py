@@ -71,7 +71,6 @@ def tile_cost(vectors: int, pixels: int, block: int, cpu: CpuModel) -> float:
     else:
         loads = (vectors + pixels) / accumulators
         penalty += LONG_ROW_PENALTY if vectors == 1 and pixels > LONG_ROW else 0.0
-        penalty += LOAD_WEIGHT if vectors == 1 and not cpu.multiplies_from_memory else 0.0
     return max(1.0, latency) + LOAD_WEIGHT * loads + penalty
 
 

@@ -165,4 +165,3 @@ def test_without_embedded_broadcasts_the_pixels_of_a_tile_take_registers_too(blo
     tile = conv_tile(blocks, 56, AVX2.lanes, AVX2)
     broadcasts = 1 if tile.vectors > 1 else tile.pixels
     assert tile.vectors * tile.pixels + broadcasts <= AVX2.registers
-    assert tile.vectors > 1 or blocks == 1
