@@ -63,6 +63,26 @@ class Tally:
         )
 
 
+class _Clock:
+    """Seconds from the first case that has ended: until then programs and artefacts are made."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s, self._began, self._late = limit_s, 0.0, False
+
+    def until_late(self, numbers: Iterable[int]) -> Iterator[int]:
+        """Yield numbers while there is time; who takes one after the other can then look at what they left together."""
+        for number in numbers:
+            if self._late:
+                return
+            yield number
+
+    def is_late_again(self) -> bool:
+        """Tell that a case has ended; return whether time was over before it, so that someone else has to stop."""
+        self._began = self._began or time.monotonic()
+        before, self._late = self._late, time.monotonic() - self._began > self._limit_s
+        return before
+
+
 def read_tallies(path: Path) -> dict[str, dict[str, Tally]]:
     """Return what a file of results holds, by script and kind."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -105,13 +125,12 @@ def run(document: str, kinds: Mapping[str, Cases], cases: int) -> None:
         numbers: Iterable[int] = range(tally.cases, tally.cases + options.cases)
         if options.case is not None or options.again:
             numbers = [options.case] if options.case is not None else [int(number) for number in tally.odd]
-        began = None  # until then programs and artefacts are made
-        for number, outcome in kinds[kind](numbers):
-            began = began or time.monotonic()
+        clock = _Clock(options.limit_s)
+        for number, outcome in kinds[kind](clock.until_late(numbers)):
             tally.add(number, outcome)
             if outcome.odd or options.case is not None:
                 print(f"{kind} {number}: {outcome.kind}: {outcome.message}", flush=True)
-            if time.monotonic() - began > options.limit_s:
+            if clock.is_late_again():
                 break
         odd += len(tally.odd)
         print(f"{script}, {kind}: {tally}", flush=True)
