@@ -1,9 +1,10 @@
 """Random networks with one to three things altered, through the commands that take a model.
 
-python bench/robustness/fuzz_models.py [--kinds inspect,check,check-jetson,compile,quantize,prune] [--cases 1000]
+python bench/robustness/fuzz_models.py [--kinds inspect,check,prune-altered,...] [--cases 1000]
 
-Networks of even numbers are damaged anyhow, and most are refused at once. Those of odd numbers are altered so that the
-loader takes them, and go on to the passes; those for `quantize` and `prune` are made of what is in vision networks.
+They are damaged anyhow, and most are refused at once. For kinds that end in `-altered`, those of odd numbers are
+changed such that the loader takes them, so that they reach the passes, and those for `quantize` and `prune` are made of
+what is in vision networks.
 """
 
 from __future__ import annotations
@@ -44,16 +45,17 @@ COMMANDS = {
 }
 
 
-def run(seed: int, folder: str, name: str) -> Outcome:
+def run(seed: int, folder: str, name: str, *, altered: bool = False) -> Outcome:
     """Run one command on the network of `seed`."""
     model = Path(folder) / "model.onnx"
-    layers = name in ("quantize", "prune")
+    layers = altered and name in ("quantize", "prune")
     try:
         network = random_graph(by_seed(seed), operators=OF_LAYERS if layers else ALL)
     except Exception as error:  # ONNX Runtime fails at some valid ones
         return Outcome("no network", str(error))
-    given = _altered(network, seed) if seed % 2 else network
-    model.write_bytes(given.SerializeToString() if seed % 2 else mutated_model(network, seed))
+    accepted = altered and seed % 2 == 1
+    given = _altered(network, seed) if accepted else network
+    model.write_bytes(given.SerializeToString() if accepted else mutated_model(network, seed))
     data = Path(folder) / "data.npz"
     inputs = [golden_inputs(inputs_of(fix_shapes(load(given).model, {})), seed) for seed in range(SAMPLES)]
     np.savez(data, **{name: np.concatenate([np.atleast_1d(each[name]) for each in inputs]) for name in inputs[0]})
@@ -73,11 +75,17 @@ def _altered(network: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     return network
 
 
-def cases(seeds: Iterable[int], name: str) -> Iterator[tuple[int, Outcome]]:
+def cases(seeds: Iterable[int], name: str, *, altered: bool) -> Iterator[tuple[int, Outcome]]:
     """Yield how the command `name` ends."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from apart(run, seeds, folder=folder, name=name)
+        yield from apart(run, seeds, folder=folder, name=name, altered=altered)
 
+
+KINDS = {
+    f"{name}{'-altered' * altered}": partial(cases, name=name, altered=altered)
+    for altered in (False, True)
+    for name in COMMANDS
+}
 
 if __name__ == "__main__":
-    campaign.run(__doc__, {name: partial(cases, name=name) for name in COMMANDS}, 1000)
+    campaign.run(__doc__, KINDS, 1000)
