@@ -42,6 +42,10 @@ class BadModel(EdgecError):
     """The model file cannot be read, or is not valid ONNX."""
 
 
+class CannotRunInputs(BadModel):
+    """A node of the model cannot compute its result from these inputs: their values, or their shapes, decide."""
+
+
 class UnsupportedModel(EdgecError):
     """The model is valid ONNX, but the chosen target cannot run it; the message names operator and node."""
 

@@ -33,7 +33,7 @@ from edgec.compress.settings import competing, implied_options
 from edgec.data.preprocess import read_inputs
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
-from edgec.errors import CannotRunHere
+from edgec.errors import CannotRunHere, CannotRunInputs
 from edgec.model.graph import is_quantized
 from edgec.model.load import LoadedModel, load
 from edgec.model.load import Source as ModelSource
@@ -110,7 +110,7 @@ def compile(
     settings = _in_precision_of(original, settings, profile)
     with record.stage("reference"):
         samples = _samples(original, inputs, settings)
-        expected = _outputs(open_shapes(source.model), samples)
+        samples, expected = _that_run(open_shapes(source.model), samples, record)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=samples[0])
     note_faster_precision(canonical, given, profile, record)
     journal = _journal(folder, settings, source.sha256)
@@ -278,6 +278,26 @@ def _inner(model: ir.Model, lowered: Lowered) -> tuple[str, ...]:
 def _outputs(model: ir.Model, samples: Sequence[Arrays]) -> list[Arrays]:
     reference = Reference(model)
     return [reference.run(feeds) for feeds in samples]
+
+
+def _that_run(model: ir.Model, samples: Sequence[Arrays], record: Record) -> tuple[list[Arrays], list[Arrays]]:
+    """Return the samples that ONNX Runtime can run, and its outputs.
+
+    A detector in two stages may find nothing in a sample, and then fail on the empty tensors.
+
+    Raises:
+        CannotRunInputs: It can run none of them.
+    """
+    reference, pairs, refused = Reference(model), [], []
+    for place, feeds in enumerate(samples):
+        try:
+            pairs.append((feeds, reference.run(feeds)))
+        except CannotRunInputs as error:
+            record.refuse("golden inputs", f"sample {place}", error.problem)
+            refused.append(error)
+    if not pairs and refused:
+        raise refused[0]
+    return [feeds for feeds, _ in pairs], [outputs for _, outputs in pairs]
 
 
 def _samples(model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions) -> list[Arrays]:

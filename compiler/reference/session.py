@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.errors import BadModel, BadOption, EdgecError, UnsupportedModel
+from edgec.errors import BadModel, BadOption, CannotRunInputs, EdgecError, UnsupportedModel
 from edgec.limits import max_memory, size_text
 from edgec.model import serialize
 from edgec.model.time_major import is_batch_first, to_time_major
@@ -186,7 +186,7 @@ def _run_error(error: Exception) -> EdgecError:
             remedy="Export the model with loops that end, or without loops.",
         )
     reason = SOURCE_PLACE.sub("", message[inner.end() :]).strip()
-    return BadModel(
+    return CannotRunInputs(
         f"ONNX Runtime cannot run {where}: {reason}",
         remedy="The node may not support these shapes (--shape) or these values (--input).",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgec.errors import InternalError
+from edgec.errors import InternalError, UnsupportedModel
 from edgec.model.signature import inputs_of
 from edgec.profile import Arithmetic
 from edgec.reference.compare import compare, noise_of
@@ -159,3 +159,27 @@ def test_values_to_sketch_are_spread_over_the_network() -> None:
     assert few[0] == "v0"
     assert int(few[-1][1:]) > 490
     assert not chosen({"huge": (1, 1 << 30)})
+
+
+UNSTEADY = """g (float[1, 4, 8] x) => (int64[3, n] y) <float zero = {0}>
+    { a = MatMul (x, w)  b = Sub (a, x)  c = Greater (b, zero)  y = NonZero (c) }"""
+"""What a multiplication by the identity adds to x: nothing, or what rounding alone makes of it."""
+
+
+def unsteady():
+    return model(UNSTEADY, {"w": np.eye(8, dtype=np.float32)}, opset=18)
+
+
+def test_samples_for_which_rounding_changes_the_number_of_rows_are_left_out() -> None:
+    made = unsteady()
+    samples = [*golden_samples(inputs_of(made), 0), {"x": np.zeros((1, 4, 8), np.float32)}]
+    expected = expect(made, samples, runs(made, samples), SINGLE)
+    assert [sample["x"].any() for sample in expected.inputs] == [False]
+
+
+def test_a_network_whose_rows_are_nothing_but_rounding_cannot_be_compared() -> None:
+    made = unsteady()
+    samples = golden_samples(inputs_of(made), 0)
+    wanted = [{"y": np.ones((3, 1), np.int64)} for _ in samples]
+    with pytest.raises(UnsupportedModel, match="rounding alone changes how many rows output 'y' has"):
+        expect(made, samples, wanted, SINGLE)
