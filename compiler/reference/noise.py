@@ -107,7 +107,7 @@ def _offset(value: ir.Value, amplitude: float, rng: np.random.Generator, fresh: 
         apply(
             "RandomNormal",
             [],
-            shape=form,
+            shape=ir.AttrInt64s("shape", form),  # a list without elements says nothing of its type
             scale=amplitude / math.sqrt(2 * size),
             seed=float(rng.integers(1 << 20)),
             dtype=int(dtype),
