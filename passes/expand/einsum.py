@@ -12,8 +12,8 @@ import onnx_ir as ir
 from edgec.model.edit import Builder, substitute
 from edgec.model.graph import attribute
 
-ELLIPSIS_LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Letters for the axes of an ellipsis, from the last one backwards; equations that use capitals are not expanded."""
+ELLIPSIS_LABELS = "".join(map(chr, range(0x2460, 0x2480)))
+"""Characters for the axes of an ellipsis, from the last one backwards; equations consist of letters."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def expand_einsum(node: ir.Node) -> bool:
     """Expand an Einsum of any number of operands with static shapes, two operands at a time, from the left."""
     equation = str(attribute(node, "equation")).replace(" ", "")
     shapes = [None if value is None or value.shape is None else value.shape for value in node.inputs]
-    if any(shape is None or not shape.is_static() for shape in shapes) or any(map(str.isupper, equation)):
+    if any(shape is None or not shape.is_static() for shape in shapes):
         return False
     terms, output = _parsed(equation, [tuple(map(int, shape.numpy())) for shape in shapes if shape is not None])
     steps = _Steps(node)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_a_quantized_convolution_becomes_a_convolution_between_pairs() -> None:
 
 @pytest.mark.parametrize("equation", EQUATIONS)
 def test_einsum_becomes_products_and_sums(equation: str) -> None:
-    sizes = {letter: 2 + index % 3 for index, letter in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    sizes = {letter: 2 + index % 3 for index, letter in enumerate(string.ascii_letters)}
     shapes = [
         ", ".join(str(sizes[letter]) for letter in term.replace("...", "zy"))
         for term in equation.replace(" ", "").partition("->")[0].split(",")

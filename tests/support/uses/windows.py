@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.support.uses.use import Draw, Use
 EQUATIONS = (
     "ij,jk->ik", "bij,bjk->bik", "ij->ji", "ij->i", "ij->", "ii->i", "ii", "i,j->ij", "bhid,bhjd->bhij", "ijk,jil->kl",
     "...ij,...jk->...ik", "bij,j->bi", "ab,cd->abcd", "ij,kj", "bqhd,bkhd->bhqk", "abc,cd,de->abe", "...i->...",
-    "nchw,nc->nhw", "i,i->", "aij,ajk->ik", "nkctv,kvw->nctw",
+    "nchw,nc->nhw", "i,i->", "aij,ajk->ik", "nkctv,kvw->nctw", "BGHID,BGHJD->BGHIJ", "...B,Bb->...b", "aB,Ba",
 )  # fmt: skip
 
 
@@ -190,7 +191,7 @@ def matmul_integer(d: Draw) -> Use:
 
 def einsum(d: Draw) -> Use:
     equation = d.one(*EQUATIONS)
-    sizes = {letter: d.integer(1, 4) for letter in "abcdefghijklmnopqrstuvwxyz"}
+    sizes = {letter: d.integer(1, 4) for letter in string.ascii_letters}
     extra, inputs = d.shape(0, 2, 3), []
     for term in equation.split("->")[0].split(","):
         shape = [sizes[letter] for letter in term.replace("...", "")]

@@ -78,7 +78,7 @@ def padded_stage(
     value: float | tirx.PrimExpr,
     read: Callable[..., Any] | None = None,
     extents: Sequence[int] | None = None,
-    name: str = "dp",
+    name: str = "padded",
 ) -> te.Tensor:
     """Return `source` copied into a tensor of `shape` at position `before`; `value` elsewhere.
 

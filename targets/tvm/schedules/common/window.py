@@ -93,7 +93,7 @@ def _shuffled(source: te.Tensor, channels: int, groups: int, block: int) -> Call
 
 def schedule(sch: Schedule, plan: WindowPlan, cpu: CpuModel) -> Schedule:
     """Schedule tasks of (batch, channel block, rows), each with a padded slab that stays in L1."""
-    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "padded")
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
     ho, hi = sch.split(h, [None, plan.rows or slab_rows(sch, h, pad, FLOAT_BYTES, cpu)])

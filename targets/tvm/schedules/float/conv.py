@@ -102,7 +102,7 @@ def _source_tensor(shape: ConvShape, plan: ConvPlan, cpu: CpuModel) -> te.Tensor
 def _reduction(
     source: te.Tensor, weights: te.Tensor, shape: ConvShape, plan: ConvPlan, step: int, cpu: CpuModel
 ) -> te.Tensor:
-    """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
+    """Return the stage `conv`, with a stage `padded` in front where padding or the tile needs one."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
     block, in_block = block_of(shape.out, cpu), block_of(shape.cin, cpu)
     vectors = plan.tile.vectors
@@ -161,7 +161,7 @@ def _pad(source: te.Tensor, shape: ConvShape, height: int, width: int, cpu: CpuM
 def schedule(
     sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, vector_loads: bool, span: int, ahead: bool = False
 ) -> Schedule:
-    """Apply the template to the stages dp (optional), conv and out.
+    """Apply the template to the stages padded (optional), conv and out.
 
     Args:
         sch: The schedule.
@@ -169,9 +169,9 @@ def schedule(
         cpu: The CPU.
         vector_loads: Whether the input tile may be copied by vectors.
         span: Groups in a tile's window.
-        ahead: Whether dp is computed as a whole beforehand, rather than by each task for itself.
+        ahead: Whether `padded` is computed as a whole beforehand, rather than by each task for itself.
     """
-    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "padded")
     n, k, h, w, b, rc, r, s, rb = sch.get_loops(conv)
     reduction = [*(sch.split(rc, [span, None]) if span > 1 else [rc]), r, s, rb]
     ko, ki = sch.split(k, [None, plan.tile.vectors])

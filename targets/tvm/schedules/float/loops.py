@@ -22,7 +22,7 @@ def chunks_of(sch: Schedule, n: Any, ko: Any, wo: Any, cpu: CpuModel) -> int:
 
 
 def schedule_pad(sch: Schedule, pad: Any, task: Any | None) -> None:
-    """Schedule the stage `dp`: one row at a time inside the loop `task`; beforehand as a whole without `task`."""
+    """Schedule the stage `padded`: one row at a time inside the loop `task`; beforehand as a whole without `task`."""
     if task is not None:
         sch.compute_at(pad, task, preserve_unit_loops=True)
     loops = sch.get_loops(pad)

@@ -157,7 +157,7 @@ def schedule(sch: Schedule, plan: WinogradPlan, *, by_lane: bool) -> Schedule:
 
     `full` covers whole tiles, so every extent below it is constant; only the store of `out` has a condition.
     """
-    names = ("dp", "input_half", "image", "product", "output_half", "full", "out")
+    names = ("padded", "input_half", "image", "product", "output_half", "full", "out")
     pad, input_half, image, product, output_half, full, out = (sch.get_sblock(name) for name in names)
     n, k, h, w, b = sch.get_loops(full)
     ko, ki = sch.split(k, [None, plan.vectors])

@@ -106,7 +106,7 @@ def _reduction(
     node: Node,
     cpu: CpuModel,
 ) -> te.Tensor:
-    """Return the stage `conv`, with a stage `dp` in front where padding or the tile needs one."""
+    """Return the stage `conv`, with a stage `padded` in front where padding or the tile needs one."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
     block, in_block = block_of(shape.out, cpu), block_of(shape.cin, cpu)
     vectors = plan.tile.vectors
@@ -150,11 +150,11 @@ def _reduction(
 
 
 def schedule(sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, whole: bool) -> Any:
-    """Apply the template to the stages dp (optional), conv and out; return the loop to tensorize.
+    """Apply the template to the stages padded (optional), conv and out; return the loop to tensorize.
 
     `whole`: tiles cover rows without remainder.
     """
-    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "padded")
     n, k, h, w, b, rc, r, s, ro, ri = sch.get_loops(conv)
     ko, ki = sch.split(k, [None, plan.tile.vectors])
     step = pixels_of_step(cpu)

@@ -121,7 +121,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 
 def padded_source(source: te.Tensor, shape: ConvShape, plan: ConvPlan, node: Node) -> te.Tensor:
-    """Return `source`, or, if padding or the tile need one, a stage `dp` that is wide enough for vector loads."""
+    """Return `source`, or, if padding or the tile need one, a stage `padded` that is wide enough for vector loads."""
     (sh, sw), (dh, dw), (rows, columns) = shape.strides, shape.dilation, shape.kernel
     height = ((1 if plan.flat else shape.out_height) - 1) * sh + (rows - 1) * dh + 1
     width = (plan.columns - 1) * sw + (columns - 1) * dw + sw
@@ -169,9 +169,9 @@ def _reduction(source: te.Tensor, weights: te.Tensor, shape: ConvShape, plan: Co
 
 
 def schedule(sch: Schedule, plan: ConvPlan, cpu: CpuModel, *, whole: bool) -> tuple[Any, Any]:
-    """Apply the template to the stages dp (optional), part, conv and out; return the loops to tensorize."""
+    """Apply the template to the stages padded (optional), part, conv and out; return the loops to tensorize."""
     part, conv, out = (sch.get_sblock(name) for name in ("part", "conv", "out"))
-    pad = find_block(sch, "dp")
+    pad = find_block(sch, "padded")
     n, k, h, w, b, j, rc, r, s, q, t = sch.get_loops(part)
     ko, ki = sch.split(k, [None, plan.tile.vectors])
     wo, wi, wp = sch.split(w, [None, plan.tile.pixels // PIXELS, PIXELS])

@@ -92,7 +92,7 @@ def _element(source: te.Tensor, k: Any, m: Any, depth: int, zero: Any) -> Any:
 
 def schedule(sch: Schedule, tile: ConvTile, store_lanes: int, cpu: CpuModel) -> Any:
     """Schedule tasks of (group of vectors, rows); the rows are packed beforehand. Return the loop to tensorize."""
-    conv, out, pack = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
+    conv, out, pack = (sch.get_sblock(name) for name in ("conv", "out", "padded"))
     n, m, b, ro, ri = sch.get_loops(conv)
     step = pixels_of_step(cpu)
     no, ni = sch.split(n, [None, tile.vectors])

@@ -80,7 +80,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 def schedule(sch: Schedule, pixels: int, intrinsic: str, cpu: CpuModel) -> Schedule:
     """Schedule tasks of (batch, channel block, rows), each with a padded slab that stays in L1."""
-    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp")
+    conv, out, pad = sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "padded")
     n, c, h, w, b, r, s, i = sch.get_loops(conv)
     steps = int(sch.get(r).extent) * int(sch.get(s).extent)
     ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, 1, cpu)])

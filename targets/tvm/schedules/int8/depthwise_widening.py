@@ -84,7 +84,7 @@ def lower(region: Region, cpu: CpuModel) -> Kernel:
 
 def schedule(sch: Schedule, pixels: int, cpu: CpuModel, *, stored: int) -> None:
     """Schedule tasks of (batch, channel block, rows), each with a padded slab that stays in L1."""
-    conv, out, pad = (sch.get_sblock(name) for name in ("conv", "out", "dp"))
+    conv, out, pad = (sch.get_sblock(name) for name in ("conv", "out", "padded"))
     n, c, h, w, b, r, s = sch.get_loops(conv)
     taps = int(sch.get(r).extent) * int(sch.get(s).extent)
     ho, hi = sch.split(h, [None, slab_rows(sch, h, pad, INT16_BYTES, cpu)])

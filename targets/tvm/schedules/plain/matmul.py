@@ -91,7 +91,9 @@ def lower(region: Region, cpu: CpuModel, tile: ConvTile | None = None) -> Kernel
 
     stage, read = None, read_left
     if padded_rows != rows or cpu.arithmetic != "float32":
-        stage = padded_stage(source, (batch, padded_rows, depth), (0, 0, 0), 0.0, read_left, (batch, rows, depth), "dp")
+        stage = padded_stage(
+            source, (batch, padded_rows, depth), (0, 0, 0), 0.0, read_left, (batch, rows, depth), "padded"
+        )
         read = stage
     weights, weight_operand, packed = _weights(right, lead, tile, block, depth, columns, batch, cpu, constant=shared)
     k = te.reduce_axis((0, depth), "k")
@@ -162,7 +164,7 @@ def _weights(
             item = tirx.if_then_else(n < columns, item, f32(0.0))
         return item.astype(cpu.arithmetic)
 
-    packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="wp")
+    packed = te.compute((1 if constant else batch, groups, depth, tile.vectors, block), element, name="packed_weights")
     return tensor, _operand(right), packed
 
 
@@ -172,7 +174,12 @@ def _operand(arg: Node | Array) -> Operand:
 
 def schedule(sch: Schedule, tile: ConvTile, store_lanes: int) -> Schedule:
     """Schedule tasks of (batch, group of vectors, rows): the weights of a group stay in the cache over the rows."""
-    conv, out, pad, pack = (sch.get_sblock("conv"), sch.get_sblock("out"), find_block(sch, "dp"), find_block(sch, "wp"))
+    conv, out, pad, pack = (
+        sch.get_sblock("conv"),
+        sch.get_sblock("out"),
+        find_block(sch, "padded"),
+        find_block(sch, "packed_weights"),
+    )
     b, n, m, lane, k = sch.get_loops(conv)
     no, ni = sch.split(n, [None, tile.vectors])
     mo, mi = sch.split(m, [None, tile.pixels])
