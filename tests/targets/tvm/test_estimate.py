@@ -54,7 +54,10 @@ def test_a_cpu_without_figures_is_said_unless_the_board_file_has_them() -> None:
     other = known.model_copy(update={"cpu": "cortex-a35"})
     said = why_unsure(other)
     assert said is not None
-    assert "no figures of the CPU cortex-a35: estimates assume 4 multiply-accumulates per cycle and no dot" in said
+    assert (
+        "no performance figures of the CPU cortex-a35: estimates assume 4 multiply-accumulates per cycle and no dot"
+        in said
+    )
     stated = other.model_copy(update={"macs_per_cycle": 2, "features": ("+dotprod",)})
     assert why_unsure(stated) is None
     slow, fast = (CpuEstimate(each)([layer("Conv", 10**9)], "fp32")[0] for each in (stated, known))
