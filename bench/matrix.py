@@ -17,7 +17,7 @@ import edgec
 
 BOARDS = ("host", "rpi4", "rpi5", "jetson-nano", "jetson-tx2", "jetson-orin-nano")
 NETWORKS = ("rec", "cls", "orientation", "det-320", "common_det", "detector")
-PICTURES = 64
+PICTURES = 32
 HEADER = """# Networks, boards and precisions
 
 What `edgec matrix` says of six networks on six boards: `python bench/matrix.py --output docs/results/matrix.md`.

@@ -85,6 +85,9 @@ class _Rendered(Samples):
         self._task, self._split, self._count = task, split, count
         self._spec = inputs_of(task.load())[0]
 
+    def __repr__(self) -> str:
+        return f"{self._count} pictures of {self._task.model}, {self._split}"
+
     def __len__(self) -> int:
         return self._count
 
