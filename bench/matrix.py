@@ -2,7 +2,7 @@
 
     python bench/matrix.py [--output docs/results/matrix.md] [--folder FOLDER] [--peers onnxruntime openvino]
 
-The pictures, which calibrate int8 without repair and give the metric, are rendered (quantization_tasks.py).
+The pictures, which calibrate int8 without repair and give the error, are rendered (quantization_tasks.py).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import edgec
 
 BOARDS = ("host", "rpi4", "rpi5", "jetson-nano", "jetson-tx2", "jetson-orin-nano")
 NETWORKS = ("rec", "cls", "orientation", "det-320", "common_det", "detector")
-PICTURES = 32
+PICTURES = 8
 HEADER = """# Networks, boards and precisions
 
 What `edgec matrix` says of six networks on six boards: `python bench/matrix.py --output docs/results/matrix.md`.
-{pictures} rendered pictures calibrate int8 (`minmax`, no repair), and the metric is measured on the same ones: for
-`host` with the artefact, for int8 on other boards with the quantized network in ONNX Runtime. Times of `host` are
-measured here with {threads} threads, those of other boards are estimates ([how good they are](estimates.md)).
-`error` is the largest difference from ONNX Runtime, as a fraction of the range of an output; artefacts for other
-boards were not run.
+{pictures} rendered pictures calibrate int8 (`minmax`, no repair). The metric is the error of the outputs on the same
+pictures, as a fraction of their length: for `host` of the artefact, for int8 on other boards of the quantized network
+in ONNX Runtime. Times of `host` are measured here with {threads} threads, those of other boards are estimates
+([how good they are](estimates.md)). `error` is the largest difference from ONNX Runtime, as a fraction of the range of
+an output; artefacts for other boards were not run.
 
 """
 
@@ -47,7 +47,6 @@ def main() -> None:
         models[str(model)] = {
             "shapes": {each.name: tuple(each.shape) for each in task.load().graph.inputs},
             "data": task.samples("test", PICTURES),
-            "metric": task.metric,
             "decoder": task.decoder and task.decoder.replace(str(task.path), str(model)),
             "quantize": {"calibrator": "minmax", "repair": False},
         }
