@@ -58,7 +58,9 @@ def main() -> None:
         peers=options.peers,
         progress=lambda stage: print(stage, file=sys.stderr, flush=True),
     )
-    threads = next(edgec.Artefact.open(cell.artefact).manifest.threads for cell in table.cells if cell.target == "host")
+    threads = next(
+        edgec.Artefact.open(cell.artefact).manifest.threads for cell in table.cells if cell.time == "measured"
+    )
     text = HEADER.format(pictures=PICTURES, threads=threads) + table.markdown()
     print(text)
     if options.output:

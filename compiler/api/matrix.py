@@ -165,7 +165,7 @@ def _figures(artefact: Artefact, part: _Part) -> dict[str, Any]:
         known |= {"metric": manifest.compression.metric, "value": manifest.compression.after}
     measuring = compile_options({**part.settings, "target": part.target}).measuring  # the manifest has only its name
     if here and measuring.data is not None:
-        evaluation = evaluate(artefact, measuring=measuring, reference=part.model, shapes=manifest.options.shapes)
+        evaluation = evaluate(artefact, measuring=measuring, reference=part.model)
         evaluation.keep(artefact.folder)
         known |= {"metric": next(iter(evaluation.metrics)), "value": evaluation.value}
     return known | (_measured(artefact, part) if here else _estimated(artefact))

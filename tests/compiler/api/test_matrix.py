@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -74,6 +75,14 @@ def test_settings_of_one_model(tmp_path: Path) -> None:
     table = edgec.matrix(given, targets=BOARDS[1:2], output=tmp_path / "table")
     assert table.cells[0].verdict == "compiled"
     assert edgec.Artefact.open(table.cells[0].artefact).golden_inputs()["x"].shape == (3, 2)
+
+
+def test_data_gives_a_metric_of_what_this_machine_runs(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "data.npy", np.ones((4, 2), np.float32))
+    settings = {"shapes": {"x": (1, 2)}, "data": str(tmp_path / "data.npy")}
+    (cell,) = edgec.matrix({str(model): settings}, targets=["host"], output=tmp_path / "table").cells
+    assert (cell.verdict, cell.metric) == ("compiled", "output-error")
+    assert cell.value is not None and cell.value < 1e-5
 
 
 def test_mistakes_are_told_before_the_long_work(model: Path, tmp_path: Path) -> None:
