@@ -165,10 +165,15 @@ def _figures(artefact: Artefact, part: _Part) -> dict[str, Any]:
         known |= {"metric": manifest.compression.metric, "value": manifest.compression.after}
     measuring = compile_options({**part.settings, "target": part.target}).measuring  # the manifest has only its name
     if here and measuring.data is not None:
-        evaluation = evaluate(artefact, measuring=measuring, reference=part.model)
+        evaluation = evaluate(artefact, measuring=measuring, reference=_fixed(artefact, part))
         evaluation.keep(artefact.folder)
         known |= {"metric": next(iter(evaluation.metrics)), "value": evaluation.value}
     return known | (_measured(artefact, part) if here else _estimated(artefact))
+
+
+def _fixed(artefact: Artefact, part: _Part) -> ir.Model:
+    """Return the model with the shapes of the artefact."""
+    return fix_shapes(load(part.model).model, artefact.manifest.options.shapes)
 
 
 def _estimated(artefact: Artefact) -> dict[str, Any]:
@@ -191,7 +196,7 @@ def _measured(artefact: Artefact, part: _Part) -> dict[str, Any]:
     with artefact.runner() as runner:
         runs: dict[str, Run] = {"": runner.run}
         if part.precision == OF_PEERS:
-            model = fix_shapes(load(part.model).model, manifest.options.shapes)
+            model = _fixed(artefact, part)
             proto = ir.to_proto(model).SerializeToString()
             names = [output.name or "" for output in model.graph.outputs]
             threads = min(manifest.threads, len(os.sched_getaffinity(0)))

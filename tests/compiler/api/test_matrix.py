@@ -80,6 +80,7 @@ def test_settings_of_one_model(tmp_path: Path) -> None:
 def test_data_gives_a_metric_of_what_this_machine_runs(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "data.npy", np.ones((4, 2), np.float32))
     settings = {"shapes": {"x": (1, 2)}, "data": str(tmp_path / "data.npy")}
+    saved(proto(MODEL.replace("[1, 2]", "[n, m]", 1)), model)
     (cell,) = edgec.matrix({str(model): settings}, targets=["host"], output=tmp_path / "table").cells
     assert (cell.verdict, cell.metric) == ("compiled", "output-error")
     assert cell.value is not None and cell.value < 1e-5
