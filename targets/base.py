@@ -121,6 +121,11 @@ class Runner(Protocol):
         """Close it."""
 
 
+def is_emulated(where: str) -> bool:
+    """Return whether a `Runner.description` is that of an emulator, whose times say nothing about the board."""
+    return where.startswith("qemu")
+
+
 class Closing:
     """A runner that is closed at the end of a `with` block."""
 

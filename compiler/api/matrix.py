@@ -19,7 +19,7 @@ from edgec.api.compile import compile
 from edgec.api.evaluate import evaluate
 from edgec.api.matrix_table import Cell, Matrix
 from edgec.artefact.artefact import Artefact
-from edgec.errors import BadOption, EdgecError, VerificationFailed
+from edgec.errors import BadOption, EdgecError, MissingDependency, VerificationFailed
 from edgec.jobs.journal import Journal
 from edgec.jobs.run import run
 from edgec.jobs.workers import Workers
@@ -30,6 +30,7 @@ from edgec.plain_file import hash_file
 from edgec.progress import Listener, Reporter
 from edgec.reference.peers import PEERS, Run, by_turns, check_peers
 from edgec.report.findings import Findings
+from edgec.targets.base import is_emulated
 from edgec.targets.board import is_this_machine, load_board
 from edgec.whole_file import write_text
 
@@ -77,8 +78,9 @@ def matrix(
         progress: Called with the number of finished cells.
 
     Raises:
-        BadOption: There is no such board, precision or peer, settings are wrong, or two models have the same name.
-        MissingDependency: A peer is not installed.
+        BadOption: There is no such board, precision or peer, settings are wrong, two models have the same name, or the
+            metric cannot be measured on the data. Cells that are finished are kept.
+        MissingDependency: A peer, or what a back end needs, is not installed.
     """
     given = models if isinstance(models, Mapping) else {os.fspath(model): {} for model in models}
     paths = {Path(model): settings for model, settings in given.items()}
@@ -146,11 +148,14 @@ def _filled(part: _Part) -> Iterable[dict[str, Any]]:
     settings = {**part.settings, "target": part.target, "precision": part.precision}
     try:
         artefact = compile(part.model, output=part.folder, **settings)
-        filled = cell("compiled", **_figures(artefact, part))
+    except MissingDependency:  # of this machine, not of the model or the board
+        raise
     except VerificationFailed as error:
         filled = cell("wrong", error.problem)
     except EdgecError as error:
         filled = cell("refused", error.problem.splitlines()[0])
+    else:
+        filled = cell("compiled", **_figures(artefact, part))
     yield {"key": part.key, "cell": asdict(filled)}
 
 
@@ -192,15 +197,13 @@ def _estimated(artefact: Artefact) -> dict[str, Any]:
 
 def _measured(artefact: Artefact, part: _Part) -> dict[str, Any]:
     """Return the time of an artefact on this machine; in fp32 its runs alternate with those of the peers."""
-    manifest = artefact.manifest
     with artefact.runner() as runner:
         runs: dict[str, Run] = {"": runner.run}
         if part.precision == OF_PEERS:
             model = _fixed(artefact, part)
             proto = ir.to_proto(model).SerializeToString()
             names = [output.name or "" for output in model.graph.outputs]
-            threads = min(manifest.threads, len(os.sched_getaffinity(0)))
-            runs |= {name: PEERS[name](proto, names, threads) for name in part.peers}
+            runs |= {name: PEERS[name](proto, names, artefact.usable_threads()) for name in part.peers}
         times = dict(zip(runs, by_turns(list(runs.values()), artefact.golden_inputs(), time.perf_counter), strict=True))
-        how = "emulated" if runner.description.startswith("qemu") else "measured"
+        how = "emulated" if is_emulated(runner.description) else "measured"
     return {"ms": times.pop(""), "time": how, "peers": times}

@@ -95,7 +95,7 @@ class Artefact:
             inputs=tuple(port.spec for port in manifest.inputs),
             outputs=tuple(port.spec for port in manifest.outputs),
             runtime=manifest.runtime,
-            threads=self._threads(threads),
+            threads=self.usable_threads(threads),
             true_sizes=manifest.true_sizes,
         )
         return target.open(context)
@@ -181,7 +181,7 @@ class Artefact:
         with self.runner(threads) as runner:
             times = [1e3 * t for t in runner.bench(self.golden_inputs(), warmup=warmup, runs=runs)]
         p90 = quantiles(times, n=10, method="inclusive")[-1] if len(times) > 1 else times[0]
-        found = Latency(runner.description, self._threads(threads), len(times), median(times), p90, min(times))
+        found = Latency(runner.description, self.usable_threads(threads), len(times), median(times), p90, min(times))
         if keep:
             evidence.keep(self.folder, "latency", found)
         return found
@@ -219,7 +219,8 @@ class Artefact:
             evidence.keep(self.folder, "kernels", found)
         return found
 
-    def _threads(self, given: int | None) -> int:
+    def usable_threads(self, given: int | None = None) -> int:
+        """Return the worker threads of a run here: `given`, at least 1, or as compiled, but no more than the CPUs."""
         if given is not None and given < 1:
             raise BadOption(f"threads must be at least 1, got {given}")
         # More threads than CPUs mostly wait for each other.

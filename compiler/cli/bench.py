@@ -85,11 +85,13 @@ def command(
 
 
 def _show_one(latency: Latency, kernels: KernelTimes | None, *, json: bool) -> None:
+    from edgec.targets.base import is_emulated
+
     if json:
         print_json(asdict(latency) | ({"kernels": asdict(kernels)} if kernels else {}))
         return
     stdout.print(_line(latency), highlight=False)
-    if latency.where.startswith("qemu"):
+    if is_emulated(latency.where):
         stdout.print("These are times of the emulator: they say nothing about the board.", highlight=False)
     if kernels is not None:
         _show_kernels(kernels)

@@ -160,11 +160,11 @@ def _moved(
 
 def _noise(exact: Sequence[Arrays], moved: Sequence[Arrays], rows: Mapping[str, Rows]) -> dict[str, Noise]:
     """Return the noise of each result over all draws; draws that change its shape do not count."""
-    found: dict[str, Noise] = {}
+    found = {name: Noise() for name in exact[0]}
     for place, run in enumerate(moved):
         one = {name: array for name, array in exact[place % len(exact)].items() if name in run}
         for name, noise in noise_of(compare(one, aligned(one, run, rows))).items():
-            found[name] = noise.or_more(found.get(name, Noise()))
+            found[name] = noise.or_more(found[name])
     return found
 
 

@@ -34,24 +34,36 @@ def open_vino(proto: bytes, outputs: Sequence[str], threads: int = 1) -> Run:
     Raises:
         MissingDependency: OpenVINO is not installed.
     """
-    try:
-        import openvino  # noqa: PLC0415  optional
-    except ImportError:
-        raise MissingDependency("OpenVINO is not installed", remedy="Run pip install openvino.") from None
+    openvino = _openvino()
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
     request = core.compile_model(core.read_model(io.BytesIO(proto)), "CPU", settings).create_infer_request()
     return lambda feeds: dict(zip(outputs, request.infer(feeds).values(), strict=True))
 
 
+def _openvino() -> Any:
+    try:
+        import openvino  # noqa: PLC0415  optional
+    except ImportError:
+        raise MissingDependency("OpenVINO is not installed", remedy="Run pip install openvino.") from None
+    return openvino
+
+
 PEERS: Mapping[str, Callable[[bytes, Sequence[str], int], Run]] = {"onnxruntime": onnx_runtime, "openvino": open_vino}
 
 
 def check_peers(names: Sequence[str]) -> None:
-    """Raise BadOption for a name that is not in `PEERS`."""
+    """Check names of peers before any long work.
+
+    Raises:
+        BadOption: A name is not in `PEERS`.
+        MissingDependency: A peer is not installed.
+    """
     for name in names:
         if name not in PEERS:
             raise BadOption(f"unknown peer {name!r}", remedy=f"Known peers: {', '.join(PEERS)}.")
+    if "openvino" in names:
+        _openvino()
 
 
 def by_turns(runs: Sequence[Run], feeds: Arrays, clock: Callable[[], float], bursts: int = BURSTS) -> list[float]:

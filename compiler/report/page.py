@@ -15,6 +15,7 @@ from edgec.report import charts
 from edgec.report.findings import Answer, Findings, Layer
 from edgec.report.measured import read_measured
 from edgec.report.template import fill
+from edgec.targets.base import is_emulated
 
 MIB = 2**20
 SHOWN_HISTOGRAMS = 12
@@ -88,7 +89,7 @@ def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) 
     latency, checked = measured.get("latency"), measured.get("verification")
     if latency:
         note = f"median of {latency['runs']} runs, {latency['threads']} threads, {latency['where']}"
-        name = "time under emulation, not the board's" if latency["where"].startswith("qemu") else "measured latency"
+        name = "time under emulation, not the board's" if is_emulated(latency["where"]) else "measured latency"
         cards.append(_plain(name, f"{latency['median']:.2f}", "ms", note))
     if checked:
         worst, good = checked["comparison"], checked["tolerance"]

@@ -31,9 +31,8 @@ class OptimalBrainSurgeon:
         self._columns = columns.copy()
         self._sizes = (columns >= 0).sum(axis=1)
         self._read = self._sizes > 0
-        weights = np.where(
-            np.diag(h) > 0, weights, 0
-        )  # inputs that are always 0 cost nothing; damping would charge them
+        # Inputs that are always 0 cost nothing, but damping would make them cost something.
+        weights = np.where(np.diag(h) > 0, weights, 0)
         self._squares = weights.T @ weights  # costs need nothing else of W, whatever the number of outputs
         self._plain = None if compensate else h
         self._inverse = np.linalg.inv(h + DAMPING * np.trace(h) / width * np.eye(width))

@@ -75,10 +75,9 @@ def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
     total = np.zeros(group.units)
     for member in group.members:
         array = weights_of(model, member)
-        depthwise = member.role == "follows" and member.op in LINEAR and array.ndim > 2
-        if not (member.role == "filters" or depthwise):
+        if not (member.role == "filters" or _is_depthwise(member, array)):
             continue
-        rows = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
+        rows = _rows(member, array)
         if not np.isfinite(rows).all():
             problem = f"layer {member.node} has weights that are infinite or NaN"
             raise BadOption(problem, remedy="Train or export the model again.")
@@ -105,13 +104,20 @@ def _zero(model: ir.Model, group: Group) -> Array:
     zero = np.ones(group.units, bool)
     for member in group.members:
         array = weights_of(model, member)
-        depthwise = member.role == "follows" and member.op in LINEAR and array.ndim > 2
-        if member.role == "reads" or member.op in SCALES or depthwise:
+        if member.role == "reads" or member.op in SCALES or _is_depthwise(member, array):
             continue
-        own = member.units != NO_UNIT
-        other = np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1).any(axis=1)
-        zero[member.units[own & other]] = False
+        zero[member.units[(member.units != NO_UNIT) & _rows(member, array).any(axis=1)]] = False
     return zero
+
+
+def _is_depthwise(member: Member, array: Array) -> bool:
+    """Return whether a member is the weights of a depthwise layer: they follow the channels that others compute."""
+    return member.role == "follows" and member.op in LINEAR and array.ndim > 2
+
+
+def _rows(member: Member, array: Array) -> Array:
+    """Return the weights of a member as [channels, k]."""
+    return np.moveaxis(array, member.axis, 0).reshape(array.shape[member.axis], -1)
 
 
 def _by_output(model: ir.Model, group: Group, moments: Mapping[str, LayerMoments], *, compensate: bool) -> Ranking:

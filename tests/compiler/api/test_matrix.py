@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 import edgec
 from edgec.api import matrix as module
 from edgec.cli import app
-from edgec.errors import BadOption, MissingDependency
+from edgec.errors import BadOption, EdgecError, MissingDependency
 from tests.support.models import proto, saved
 
 MODEL = "g (float[1, 2] x) => (float[1, 2] y) <float[2, 2] w = {1, 2, 3, 4}> { y = MatMul (x, w) }"
@@ -86,6 +87,22 @@ def test_data_gives_a_metric_of_what_this_machine_runs(model: Path, tmp_path: Pa
     assert cell.value is not None and cell.value < 1e-5
 
 
+def test_data_without_the_labels_of_its_metric_is_no_refusal(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "data.npy", np.ones((4, 2), np.float32))
+    settings = {"data": str(tmp_path / "data.npy"), "metric": "top1"}
+    with pytest.raises(EdgecError, match="label"):
+        edgec.matrix({str(model): settings}, targets=["host"], output=tmp_path / "table")
+
+
+def test_a_missing_peer_is_told_before_the_long_work(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingDependency, match="OpenVINO is not installed"):
+        edgec.matrix([model], targets=["host"], output=tmp_path / "table", peers=["openvino"])
+    assert not (tmp_path / "table").exists()
+
+
 def test_mistakes_are_told_before_the_long_work(model: Path, tmp_path: Path) -> None:
     output = tmp_path / "table"
     other = saved(proto(MODEL), tmp_path / "sub.onnx").rename(tmp_path / "x.onnx")
@@ -106,7 +123,7 @@ def test_mistakes_are_told_before_the_long_work(model: Path, tmp_path: Path) -> 
 def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgec.reference.peers import open_vino
 
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingDependency, match="OpenVINO is not installed"):
         open_vino(proto(MODEL).SerializeToString(), ["y"])
 

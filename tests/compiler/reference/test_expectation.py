@@ -8,7 +8,7 @@ import pytest
 from edgec.errors import InternalError, UnsupportedModel
 from edgec.model.signature import inputs_of
 from edgec.profile import Arithmetic
-from edgec.reference.compare import compare, noise_of
+from edgec.reference.compare import Noise, compare, noise_of
 from edgec.reference.expectation import compare_all, expect, rounding_noise
 from edgec.reference.golden import SAMPLES, golden_samples, random_inputs
 from edgec.reference.half import in_half
@@ -175,6 +175,17 @@ def test_samples_for_which_rounding_changes_the_number_of_rows_are_left_out() ->
     samples = [*golden_samples(inputs_of(made), 0), {"x": np.zeros((1, 4, 8), np.float32)}]
     expected = expect(made, samples, runs(made, samples), SINGLE)
     assert [sample["x"].any() for sample in expected.inputs] == [False]
+
+
+def test_draws_that_onnx_runtime_cannot_run_have_no_noise() -> None:
+    """Rows of what is found, which Reshape cannot divide if nothing is: exactly one is, and every draw loses it."""
+    text = """g (float[1, 4, 8] x) => (float[n, m] y) <float least = {0}, int64[2] sizes = {0, -1}>
+        { a = MatMul (x, w)  b = Sub (a, x)  s = Abs (b)  t = ReduceMax (s)  c = LessOrEqual (t, least)
+          i = NonZero (c)  j = Transpose (i)  f = Cast <to = 1> (j)  y = Reshape (f, sizes) }"""
+    made = model(text, {"w": np.eye(8, dtype=np.float32)}, opset=18)
+    samples = golden_samples(inputs_of(made), 0)[:1]
+    expected = expect(made, samples, runs(made, samples), SINGLE)
+    assert expected.noise["y"] == Noise()
 
 
 def test_a_network_whose_rows_are_nothing_but_rounding_cannot_be_compared() -> None:
