@@ -88,6 +88,23 @@ class EmulatedTime:
     counts: Counts
     kernels: tuple[EmulatedKernel, ...] = ()
 
+    @property
+    def conditions(self) -> str:
+        """For what the time holds, and its band, for people."""
+        return (
+            f"on {self.board} at {self.mhz:.0f} MHz, one thread;"
+            f" 90 % of times lie between {self.low_ms:.3g} and {self.high_ms:.3g} ms"
+        )
+
+    @property
+    def origin(self) -> str:
+        """What the time was computed from, for people."""
+        return (
+            f"estimated from {self.counts.instructions / 1e6:.1f} M instructions,"
+            f" {self.counts.multiply_adds / 1e6:.1f} M of them multiply-adds of vectors, and cache misses;"
+            f" constants from {self.basis}, of ncnn's networks"
+        )
+
 
 @runtime_checkable
 class Emulated(Protocol):

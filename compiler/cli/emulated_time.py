@@ -1,4 +1,4 @@
-"""`edgec bench --emulate-time`: estimates the time on an ARM board that is not available."""
+"""`--emulate-time` of `edgec bench` and `edgec verify`: estimates the time on an ARM board that is not available."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgec.cli.console import print_json, progress, stdout
-from edgec.progress import Progress
+from edgec.progress import Listener, Progress
 
 if TYPE_CHECKING:
     from edgec.artefact.artefact import Artefact
@@ -28,26 +28,36 @@ def show_emulated_time(artefact: Path, measured: str | None, *, layers: bool, si
         json: Whether it is printed as JSON.
     """
     from edgec import Artefact
-    from edgec.artefact.emulated import emulate_time
 
     opened, other = Artefact.open(artefact), None if measured is None else _measured(measured)
     with progress(silent=silent) as listener:
-        listener(Progress("count under the emulator"))
-        found = emulate_time(opened, measured=other, layers=layers, keep=True)
+        found = estimate(opened, listener, measured=other, layers=layers)
     if json:
         print_json(asdict(found))
         return
-    counts = found.counts
-    lines = (
-        f"{found.ms:.3g} ms on {found.board} at {found.mhz:.0f} MHz, one thread;"
-        f" 90 % of times lie between {found.low_ms:.3g} and {found.high_ms:.3g} ms",
-        f"estimated from {counts.instructions / 1e6:.1f} M instructions, {counts.multiply_adds / 1e6:.1f} M of them"
-        f" multiply-adds of vectors, and cache misses; constants from {found.basis}, of ncnn's networks",
-    )
-    for line in lines:
-        stdout.print(line, highlight=False, soft_wrap=True)
+    print_estimate(found)
     if layers:
         _show_kernels(found)
+
+
+def estimate(
+    opened: Artefact, listener: Listener, *, measured: tuple[Artefact, float] | None = None, layers: bool = False
+) -> EmulatedTime:
+    """Return the estimated time of an artefact on its board, and keep it in the artefact's evidence.
+
+    Raises:
+        EdgecError: As `edgec.artefact.emulated.emulate_time`.
+    """
+    from edgec.artefact.emulated import emulate_time
+
+    listener(Progress("count under the emulator"))
+    return emulate_time(opened, measured=measured, layers=layers, keep=True)
+
+
+def print_estimate(found: EmulatedTime) -> None:
+    """Print an estimated time, its band, and what it rests on."""
+    for line in (f"{found.ms:.3g} ms {found.conditions}", found.origin):
+        stdout.print(line, highlight=False, soft_wrap=True)
 
 
 def _show_kernels(found: EmulatedTime) -> None:

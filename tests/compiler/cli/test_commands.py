@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,6 +18,9 @@ from PIL import Image
 
 import edgec
 from edgec.cli import compile_main, main
+from edgec.targets.board import load_board
+from edgec.targets.emulated_time import Counts, EmulatedTime
+from edgec.targets.tvm.emulated.time_model import time_of
 
 BOARD = Path(__file__).parents[3] / "examples" / "plugin" / "edgec_example_plugin" / "board.toml"
 
@@ -156,6 +160,38 @@ def test_a_time_is_estimated_by_emulation_only_for_arm_boards(run: Run, artefact
     assert "is not estimated by emulation\nThat is for CPUs of ARM boards" in refused.stderr
     assert "one thread\nOmit --trace" in run("bench", artefact, "--emulate-time", "--threads", "2").stderr
     assert "'half' is not of the form ARTEFACT=MS" in run("bench", artefact, "--measured", "half").stderr
+    refused = run("verify", artefact, "--emulate-time")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "is not estimated by emulation" in refused.stderr
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> EmulatedTime:
+    """Stand in for an emulator that counts what an artefact executes; return the time that follows for a board."""
+    counts = Counts(
+        instructions=100_000_000, multiply_adds=60_000_000, cycles=9e7, l1_misses=4_000_000, memory_misses=1_000_000
+    )
+    found = time_of(counts, load_board("rpi4"))
+    runner = SimpleNamespace(estimated_time=lambda counts, measured: found)
+    monkeypatch.setattr("edgec.artefact.emulated._count", lambda artefact, layers: (runner, counts))
+    return found
+
+
+def test_verify_and_bench_estimate_the_same_time(run: Run, artefact: Path, counted: EmulatedTime) -> None:
+    told = f"{counted.ms:.3g} ms on rpi4 at 1500 MHz, one thread; 90 % of times lie between {counted.low_ms:.3g} and "
+    assert run("bench", artefact, "--emulate-time").stdout.startswith(told)
+    verified = run("verify", artefact, "--emulate-time")
+    assert verified.returncode == 0
+    compared, estimated = verified.stdout.split(": ok\n")
+    assert "y" in compared
+    assert estimated.startswith(told)
+    assert "estimated from 100.0 M instructions, 60.0 M of them multiply-adds of vectors" in estimated
+    result = json.loads(run("verify", artefact, "--emulate-time", "--json").stdout)
+    assert (result["ok"], result["emulated_time"]["high_ms"]) == (True, counted.high_ms)
+    assert result["emulated_time"] == json.loads(run("bench", artefact, "--emulate-time", "--json").stdout)
+    evidence = json.loads((artefact / "evidence.json").read_text())
+    assert evidence["emulated_time"] == result["emulated_time"]
+    assert set(evidence) == {"verification", "emulated_time"}
 
 
 def test_verify_fails_with_1_when_the_outputs_differ(run: Run, model: Path, tmp_path: Path) -> None:
