@@ -27,7 +27,7 @@ def command(
     """Show a model's inputs, outputs and layers (shape, MACs, parameters), or the contents of an artefact.
 
     With a board, the estimated time of each layer is shown too. For an artefact: inputs, outputs, how pictures and
-    outputs are processed, and all that was left as it was, with the reason.
+    outputs are processed, the times that bench and verify kept, and all that was left as it was, with the reason.
     """
     if model.is_dir():
         show_artefact(model, json=json)

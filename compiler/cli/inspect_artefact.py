@@ -1,21 +1,28 @@
-"""What `edgec inspect` shows of an artefact: its origin, its requirements, what was left as it was and why."""
+"""What `edgec inspect` shows of an artefact: its origin, requirements and times, what was left as it was and why."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from edgec.cli.console import mebibytes, print_json, stdout
 
+if TYPE_CHECKING:
+    from edgec.report.measured import Measured
+
 
 def show_artefact(folder: Path, *, json: bool) -> None:
-    """Print the manifest of the artefact in `folder`."""
+    """Print the manifest of the artefact in `folder`, and the times in its evidence."""
     from edgec.artefact.manifest import read_manifest
+    from edgec.report.measured import read_measured
 
-    manifest = read_manifest(folder)
+    manifest, measured = read_manifest(folder), read_measured(folder)
     if json:
-        print_json(manifest.model_dump(mode="json"))
+        times = measured.model_dump(mode="json", include={"latency", "emulated_time"}, exclude_none=True)
+        print_json(manifest.model_dump(mode="json") | {"times": times})
         return
     size = sum(entry.size for entry in manifest.files)
     stdout.print(f"{manifest.source.name} for {manifest.board.title}, {mebibytes(size)}", highlight=False)
@@ -29,6 +36,20 @@ def show_artefact(folder: Path, *, json: bool) -> None:
     for name, value in manifest.runtime.items():
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         stdout.print(Text.assemble((str(name), "dim"), f" {text}"), highlight=False)
+    for line in _times(measured):
+        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     for refusal in manifest.refusals:
         text = f"{refusal.step}: {refusal.where}: {refusal.reason}"
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _times(measured: Measured) -> Iterator[str]:
+    """Yield a line for each time in the evidence: what was measured, and what was estimated by emulation."""
+    from edgec.report.measured import ESTIMATED
+
+    latency, emulated = measured.latency, measured.emulated_time
+    if latency is not None:
+        conditions = f"{latency.runs} runs, {latency.threads} threads, {latency.where}"
+        yield f"{latency.title}: median {latency.median:.2f} ms ({conditions})"
+    if emulated is not None:
+        yield f"{ESTIMATED}: {emulated.ms:.3g} ms {emulated.conditions}; constants from {emulated.basis}"

@@ -1,9 +1,8 @@
-"""What a report shows of the evidence, which is checked first, because any program may have written it."""
+"""What is shown of the evidence, which is checked first, because any program may have written it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,7 +10,11 @@ from edgec.artefact import evidence
 from edgec.artefact.files import EVIDENCE
 from edgec.errors import BadArtefact, first_problem
 from edgec.report.findings import Answer
+from edgec.targets.base import is_emulated
+from edgec.targets.emulated_time import EmulatedTime
 
+ESTIMATED = "estimated by emulation, not measured"
+"""What kind of time an `EmulatedTime` is."""
 READ = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -24,6 +27,11 @@ class Latency(BaseModel):
     threads: int
     runs: int
     median: float
+
+    @property
+    def title(self) -> str:
+        """What kind of time it is."""
+        return "time under emulation, not the board's" if is_emulated(self.where) else "measured latency"
 
 
 class Output(BaseModel):
@@ -106,27 +114,26 @@ class Kernels(BaseModel):
 
 
 class Measured(BaseModel):
-    """The evidence; parts that a report does not show may contain anything."""
+    """The evidence; parts that are not shown may contain anything."""
 
     model_config = READ
 
     latency: Latency | None = None
+    emulated_time: EmulatedTime | None = None
     kernels: Kernels | None = None
     verification: Checked | None = None
     evaluation: Evaluated | None = None
     pictures: Pictures | None = None
 
 
-def read_measured(folder: Path) -> dict[str, Any]:
-    """Return the evidence of the artefact in `folder`, as `Measured` describes it.
+def read_measured(folder: Path) -> Measured:
+    """Return the evidence of the artefact in `folder`.
 
     Raises:
         BadArtefact: The evidence has another form.
     """
-    found = evidence.read(folder)
     try:
-        Measured.model_validate(found)
+        return Measured.model_validate(evidence.read(folder))
     except ValidationError as error:
         remedy = f"Remove {EVIDENCE} there and measure again."
         raise BadArtefact(f"{folder}: {EVIDENCE}: {first_problem(error)}", remedy=remedy) from error
-    return found

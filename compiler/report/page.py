@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -13,9 +12,8 @@ from edgec.artefact.manifest import Manifest
 from edgec.errors import BadArtefact
 from edgec.report import charts
 from edgec.report.findings import Answer, Findings, Layer
-from edgec.report.measured import read_measured
+from edgec.report.measured import ESTIMATED, Kernels, Measured, read_measured
 from edgec.report.template import fill
-from edgec.targets.base import is_emulated
 
 MIB = 2**20
 SHOWN_HISTOGRAMS = 12
@@ -47,8 +45,8 @@ def render(artefact: Artefact) -> str:
         curves=charts.curves(findings.curves, compression.accepted if compression else None) if findings.curves else "",
         layers=_layers(layers),
         layers_note=_layers_note(layers),
-        kernels=_kernels(measured.get("kernels")),
-        kernels_note=_kernels_note(measured.get("kernels")),
+        kernels=_kernels(measured.kernels),
+        kernels_note=_kernels_note(measured.kernels),
         has_time=any(layer.seconds for layer in layers),
         has_sqnr=any(layer.sqnr is not None for layer in layers),
         histograms=[
@@ -69,7 +67,7 @@ def _subtitle(manifest: Manifest, size: int) -> str:
     return f"{manifest.options.precision} for {where}; the artefact takes {_mib(size)}. edgec {manifest.edgec}."
 
 
-def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) -> list[Row]:
+def _cards(findings: Findings, manifest: Manifest, measured: Measured) -> list[Row]:
     macs = [sum(layer.macs[side] for layer in findings.layers) for side in (0, 1)]
     cards = [
         _card("weights", _mib(findings.weight_bytes[1]), findings.weight_bytes, _mib(findings.weight_bytes[0])),
@@ -86,20 +84,30 @@ def _cards(findings: Findings, manifest: Manifest, measured: Mapping[str, Any]) 
     accuracy = _accuracy(manifest)
     if accuracy:
         cards.append(accuracy)
-    latency, checked = measured.get("latency"), measured.get("verification")
+    return cards + _measured_cards(measured)
+
+
+def _measured_cards(measured: Measured) -> list[Row]:
+    latency, emulated = measured.latency, measured.emulated_time
+    checked, evaluated = measured.verification, measured.evaluation
+    cards = []
     if latency:
-        note = f"median of {latency['runs']} runs, {latency['threads']} threads, {latency['where']}"
-        name = "time under emulation, not the board's" if is_emulated(latency["where"]) else "measured latency"
-        cards.append(_plain(name, f"{latency['median']:.2f}", "ms", note))
+        note = f"median of {latency.runs} runs, {latency.threads} threads, {latency.where}"
+        cards.append(_plain(latency.title, f"{latency.median:.2f}", "ms", note))
+    if emulated:
+        note = f"{emulated.conditions}; constants from {emulated.basis}"
+        cards.append(_plain(ESTIMATED, f"{emulated.ms:.3g}", "ms", note))
     if checked:
-        worst, good = checked["comparison"], checked["tolerance"]
-        error = max((each["relative"] for each in worst["outputs"]), default=0.0) if "outputs" in worst else None
+        error = max((each.relative for each in checked.comparison.outputs), default=None)
         value = "passed" if error is None else f"{error:.1e}"
-        note = f"largest error relative to ONNX Runtime; accepted {good:.0e} of the range ({checked['where']})"
+        note = (
+            f"largest error relative to ONNX Runtime; accepted {checked.tolerance:.0e} of the range ({checked.where})"
+        )
         cards.append(_plain("verification", value, "", note))
-    for name, result in measured.get("evaluation", {}).get("metrics", {}).items():
-        note = f"of the artefact, {measured['evaluation']['samples']} samples ({measured['evaluation']['where']})"
-        cards.append(_plain(name, "–" if result["value"] is None else f"{result['value']:.4f}", "", note))
+    if evaluated:
+        note = f"of the artefact, {evaluated.samples} samples ({evaluated.where})"
+        for name, result in evaluated.metrics.items():
+            cards.append(_plain(name, "–" if result.value is None else f"{result.value:.4f}", "", note))
     return cards
 
 
@@ -158,14 +166,14 @@ def _steps_note(manifest: Manifest) -> str:
     return text
 
 
-def _pictures(findings: Findings, measured: Mapping[str, Any]) -> list[Row]:
-    said = measured.get("pictures", {}).get("answers")
+def _pictures(findings: Findings, measured: Measured) -> list[Row]:
+    said = measured.pictures.answers if measured.pictures else ()
     told = [each for picture in findings.pictures for each in (picture.original, picture.compressed)]
-    told += [Answer.model_validate(each) for each in said or ()]
+    told += said
     classes = sorted({box.label for each in told for box in each.boxes})
     rows = []
     for number, picture in enumerate(findings.pictures):
-        artefact = Answer.model_validate(said[number]) if said and number < len(said) else picture.compressed
+        artefact = said[number] if number < len(said) else picture.compressed
         sides = [
             {
                 "who": who,
@@ -188,9 +196,9 @@ def _objects(answer: Answer) -> str:
     return f"{count} object{'' if count == 1 else 's'}"
 
 
-def _pictures_note(manifest: Manifest, measured: Mapping[str, Any]) -> str:
-    found, shown = manifest.compression, measured.get("pictures")
-    where = f"artefact ({shown['where']})" if shown else "compressed network (in ONNX Runtime, not on the board)"
+def _pictures_note(manifest: Manifest, measured: Measured) -> str:
+    found, shown = manifest.compression, measured.pictures
+    where = f"artefact ({shown.where})" if shown else "compressed network (in ONNX Runtime, not on the board)"
     which = "held-out samples" if found is not None and found.held_out else "samples"
     return f"Left: results of the original; right: those of the {where}; {which} taken at even distances."
 
@@ -227,33 +235,33 @@ def _layers_note(layers: tuple[Layer, ...]) -> str:
     return text
 
 
-def _kernels(found: Mapping[str, Any] | None) -> list[Row]:
+def _kernels(found: Kernels | None) -> list[Row]:
     """Return a row for each kernel, slowest first."""
-    kernels = sorted(found["kernels"], key=lambda each: -each["ms"]) if found else []
-    longest = (kernels[0]["ms"] if kernels else 0.0) or 1.0
-    whole = sum(each["ms"] for each in kernels) or 1.0
+    kernels = sorted(found.kernels, key=lambda each: -each.ms) if found else []
+    longest = (kernels[0].ms if kernels else 0.0) or 1.0
+    whole = sum(each.ms for each in kernels) or 1.0
     return [
         {
-            "nodes": Markup("/<wbr>").join((" + ".join(each["nodes"]) or each["function"]).split("/")),
-            "time": _ms(1e-3 * each["ms"]),
-            "bar": f"{100 * each['ms'] / longest:.1f}",
-            "share": f"{each['ms'] / whole:.1%}",
-            "macs": _millions(each.get("macs", 0)),
-            "moved": f"{each.get('bytes', 0) / 1024:,.1f} KiB",
-            "peak": f"{each['share_of_peak']:.0%}" if each.get("share_of_peak") else "–",
+            "nodes": Markup("/<wbr>").join((" + ".join(each.nodes) or each.function).split("/")),
+            "time": _ms(1e-3 * each.ms),
+            "bar": f"{100 * each.ms / longest:.1f}",
+            "share": f"{each.ms / whole:.1%}",
+            "macs": _millions(each.macs),
+            "moved": f"{each.bytes / 1024:,.1f} KiB",
+            "peak": f"{each.share_of_peak:.0%}" if each.share_of_peak else "–",
         }
         for each in kernels
     ]
 
 
-def _kernels_note(found: Mapping[str, Any] | None) -> str:
+def _kernels_note(found: Kernels | None) -> str:
     if not found:
         return ""
-    whole = found["executor_ms"] + sum(each["ms"] for each in found["kernels"])
+    whole = found.executor_ms + sum(each.ms for each in found.kernels)
     return (
-        f"Medians of {found['runs']} runs, {found['threads']} threads, {found['where']}. Kernels and what lies between "
-        f"them ({_ms(1e-3 * found['executor_ms'])}) are {_ms(1e-3 * whole)} together; without clocks inside, an "
-        f"inference takes {_ms(1e-3 * found['whole_ms'])}. Peak: fp32 multiply-adds on registers alone."
+        f"Medians of {found.runs} runs, {found.threads} threads, {found.where}. Kernels and what lies between "
+        f"them ({_ms(1e-3 * found.executor_ms)}) are {_ms(1e-3 * whole)} together; without clocks inside, an "
+        f"inference takes {_ms(1e-3 * found.whole_ms)}. Peak: fp32 multiply-adds on registers alone."
     )
 
 

@@ -194,6 +194,22 @@ def test_verify_and_bench_estimate_the_same_time(run: Run, artefact: Path, count
     assert set(evidence) == {"verification", "emulated_time"}
 
 
+def test_inspect_tells_an_emulated_time_from_a_measured_one(run: Run, artefact: Path, counted: EmulatedTime) -> None:
+    assert json.loads(run("inspect", artefact, "--json").stdout)["times"] == {}
+    run("bench", artefact, "--runs", "2")
+    run("bench", artefact, "--emulate-time")
+    shown = run("inspect", artefact).stdout
+    assert "measured latency: median " in shown
+    assert f"estimated by emulation, not measured: {counted.ms:.3g} ms on rpi4 at 1500 MHz, one thread;" in shown
+    assert f"90 % of times lie between {counted.low_ms:.3g} and {counted.high_ms:.3g} ms" in shown
+    times = json.loads(run("inspect", artefact, "--json").stdout)["times"]
+    assert times["latency"]["runs"] == 2
+    assert times["emulated_time"]["low_ms"] == counted.low_ms
+    (artefact / "evidence.json").write_text('{"emulated_time": {"ms": "soon"}}')
+    refused = run("inspect", artefact)
+    assert (refused.returncode, "evidence.json: emulated_time" in refused.stderr) == (2, True)
+
+
 def test_verify_fails_with_1_when_the_outputs_differ(run: Run, model: Path, tmp_path: Path) -> None:
     from edgec.artefact.manifest import read_manifest, write_manifest
 

@@ -22,6 +22,7 @@ from edgec.report import charts
 from edgec.report.findings import FILE_NAME, Answer, Box, Curve, RangeHistogram
 from edgec.report.page import render
 from edgec.report.report import Report
+from edgec.targets.emulated_time import Counts, EmulatedTime
 from tests.support.copy_board import copy_board
 from tests.support.models import model as parse
 from tests.support.models import random_weights, saved
@@ -104,6 +105,24 @@ def test_times_of_an_emulator_are_not_called_measured_latency(tmp_path: Path) ->
     keep(made.folder, "latency", Latency("qemu-aarch64 -cpu cortex-a72", 4, 20, 710.0, 720.0, 700.0))
     text = render(made)
     assert "measured latency" not in text and "time under emulation" in text
+
+
+def test_a_time_estimated_by_emulation_has_its_band_and_is_not_called_measured(tmp_path: Path) -> None:
+    board = copy_board(tmp_path / "board.toml", TITLE)
+    source = saved(parse("n (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }", {}, opset=18), tmp_path / "n.onnx")
+    made = edgec.compile(source, target=board, output=tmp_path / "out")
+    counts = Counts(2_000_000, 1_000_000, cycles=1e6, l1_misses=2000, memory_misses=100)
+    basis = "published times of this board"
+    keep(made.folder, "emulated_time", EmulatedTime("rpi4", "cortex-a72", 1500, 12.34, 11.1, 13.9, basis, counts))
+    text = render(made)
+    assert "measured latency" not in text
+    card = text[text.index("estimated by emulation, not measured") :]
+    assert '<div class="value">12.3 <small>ms</small></div>' in card
+    assert (
+        "one thread; 90 % of times lie between 11.1 and 13.9 ms; constants from published times of this board" in card
+    )
+    keep(made.folder, "latency", Latency("this machine", 4, 20, 7.1, 7.2, 7.0))
+    assert "measured latency" in render(made)
 
 
 def test_inputs_that_are_no_pictures_are_not_drawn(tmp_path: Path) -> None:
@@ -203,6 +222,7 @@ def test_a_screenshot_in_light_and_in_dark(page: Path, tmp_path: Path) -> None:
     "damage",
     [
         {"latency": 3},
+        {"emulated_time": {"ms": 1.0}},
         {"latency": {"where": "here", "threads": 1, "runs": "many", "median": 1.0}},
         {"verification": {"where": "here", "tolerance": 0.1, "comparison": {"outputs": [{}]}}},
         {"evaluation": {"samples": 1, "where": "here", "metrics": [1]}},
