@@ -16,7 +16,7 @@ from edgec.model.resolve import may_resolve, resolve
 from edgec.model.rewriter import is_read
 from edgec.model.serialize import bare_copy
 from edgec.model.shape_values import Array, shape_values
-from edgec.model.windows import write_odd_windows
+from edgec.model.windows import check_kernels, write_odd_windows
 
 FAILED_NODE = re.compile(r"\(op_type:(\w+), node name: (.*?)\): (?:\[\w+\] )?(.*?)(?= ?\(op_type:|$)")
 """How ONNX's inference names the node at which it fails."""
@@ -38,13 +38,14 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
         remedy: Remedy in the message if inference fails.
 
     Raises:
-        BadModel: Types or shapes contradict each other; the message names operator and node.
+        BadModel: Types, shapes or kernel sizes contradict each other; the message names operator and node.
     """
     _write_default_axes(model)
     _open_carried(model)
     _infer_anew(model, sizes or {}, remedy)
     while write_odd_windows(model):
         _infer_anew(model, sizes or {}, remedy)
+    check_kernels(model.graph)
 
 
 def _infer_anew(model: ir.Model, sizes: Mapping[str, int], remedy: str | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from edgec.errors import BadModel
 from edgec.model.edit import insert_before
 from edgec.model.graph import add_constant, attribute, opset
 
@@ -15,6 +16,8 @@ Sizes = tuple[int, ...]
 
 POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
 CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "ConvTranspose"})
+WEIGHTS = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+"""Which input holds the weights."""
 PADS_AS_INPUT = 11
 """First operator set in which Pad takes its pads as an input."""
 
@@ -122,6 +125,25 @@ def _spatial(value: ir.Value | None) -> Sizes | None:
     if value is None or value.shape is None or not value.shape.is_static():
         return None
     return tuple(int(size) for size in value.shape.numpy())[2:]
+
+
+def check_kernels(graph: ir.Graph) -> None:
+    """Compare the attribute `kernel_shape` of convolutions with the shape of their weights; ONNX infers by the former.
+
+    Raises:
+        BadModel: They differ; runtimes refuse such a node, or compute another shape than inferred.
+    """
+    for node in graph:
+        kernel, at = attribute(node, "kernel_shape"), WEIGHTS.get(node.op_type)
+        if kernel is None or at is None or node.domain not in ("", "ai.onnx") or len(node.inputs) <= at:
+            continue
+        weights = _spatial(node.inputs[at])
+        if weights is not None and weights != tuple(kernel):
+            raise BadModel(
+                f"{node.op_type} node {(node.name or node.outputs[0].name)!r}: the attribute kernel_shape is "
+                f"{list(kernel)}, but the weights are {list(weights)}",
+                remedy="Export the model again.",
+            )
 
 
 def write_out(node: ir.Node, windows: Windows) -> list[str]:

@@ -71,6 +71,8 @@ def follow_gather(found: Propagation, node: ir.Node) -> str | None:
         return "takes elements at computed positions"
     x = found.axes(node, 0)
     axis = attribute(node, "axis", 0) % len(x)
+    if indices.size and not -len(x[axis]) <= indices.min() <= indices.max() < len(x[axis]):
+        return "takes elements beyond the end"  # ONNX Runtime refuses it when it runs
     if indices.ndim == 1:
         taken = [x[axis][indices]]
     else:

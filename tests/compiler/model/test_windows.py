@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgec.errors import BadModel
 from edgec.model.load import load
 from edgec.model.shapes import fix_shapes
 from edgec.model.signature import inputs_of, outputs_of
@@ -77,3 +78,10 @@ def test_same_of_a_transposed_convolution_adds_nothing_beyond_the_reach_of_the_k
     network = model(text, random_weights(w=(1, 1, 3, 1)))
     assert outputs_of(network)[0].shape == (1, 1, 12, 3)
     assert Reference(network).run({"x": np.ones((1, 1, 4, 2), np.float32)})["y"].shape == (1, 1, 12, 3)
+
+
+def test_a_kernel_size_that_contradicts_the_weights_is_refused() -> None:
+    text = """g (float[1, 3, 6, 5] x) => (float[1, 4, 6, 3] y) {
+        y = Conv <kernel_shape = [1, 3]> (x, w) }"""
+    with pytest.raises(BadModel, match=r"Conv node 'y': .* kernel_shape is \[1, 3\], but the weights are \[3, 3\]"):
+        model(text, random_weights(w=(4, 3, 3, 3)))

@@ -136,3 +136,9 @@ def test_networks_that_contradict_themselves_are_refused() -> None:
         regroup(found, node, [np.arange(3)], (2,))
     with pytest.raises(BadModel, match=r"r \(Reshape\) combines 1 with 5 channels"):
         found.tie(node, np.zeros(1, np.int64), np.zeros(5, np.int64))
+
+
+def test_elements_that_do_not_exist_are_no_crash() -> None:
+    text = """g (float[1, 3, 8, 8] x) => (float[1, 2, 8, 8] y) <int64[2] i = {0, 7}> {
+        a = Conv (x, v)  y = Gather <axis = 1> (a, i) }"""
+    assert blocked(text, v=(4, 3, 1, 1)) == {"a": "y (Gather) takes elements beyond the end"}

@@ -105,6 +105,9 @@ CASES = {
         "g (float[2, 5, 8] x, float[8] s, float[8] c) => (float[2, 5, 8] y) { y = LayerNormalization (x, s, c) }"
     ),
     "local response normalization": picture("{ y = LRN <size = 3, alpha = 0.1, beta = 0.6, bias = 2.0> (x) }"),
+    "position of the largest, keepdims of neither 0 nor 1": (
+        "g (float[2, 5, 8] x) => (int64[2, 8] y) { y = ArgMax <axis = 1, keepdims = 2> (x) }"
+    ),
     "mean over two axes": picture("<int64[2] t = {2, -1}> { y = ReduceMean <keepdims = 0> (x, t) }", "float[1, 4]"),
     "norm over an axis": picture("<int64[1] t = {1}> { y = ReduceL2 (x, t) }", "float[1, 1, 9, 9]"),
     "arg max": picture("{ y = ArgMax <axis = 1> (x) }", "int64[1, 1, 9, 9]"),
