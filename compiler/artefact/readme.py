@@ -10,15 +10,16 @@ from edgec.artefact.files import EVIDENCE, MANIFEST, SUMS
 if TYPE_CHECKING:
     from edgec.artefact.manifest import Manifest, Port
 
-README = "README.txt"
+README, LICENCES = "README.txt", "LICENSES"
 
 
 def write_readme(manifest: Manifest, folder: Path) -> None:
     """Write the README of the artefact in `folder`; it contains nothing that differs between two compilations."""
-    (folder / README).write_text(_text(manifest), encoding="utf-8")
+    licences = (folder / LICENCES).is_dir()
+    (folder / README).write_text(_text(manifest, licences), encoding="utf-8")
 
 
-def _text(manifest: Manifest) -> str:
+def _text(manifest: Manifest, licences: bool) -> str:
     board, options = manifest.board, manifest.options
     title = f"{manifest.source.name} for {board.title} ({board.name}), {options.precision}"
     return (
@@ -38,6 +39,7 @@ def _text(manifest: Manifest) -> str:
                         f"{EVIDENCE}, if it is there, contains the measurements.",
                         f"{SUMS} contains the hashes of all files; `sha256sum -c --quiet {SUMS}` checks them.",
                         "golden/ contains inputs, and the outputs of ONNX Runtime for them.",
+                        *([f"{LICENCES}/ contains the licences of the libraries in this folder."] if licences else ()),
                     ],
                 ),
             ]

@@ -16,6 +16,7 @@ from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.compile_cache import key_of
 from edgec.targets.tvm.estimate import why_unsure
 from edgec.targets.tvm.half_range import check_range
+from edgec.targets.tvm.licences import install_licences
 from edgec.targets.tvm.runner_build import DETECT, install_example, install_runner
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_libraries
 from edgec.targets.tvm.runtime_record import LIBRARY, RUNNER
@@ -27,7 +28,7 @@ STEP = "schedule"
 
 
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
-    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, and `cpp/` into the artefact.
+    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, `cpp/` and `LICENSES/` into the artefact.
 
     See `edgec.targets.base.Target.lower`.
     """
@@ -53,6 +54,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         install_runner(board, runtime, record, context.folder / RUNNER)
         if _takes_picture(model):
             install_runner(board, runtime, record, context.folder / DETECT)
+        install_licences(runtime, context.folder / "LICENSES", pictures=_takes_picture(model))
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)

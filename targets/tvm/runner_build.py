@@ -72,7 +72,7 @@ INCLUDED = {
 """Header files that the sources include."""
 EXAMPLE_SOURCES = (*MODEL, "example.cc", "CMakeLists.txt")
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
-"""All headers of tvm_ffi that edgec.hpp includes; both are Apache-2.0, see the licences beside the libraries."""
+"""All headers of tvm_ffi that edgec.hpp includes; both are Apache-2.0, see `LICENSES/` of an artefact."""
 
 
 def install_runner(board: Board, libraries: Path, record: Record, destination: Path) -> None:

@@ -30,7 +30,7 @@ LICENCES = {
     "tvm_ffi/3rdparty/libbacktrace/LICENSE": "LICENSE.libbacktrace",
     "tvm/licenses/LICENSE.builtin_fp16.txt": "LICENSE.builtin_fp16",
 }
-INSTALLED = {*(Path(name).name for name in LIBRARIES), *LICENCES.values()}
+"""Licences of the libraries: member of a wheel -> name in the artefact."""
 
 
 @contextmanager
@@ -86,11 +86,10 @@ def _keep(folder: Path, kept: Path, record: Record) -> None:
 
 
 def install_runtime(source: Path, destination: Path) -> None:
-    """Copy the libraries and licences from `source`, which may contain other files, to `destination`."""
+    """Copy the libraries from `source`, which contains other files too, to `destination`."""
     destination.mkdir()
-    for path in sorted(source.iterdir()):
-        if path.name in INSTALLED:
-            shutil.copyfile(path, destination / path.name)
+    for name in LIBRARIES:
+        shutil.copyfile(source / Path(name).name, destination / Path(name).name)
 
 
 def needed_glibc(libraries: Sequence[Path]) -> tuple[int, int]:

@@ -49,6 +49,21 @@ def zig_triple(board: Board) -> str:
     return f"{board.architecture}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"
 
 
+def zig_file(name: str) -> Path:
+    """Return the path of a file of the `ziglang` package, such as `LICENSE`.
+
+    Raises:
+        MissingDependency: `ziglang` is not installed, or the file is not there.
+    """
+    package = importlib.util.find_spec("ziglang")
+    path = None if package is None or package.origin is None else Path(package.origin).parent / name
+    if path is None or not path.is_file():
+        zig_version()
+        problem = f"the package `ziglang` does not contain {name}"
+        raise MissingDependency(problem, remedy="pip install --force-reinstall ziglang")
+    return path
+
+
 def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) -> None:
     """Run zig's compiler in `folder`, which relative paths in `arguments` refer to.
 
@@ -57,13 +72,10 @@ def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) 
         BadOption: The disk is full.
         InternalError: The compiler fails; the error contains its message.
     """
-    package = importlib.util.find_spec("ziglang")
-    if package is None or package.origin is None:
-        zig_version()
-        raise MissingDependency("the package `ziglang` cannot be found", remedy="pip install --force-reinstall ziglang")
+    program = zig_file("zig")
     with temporary_folder() as scratch, _built_before(scratch / "global") as kept:
         places = {"ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(scratch / "local")}
-        command = [str(Path(package.origin).with_name("zig")), language, *arguments]
+        command = [str(program), language, *arguments]
         done = run_child(command, folder=folder, environment=os.environ | places)
     message = done.stderr.strip() or done.stdout.strip()
     if done.returncode != 0 and any(words in message for words in DISK_FULL):
