@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import Json, print_json, stdout
 from edgec.errors import BadOption
@@ -22,7 +22,13 @@ def command(
         str | None, typer.Option(metavar="SHARE", help="Maximum increase of the time, e.g. 3% or 0.03.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Board on which the nodes of both models are checked.")
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=completion.boards,
+            help="Board on which the nodes of both models are checked.",
+        ),
     ] = None,
     shape: options.Shape = [],  # noqa: B006
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table for a pull request.")] = False,

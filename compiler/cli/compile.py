@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import pairs, parse_batch, parse_shapes
 from edgec.cli.console import Json, Quiet, mebibytes, print_json, progress, stderr, stdout
 from edgec.cli.deploy import deploy_with_progress
@@ -33,7 +33,9 @@ def _help(field: str) -> str:
 
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
-    target: Annotated[str | None, typer.Option("--target", "-t", help=_help("target"))] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", autocompletion=completion.boards, help=_help("target"))
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder to write; default: MODEL.TARGET in the working directory."),
@@ -42,7 +44,9 @@ def command(
     config: Annotated[
         Path | None, typer.Option(help="Settings file (TOML), which flags on the command line override.")
     ] = None,
-    precision: Annotated[str | None, typer.Option(help=_help("precision"))] = None,
+    precision: Annotated[
+        str | None, typer.Option(autocompletion=completion.precisions, help=_help("precision"))
+    ] = None,
     threads: Annotated[int | None, typer.Option(help=_help("threads"))] = None,
     extra_pass: Annotated[list[str], typer.Option(metavar="NAME", help=_help("extra_passes"))] = [],  # noqa: B006
     preprocess: options.Preprocess = None,
@@ -59,7 +63,12 @@ def command(
     prune: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("prune"))] = None,
     quantize: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("quantize"))] = None,
     calibrator: Annotated[
-        str | None, typer.Option(metavar="NAME", help=options.field_help(QuantizeOptions, "calibrator"))
+        str | None,
+        typer.Option(
+            autocompletion=completion.calibrators,
+            metavar="NAME",
+            help=options.field_help(QuantizeOptions, "calibrator"),
+        ),
     ] = None,
     scales: Annotated[Path | None, typer.Option(help=options.field_help(QuantizeOptions, "scales"))] = None,
     tuned: Annotated[Path | None, typer.Option(help=_help("tuned"))] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import Json, Quiet, Threads, print_json, progress, stderr, stdout
 from edgec.errors import BadOption
@@ -23,7 +23,12 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL|ARTEFACT", help="ONNX model, or `edgec compile`'s folder.")],
     data: options.NeededData,
     metric: Annotated[
-        list[str], typer.Option(metavar="NAME", help="Name of a metric (map, top1, ...); the option may be repeated.")
+        list[str],
+        typer.Option(
+            autocompletion=completion.metrics,
+            metavar="NAME",
+            help="Name of a metric (map, top1, ...); the option may be repeated.",
+        ),
     ],
     decoder: options.Decoder = None,
     preprocess: options.Preprocess = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.console import stdout
 from edgec.errors import BadOption
 
@@ -17,7 +17,12 @@ def command(
     model: options.Model,
     target: Annotated[
         str | None,
-        typer.Option("--target", "-t", help="Board; default: asked for on a terminal, else the board this machine is."),
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=completion.boards,
+            help="Board; default: asked for on a terminal, else the board this machine is.",
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Settings file to write.")] = Path("edgec.toml"),
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import Json, print_json, stdout
 from edgec.cli.inspect_artefact import show_artefact
@@ -19,9 +19,17 @@ def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx|ARTEFACT", help="ONNX model, or artefact.")],
     shape: options.Shape = [],  # noqa: B006
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="Board for which the time of each layer is estimated.")
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            autocompletion=completion.boards,
+            help="Board for which the time of each layer is estimated.",
+        ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="Precision for which the times are estimated.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(autocompletion=completion.precisions, help="Precision for which the times are estimated.")
+    ] = "fp32",
     json: Json = False,
 ) -> None:
     """Show a model's inputs, outputs and layers (shape, MACs, parameters), or the contents of an artefact.

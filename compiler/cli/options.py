@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgec.cli import completion
 from edgec.measuring import Measuring
 from edgec.options import CompileOptions
 from edgec.preprocessing import Preprocessing as PreprocessingRecord
@@ -28,20 +29,29 @@ def _measuring(field: str) -> str:
 
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")]
-Target = Annotated[str, typer.Option("--target", "-t", help=field_help(CompileOptions, "target"))]
+Target = Annotated[
+    str, typer.Option("--target", "-t", autocompletion=completion.boards, help=field_help(CompileOptions, "target"))
+]
 Shape = Annotated[list[str], typer.Option(metavar="NAME=DIMS", help=field_help(CompileOptions, "shapes"))]
 NeededData = Annotated[str, typer.Option(metavar=DATA, help=_measuring("data"))]
 Data = Annotated[str | None, typer.Option(metavar=DATA, help=_measuring("data"))]
-Metric = Annotated[str | None, typer.Option(metavar="NAME", help=_measuring("metric"))]
+Metric = Annotated[
+    str | None, typer.Option(autocompletion=completion.metrics, metavar="NAME", help=_measuring("metric"))
+]
 Decoder = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_measuring("decoder"))]
 Preprocess = Annotated[str | None, typer.Option(metavar=PAIRS, help=_measuring("preprocess"))]
 Limit = Annotated[int | None, typer.Option(min=1, help=_measuring("limit"))]
 Workers = Annotated[int | None, typer.Option(min=0, help=_measuring("workers"))]
 Scheduler = Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help=_measuring("scheduler"))]
-Criterion = Annotated[str, typer.Option(metavar="NAME", help=field_help(PruneOptions, "criterion"))]
+Criterion = Annotated[
+    str, typer.Option(autocompletion=completion.criteria, metavar="NAME", help=field_help(PruneOptions, "criterion"))
+]
 Include = Annotated[list[str], typer.Option(metavar="PATTERN", help=field_help(PruneOptions, "include"))]
 Exclude = Annotated[list[str], typer.Option(metavar="PATTERN", help=field_help(PruneOptions, "exclude"))]
-Calibrator = Annotated[str, typer.Option(metavar="NAME", help=field_help(QuantizeOptions, "calibrator"))]
+Calibrator = Annotated[
+    str,
+    typer.Option(autocompletion=completion.calibrators, metavar="NAME", help=field_help(QuantizeOptions, "calibrator")),
+]
 Scheme = Annotated[str | None, typer.Option(metavar="NAME", help=field_help(QuantizeOptions, "scheme"))]
 Equalize = Annotated[bool, typer.Option(help=field_help(QuantizeOptions, "equalize"))]
 

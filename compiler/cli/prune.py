@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import option_names, parse_shapes
 from edgec.cli.console import Json, Quiet, check_outputs, print_json, stdout
 from edgec.cli.sensitivity import shown
@@ -46,7 +46,12 @@ def command(
     multiple: Annotated[int | None, typer.Option(min=1, help=_help("multiple"))] = None,
     target: Annotated[
         str | None,
-        typer.Option("-t", "--target", help="Board whose channel multiple is used and whose estimated time is saved."),
+        typer.Option(
+            "-t",
+            "--target",
+            autocompletion=completion.boards,
+            help="Board whose channel multiple is used and whose estimated time is saved.",
+        ),
     ] = None,
     repair: Annotated[bool, typer.Option(help=_help("repair"))] = True,
     sensitivity: Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import LOOPBACK, Json, Quiet, Threads, check_drawing, print_json, stderr, stdout
 from edgec.errors import BadOption
@@ -38,7 +38,10 @@ def command(
         ),
     ] = None,
     target: Annotated[
-        str, typer.Option("--target", "-t", help="CPU board to tune for; `host` is this machine.")
+        str,
+        typer.Option(
+            "--target", "-t", autocompletion=completion.boards, help="CPU board to tune for; `host` is this machine."
+        ),
     ] = "host",
     output: Annotated[
         Path,
@@ -64,7 +67,9 @@ def command(
         ),
     ] = None,
     shape: options.Shape = [],  # noqa: B006
-    precision: Annotated[str, typer.Option(help="Precision in which the model will be compiled.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(autocompletion=completion.precisions, help="Precision in which the model will be compiled.")
+    ] = "fp32",
     threads: Threads = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the gain of each layer into this .svg or .png file.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Run the tracker at which boards register.")] = False,
