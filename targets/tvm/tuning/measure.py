@@ -6,11 +6,14 @@ that hangs or vanishes, costs only that measurement, which is repeated, on anoth
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -22,6 +25,7 @@ from tvm.s_tir.meta_schedule.runner import RPCConfig
 from tvm.support.popen_pool import PopenWorker
 
 from edgec.errors import CannotRunHere
+from edgec.jobs.processes import end_with
 from edgec.targets.tvm.tuning.search import Lost
 from edgec.targets.tvm.tuning.serve import Tracker, last_line
 from edgec.targets.tvm.tuning.timed import TIMES, TimedNetwork
@@ -82,7 +86,7 @@ class Bench:
         for _ in range(ATTEMPTS):
             worker = self._workers.get()
             try:
-                arguments = (self._tracker, libraries, feeds, self._threads, seconds, limit)
+                arguments = (os.getpid(), self._tracker, libraries, feeds, self._threads, seconds, limit)
                 worker.send(_measure, arguments, timeout=limit)
                 return Times(tuple(worker.recv()))
             except Exception as error:  # the network or the board may raise anything, in another process
@@ -119,6 +123,7 @@ _use_threads_once = cache(use_threads)
 
 
 def _measure(
+    parent: int,
     tracker: Tracker | None,
     libraries: Sequence[tuple[str, int]],
     inputs: Sequence[Array],
@@ -126,7 +131,10 @@ def _measure(
     seconds: float,
     limit: float,
 ) -> list[Array]:
-    """Measure in this process, which does nothing else; see `Times`."""
+    """Measure in this process, which does nothing else and ends with `parent`; see `Times`."""
+    end_with(parent)
+    # TVM copies the libraries; in their folder the copies are removed also if this process is killed.
+    tempfile.tempdir = str(Path(libraries[0][0]).parent)
     if tracker is None:
         session = rpc.LocalSession()
         _use_threads_once(threads)

@@ -104,3 +104,14 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     parent.send_signal(signal.SIGKILL)
     assert parent.wait() == -signal.SIGKILL
     assert parent.stdout.read() == ""  # it ends when the last process that could write to it has ended
+
+
+def test_a_process_ends_with_its_parent_that_is_killed() -> None:
+    imports = "import os, time; from edgec.jobs.processes import end_with; "
+    child = imports + "end_with(os.getppid()); print('begun', flush=True); time.sleep(60)"
+    begin = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", begin], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"begun\n"
+        parent.kill()
+        parent.communicate(timeout=10)  # both have closed the pipe
