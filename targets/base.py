@@ -19,6 +19,8 @@ from edgec.profile import Profile
 from edgec.record import Record
 from edgec.targets.board import Board
 
+LICENCES = "LICENSES"
+"""Folder of an artefact for the licences of what a back end puts into it."""
 Opened = TypeVar("Opened")
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgec.artefact.files import EVIDENCE, MANIFEST, SUMS
+from edgec.targets.base import LICENCES
 
 if TYPE_CHECKING:
     from edgec.artefact.manifest import Manifest, Port
 
-README, LICENCES = "README.txt", "LICENSES"
+README = "README.txt"
 
 
 def write_readme(manifest: Manifest, folder: Path) -> None:

@@ -65,10 +65,10 @@ def begin_worker() -> None:
 @cache
 def end_with(parent: int) -> None:
     """Make this process, started by the one numbered `parent`, end within `POLL_SECONDS` of it, also in a long call."""
-    threading.Thread(target=_end_without, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_when_orphaned, args=(parent,), daemon=True).start()
 
 
-def _end_without(parent: int) -> None:
+def _end_when_orphaned(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os._exit(1)

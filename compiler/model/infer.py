@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from edgec.errors import BadModel
-from edgec.model.graph import is_static, subgraphs
+from edgec.model.graph import attribute, is_static, subgraphs
 from edgec.model.missing_shapes import missing_shape
 from edgec.model.pinned import where_pinned
 from edgec.model.resolve import may_resolve, resolve
@@ -40,7 +40,7 @@ def infer_shapes(model: ir.Model, *, sizes: Mapping[str, int] | None = None, rem
     Raises:
         BadModel: Types, shapes or kernel sizes contradict each other; the message names operator and node.
     """
-    _write_default_axes(model)
+    _write_attributes(model)
     _open_carried(model)
     _infer_anew(model, sizes or {}, remedy)
     while write_odd_windows(model):
@@ -94,9 +94,15 @@ def resolve_all(model: ir.Model) -> tuple[list[str], list[tuple[str, str]]]:
     return changes, []
 
 
-def _write_default_axes(model: ir.Model) -> None:
-    """Write the axes of MeanVarianceNormalization: ONNX infers through its body, which fails without them."""
+def _write_attributes(model: ir.Model) -> None:
+    """Write out attributes that are read in different ways.
+
+    ONNX infers MeanVarianceNormalization through its body, which fails without axes. Its inference and ONNX Runtime
+    keep reduced axes only if `keepdims` is 1, other programs also for other numbers than 0.
+    """
     for node in model.graph.all_nodes():
+        if node.domain == "" and attribute(node, "keepdims", 1) not in (0, 1):
+            node.attributes.add(ir.AttrInt64("keepdims", 0))
         if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
             node.attributes.add(ir.AttrInt64s("axes", (0, 2, 3)))
 

@@ -91,7 +91,7 @@ def _split(node: ir.Node, rewriter: Rewriter) -> Elements | None:
     length = x.shape[axis] if x is not None and x.shape is not None and -len(x.shape) <= axis < len(x.shape) else None
     if not isinstance(length, int) or (split is not None and sizes is None) or length > rewriter.room:
         return None
-    if sizes is None and attribute(node, "keepdims", 1) != 1:
+    if sizes is None and not attribute(node, "keepdims", 1):
         indices = [rewriter.constant(node, "index", np.array(index, np.int64)) for index in range(length)]
         return [rewriter.add(node, "Gather", [x, index], {"axis": axis})[0] for index in indices]
     if sizes is None or sizes.ndim == 0:

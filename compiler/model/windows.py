@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgec.errors import BadModel
 from edgec.model.edit import insert_before
-from edgec.model.graph import add_constant, attribute, opset
+from edgec.model.graph import add_constant, attribute, label, opset
 
 Sizes = tuple[int, ...]
 
@@ -140,7 +140,7 @@ def check_kernels(graph: ir.Graph) -> None:
         weights = _spatial(node.inputs[at])
         if weights is not None and weights != tuple(kernel):
             raise BadModel(
-                f"{node.op_type} node {(node.name or node.outputs[0].name)!r}: the attribute kernel_shape is "
+                f"{node.op_type} node {label(node)!r}: the attribute kernel_shape is "
                 f"{list(kernel)}, but the weights are {list(weights)}",
                 remedy="Export the model again.",
             )

@@ -184,7 +184,7 @@ def _reduced(node: ir.Node, given: Sequence[Marks]) -> Marks:
         listed = constant(node.inputs[1]) if len(node.inputs) > 1 else None
         axes = attribute(node, "axes") if listed is None else [int(axis) for axis in listed.reshape(-1)]
     reduced = set(range(rank)) if not axes else {axis % rank for axis in axes}
-    keeps = attribute(node, "keepdims", 1) == 1
+    keeps = attribute(node, "keepdims", 1)
     shift = {at: 0 if keeps else sum(axis < at for axis in reduced) for at in given[0]}
     return {at - shift[at]: source for at, source in given[0].items() if at not in reduced}
 

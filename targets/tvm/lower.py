@@ -10,7 +10,7 @@ import shlex
 import onnx_ir as ir
 
 from edgec.model.signature import inputs_of
-from edgec.targets.base import Lowered, LoweringContext
+from edgec.targets.base import LICENCES, Lowered, LoweringContext
 from edgec.targets.tvm.batch import check_batch
 from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.compile_cache import key_of
@@ -40,6 +40,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
         with record.stage("range of values"):
             check_range(model, context.golden_inputs)
     tuned = read_tuned(options.tuned, board, options.precision, record) if options.tuned else {}
+    pictures = _takes_picture(model)
     key = key_of(model, board, options, tuned) if options.cache else ""
     with runtime_libraries(board, options.runtime_wheel, record) as runtime:
         cache = Cache("compiled", record.tell)
@@ -52,9 +53,9 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
                 cache.keep(key, library, facts)
         install_runtime(runtime, context.folder / "lib")
         install_runner(board, runtime, record, context.folder / RUNNER)
-        if _takes_picture(model):
+        if pictures:
             install_runner(board, runtime, record, context.folder / DETECT)
-        install_licences(runtime, context.folder / "LICENSES", pictures=_takes_picture(model))
+        install_licences(runtime, context.folder / LICENCES, pictures=pictures)
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)

@@ -23,7 +23,7 @@ class _Reduction:
         self.axes = sorted({int(axis) % n.rank(0) for axis in given.reshape(-1)}) if n.rank(0) else []
         if every:
             self.axes = list(range(n.rank(0)))
-        self.keep = n.attribute("keepdims", 1) == 1
+        self.keep = bool(n.attribute("keepdims", 1))
 
     def __call__(self, operator: Callable[..., Any], x: Expr, keep: bool | None = None) -> Expr:
         """Return the reduction of `x` by a Relax `operator`; `x` itself where no axis is reduced."""
@@ -83,7 +83,7 @@ def _l2(n: OnnxNode) -> Expr:
 
 def _place(operator: Callable[..., Any]) -> Converter:
     def convert(n: OnnxNode) -> Expr:
-        axis, x, keep = n.axis(0), n[0], n.attribute("keepdims", 1) == 1
+        axis, x, keep = n.axis(0), n[0], bool(n.attribute("keepdims", 1))
         if not n.rank(0):
             return like(np.zeros((), np.int64), relax.const(0, "int64"))
         if n.dtype(0) in EXTREMA_IN:
