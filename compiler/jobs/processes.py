@@ -36,9 +36,9 @@ def in_processes(
     # Spawned, not forked: ONNX Runtime's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(count, max(len(parts), 1)), mp_context=context, initializer=begin_worker) as pool:
-        with _ctrl_c_held_back():
-            waiting: set[Future[Any]] = {pool.submit(work, part) for part in parts}
         try:
+            with _ctrl_c_held_back():
+                waiting: set[Future[Any]] = {pool.submit(work, part) for part in parts}
             while waiting:
                 finished, waiting = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:
@@ -82,9 +82,21 @@ def _end_with(sentinel: int) -> None:
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back, also in new processes until they call `begin_worker`: during imports it prints a traceback."""
+    """Hold Ctrl-C back, also in new processes until they call `begin_worker`: during imports it prints a traceback.
+
+    The mask is this thread's, and is what new processes get. Any other thread may still take the signal; Python would
+    then raise `KeyboardInterrupt` here, between the start of a process and sending it what it is to do.
+    """
+    handler, arrived = signal.getsignal(signal.SIGINT), threading.Event()
+    deferred = callable(handler) and threading.current_thread() is threading.main_thread()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if deferred:
+        signal.signal(signal.SIGINT, lambda *_: arrived.set())
     try:
         yield
     finally:
+        if deferred:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if arrived.is_set():
+            signal.raise_signal(signal.SIGINT)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from edgec.errors import BadOption
 from edgec.jobs.journal import Journal, Record, append
+from edgec.jobs.processes import _ctrl_c_held_back
 from edgec.jobs.run import run
 from edgec.jobs.workers import Workers, why_not_sent
 
@@ -104,6 +106,26 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     parent.send_signal(signal.SIGKILL)
     assert parent.wait() == -signal.SIGKILL
     assert parent.stdout.read() == ""  # it ends when the last process that could write to it has ended
+
+
+def test_ctrl_c_waits_until_workers_have_been_told_what_to_do() -> None:
+    workers_are_told, there = threading.Event(), threading.Event()
+    other = threading.Thread(target=lambda: (there.set(), workers_are_told.wait()))  # may take the signal as well
+    other.start()
+    there.wait()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt), _ctrl_c_held_back():
+            signal.pthread_kill(other.ident, signal.SIGINT)
+            for _ in range(100):
+                time.sleep(0)
+            workers_are_told.set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        interrupted_early = not workers_are_told.is_set()
+        workers_are_told.set()
+        other.join()
+    assert not interrupted_early
 
 
 def test_a_process_ends_with_its_parent_that_is_killed() -> None:
