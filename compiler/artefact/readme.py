@@ -40,7 +40,11 @@ def _text(manifest: Manifest, licences: bool) -> str:
                         f"{EVIDENCE}, if it is there, contains the measurements.",
                         f"{SUMS} contains the hashes of all files; `sha256sum -c --quiet {SUMS}` checks them.",
                         "golden/ contains inputs, and the outputs of ONNX Runtime for them.",
-                        *([f"{LICENCES}/ contains the licences of the libraries in this folder."] if licences else ()),
+                        *(
+                            [f"{LICENCES}/ contains the licences of the programs and libraries in this folder."]
+                            if licences
+                            else ()
+                        ),
                     ],
                 ),
             ]

@@ -18,8 +18,9 @@ from edgec.child_process import run_child
 from edgec.errors import CannotRunHere, InternalError, MissingDependency, UnsupportedModel
 from edgec.model.serialize import save
 from edgec.profile import Profile
-from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
+from edgec.targets.base import LICENCES, Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
+from edgec.targets.native.licence import install_licence
 from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.check import check
 from edgec.targets.tensorrt.half import in_half
@@ -88,6 +89,7 @@ class RtxTarget:
             by_bound_name = {ready.names[name]: profile for name, profile in shapes.items()}
             built = build_engine(path, context.folder / ENGINE, workspace_mib(board), by_bound_name)
         write_scripts(context.folder, ())
+        install_licence(context.folder / LICENCES)
         with resources.as_file(resources.files("edgec.targets.tensorrt") / "rtx_run.py") as script:
             shutil.copyfile(script, context.folder / PROGRAM)
         (context.folder / PROGRAM).chmod(0o755)

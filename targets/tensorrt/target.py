@@ -17,8 +17,9 @@ from edgec.model.cost import layer_costs
 from edgec.model.serialize import save
 from edgec.model.signature import inputs_of
 from edgec.profile import Profile
-from edgec.targets.base import Finding, Lowered, LoweringContext, RunContext, Runner
+from edgec.targets.base import LICENCES, Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
+from edgec.targets.native.licence import install_licence
 from edgec.targets.tensorrt.batch import open_batch, profiles
 from edgec.targets.tensorrt.calibration import cache_text
 from edgec.targets.tensorrt.check import check
@@ -94,6 +95,7 @@ class TensorRTTarget:
             (context.folder / CACHE).write_text(cache_text(ready.ranges, version), encoding="ascii")
         write_scripts(context.folder)
         write_runner(context.folder)
+        install_licence(context.folder / LICENCES)
         return Lowered(
             {
                 "model": MODEL,

@@ -1,4 +1,4 @@
-"""`LICENSES/` of an artefact: the licences of the libraries beside its programs, and of what is linked into them."""
+"""`LICENSES/` of an artefact: edgec's own licence, those of its libraries, and of what is linked into its programs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
+from edgec.targets.native.licence import install_licence
 from edgec.targets.tvm.runtime_libs import LICENCES
 from edgec.targets.tvm.zig import zig_file
 
@@ -30,9 +31,9 @@ def install_licences(runtime: Path, folder: Path, *, pictures: bool) -> None:
         pictures: Whether the artefact has `edgec-detect`.
 
     Raises:
-        MissingDependency: `ziglang` is not installed, or is incomplete.
+        MissingDependency: `ziglang` or edgec is not installed completely.
     """
-    folder.mkdir()
+    install_licence(folder)
     for name in sorted(LICENCES.values()):
         if (runtime / name).is_file():
             shutil.copyfile(runtime / name, folder / name)

@@ -41,7 +41,9 @@ def lower(network: ir.Model, folder: Path, *, board: str = "jetson-tx2", **optio
 
 def test_writes_model_scripts_and_settings(tmp_path: Path) -> None:
     runtime = lower(small_model(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "build.sh", "build_engine.py", "onboard", "cpp"}
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model.onnx", "build.sh", "build_engine.py", "onboard", "cpp", "LICENSES"}
+    assert "Apache License" in (tmp_path / "LICENSES" / "LICENSE.edgec").read_text()
     assert os.access(tmp_path / "build.sh", os.X_OK)
     assert runtime["tensorrt"] == "8.2.1"
     assert runtime["sm"] == 62

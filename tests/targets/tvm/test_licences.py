@@ -9,6 +9,7 @@ import pytest
 from edgec.errors import MissingDependency
 from edgec.record import Record
 from edgec.targets.board import load_board
+from edgec.targets.native.licence import OWN
 from edgec.targets.tvm.licences import LINKED, install_licences
 from edgec.targets.tvm.runtime_libs import LICENCES, runtime_libraries
 from edgec.targets.tvm.zig import zig_file
@@ -20,7 +21,7 @@ def test_libraries_and_what_is_linked_into_programs_have_their_licences(tmp_path
     with runtime_libraries(load_board("host"), None, Record()) as runtime:
         install_licences(runtime, tmp_path / "LICENSES", pictures=True)
     texts = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "LICENSES").iterdir()}
-    assert set(texts) == {*LICENCES.values(), *LINKED, "LICENSE.stb"}
+    assert set(texts) == {*LICENCES.values(), *LINKED, "LICENSE.stb", OWN}
     for name, words in IN_PROGRAMS.items():
         assert words in texts[f"LICENSE.{name}"]
     assert texts["LICENSE.stb"].startswith("This software is available under 2 licenses")
@@ -36,7 +37,7 @@ def test_both_sources_of_stb_have_the_same_licence() -> None:
 
 def test_a_program_without_pictures_needs_no_licence_of_their_reader(tmp_path: Path) -> None:
     install_licences(tmp_path, tmp_path / "LICENSES", pictures=False)
-    assert {path.name for path in (tmp_path / "LICENSES").iterdir()} == set(LINKED)
+    assert {path.name for path in (tmp_path / "LICENSES").iterdir()} == {*LINKED, OWN}
 
 
 def test_a_file_that_ziglang_lacks_is_named() -> None:
