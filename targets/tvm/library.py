@@ -51,7 +51,7 @@ def compile_library(
         with record.stage("generate code"):
             built = build(lowered.module, resolved, scratch)
         with record.stage("link"):
-            link(built, resolved, library)
+            link(built, resolved, library, record.tell)
     return {
         "cpu": resolved.cpu,
         "cpu_features": list(resolved.features),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from edgec.targets.board import Board
@@ -23,8 +24,10 @@ __tvm_ffi__library_bin:
 """The symbol that the runtime looks for. An assembler includes the blob directly; LLVM needs many times its size."""
 
 
-def link(built: Built, board: Board, library: Path) -> None:
+def link(built: Built, board: Board, library: Path, tell: Callable[[str], None] = lambda message: None) -> None:
     """Link `built` (its folder is written to) into `library`; the same input gives the same bytes.
+
+    For `tell` see `zig`.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
@@ -34,6 +37,6 @@ def link(built: Built, board: Board, library: Path) -> None:
     # The name is given to zig as a relative path, because zig might record the path of a temporary folder.
     arguments = ["-target", zig_triple(board), "-shared", *REPRODUCIBLE, "-o", "linked.so"]
     objects = [os.path.relpath(path, folder) for path in built.object_files]
-    zig("cc", [*arguments, *objects, "blob.S", "-lm"], folder)
+    zig("cc", [*arguments, *objects, "blob.S", "-lm"], folder, tell)
     # A rename works within one file system only, and would keep the mode: linkers mark libraries as executable.
     shutil.copyfile(folder / "linked.so", library)

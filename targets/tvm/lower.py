@@ -52,9 +52,9 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             if key:
                 cache.keep(key, library, facts)
         install_runtime(runtime, context.folder / "lib")
-        install_runner(board, runtime, record, context.folder / RUNNER)
+        install_runner(board, record, context.folder / RUNNER)
         if pictures:
-            install_runner(board, runtime, record, context.folder / DETECT)
+            install_runner(board, record, context.folder / DETECT)
         install_licences(runtime, context.folder / LICENCES, pictures=pictures)
     install_example(context.folder / "cpp")
     for where, reason in facts["left_out"]:

@@ -14,7 +14,7 @@ from edgec.targets.board import Board
 from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple, zig_version
 
-MODEL = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "cpu_flags.hpp")
+MODEL = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "runtime.hpp", "cpu_flags.hpp")
 RUN, DETECT = "edgec-run", "edgec-detect"
 SOURCES = {
     RUN: ("edgec_run.cc",),
@@ -75,12 +75,11 @@ HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All headers of tvm_ffi that edgec.hpp includes; both are Apache-2.0, see `LICENSES/` of an artefact."""
 
 
-def install_runner(board: Board, libraries: Path, record: Record, destination: Path) -> None:
+def install_runner(board: Board, record: Record, destination: Path) -> None:
     """Write a program for `board` to the file `destination`, compiled now or taken from the cache.
 
     Args:
         board: Its architecture decides.
-        libraries: Folder of the runtime libraries to link with.
         record: Receives a progress message when the program is compiled.
         destination: The executable to write; its name, `edgec-run` or `edgec-detect`, selects the program.
 
@@ -88,14 +87,14 @@ def install_runner(board: Board, libraries: Path, record: Record, destination: P
         MissingDependency: `ziglang` is not installed.
     """
     program = destination.name
-    cache, key = Cache("runner", record.tell), _key(program, board, libraries)
+    cache, key = Cache("runner", record.tell), _key(program, board)
     if cache.take(key, destination) is None:
         stage = record.stage(f"build {program} (this takes some minutes the first time)")
         with stage, temporary_folder() as folder:
             for name, content in _files(program).items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
-            _compile(program, board, libraries, folder)
+            _compile(program, board, folder, record)
             shutil.copyfile(folder / program, destination)
         cache.keep(key, destination, {})
     destination.chmod(0o755)
@@ -107,12 +106,10 @@ def _files(program: str) -> dict[str, bytes]:
     return files | {f"include/{name}": header(name) for name in HEADERS}
 
 
-def _key(program: str, board: Board, libraries: Path) -> str:
+def _key(program: str, board: Board) -> str:
     key = hashlib.sha256(f"{zig_triple(board)} {zig_version()}".encode())
     for name, content in _files(program).items():
         key.update(f"{name} {len(content)} ".encode() + content)
-    for path in sorted(libraries.glob("libtvm_*.so")):
-        key.update(path.read_bytes())
     return key.hexdigest()
 
 
@@ -126,14 +123,11 @@ def install_example(destination: Path) -> None:
         (destination / "include" / name).write_bytes(header(name))
 
 
-def _compile(program: str, board: Board, libraries: Path, folder: Path) -> None:
-    # Linked against the libraries by name: the runtime registers what models call when it is loaded.
-    libraries_of_tvm = [f"-L{libraries}", "-ltvm_runtime", "-ltvm_ffi"]
-    runtime = ["-Wl,--no-as-needed", *libraries_of_tvm, "-Wl,--as-needed", "-ldl", "-lpthread"]
+def _compile(program: str, board: Board, folder: Path, record: Record) -> None:
     # Products and sums are rounded separately (no fused multiply-add), so that every board gives the same boxes.
     language = ["-std=c++17", "-O2", "-Iinclude", "-I.", "-DNDEBUG", "-ffp-contract=off"]
     arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, *SOURCES[program], "-o", program]
-    zig("c++", [*arguments, *runtime, "-Wl,-rpath,$ORIGIN/lib"], folder)
+    zig("c++", [*arguments, "-ldl", "-lpthread"], folder, record.tell)
 
 
 def _source(name: str) -> bytes:

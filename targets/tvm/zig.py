@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib.util
 import os
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,13 +20,13 @@ from edgec.errors import BadOption, EdgecError, InternalError, MissingDependency
 from edgec.extras import install
 from edgec.scratch import temporary_folder
 from edgec.targets.board import Board
-from edgec.targets.tvm.cache import cache_folder, remove
+from edgec.targets.tvm.cache import cache_folder, remove, unusable
 from edgec.targets.tvm.sealed import Known, is_sealed, seal
 
 GLIBC = (2, 27)
 """glibc version for which everything is linked: the oldest that TVM's runtime supports, that of JetPack 4."""
 REPRODUCIBLE = ("-s", "-Wl,--build-id=none")
-DISK_FULL = ("NoSpaceLeft", "No space left")
+DISK_FULL = ("NoSpaceLeft", "No space left", "DiskQuota", "Disk quota")
 PATIENCE_S = 30.0
 """How long edgec waits for another compilation that links or builds zig's libraries."""
 
@@ -64,24 +66,52 @@ def zig_file(name: str) -> Path:
     return path
 
 
-def zig(language: Literal["cc", "c++"], arguments: Sequence[str], folder: Path) -> None:
+def zig(
+    language: Literal["cc", "c++"],
+    arguments: Sequence[str],
+    folder: Path,
+    tell: Callable[[str], None] = lambda message: None,
+) -> None:
     """Run zig's compiler in `folder`, which relative paths in `arguments` refer to.
+
+    `tell` is called with a sentence if zig's builds of libc and libc++ do not fit into the cache: they are then built
+    for this run alone.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
         BadOption: The disk is full.
         InternalError: The compiler fails; the error contains its message.
     """
-    program = zig_file("zig")
-    with temporary_folder() as scratch, _built_before(scratch / "global") as kept:
-        places = {"ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(scratch / "local")}
-        command = [str(program), language, *arguments]
-        done = run_child(command, folder=folder, environment=os.environ | places)
-    message = done.stderr.strip() or done.stdout.strip()
-    if done.returncode != 0 and any(words in message for words in DISK_FULL):
-        raise BadOption(f"zig {language}: the disk is full ({kept} or {folder})", remedy="Free some space there.")
+    command = [str(zig_file("zig")), language, *arguments]
+    with temporary_folder() as scratch:
+        instead = scratch / "global"
+
+        def run(kept: Path) -> subprocess.CompletedProcess[str]:
+            places = {"ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(scratch / "local")}
+            return run_child(command, folder=folder, environment=os.environ | places)
+
+        with _built_before(instead) as kept:
+            done = run(kept)
+            is_cache_full = kept != instead and _is_disk_full(done)
+            if is_cache_full:
+                _clear(kept)
+        if is_cache_full:
+            tell(unusable(kept, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+            done = run(instead)
+        if _is_disk_full(done):
+            problem = f"zig {language}: the disk of {folder} is full"
+            raise BadOption(problem, remedy="Free space there, or name another folder in TMPDIR.")
     if done.returncode != 0:
-        raise InternalError(f"zig {language} failed: {message}")
+        raise InternalError(f"zig {language} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _is_disk_full(done: subprocess.CompletedProcess[str]) -> bool:
+    return done.returncode != 0 and any(words in done.stderr + done.stdout for words in DISK_FULL)
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        remove(path)
 
 
 def _locked(handle: int) -> bool:
@@ -125,8 +155,7 @@ def _built_before(instead: Path) -> Iterator[Path]:
             yield instead
             return
         if not sound:
-            for path in folder.iterdir():
-                remove(path)
+            _clear(folder)
         yield folder
         with suppress(OSError, EdgecError):  # a folder that is not sealed is built again
             seal(folder, _known)

@@ -17,7 +17,6 @@ from edgec.artefact.artefact import Artefact
 from edgec.artefact.files import MANIFEST, FileEntry, write_sums
 
 FLAGS = ("-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-LIBRARIES = {"apache-tvm": "tvm/lib/libtvm_runtime.so", "apache-tvm-ffi": "tvm_ffi/lib/libtvm_ffi.so"}
 
 
 def sanitized_run(artefact: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,11 +30,8 @@ def sanitized_run(artefact: Path, *arguments: str) -> subprocess.CompletedProces
 
 
 def lean_copy(artefact: Artefact, folder: Path) -> list[FileEntry]:
-    """Copy what `sanitized_run` reads of `artefact` to `folder`; return it as listed there.
-
-    Not TVM's libraries, which it is linked with: they are most of the bytes that it would hash.
-    """
-    kept = [entry for entry in artefact.manifest.files if not entry.path.startswith(("lib/", "cpp/", "edgec-run"))]
+    """Copy what `sanitized_run` reads of `artefact` to `folder`; return it as listed there."""
+    kept = [entry for entry in artefact.manifest.files if not entry.path.startswith(("cpp/", "edgec-"))]
     for name in (MANIFEST, *(entry.path for entry in kept)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(artefact.folder / name, folder / name)
@@ -60,13 +56,11 @@ def _build() -> TemporaryDirectory[str] | None:
         ["g++", *FLAGS, "-x", "c++", "-", "-o", f"{folder.name}/empty"], input="int main() {}", text=True, check=False
     ).returncode:
         return None
-    libraries = [Path(str(distribution(name).locate_file(path))) for name, path in LIBRARIES.items()]
     sources = [Path(str(resources.files(name))) for name in ("edgec.targets.tvm.runner", "edgec.targets.native")]
     include = Path(str(distribution("apache-tvm-ffi").locate_file("tvm_ffi/include")))
+    flags = ["-std=c++17", *FLAGS, *(f"-I{path}" for path in (*sources, include))]
     subprocess.run(
-        ["g++", "-std=c++17", *FLAGS, *(f"-I{path}" for path in (*sources, include)), sources[0] / "edgec_run.cc"]
-        + ["-o", f"{folder.name}/edgec-run", "-Wl,--no-as-needed", *libraries, "-Wl,--as-needed", "-ldl"]
-        + [f"-Wl,-rpath,{path.parent}" for path in libraries],
+        ["g++", *flags, sources[0] / "edgec_run.cc", "-o", f"{folder.name}/edgec-run", "-ldl"],
         check=True,
     )
     return folder

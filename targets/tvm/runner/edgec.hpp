@@ -4,14 +4,13 @@
 //   model.run({input.data()}, {output.data()});        // order as in model.inputs(), model.outputs()
 //   model.run({input.data()}, {output.data()}, 4);     // four items, one behind the other; see model.batch()
 //
-// Link with libtvm_runtime.so and libtvm_ffi.so of the artefact's lib folder. Uses only the C interface of tvm_ffi, so any
-// compiler and C++ library will do. Errors are thrown as edgec::Error.
+// Link with -ldl. TVM's runtime is loaded from the artefact's lib folder, after its hash was compared; it stays
+// for later artefacts. Uses only the C interface of tvm_ffi, so any compiler and C++ library will do. Errors are thrown as
+// edgec::Error.
 //
 // A Model is not thread-safe: one thread at a time. Its worker threads belong to the thread that calls run(), so call
 // it always from the same one. With two threads or more the calling thread is bound to one core.
 #pragma once
-
-#include <dlfcn.h>
 
 #include <functional>
 
@@ -34,9 +33,7 @@ class Model {
     };
     const std::string text = read_text(used("manifest.json"));
     check_depth(text, folder + "/manifest.json");
-    // Sorting kernels; the artefact contains them only if the model needs them.
-    const std::string extra = "lib/libtvm_runtime_extra.so";
-    if (!check || listed.count(extra)) dlopen(inside(folder, extra).c_str(), RTLD_NOW | RTLD_GLOBAL);
+    load_runtime(used("lib/libtvm_ffi.so"), used("lib/libtvm_runtime.so"));
     const Value manifest = call(global("ffi.json.Parse"), {arg(text)});
     inputs_ = ports(manifest, "inputs");
     outputs_ = ports(manifest, "outputs");
@@ -91,8 +88,8 @@ class Model {
     TVMFFIAny any = view(kTVMFFIFunction);
     TVMFFIObjectHandle handle = nullptr;
     auto* kept = new std::function<void(const char*, bool)>(std::move(watch));
-    check(TVMFFIFunctionCreate(kept, tell, [](void* self) { delete static_cast<std::function<void(const char*, bool)>*>(self); },
-                               &handle));
+    check(tvm().function_create(
+        kept, tell, [](void* self) { delete static_cast<std::function<void(const char*, bool)>*>(self); }, &handle));
     any.v_obj = static_cast<TVMFFIObject*>(handle);
     const Value function(any);
     watched_ = executor();
@@ -175,7 +172,7 @@ class Model {
     managed->deleter = [](DLManagedTensor* self) { delete self; };
     TVMFFIAny any = view(kTVMFFITensor);
     TVMFFIObjectHandle handle = nullptr;
-    check(TVMFFITensorFromDLPack(managed, kAlignment, 1, &handle));
+    check(tvm().tensor_from_dlpack(managed, kAlignment, 1, &handle));
     any.v_obj = static_cast<TVMFFIObject*>(handle);
     return Value(any);
   }

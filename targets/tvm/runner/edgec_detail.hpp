@@ -3,7 +3,6 @@
 
 #include <dlpack/dlpack.h>
 #include <sched.h>
-#include <tvm/ffi/c_api.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,6 +20,7 @@
 
 #include "cpu_flags.hpp"
 #include "edgec_files.hpp"
+#include "runtime.hpp"
 
 namespace edgec {
 
@@ -73,7 +73,7 @@ class Value {
     return *this;
   }
   ~Value() {
-    if (any_.type_index >= kTVMFFIStaticObjectBegin) TVMFFIObjectDecRef(any_.v_obj);
+    if (any_.type_index >= kTVMFFIStaticObjectBegin) tvm().object_dec_ref(any_.v_obj);
   }
   const TVMFFIAny& any() const { return any_; }
   int32_t kind() const { return any_.type_index; }
@@ -126,19 +126,19 @@ inline TVMFFIAny arg(bool truth) {
 inline void check(int status) {
   if (status == 0) return;
   TVMFFIObjectHandle raised = nullptr;
-  TVMFFIErrorMoveFromRaised(&raised);
+  tvm().error_move_from_raised(&raised);
   std::string message = "unknown error in the TVM runtime";
   if (raised != nullptr) {
     const TVMFFIByteArray& text = TVMFFIErrorGetCellPtr(raised)->message;
     message.assign(text.data, text.size);
-    TVMFFIObjectDecRef(raised);
+    tvm().object_dec_ref(raised);
   }
   throw Error(message);
 }
 
 inline Value call(const Value& function, std::vector<TVMFFIAny> args) {
   TVMFFIAny result = view(kTVMFFINone);
-  check(TVMFFIFunctionCall(function.object(), args.data(), static_cast<int32_t>(args.size()), &result));
+  check(tvm().function_call(function.object(), args.data(), static_cast<int32_t>(args.size()), &result));
   return Value(result);
 }
 
@@ -146,8 +146,8 @@ inline Value global(const char* name) {
   TVMFFIByteArray key{name, std::strlen(name)};
   TVMFFIAny any = view(kTVMFFIFunction);
   TVMFFIObjectHandle handle = nullptr;
-  check(TVMFFIFunctionGetGlobal(&key, &handle));
-  if (handle == nullptr) throw Error(std::string("the TVM runtime lacks ") + name + "; is libtvm_runtime.so linked?");
+  check(tvm().function_get_global(&key, &handle));
+  if (handle == nullptr) throw Error(std::string("the TVM runtime lacks ") + name);
   any.v_obj = static_cast<TVMFFIObject*>(handle);
   return Value(any);
 }

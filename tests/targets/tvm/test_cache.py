@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from edgec.errors import BadOption
 from edgec.options import CompileOptions
 from edgec.record import Record
 from edgec.targets.board import load_board
@@ -169,18 +171,18 @@ def test_concurrent_writers_leave_whole_entries(folder: Path, tmp_path: Path) ->
 def test_a_damaged_runner_is_built_anew(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[Path] = []
 
-    def build(program: str, board: object, libraries: Path, scratch: Path) -> None:
+    def build(program: str, board: object, scratch: Path, record: Record) -> None:
         built.append(scratch)
         (scratch / program).write_text("a program")
 
     monkeypatch.setattr(runner_build, "_compile", build)
     for _ in range(2):
-        install_runner(load_board("host"), tmp_path, Record(), tmp_path / "edgec-run")
+        install_runner(load_board("host"), Record(), tmp_path / "edgec-run")
     assert len(built) == 1
     assert os.access(tmp_path / "edgec-run", os.X_OK)
     for damage in (b"", b"a prog", b"a pro9ram"):
         next((folder.parent / "runner").iterdir()).write_bytes(damage)
-        install_runner(load_board("host"), tmp_path, Record(), tmp_path / "edgec-run")
+        install_runner(load_board("host"), Record(), tmp_path / "edgec-run")
         assert (tmp_path / "edgec-run").read_text() == "a program"
     assert len(built) == 4
 
@@ -250,3 +252,33 @@ def test_a_cache_of_zig_that_cannot_be_written_is_copied(
     with zig._built_before(tmp_path / "instead") as folder:
         assert folder == tmp_path / "instead"
         assert (folder / "libc.a").read_text() == "objects"
+
+
+def test_zig_goes_on_without_a_cache_whose_disk_is_full(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Path] = []
+
+    def run(command: object, *, environment: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        used.append(Path(environment["ZIG_GLOBAL_CACHE_DIR"]))
+        if used[-1] != kept:
+            return subprocess.CompletedProcess([], 0, "", "")
+        (kept / "libc.a").write_text("the first ha")
+        return subprocess.CompletedProcess([], 1, "", "error: unable to build libc: NoSpaceLeft")
+
+    monkeypatch.setattr(zig, "run_child", run)
+    told: list[str] = []
+    zig.zig("cc", [], tmp_path, told.append)
+    assert [path == kept for path in used] == [True, False]
+    assert told == [f"the cache {kept} cannot be used (No space left on device), so edgec continues without it"]
+    assert not (kept / "libc.a").exists()
+
+
+def test_a_full_disk_for_temporary_files_is_an_error(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = subprocess.CompletedProcess([], 1, "", "error: NoSpaceLeft")
+    monkeypatch.setattr(zig, "run_child", lambda command, **_: full)
+    with pytest.raises(BadOption, match=r"zig cc: the disk of .* is full") as refused:
+        zig.zig("cc", [], tmp_path)
+    assert "TMPDIR" in refused.value.remedy

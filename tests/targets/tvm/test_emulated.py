@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,15 @@ def test_it_gives_the_results_of_the_reference(rpi4: Artefact) -> None:
 def test_the_board_can_check_itself(rpi4: Artefact) -> None:
     done = edgec_run(rpi4, "--self-test", emulator=EMULATOR)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_runtime_is_not_loaded_before_it_is_compared(rpi4: Artefact, tmp_path: Path) -> None:
+    shutil.copytree(rpi4.folder, tmp_path / "copy")
+    (tmp_path / "copy/lib/libtvm_ffi.so").write_bytes(b"no library")
+    done = edgec_run(rpi4, "--artefact", str(tmp_path / "copy"), emulator=EMULATOR)
+    assert done.returncode == 2
+    own = [*EMULATOR, str(tmp_path / "copy/edgec-run")]
+    assert subprocess.run(own, capture_output=True, check=False).returncode == 2
 
 
 def test_the_same_input_gives_the_same_bytes(rpi4: Artefact, tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def test_it_survives_a_manifest_nested_without_end(artefact: Artefact, tmp_path:
     assert (done.returncode, "nested too deeply" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["model.so", MANIFEST, "golden/inputs/0.npy", SUMS])
+@pytest.mark.parametrize("name", ["model.so", "lib/libtvm_ffi.so", MANIFEST, "golden/inputs/0.npy", SUMS])
 @pytest.mark.parametrize("cut", [False, True])
 def test_an_altered_file_is_refused_before_it_is_used(artefact: Artefact, tmp_path: Path, name: str, cut: bool) -> None:
     copy = tmp_path / "copy"
@@ -341,6 +341,20 @@ def test_an_altered_file_is_refused_before_it_is_used(artefact: Artefact, tmp_pa
     done = sanitized_run(copy)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["libtvm_ffi.so", "libtvm_runtime.so"])
+def test_the_runtime_is_not_loaded_before_it_is_compared(artefact: Artefact, tmp_path: Path, name: str) -> None:
+    """The system would load a library that the program is linked with, and run code in it, before `main`."""
+    copy = tmp_path / "copy"
+    shutil.copytree(artefact.folder, copy)
+    (copy / "lib" / name).write_bytes(b"no library")
+    done = subprocess.run([copy / "edgec-run"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"{name} was altered or damaged" in done.stderr
+    unchecked = subprocess.run([copy / "edgec-run", "--no-check"], capture_output=True, text=True, check=False)
+    assert unchecked.returncode == 2
+    assert "a library cannot be loaded" in unchecked.stderr
 
 
 def test_names_do_not_reach_the_terminal_as_commands(artefact: Artefact, tmp_path: Path) -> None:
