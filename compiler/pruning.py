@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import TypedDict
 
@@ -12,6 +14,8 @@ CRITERION = "obs"
 FORMER_NAMES = {"taylor": "reconstruction"}
 """Criteria that once had another name, which is still taken: there is no Taylor expansion in it, and no gradient."""
 CAP = 0.7
+Allocation = Literal["joint", "each-layer"]
+"""How an accepted loss becomes ratios; see `edgec.compress.pruning_search`."""
 GOALS = ("max_loss", "target_macs", "target_size", "target_latency", "ratio")
 
 
@@ -44,6 +48,11 @@ class PruneOptions(BaseModel):
     cap: float = Field(
         default=CAP, gt=0, lt=1, description="Maximum fraction of channels removed per group; not used with a ratio."
     )
+    allocation: Allocation = Field(
+        default="joint",
+        description="How an accepted loss becomes ratios: `joint` accepts it for the whole network, `each-layer` for "
+        "each group alone, as first published.",
+    )
     include: tuple[str, ...] = Field(
         default=(), description="Prune only the groups whose layers have names that match these patterns (*, ?)."
     )
@@ -72,14 +81,18 @@ class PruneOptions(BaseModel):
         """Which goal is set, and its value.
 
         Raises:
-            BadOption: None is set, or more than one.
+            BadOption: None is set, or more than one, or one that the allocation cannot reach.
         """
         if len(self.goals) != 1:
             raise BadOption(
                 f"pruning needs exactly one goal, not {' and '.join(self.goals) or 'none'}",
                 remedy="Give one of " + ", ".join("--" + name.replace("_", "-") for name in GOALS) + ".",
             )
-        return next(iter(self.goals.items()))
+        goal, value = next(iter(self.goals.items()))
+        if self.allocation == "each-layer" and goal != "max_loss":
+            problem = "allocation each-layer turns an accepted loss into ratios, and knows no other goal"
+            raise BadOption(problem, remedy="Give --max-loss instead, or leave --allocation out.")
+        return goal, value
 
 
 class PruneFields(TypedDict, total=False):
@@ -92,6 +105,7 @@ class PruneFields(TypedDict, total=False):
     ratio: float | None
     criterion: str
     cap: float
+    allocation: Allocation
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     multiple: int

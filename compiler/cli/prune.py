@@ -41,6 +41,7 @@ def command(
     ratio: Annotated[float | None, typer.Option(metavar="0..1", help=_help("ratio"))] = None,
     criterion: options.Criterion = "obs",
     cap: Annotated[float, typer.Option(metavar="0..1", help=_help("cap"))] = 0.7,
+    allocation: Annotated[str, typer.Option(metavar="joint|each-layer", help=_help("allocation"))] = "joint",
     include: options.Include = [],  # noqa: B006
     exclude: options.Exclude = [],  # noqa: B006
     multiple: Annotated[int | None, typer.Option(min=1, help=_help("multiple"))] = None,
@@ -81,6 +82,7 @@ def command(
         "ratio": ratio,
         "criterion": criterion,
         "cap": cap,
+        "allocation": allocation,
         "include": tuple(include),
         "exclude": tuple(exclude),
         "repair": repair,

@@ -26,7 +26,8 @@ def prune(
 
     Several ways to distribute a budget over the groups are tried; the one with the least measured loss is kept.
     Within an accepted loss, as much time as possible is saved by the board's estimate, or without an estimate as many
-    multiply-accumulates and weights as possible.
+    multiply-accumulates and weights as possible. With the allocation `each-layer`, nothing is tried: each group gets
+    the largest measured ratio at which it alone loses no more than accepted.
 
     Args:
         pruner: Ranked channels, data and metric.
@@ -43,11 +44,24 @@ def prune(
     if sensitivity is None:
         raise BadOption(f"goal {goal} needs a sensitivity report", remedy="Run `edgec sensitivity` first.")
     _check_report(sensitivity, pruner, options)
+    if options.allocation == "each-layer":
+        return pruner.prune(pruner.plan(largest_ratios(sensitivity, value, options.cap)))
     if goal == "max_loss":
         found = _within_loss(pruner, sensitivity, value, options, estimate)
     else:
         found = _within_budget(pruner, sensitivity, value, options, _prices(goal, estimate))
     return found.pruned or pruner.prune(found.plan)
+
+
+def largest_ratios(report: SensitivityReport, accepted: float, cap: float) -> dict[str, float]:
+    """Return for each group the largest measured ratio, at most `cap`, at which it alone loses at most `accepted`."""
+    return {
+        name: max(
+            (r for r, loss in zip(entry.ratios, entry.losses, strict=True) if r <= cap and loss <= accepted),
+            default=0.0,
+        )
+        for name, entry in report.groups.items()
+    }
 
 
 def _prices(goal: str, estimate: Estimate | None) -> Prices:

@@ -67,17 +67,15 @@ def rank(model: ir.Model, group: Group, criterion: str, moments: Mapping[str, La
 
 
 def _by_filters(model: ir.Model, group: Group, criterion: str) -> Ranking:
-    """Rank by scores of filters; those of each layer are divided by their mean, so that layers count equally.
+    """Rank by scores of the filters that compute the channels, as published: depthwise layers behind them follow.
 
+    Where several layers compute a channel, the scores of each are divided by their mean, so that layers count equally.
     Units whose filters and biases are all zero are first, whatever the criterion: they can be removed without a loss.
     """
     score: Callable[[Array], Array] = registry.load("criteria", criterion)
     total = np.zeros(group.units)
-    for member in group.members:
-        array = weights_of(model, member)
-        if not (member.role == "filters" or _is_depthwise(member, array)):
-            continue
-        rows = _rows(member, array)
+    for member in group.makers:
+        rows = _rows(member, weights_of(model, member))
         if not np.isfinite(rows).all():
             problem = f"layer {member.node} has weights that are infinite or NaN"
             raise BadOption(problem, remedy="Train or export the model again.")

@@ -24,6 +24,7 @@ from edgec.compress.pruner import Pruned, Pruner
 from edgec.compress.pruning_search import prune
 from edgec.compress.sensitivity_report import GroupSensitivity, SensitivityReport
 from edgec.data.samples import Sample
+from edgec.errors import BadOption
 from edgec.evaluation.evaluator import Evaluator
 from edgec.evaluation.task import Task
 from edgec.model.cost import layer_costs
@@ -195,3 +196,22 @@ def test_a_misleading_report_is_no_worse_than_the_same_for_all() -> None:
     assert uniform.loss is not None
     assert found.loss is not None
     assert found.loss <= uniform.loss
+
+
+def test_each_layer_gets_the_largest_ratio_that_it_alone_affords() -> None:
+    ranked = RankedChannels.of(built("mobilenet_v2"), PruneOptions(criterion="l1", repair=False), None)
+    first, second, *others = [group.name for group in ranked.groups]
+    report = report_of(ranked, {first: (0.01, 0.02), second: (0.01, 0.05)})
+    options = PruneOptions(max_loss=0.02, allocation="each-layer", criterion="l1", repair=False)
+    plan = prune(Pruner(ranked, refit=False), options, sensitivity=report).plan
+    removed = {name: len(group.removed) / group.units for name, group in plan.groups.items()}
+    assert removed[first] == pytest.approx(0.7, abs=0.06)
+    assert removed[second] == pytest.approx(0.35, abs=0.06)
+    assert not set(others) & set(removed)
+    below = prune(Pruner(ranked, refit=False), options.model_copy(update={"cap": 0.5}), sensitivity=report).plan
+    assert len(below.groups[first].removed) / below.groups[first].units == pytest.approx(0.35, abs=0.06)
+
+
+def test_each_layer_knows_no_goal_but_an_accepted_loss() -> None:
+    with pytest.raises(BadOption, match="each-layer"):
+        _ = PruneOptions(target_macs=0.5, allocation="each-layer").goal

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from edgec.errors import BadOption
-from edgec.passes.channels.groups import find_groups, readers_of
+from edgec.model.load import load
+from edgec.model.shapes import fix_shapes
+from edgec.passes.channels.groups import find_groups, readers_of, weights_of
 from edgec.passes.layerwise.moments import layer_moments
+from edgec.passes.prepare import prepare
 from edgec.passes.prune import criteria
 from edgec.passes.prune.optimal_brain_surgeon import DAMPING, OptimalBrainSurgeon
 from edgec.passes.prune.rank import choose, rank
 from edgec.pruning import PruneOptions
+from tests.support.architectures import ARCHITECTURES
 from tests.support.models import model, random_weights
 
 FILTERS = np.array([[0, 3, -4], [1, 1, 1], [0, 0, 0.5]], np.float32)
@@ -86,6 +90,21 @@ def test_obs_removes_for_free_what_others_span() -> None:
 def test_every_criterion_orders_all_units(criterion: str) -> None:
     built, group, moments = chain()
     assert sorted(rank(built, group, criterion, moments).order) == list(range(6))
+
+
+@pytest.mark.parametrize("criterion", ["l0", "l1", "l2", "fpgm"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2"])
+def test_filters_alone_decide_as_published(name: str, criterion: str) -> None:
+    # Depthwise layers behind a layer have no vote, whatever their weights are.
+    built = prepare(fix_shapes(load(ARCHITECTURES[name]()).model, {}))
+    alone = [group for group in find_groups(built).groups if len(group.makers) == 1]
+    assert any(member.op == "Conv" and member.role == "follows" for group in alone for member in group.members)
+    for group in alone:
+        (maker,) = group.makers
+        filters = np.moveaxis(weights_of(built, maker), maker.axis, 0)
+        scores = getattr(criteria, criterion)(filters.reshape(len(filters), -1))
+        own = [scores[maker.units == unit].sum() for unit in range(group.units)]
+        assert list(rank(built, group, criterion).order) == np.argsort(own, kind="stable").tolist()
 
 
 def test_a_criterion_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
