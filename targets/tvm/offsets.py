@@ -47,9 +47,21 @@ def _reads(value: Any, field: int) -> bool:
     return int(value.args[2]) == field
 
 
+def without_pragmas() -> tvm.transform.Pass:
+    """Return the pass that removes `pragma_scope`, with which topi groups statements: TVM's LLVM warns about it."""
+
+    def run(function: tirx.PrimFunc, _mod: tvm.IRModule, _context: tvm.transform.PassContext) -> tirx.PrimFunc:
+        def plain(statement: tirx.AttrStmt) -> Any:
+            return statement.body if statement.attr_key == "pragma_scope" else statement
+
+        return function.with_body(tvm_ffi.structural_map(function.body, (tirx.AttrStmt, plain)))
+
+    return tirx.transform.prim_func_pass(run, opt_level=0, name="edgec.without_pragmas")
+
+
 def _pipeline() -> tuple[tvm.transform.Pass, tvm.transform.Pass, tvm.transform.Pass]:
     lower, host, device = s_tir.pipeline.default_s_tir_pipeline()
-    return tvm.transform.Sequential([lower, lower_offsets()]), host, device
+    return tvm.transform.Sequential([lower, lower_offsets(), without_pragmas()]), host, device
 
 
 tirx.register_tir_pipeline(PIPELINE, _pipeline)

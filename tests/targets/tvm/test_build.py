@@ -66,3 +66,15 @@ def test_what_numpy_might_compute_otherwise_is_left_to_tvm() -> None:
         return relax.op.add(x, rng.emit(relax.op.sin(relax.const(np.ones((2, 3), "float32")))))
 
     assert folded(sines) == (False, ["relax.sin", "relax.add"])
+
+
+def test_building_a_kernel_of_topi_prints_no_warning(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def network(x: relax.Var, rng: np.random.Generator) -> relax.Expr:
+        indices, updates = relax.const(np.array([[1, 3]])), relax.const(np.ones((1, 2), "float32"))
+        return relax.op.scatter_elements(x, indices, updates, axis=1)
+
+    board = resolve(HOST)
+    lowered = lower_with_report(build_module(network, [(1, 8)]), MODEL, llvm_target(board))
+    capfd.readouterr()
+    build(lowered.module, board, tmp_path)
+    assert capfd.readouterr().err == ""
