@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from edgec.api.opened import Shapes, open_target
 from edgec.errors import BadOption
-from edgec.model.cost import LayerCost, layer_costs
+from edgec.model.cost import LayerCost, OpenLayer, layer_costs, open_layers
+from edgec.model.infer import infer_shapes
 from edgec.model.load import Source, load
 from edgec.model.shapes import fix_shapes
-from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+from edgec.model.signature import TensorSpec, inputs_of, outputs_of, with_symbols
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +49,45 @@ class Inspection:
         time = "" if self.seconds is None else f", estimated time {1e3 * sum(self.seconds):.3g} ms"
         work = f"{self.macs:,} MACs, {self.parameters:,} parameters"
         return f"<Inspection: {self.name}, opset {self.opset}, {len(self.layers)} layers, {work}{time}>"
+
+
+@dataclass(frozen=True)
+class OpenInspection:
+    """Contents of a model some of whose inputs have no size: open sizes have the model's names, and nothing has MACs.
+
+    Attributes:
+        name: The file's stem, or a name derived from the graph's.
+        sha256: Digest of the file and its external data.
+        opset: Version of the standard operators; None if the model gives none.
+        inputs: Name, element type and shape of each input, as text.
+        outputs: The same of each output.
+        layers: Each node that computes at run time.
+    """
+
+    name: str
+    sha256: str
+    opset: int | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[OpenLayer, ...]
+
+
+def inspect_open(model: Source) -> OpenInspection:
+    """Return the contents of `model` without fixing its shapes, as far as they do not depend on them.
+
+    Args:
+        model: Path of an ONNX file, its bytes, or a model in memory (not modified).
+
+    Raises:
+        EdgecError: The model cannot be read.
+    """
+    loaded = load(model)
+    opened = loaded.model.clone()
+    infer_shapes(opened)
+    graph, opset = opened.graph, opened.opset_imports.get("")
+    inputs = tuple(with_symbols(value) for value in graph.inputs if value.name not in graph.initializers)
+    outputs = tuple(map(with_symbols, graph.outputs))
+    return OpenInspection(loaded.name, loaded.sha256, opset, inputs, outputs, open_layers(opened))
 
 
 def inspect(

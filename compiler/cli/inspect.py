@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,10 @@ from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import Json, print_json, stdout
 from edgec.cli.inspect_artefact import show_artefact
+from edgec.model.shapes import MissingSizes
+
+if TYPE_CHECKING:
+    from edgec import Inspection
 
 
 def command(
@@ -42,9 +46,15 @@ def command(
         return
     from edgec import inspect
 
-    found = inspect(model, shapes=parse_shapes(shape), target=target, precision=precision)
-    layers, seconds = found.layers, found.seconds
+    try:
+        found = inspect(model, shapes=parse_shapes(shape), target=target, precision=precision)
+    except MissingSizes as missing:
+        if target is not None or shape:
+            raise
+        show_open(model, missing, json=json)
+        return
     if json:
+        seconds = found.seconds
         print_json(
             {
                 "name": found.name,
@@ -52,12 +62,18 @@ def command(
                 "opset": found.opset,
                 "inputs": [spec.model_dump() for spec in found.inputs],
                 "outputs": [spec.model_dump() for spec in found.outputs],
-                "layers": [asdict(layer) for layer in layers],
+                "layers": [asdict(layer) for layer in found.layers],
                 "totals": {"macs": found.macs, "parameters": found.parameters},
                 "estimate": seconds and {"target": target, "precision": precision, "seconds": list(seconds)},
             }
         )
         return
+    show_model(found, f"ms on {target} {precision}*")
+
+
+def show_model(found: Inspection, heading: str) -> None:
+    """Print a model's inputs, outputs and layers; `heading` is that of their estimated times."""
+    layers, seconds = found.layers, found.seconds
     stdout.print(f"{found.name}: opset {found.opset}, {len(layers)} nodes", highlight=False)
     for kind, specs in (("input", found.inputs), ("output", found.outputs)):
         for spec in specs:
@@ -67,7 +83,7 @@ def command(
         column.justify = "right"
     times = [f"{1e3 * each:.3f}" for each in seconds] if seconds else []
     if seconds:
-        table.add_column(f"ms on {target} {precision}*", justify="right")
+        table.add_column(heading, justify="right")
     for index, layer in enumerate(layers):
         shape_text = "x".join(map(str, layer.shape))
         row = (layer.name, layer.op, shape_text, f"{layer.macs:,}", f"{layer.parameters:,}")
@@ -78,3 +94,26 @@ def command(
     stdout.print(table)
     if seconds:
         stdout.print("* an estimate, not a measurement", highlight=False)
+
+
+def show_open(model: Path, missing: MissingSizes, *, json: bool) -> None:
+    """Show a model whose sizes are open, and which `--shape` gives them."""
+    from edgec.api.inspect import inspect_open
+
+    found = inspect_open(model)
+    if json:
+        print_json({**asdict(found), "missing": missing.problem, "remedy": missing.remedy})
+        return
+    stdout.print(f"{found.name}: opset {found.opset}, {len(found.layers)} nodes", highlight=False)
+    for kind, values in (("input", found.inputs), ("output", found.outputs)):
+        for value in values:
+            stdout.print(f"{kind} {value}", highlight=False, markup=False)
+    table = Table("layer", "op", "output", "parameters", box=None, pad_edge=False)
+    table.columns[3].justify = "right"
+    for layer in found.layers:
+        shape = "?" if layer.shape is None else ", ".join(map(str, layer.shape))
+        table.add_row(layer.name, layer.op, shape, f"{layer.parameters:,}")
+    table.add_section()
+    table.add_row("total", "", "", f"{sum(layer.parameters for layer in found.layers):,}")
+    stdout.print(table)
+    stdout.print(f"There are no MACs, because {missing.problem}. {missing.remedy}", highlight=False, markup=False)

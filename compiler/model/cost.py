@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from edgec.errors import UnsupportedModel
 from edgec.model.graph import attribute, is_static
+from edgec.model.signature import symbols
 
 NOT_REPEATABLE = ("Random", "Bernoulli", "Multinomial")
 """Operators whose result differs from run to run, even with constant inputs."""
@@ -37,6 +38,16 @@ class LayerCost:
     activation_bytes: int
 
 
+@dataclass(frozen=True)
+class OpenLayer:
+    """One node of a model whose shapes are not fixed; open sizes of its first output have the inputs' names, or `?`."""
+
+    name: str
+    op: str
+    shape: tuple[int | str, ...] | None
+    parameters: int
+
+
 def layer_costs(model: ir.Model) -> tuple[LayerCost, ...]:
     """Return the cost of every node of the main graph that computes at run time, in order.
 
@@ -49,17 +60,29 @@ def layer_costs(model: ir.Model) -> tuple[LayerCost, ...]:
     Raises:
         UnsupportedModel: The shape of an operand that the MACs depend on is open; the message names operator and node.
     """
-    constants = _constants(model.graph)
+    return tuple(_layer(node, own) for node, own in _computing(model.graph))
+
+
+def open_layers(model: ir.Model) -> tuple[OpenLayer, ...]:
+    """Return every node of the main graph of `model` that computes at run time, in order; shapes may be open."""
+    named = {str(size) for value in model.graph.inputs for size in symbols(value.shape) or () if size != "?"}
+    return tuple(
+        OpenLayer(_name(node), node.op_type, symbols(node.outputs[0].shape, named), _parameters(own))
+        for node, own in _computing(model.graph)
+    )
+
+
+def _computing(graph: ir.Graph) -> Iterator[tuple[ir.Node, list[ir.Value]]]:
+    """Yield every node that computes at run time, with the constants that it is the first to read."""
+    constants = _constants(graph)
     counted: set[ir.Value] = set()
-    layers = []
-    for node in model.graph:
+    for node in graph:
         if all(output in constants for output in node.outputs):
             continue
         operands = [value for value in dict.fromkeys(node.inputs) if value is not None]
         own = [value for value in operands if value in constants and value not in counted]
         counted.update(own)
-        layers.append(_layer(node, own))
-    return tuple(layers)
+        yield node, own
 
 
 def total_cost(layers: Iterable[LayerCost]) -> LayerCost:
@@ -80,14 +103,22 @@ def _layer(node: ir.Node, constants: list[ir.Value]) -> LayerCost:
     first = node.outputs[0]
     count_macs = MACS.get(node.op_type)
     return LayerCost(
-        name=node.name or first.name or "",
+        name=_name(node),
         op=node.op_type,
         shape=() if first.shape is None else tuple(d if isinstance(d, int) else UNKNOWN_SIZE for d in first.shape),
         macs=0 if count_macs is None else count_macs(node),
-        parameters=sum(_elements(value) for value in constants if value.dtype not in INDEX_TYPES),
+        parameters=_parameters(constants),
         weight_bytes=sum(map(_bytes, constants)),
         activation_bytes=sum(map(_bytes, node.outputs)),
     )
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or node.outputs[0].name or ""
+
+
+def _parameters(constants: Iterable[ir.Value]) -> int:
+    return sum(_elements(value) for value in constants if value.dtype not in INDEX_TYPES)
 
 
 def _constants(graph: ir.Graph) -> set[ir.Value]:

@@ -14,11 +14,12 @@ from edgec.model.impossible_branches import take_possible_branches
 from edgec.model.infer import infer_shapes, resolve_all
 from edgec.model.metadata import picture_size
 from edgec.model.pinned import check_reshapes
-from edgec.model.signature import described
+from edgec.model.signature import ANONYMOUS, described
 from edgec.registry import suggest
 
-ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
-"""Generic names that exporters give to dimensions: for these, equal names do not mean equal sizes."""
+
+class MissingSizes(BadOption):
+    """Inputs have open dimensions that no option and no default gives a size."""
 
 
 def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
@@ -34,8 +35,8 @@ def fix_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Mod
         shapes: Input name -> its full shape.
 
     Raises:
-        BadOption: `shapes` names an unknown input, has the wrong rank or contradicts itself, or lacks a dimension
-            that has no default.
+        BadOption: `shapes` names an unknown input, has the wrong rank or contradicts itself.
+        MissingSizes: `shapes` lacks a dimension that has no default.
         UnsupportedModel: An input has no rank, or a value takes more than the memory limit; the message names the node.
         BadModel: The shapes inside the model contradict each other, or sizes written into the graph contradict
             `shapes`; the message names the nodes.
@@ -172,10 +173,10 @@ def _default_picture(dims: list[int | str], sizes: dict[str, int], picture: tupl
                 sizes.setdefault(dim, side)
 
 
-def _missing_shape(name: str, dims: list[int | str], resolved: list[int | None]) -> BadOption:
+def _missing_shape(name: str, dims: list[int | str], resolved: list[int | None]) -> MissingSizes:
     unknown = [str(dim) for dim, size in zip(dims, resolved, strict=True) if size is None]
     wanted = _text(name, ["?" if size is None else size for size in resolved])
-    return BadOption(
+    return MissingSizes(
         f"input {name!r} has dimensions without a size: {', '.join(unknown)}",
         remedy=f"Give --shape {wanted} with a size for each ?.",
     )

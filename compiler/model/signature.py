@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from edgec.errors import BadOption, UnsupportedModel
 from edgec.model.open_sizes import why_open
 from edgec.registry import suggest
+
+ANONYMOUS = frozenset({"", "?", "*", "-1", "None", "none"})
+"""Generic names that exporters give to dimensions: for these, equal names do not mean equal sizes."""
 
 
 class TensorSpec(BaseModel):
@@ -98,6 +101,30 @@ def check_names(feeds: Mapping[str, Any], inputs: Sequence[TensorSpec]) -> None:
 def _name(dtype: np.dtype[Any]) -> str:
     """Return the name of `dtype`, which numpy puts together anew each time."""
     return dtype.name
+
+
+def symbols(shape: ir.Shape | None, known: Collection[str] | None = None) -> tuple[int | str, ...] | None:
+    """Return the sizes of `shape`, open ones by the model's names, and `?` where those say nothing; None stays None.
+
+    Args:
+        shape: A shape, of which any size may be open.
+        known: Names that say something; None: all except those that exporters and ONNX's inference make up.
+    """
+    if shape is None:
+        return None
+    return tuple(dim if isinstance(dim, int) else _symbol(dim.value or "", known) for dim in shape)
+
+
+def _symbol(name: str, known: Collection[str] | None) -> str:
+    generated = name in ANONYMOUS or name.startswith("unk__")
+    return "?" if generated or (known is not None and name not in known) else name
+
+
+def with_symbols(value: ir.Value) -> str:
+    """Return name, type and shape of `value`, open sizes by the model's names, e.g. `x: float32[N, 3, H, W]`."""
+    dtype = "?" if value.dtype is None else np.dtype(value.dtype.numpy()).name
+    shape = symbols(value.shape)
+    return f"{value.name}: {dtype}[{'?' if shape is None else ', '.join(map(str, shape))}]"
 
 
 def described(value: ir.Value) -> str:

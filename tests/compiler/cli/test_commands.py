@@ -230,6 +230,21 @@ def test_inspect(run: Run, model: Path) -> None:
     assert "Conv" in run("inspect", model).stdout
 
 
+def test_inspect_shows_open_sizes_by_their_names_and_says_how_to_give_them(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "open.onnx"
+    onnx.save(onnx.parser.parse_model(MODEL.replace("3, 8, 8", "3, H, W").replace("4, 8, 8", "4, R, C")), path)
+    shown = run("inspect", path).stdout
+    assert "input image: float32[batch, 3, H, W]\n" in shown
+    assert "output y: float32[batch, 4, R, C]\n" in shown
+    assert "Give --shape image=1,3,?,? with a size for each ?." in " ".join(shown.split())
+    found = json.loads(run("inspect", path, "--json").stdout)
+    assert [layer["shape"] for layer in found["layers"]] == [["batch", 4, "?", "?"]] * 2
+    assert [layer["parameters"] for layer in found["layers"]] == [12, 0]
+    with_board = run("inspect", path, "--target", "rpi4")
+    assert with_board.returncode == 2
+    assert "has dimensions without a size: H, W" in with_board.stderr
+
+
 def test_inspect_of_an_artefact(run: Run, artefact: Path) -> None:
     assert json.loads(run("inspect", artefact, "--json").stdout)["source"]["name"] == "small"
     assert "output y" in run("inspect", artefact).stdout
