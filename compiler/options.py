@@ -58,6 +58,11 @@ class CompileOptions(BaseModel):
         default=None,
         description="Names of the network's classes: a,b,c or a file; default: the names in the model's metadata.",
     )
+    nms: bool = Field(
+        default=False,
+        description="Compile decoding and non-maximum suppression into the network (CPU boards), which then returns "
+        "its detections.",
+    )
     max_loss: float | None = Field(
         default=None,
         ge=0,
@@ -120,6 +125,7 @@ class CompileFields(MeasuringFields, total=False):
     verify_passes: bool
     measuring: Measuring
     classes: str | tuple[str, ...] | None
+    nms: bool
     max_loss: float | None
     prune: PruneOptions | PruneFields | None
     quantize: QuantizeOptions | QuantizeFields

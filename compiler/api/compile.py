@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from edgec.api.faster_precision import note_faster_precision
 from edgec.api.opened import open_target, path_of
 from edgec.application.record import Application
 from edgec.application.settle import settle
+from edgec.application.suppression import OPSET, with_suppression
 from edgec.artefact.artefact import Artefact
 from edgec.artefact.evidence import keep
 from edgec.artefact.golden import Golden, write_golden
@@ -30,11 +31,12 @@ from edgec.artefact.verification import Verification
 from edgec.compress.compress import compress
 from edgec.compress.compressed import Compressed
 from edgec.compress.settings import competing, implied_options
+from edgec.data.pictures import picture_input
 from edgec.data.preprocess import read_inputs
 from edgec.data.samples import spread
 from edgec.data.source import open_samples
 from edgec.errors import CannotRunHere, CannotRunInputs
-from edgec.model.graph import is_quantized
+from edgec.model.graph import is_quantized, opset
 from edgec.model.load import LoadedModel, load
 from edgec.model.load import Source as ModelSource
 from edgec.model.shapes import fix_shapes, open_shapes
@@ -42,6 +44,7 @@ from edgec.model.signature import check_feeds, inputs_of
 from edgec.model.true_sizes import true_sizes
 from edgec.options import CompileFields, CompileOptions, compile_options
 from edgec.passes import pipeline
+from edgec.passes.raise_opset import RaiseOpset
 from edgec.profile import Arithmetic, Profile
 from edgec.progress import Listener
 from edgec.record import Record
@@ -104,13 +107,13 @@ def compile(
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
         check_integers(original, settings)
-        settings, application = _settle(original, settings, path_of(model), record)
+        original, settings, application = _settle(original, settings, path_of(model), record)
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
     settings = _in_precision_of(original, settings, profile)
     with record.stage("reference"):
         samples = _samples(original, inputs, settings)
-        samples, expected = _that_run(open_shapes(source.model), samples, record)
+        samples, expected = _that_run(original if settings.nms else open_shapes(source.model), samples, record)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=samples[0])
     note_faster_precision(canonical, given, profile, record)
     journal = _journal(folder, settings, source.sha256)
@@ -254,14 +257,34 @@ def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
 
 def _settle(
     fixed: ir.Model, settings: CompileOptions, path: Path | None, record: Record
-) -> tuple[CompileOptions, Application | None]:
-    """Return the settings with the preprocessing of the input of `fixed`, and how its outputs are read."""
+) -> tuple[ir.Model, CompileOptions, Application | None]:
+    """Return the network, settings with the preprocessing of its input, and how its outputs are read."""
     decoder, how = settings.measuring.decoder, settings.preprocess
     data = settings.measuring.data
     settled = settle(fixed, decoder=decoder, classes=settings.classes, preprocess=how, path=path, data=data)
     if settled.hint:
         record.refuse("decoder", "outputs", settled.hint)
-    return settings.preprocessed(settled.preprocess), settled.application
+    settings = settings.preprocessed(settled.preprocess)
+    if settings.nms:
+        return _suppressing(fixed, settings, settled.application)
+    return fixed, settings, settled.application
+
+
+def _suppressing(
+    model: ir.Model, settings: CompileOptions, application: Application | None
+) -> tuple[ir.Model, CompileOptions, Application]:
+    """Return the network that suppresses boxes itself, and how its detections are read, also where losses are measured.
+
+    Raises:
+        BadOption: Its decoder does not fit, or the network does not take one picture.
+    """
+    input = picture_input(inputs_of(model))
+    size = input.shape[2:] if settings.preprocess.layout == "NCHW" else input.shape[1:3]
+    recent = model if opset(model) >= OPSET else RaiseOpset()(model.clone()).model
+    changed, read = with_suppression(recent, application, (size[1], size[0]))
+    read_as = ",".join(["boxes", *(f"{key}={value}" for key, value in read.settings.items() if key != "classes")])
+    measuring = replace(settings.measuring, decoder=read_as)
+    return changed, settings.model_copy(update={"measuring": measuring}), read
 
 
 def _in_precision_of(model: ir.Model, settings: CompileOptions, profile: Profile) -> CompileOptions:

@@ -40,6 +40,11 @@ def check_options(settings: CompileOptions, board: Board, profile: Profile) -> N
         raise BadOption(
             f"{board.name} does not support a batch that varies: it is built for one size", remedy="Give one size."
         )
+    if settings.nms and not profile.bounded_sizes:
+        remedy = "Leave --nms out: edgec-detect and edgec.load suppress boxes after the network has run."
+        raise BadOption(f"--nms is not available on {board.name}: it is for CPU boards", remedy=remedy)
+    if settings.nms and settings.batch is not None:
+        raise BadOption("--nms is for one picture at a time, but the batch varies", remedy="Give one batch size of 1.")
     if settings.tuned is not None and not profile.tunable:
         remedy = "Leave --tuned out: TensorRT measures its own choices when it builds on the board."
         raise BadOption(

@@ -40,8 +40,8 @@ class Ssd(DetectionDecoder):
         """See `DetectionDecoder.candidates`."""
         offsets = check_shape(pick(outputs, self.boxes), "[1, n, 4]", "ssd")
         scores = check_shape(pick(outputs, self.scores, 1), "[1, n, 1 + classes]", "ssd")
-        given = self._given_priors
-        priors = given if given is not None else pick(outputs, self._output_of_priors, 2)
+        given = self.given_priors
+        priors = given if given is not None else pick(outputs, self.output_of_priors, 2)
         priors = priors.reshape(-1, priors.shape[-1])
         if priors.shape != offsets.shape or len(scores) != len(offsets):
             counts = f"{len(offsets)} offsets, {len(scores)} scores, {len(priors)} priors"
@@ -61,15 +61,16 @@ class Ssd(DetectionDecoder):
 
     def self_contained(self) -> dict[str, Any]:
         """See `Decoder.self_contained`."""
-        given = self._given_priors
+        given = self.given_priors
         return super().self_contained() | ({} if given is None else {"priors": given.reshape(-1, 4).tolist()})
 
     @property
-    def _output_of_priors(self) -> str | None:
+    def output_of_priors(self) -> str | None:
+        """Name of the output with the priors, if one was given."""
         return self.priors if isinstance(self.priors, str) else None
 
     @cached_property
-    def _given_priors(self) -> Array | None:
+    def given_priors(self) -> Array | None:
         """The priors if they are not an output, float32 [..., 4]."""
         if self.priors is None or (isinstance(self.priors, str) and not self.priors.endswith(".npy")):
             return None

@@ -32,7 +32,7 @@ class Yolox(DetectionDecoder):
     def candidates(self, outputs: Outputs, size: tuple[int, int]) -> Detections:
         """See `DetectionDecoder.candidates`."""
         rows = check_shape(pick(outputs, self.output), "[1, n, 5 + classes]", "yolox")
-        cells, stride = _grid(size, self.strides)
+        cells, stride = grid(size, self.strides)
         if len(rows) != len(cells) or rows.shape[1] < 6:
             got, want = "x".join(map(str, rows.shape)), f"{len(cells)} boxes of 5 + classes"
             problem = f"decoder yolox: output [{got}], but strides {self.strides} at {size} give {want}"
@@ -43,7 +43,7 @@ class Yolox(DetectionDecoder):
         return by_class(boxes, rows[:, 4:5] * rows[:, 5:], self.min_score)
 
 
-def _grid(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def grid(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the float32 [n, 2] cell x, y and [n, 1] stride of each row."""
     cells, steps = [], []
     for stride in strides:

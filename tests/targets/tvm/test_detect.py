@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from PIL import Image
 
+import edgec
 from edgec.artefact.artefact import Artefact
 from tests.support import heads
 from tests.support.tvm_artefact import compiled, require_emulator
 
 NAMES = {"names": "{0: 'cat', 1: 'dog'}"}
-SIZES = ((80, 48), (97, 31), (64, 64), (5, 3), (201, 122))
+SIZES = ((128, 96), (97, 31), (64, 64), (5, 3), (201, 122))
 MIN_SCORE = 0.4
 
 
@@ -65,6 +67,18 @@ def test_a_folder_of_pictures_gives_what_python_gives(artefact: Artefact, pictur
     drawn = sorted((tmp_path / "drawn").iterdir())
     assert [path.name for path in drawn] == [f"{number}.png" for number in range(10)]
     assert [Image.open(path).size for path in drawn[:5]] == list(SIZES)
+
+
+def test_a_network_that_suppresses_boxes_itself_gives_the_same(
+    artefact: Artefact, pictures: Path, tmp_path: Path
+) -> None:
+    inside = edgec.compile(ir.to_proto(heads.yolov8(metadata=NAMES)), target="host", output=tmp_path / "a", nms=True)
+    assert inside.verification is not None and inside.verification.ok
+    assert_same(rows(detect(inside, pictures, "--json", "--min_score", MIN_SCORE)), artefact, pictures)
+    for found, wanted in zip(
+        inside.predict(sorted(pictures.iterdir())), artefact.predict(sorted(pictures.iterdir())), strict=True
+    ):
+        assert found.to_dict() == wanted.to_dict()
 
 
 @pytest.mark.slow
