@@ -14,13 +14,27 @@ namespace {
 constexpr int kBits = 22;      // of the fixed-point weights (Pillow, src/libImaging/Resample.c)
 constexpr int kColumns = 640;  // pixels of each row that are transposed at a time, so that they stay in the cache
 
-// The input pixels that one output pixel is the weighted sum of.
+constexpr int kFewBits = 8;    // of weights whose sums with bytes fit in 16 bits
+
+// The input pixels that one output pixel is the weighted sum of, by weights of `bits` fractional bits.
 struct Window {
-  int first = 0;
+  int first = 0, bits = kBits;
   std::vector<int32_t> weights;
 
   int last() const { return first + int(weights.size()); }
 };
+
+// Drops zeros at the end of all weights, where this leaves few bits. For sides that are reduced to a half, a quarter or an
+// eighth all weights are such, except at the borders; the sums stay the same and take a fraction of the time.
+void shorten(Window& window) {
+  int32_t all = 1 << (kBits - 1), sum = 0;
+  for (const int32_t weight : window.weights) all |= weight, sum += weight;
+  int zeros = 0;
+  while ((all >> zeros) % 2 == 0) ++zeros;
+  if (kBits - zeros > kFewBits || window.weights.size() < 2 || sum != 1 << kBits) return;
+  window.bits -= zeros;
+  for (int32_t& weight : window.weights) weight >>= zeros;
+}
 
 std::vector<Window> windows(int in, int out) {
   const double scale = double(in) / out, reach = std::max(scale, 1.0);
@@ -40,47 +54,80 @@ std::vector<Window> windows(int in, int out) {
     result[i].weights.reserve(weights.size());
     for (const double weight : weights)
       result[i].weights.push_back(int32_t(0.5 + (sum != 0 ? weight / sum : weight) * (1 << kBits)));
+    shorten(result[i]);
   }
   return result;
 }
 
 // The weighted sum of rows of `block` bytes.
 template <int block>
-EDGEC_INLINE void sum_block(const uint8_t* rows, size_t stride, const std::vector<int32_t>& weights, uint8_t* to) {
+EDGEC_INLINE void sum_block(const uint8_t* rows, size_t stride, const Window& window, uint8_t* to) {
+  const int bits = window.bits;
   int32_t sums[block];
-  for (int k = 0; k < block; ++k) sums[k] = 1 << (kBits - 1);
-  for (const int32_t weight : weights) {
+  for (int k = 0; k < block; ++k) sums[k] = 1 << (bits - 1);
+  for (const int32_t weight : window.weights) {
     for (int k = 0; k < block; ++k) sums[k] += rows[k] * weight;
     rows += stride;
   }
-  for (int k = 0; k < block; ++k) to[k] = uint8_t(std::min(255, sums[k] >> kBits));
+  for (int k = 0; k < block; ++k) to[k] = uint8_t(std::min(255, sums[k] >> bits));
 }
 
-// The weighted sum of rows of `count` bytes that lie `stride` bytes apart.
-EDGEC_INLINE void sum_rows(const uint8_t* rows, size_t stride, size_t count, const std::vector<int32_t>& weights, uint8_t* to) {
+// The same of tiles, by weights of few bits.
+template <int tiles>
+EDGEC_INLINE void sum_tiles(const uint8_t* rows, size_t stride, const Window& window, uint8_t* to) {
+  const uint16_t bits = uint16_t(window.bits), half = uint16_t(1 << (bits - 1));
+  Shorts low[tiles], high[tiles];
+  for (int t = 0; t < tiles; ++t) low[t] = high[t] = Shorts{} + half;
+  for (const int32_t weight : window.weights) {
+    for (int t = 0; t < tiles; ++t) add_product(rows + t * kTile, uint8_t(weight), low[t], high[t]);
+    rows += stride;
+  }
+  for (int t = 0; t < tiles; ++t) put_bytes(low[t] >> bits, high[t] >> bits, to + t * kTile);
+}
+
+// The weighted sum of rows of `count` bytes that lie `stride` bytes apart; `few`: by weights of few bits.
+template <bool few>
+EDGEC_INLINE void sum_rows(const uint8_t* rows, size_t stride, size_t count, const Window& window, uint8_t* to) {
   constexpr size_t wide = 3 * kTile;
   size_t x = 0;
-  for (; x + wide <= count; x += wide) sum_block<wide>(rows + x, stride, weights, to + x);
-  for (; x + kTile <= count; x += kTile) sum_block<kTile>(rows + x, stride, weights, to + x);
-  for (; x < count; ++x) sum_block<1>(rows + x, stride, weights, to + x);
+  for (; x + wide <= count; x += wide)
+    if (few) sum_tiles<3>(rows + x, stride, window, to + x);
+    else sum_block<wide>(rows + x, stride, window, to + x);
+  for (; x + kTile <= count; x += kTile)
+    if (few) sum_tiles<1>(rows + x, stride, window, to + x);
+    else sum_block<kTile>(rows + x, stride, window, to + x);
+  for (; x < count; ++x) sum_block<1>(rows + x, stride, window, to + x);
 }
 
-using Sum = void (*)(const uint8_t*, size_t, size_t, const std::vector<int32_t>&, uint8_t*);
+using Sum = void (*)(const uint8_t*, size_t, size_t, const Window&, uint8_t*);
 
-void sum_anywhere(const uint8_t* rows, size_t stride, size_t count, const std::vector<int32_t>& weights, uint8_t* to) {
-  sum_rows(rows, stride, count, weights, to);
+template <bool few>
+void sum_anywhere(const uint8_t* rows, size_t stride, size_t count, const Window& window, uint8_t* to) {
+  sum_rows<few>(rows, stride, count, window, to);
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) void sum_by_avx2(const uint8_t* rows, size_t stride, size_t count,
-                                                 const std::vector<int32_t>& weights, uint8_t* to) {
-  sum_rows(rows, stride, count, weights, to);
+template <bool few>
+__attribute__((target("avx2"))) void sum_by_avx2(const uint8_t* rows, size_t stride, size_t count, const Window& window,
+                                                 uint8_t* to) {
+  sum_rows<few>(rows, stride, count, window, to);
 }
 
-Sum best_sum() { return detail::cpu_has("avx2") ? sum_by_avx2 : sum_anywhere; }
+template <bool few>
+Sum best_sum() { return detail::cpu_has("avx2") ? sum_by_avx2<few> : sum_anywhere<few>; }
 #else
-Sum best_sum() { return sum_anywhere; }
+template <bool few>
+Sum best_sum() { return sum_anywhere<few>; }
 #endif
+
+// The best functions for this CPU.
+struct Summing {
+  const Sum few = best_sum<true>(), many = best_sum<false>();
+
+  void operator()(const uint8_t* rows, size_t stride, size_t count, const Window& window, uint8_t* to) const {
+    (window.bits <= kFewBits ? few : many)(rows, stride, count, window, to);
+  }
+};
 
 // An image that is smaller than a tile, with further columns or rows.
 Image padded(const Image& image) {
@@ -109,7 +156,7 @@ Rows narrowed(const Image& image, int width, int first, int last) {
   const Image copy = small ? padded(image) : Image();
   const Image& source = small ? copy : image;
   first = std::min(first, source.height - kTile), last = std::max(last, first + kTile);
-  const Sum sum = best_sum();
+  const Summing sum;
   const std::vector<Window> from = windows(image.width, width);
   const size_t channels = image.channels, pixel = channels * kTile, stride = source.width * channels;
   Rows result(first, last, width * channels);
@@ -126,7 +173,7 @@ Rows narrowed(const Image& image, int width, int first, int last) {
       }
       grow(summed, (end - x) * pixel + kTile * kTile);
       for (int i = x; i < end; ++i)
-        sum(&transposed[(from[i].first * channels - begin) * kTile], pixel, pixel, from[i].weights, &summed[(i - x) * pixel]);
+        sum(&transposed[(from[i].first * channels - begin) * kTile], pixel, pixel, from[i], &summed[(i - x) * pixel]);
       for (size_t at = 0; at < (end - x) * channels; at += kTile)
         transpose(&summed[at * kTile], kTile, result.at(x * channels + at, y), result.stride);
     }
@@ -144,11 +191,11 @@ void resize_rows(const Image& image, int width, int height, int first, int last,
   Rows narrow = wide ? Rows(0, 0, 0) : narrowed(image, width, begin, end);
   const size_t count = size_t(width) * image.channels, stride = wide ? count : narrow.stride;
   const uint8_t* rows = wide ? image.at(0, begin) : narrow.at(0, begin);
-  const Sum sum = best_sum();
+  const Summing sum;
   std::vector<uint8_t> row(count);
   for (int y = first; y < last; ++y) {
     const uint8_t* at = rows + size_t((same ? y : from[y].first) - begin) * stride;
-    if (!same) sum(at, stride, count, from[y].weights, row.data());
+    if (!same) sum(at, stride, count, from[y], row.data());
     take(y, same ? at : row.data());
   }
 }

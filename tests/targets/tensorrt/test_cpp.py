@@ -31,6 +31,8 @@ PICTURES = {
     "small": (5, 3),
     "flat": (301, 9),
     "large": (1501, 222),
+    "half": (96, 64),
+    "an eighth": (384, 256),
 }
 
 
