@@ -110,6 +110,7 @@ def compare(
         Change("size", before.size, after.size, "MiB"),
         Change("multiply-accumulates", before.macs, after.macs, "M"),
         Change("error", before.error, after.error, "of the range", "verification fails" * (after.correct is False)),
+        *_lost_rows(before, after),
         *_metric_rows(before, after, max_loss),
         *_time_rows(before, after, max_slowdown),
         *_refusal_rows(before, after),
@@ -119,6 +120,11 @@ def compare(
         remedy = "Give two artefacts, two models, or two results of the same command."
         raise BadOption(f"{before.name} and {after.name} have no figure in common", remedy=remedy)
     return Changes(before.name, after.name, known, _notes(before, after))
+
+
+def _lost_rows(before: Figures, after: Figures) -> list[Change]:
+    names = {**before.lost, **after.lost}
+    return [Change(f"lost by compression, {name}", before.lost.get(name), after.lost.get(name)) for name in names]
 
 
 def _metric_rows(before: Figures, after: Figures, limit: float | None) -> list[Change]:

@@ -40,6 +40,7 @@ class Figures:
         error: Largest error relative to ONNX Runtime, as a fraction of the range of the output.
         correct: Whether the verification accepted it.
         metrics: Name of each metric -> its result.
+        lost: Name of a metric -> what compression lost of it, as measured when the artefact was compiled.
         data: Name of the data on which the metrics were measured, and number of samples.
         times: Times of one inference.
         kernels: Milliseconds of each kernel, by the first ONNX node it computes.
@@ -53,6 +54,7 @@ class Figures:
     error: float | None = None
     correct: bool | None = None
     metrics: Mapping[str, MetricResult] = field(default_factory=dict)
+    lost: Mapping[str, float] = field(default_factory=dict)
     data: str = ""
     times: Times | None = None
     kernels: Mapping[str, float] = field(default_factory=dict)
@@ -101,11 +103,20 @@ def _of_artefact(artefact: Artefact) -> Figures:
         error=error,
         correct=correct,
         metrics=metrics,
+        lost=_lost(artefact),
         data=data,
         times=times,
         kernels=kernels,
         kernels_where=kernels_where,
     )
+
+
+def _lost(artefact: Artefact) -> dict[str, float]:
+    found = artefact.manifest.compression
+    if found is None:
+        return {}
+    loss = found.steps[-1].loss if found.loss is None else found.loss
+    return {} if loss is None else {found.metric: loss}
 
 
 def _of_json(path: Path) -> Figures:

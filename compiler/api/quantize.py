@@ -70,7 +70,7 @@ def quantize(
         task.samples,
         settings,
         table=known,
-        metric=measuring.metric,
+        metric=task.metric,
         context=task.context,
         threads=threads,
         stage=report.stage,

@@ -218,6 +218,8 @@ def _print_compression(compression: Compression) -> None:
     """Print the cost and gain of each step, and the loss on the held-out samples."""
     from rich.table import Table
 
+    from edgec.evaluation.task import describe_loss
+
     table = Table("step", "MACs", "weights", "time*", "loss", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -229,6 +231,10 @@ def _print_compression(compression: Compression) -> None:
     stdout.print(table)
     known = "of the original's, as edgec estimates it for the board" if first.seconds else "no estimate for this board"
     stdout.print(f"* {known}", highlight=False)
+    last = compression.steps[-1].loss
+    if compression.loss is None and last is not None and len(compression.steps) > 1:
+        told = describe_loss(compression.metric, last)
+        stdout.print(f"{told}, on {compression.decided_on} samples", highlight=False, soft_wrap=True)
     if compression.loss is not None and compression.before is not None and compression.after is not None:
         change = f"{compression.before:.4f} to {compression.after:.4f}, a loss of {compression.loss:.4f}"
         where = f"on {compression.held_out} held-out samples ({compression.decided_on} others were used for decisions)"

@@ -92,6 +92,7 @@ def _summary(result: Quantization, before: Path, after: Path) -> dict[str, Any]:
         "bytes_before": before.stat().st_size,
         "layers": len(result.quantized.placement.layers),
         "loss": result.loss,
+        "metric": result.metric,
         "float_layers": [vars(layer) for layer in result.float_layers],
         "refusals": [list(pair) for pair in result.quantized.refusals],
         "errors": {name: after for name, (_, after) in result.quantized.weights.errors.items()},
@@ -99,6 +100,8 @@ def _summary(result: Quantization, before: Path, after: Path) -> dict[str, Any]:
 
 
 def _print(result: Quantization, before: Path, after: Path, bits: int) -> None:
+    from edgec.evaluation.task import describe_loss
+
     def say(text: str) -> None:
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)
 
@@ -116,7 +119,7 @@ def _print(result: Quantization, before: Path, after: Path, bits: int) -> None:
             f"that cost as much as {refined.work:.1f} runs over all samples"
         )
     size = f"{mebibytes(after.stat().st_size)}, before {mebibytes(before.stat().st_size)}"
-    loss = "" if result.loss is None else f", loss {result.loss:.4f}"
+    loss = "" if result.loss is None else f", {describe_loss(result.metric, result.loss)}"
     layers = len(result.quantized.placement.layers)
     what = "on integers" if result.table is not None else "computed in float"
     what += "" if bits == 8 and result.table is not None else f", their weights stored in {bits} bits"

@@ -12,6 +12,7 @@ from edgec.compress.pruner import Pruned
 from edgec.compress.quantization import Quantization
 from edgec.compress.settings import why_no_integers
 from edgec.data.metrics.base import MetricResult
+from edgec.evaluation.task import describe_loss
 from edgec.model.cost import layer_costs
 from edgec.model.serialize import weight_bytes
 from edgec.options import CompileOptions
@@ -100,7 +101,9 @@ def _note_quantization(result: Quantization, record: Record, samples: int) -> No
     layers, table = len(result.quantized.placement.layers), result.table
     changes = [f"{layers} layers on integers, calibrated by {table.calibrator if table else 'none'}, {samples} samples"]
     if result.loss is not None:
-        changes.append(f"measured loss {result.loss:.5f}")
+        changes.append(describe_loss(result.metric, result.loss))
+    if result.unmeasured:
+        record.refuse("quantize", "network", f"its loss was not measured: {result.unmeasured}")
     for found in table.notes if table is not None else ():
         changes.append(found)
         logger.warning(found)

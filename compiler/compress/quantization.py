@@ -16,8 +16,9 @@ from edgec.compress.refine_ranges import SEARCHES, Refined, refine_ranges
 from edgec.data.kept import KeptSamples
 from edgec.data.metrics.base import MetricContext
 from edgec.data.samples import AnySamples, spread
+from edgec.errors import BadOption
 from edgec.evaluation.evaluator import Evaluator
-from edgec.evaluation.task import UNLABELLED, Task
+from edgec.evaluation.task import UNLABELLED, Task, describe_loss
 from edgec.model.serialize import save, weight_bytes
 from edgec.passes.layerwise.gram import MOMENT_SAMPLES
 from edgec.passes.quantize.calibrate import calibrate_model, checked_feeds
@@ -37,6 +38,8 @@ class Quantization:
         quantized: The quantized network, and what was done to each layer.
         table: The ranges used; None if activations stay in float.
         loss: Measured loss relative to the float network, in the metric's units; None if nothing was measured.
+        metric: Name of the metric of `loss`.
+        unmeasured: Why the outputs cannot be compared with those of the float network, where they cannot.
         float_layers: Layers that were left in float for `max_loss`.
         refined: What `refine` did; None without it.
     """
@@ -44,6 +47,8 @@ class Quantization:
     quantized: Quantized
     table: CalibrationTable | None
     loss: float | None = None
+    metric: str = UNLABELLED
+    unmeasured: str = ""
     float_layers: tuple[FloatLayer, ...] = field(default=())
     refined: Refined | None = None
 
@@ -58,10 +63,10 @@ class Quantization:
 
     def __repr__(self) -> str:
         layers = len(self.quantized.placement.layers)
-        loss = "not measured" if self.loss is None else f"{self.loss:.4g}"
+        loss = "loss not measured" if self.loss is None else describe_loss(self.metric, self.loss)
         size = weight_bytes(self.model)
         in_float = f", {len(self.float_layers)} layers in float" if self.float_layers else ""
-        return f"<Quantization: {layers} quantized layers{in_float}, weights {size:,} bytes, loss {loss}>"
+        return f"<Quantization: {layers} quantized layers{in_float}, weights {size:,} bytes, {loss}>"
 
 
 def quantize_model(
@@ -159,18 +164,29 @@ class Quantizer:
             BadOption: The table or the data is wrong.
         """
         table = self._table
-        if max_loss is not None and self._evaluator is None:
-            raise ValueError("a quantizer without an evaluator cannot measure losses")
         if max_loss is not None:
+            if self._evaluator is None:
+                raise ValueError("a quantizer without an evaluator cannot measure losses")
             self._stage("quantize")
             mixed = self._mixed.within(max_loss)
-            return Quantization(mixed.quantized, table, mixed.loss, mixed.float_layers, self._refined)
+            metric = self._evaluator.task.metric
+            return Quantization(mixed.quantized, table, mixed.loss, metric, "", mixed.float_layers, self._refined)
         self._stage("quantize")
         quantized = self._make(frozenset())
-        loss = None
-        if self._evaluator is not None:
-            loss = self._evaluator.loss(self._evaluator.evaluate(quantized.simulated))
-        return Quantization(quantized, table, loss, (), self._refined)
+        loss, why = self._measured(quantized.simulated)
+        metric = UNLABELLED if self._evaluator is None else self._evaluator.task.metric
+        return Quantization(quantized, table, loss, metric, why, (), self._refined)
+
+    def _measured(self, model: ir.Model) -> tuple[float | None, str]:
+        """Return the loss of a network, or None and the reason why the outputs cannot be compared."""
+        if self._evaluator is None:
+            return None, ""
+        try:
+            return self._evaluator.loss(self._evaluator.evaluate(model)), ""
+        except BadOption as error:
+            if self._evaluator.task.metric != UNLABELLED:
+                raise
+            return None, error.problem
 
     @cached_property
     def _calibrated(self) -> CalibrationTable | None:

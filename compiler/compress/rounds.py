@@ -108,8 +108,7 @@ class Rounds:
         """Return the network quantized; as it is where no layer can be."""
         given = self._options.quantize
         accepted = given.max_loss if aim is None else max(aim - spent, 0.0)
-        measured = self._options.measuring.metric is not None or accepted is not None or given.refine is not None
-        result = self._quantizer(plain.network, plain.pruned, measured=measured).within(accepted)
+        result = self._quantizer(plain.network, plain.pruned).within(accepted)
         infer_shapes(result.quantized.model)  # back ends ask for the cost of its layers
         if not result.quantized.placement.layers:
             return replace(plain, quantized=result)
@@ -222,17 +221,13 @@ class Rounds:
         report = None if options.goal[0] == "ratio" else self.sensitivity
         return prune(self._pruner, options, sensitivity=report, estimate=self._profile.estimate)
 
-    def _quantizer(self, network: ir.Model, pruned: Pruned | None, *, measured: bool) -> Quantizer:
+    def _quantizer(self, network: ir.Model, pruned: Pruned | None) -> Quantizer:
         """Return the quantizer of this network; it is the same one for the same plan."""
         plan = "" if pruned is None else pruned.plan.model_dump_json()
         if plan not in self._quantizers:
             options, profile = self._options, self._profile
-            evaluator = None
-            if measured:
-                whole = pruned is None or not pruned.plan.groups
-                evaluator = (
-                    self._evaluator if whole else Evaluator(network, self._tasks.decide, threads=options.threads)
-                )
+            whole = pruned is None or not pruned.plan.groups
+            evaluator = self._evaluator if whole else Evaluator(network, self._tasks.decide, threads=options.threads)
             given = {name: getattr(options.quantize, name) for name in options.quantize.model_fields_set}
             board = {"style": profile.quantization_style, "weight_bits": profile.weight_bits}
             settings = QuantizeOptions(**{**board, **given})

@@ -17,6 +17,13 @@ UNLABELLED = "output-error"
 """The metric that needs no labels: the norm of the outputs' error relative to the norm of the outputs."""
 
 
+def describe_loss(metric: str, loss: float) -> str:
+    """Return a loss in words: without labels it is no loss of accuracy, but a difference of the outputs."""
+    if metric == UNLABELLED:
+        return f"outputs differ from the original's by {loss:.2%} ({metric})"
+    return f"loss {loss:.4f} ({metric})"
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """Samples and metric; a task can be sent to other processes if its samples can.

@@ -17,7 +17,7 @@ from edgec.targets.tvm.compile_cache import key_of
 from edgec.targets.tvm.estimate import why_unsure
 from edgec.targets.tvm.half_range import check_range
 from edgec.targets.tvm.licences import install_licences
-from edgec.targets.tvm.runner_build import DETECT, install_example, install_runner
+from edgec.targets.tvm.runner_build import C_LIBRARY, DETECT, install_example, install_module, install_runner
 from edgec.targets.tvm.runtime_libs import install_runtime, runtime_libraries
 from edgec.targets.tvm.runtime_record import LIBRARY, RUNNER
 from edgec.targets.tvm.tuning.tuned import read_tuned
@@ -28,7 +28,7 @@ STEP = "schedule"
 
 
 def lower(model: ir.Model, context: LoweringContext) -> Lowered:
-    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, `cpp/` and `LICENSES/` into the artefact.
+    """Write `model.so`, `lib/`, `edgec-run`, for pictures `edgec-detect`, `cpp/`, `python/`, `LICENSES/`.
 
     See `edgec.targets.base.Target.lower`.
     """
@@ -53,10 +53,12 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
                 cache.keep(key, library, facts)
         install_runtime(runtime, context.folder / "lib")
         install_runner(board, record, context.folder / RUNNER)
+        install_runner(board, record, context.folder / "lib" / C_LIBRARY)
         if pictures:
             install_runner(board, record, context.folder / DETECT)
         install_licences(runtime, context.folder / LICENCES, pictures=pictures)
     install_example(context.folder / "cpp")
+    install_module(context.folder / "python")
     for where, reason in facts["left_out"]:
         record.refuse(STEP, where, reason)
     if unsure := why_unsure(board):
@@ -76,7 +78,7 @@ def lower(model: ir.Model, context: LoweringContext) -> Lowered:
             "tvm": versions.tvm,
             "tvm_ffi": versions.ffi,
         },
-        later=("cpp/build",),
+        later=("cpp/build", "python/__pycache__"),
         inner={tap["value"]: tuple(tap["shape"]) for tap in facts["taps"]},
         commands=_commands(model),
     )
@@ -92,6 +94,7 @@ def _commands(model: ir.Model) -> dict[str, str]:
         "Compare its outputs with those of ONNX Runtime": f"./{RUNNER} --self-test",
         "Run it on arrays of your own": f"mkdir -p results && ./{RUNNER}{inputs} --output-dir results",
         "Measure how long an inference takes": f"./{RUNNER} --warmup 10 --runs 100",
+        "Run it in Python programs, which need numpy alone": "see python/edgec_model.py",
     }
 
 

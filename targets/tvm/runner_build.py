@@ -1,4 +1,4 @@
-"""The board's own programs: builds `edgec-run` and `edgec-detect`, and writes the C++ example for users."""
+"""What runs the network on the board: `edgec-run`, `edgec-detect`, `libedgec.so`; for C++, C and Python programs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from edgec.targets.tvm.cache import Cache
 from edgec.targets.tvm.zig import REPRODUCIBLE, zig, zig_triple, zig_version
 
 MODEL = ("edgec.hpp", "edgec_detail.hpp", "edgec_files.hpp", "runtime.hpp", "cpu_flags.hpp")
-RUN, DETECT = "edgec-run", "edgec-detect"
+RUN, DETECT, C_LIBRARY = "edgec-run", "edgec-detect", "libedgec.so"
 SOURCES = {
     RUN: ("edgec_run.cc",),
+    C_LIBRARY: ("edgec_c.cc",),
     DETECT: (
         "main.cc",
         "settings.cc",
@@ -40,9 +41,10 @@ SOURCES = {
         "engine_cpu.cc",
     ),
 }
-"""Source files of each program."""
+"""Source files of each program, and of the library for other languages."""
 INCLUDED = {
     RUN: (*MODEL, "npy.hpp", "mark.hpp", "profile.hpp", "peak.hpp"),
+    C_LIBRARY: (*MODEL, "edgec_c.h"),
     DETECT: (
         *MODEL,
         "node.hpp",
@@ -70,7 +72,8 @@ INCLUDED = {
     ),
 }
 """Header files that the sources include."""
-EXAMPLE_SOURCES = (*MODEL, "example.cc", "CMakeLists.txt")
+EXAMPLE_SOURCES = (*MODEL, "edgec_c.h", "example.cc", "CMakeLists.txt")
+MODULE = "edgec_model.py"
 HEADERS = ("tvm/ffi/c_api.h", "dlpack/dlpack.h")
 """All headers of tvm_ffi that edgec.hpp includes; both are Apache-2.0, see `LICENSES/` of an artefact."""
 
@@ -81,7 +84,7 @@ def install_runner(board: Board, record: Record, destination: Path) -> None:
     Args:
         board: Its architecture decides.
         record: Receives a progress message when the program is compiled.
-        destination: The executable to write; its name, `edgec-run` or `edgec-detect`, selects the program.
+        destination: The file to write; its name, a key of `SOURCES`, selects the program.
 
     Raises:
         MissingDependency: `ziglang` is not installed.
@@ -123,10 +126,17 @@ def install_example(destination: Path) -> None:
         (destination / "include" / name).write_bytes(header(name))
 
 
+def install_module(destination: Path) -> None:
+    """Write the Python module that runs the artefact with numpy alone into the new folder `destination`."""
+    destination.mkdir()
+    (destination / MODULE).write_bytes(_source(MODULE))
+
+
 def _compile(program: str, board: Board, folder: Path, record: Record) -> None:
     # Products and sums are rounded separately (no fused multiply-add), so that every board gives the same boxes.
     language = ["-std=c++17", "-O2", "-Iinclude", "-I.", "-DNDEBUG", "-ffp-contract=off"]
-    arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, *SOURCES[program], "-o", program]
+    kind = ["-shared", "-fPIC", "-fvisibility=hidden"] if program == C_LIBRARY else []
+    arguments = ["-target", zig_triple(board), *language, *REPRODUCIBLE, *kind, *SOURCES[program], "-o", program]
     zig("c++", [*arguments, "-ldl", "-lpthread"], folder, record.tell)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,9 @@ def test_a_scheme_that_cannot_be_is_refused_before_the_work(files: tuple[Path, P
         edgec(*common, "--scheme", "symmetric", "--scales", tmp_path / "scales.json")
     with pytest.raises(BadOption, match="TensorRT does not support zero points"):
         edgec(*common, "--scheme", "asymmetric", "--style", "tensorrt")
+
+
+def test_without_a_metric_it_says_how_far_the_outputs_differ(files: tuple[Path, Path], tmp_path: Path) -> None:
+    model, data = files
+    said = edgec("quantize", model, "--data", data, "-o", tmp_path / "out.onnx", "-q").stdout
+    assert re.search(r"6 layers on integers, .*, outputs differ from the original's by 0\.\d\d% \(output-error\)", said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from typer.testing import CliRunner
 
 import edgec
+from edgec.cli import app
 from edgec.compress import compress as module
 from edgec.compress.settings import implied_options
 from edgec.data.metrics.base import MetricContext, MetricResult, make_metric
@@ -30,7 +33,8 @@ from edgec.report.findings import Findings
 from edgec.validation import parse_settings
 from tests.passes.quantize_support import pictures, small
 from tests.support.copy_board import copy_board
-from tests.support.models import saved
+from tests.support.models import model as network
+from tests.support.models import random_weights, saved
 
 DETECTOR = Path(__file__).parents[3] / "examples" / "detector"
 RENDERED = """
@@ -116,6 +120,30 @@ def test_without_labels_the_error_of_the_outputs_is_kept(files: tuple[Path, Path
     assert findings.curves
     assert findings.histograms
     assert any(layer.bits == 8 and (layer.sqnr or 0) > 10 for layer in findings.layers)
+
+
+def test_without_a_metric_the_difference_of_the_outputs_is_told(
+    files: tuple[Path, Path], board: str, tmp_path: Path
+) -> None:
+    model, data = files
+    arguments = ["compile", model, "-t", board, "--data", data, "--precision", "int8", "-o", tmp_path / "out"]
+    said = CliRunner().invoke(app, [str(each) for each in arguments]).stdout
+    assert re.search(r"outputs differ from the original's by \d\.\d\d% \(output-error\), on 20 samples", said)
+    row = edgec.compare(tmp_path / "out", tmp_path / "out").rows[-1]
+    assert row.name == "lost by compression, output-error"
+    assert 0 < row.new < 0.1
+
+
+def test_outputs_that_cannot_be_compared_stop_no_compilation(board: str, tmp_path: Path) -> None:
+    text = """net (float[1, 3, 8, 8] image) => (float[1, 4, 8, 8] y, float[1, 4, 8, 8] z)
+      { c = Conv (image, w)  y = Relu (c)  l = Log (y)  z = Neg (l) }"""  # the logarithm of 0 is not finite
+    path = saved(network(text, random_weights(w=(4, 3, 1, 1))), tmp_path / "model.onnx")
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).standard_normal((4, 3, 8, 8), dtype=np.float32))
+    artefact = edgec.compile(
+        path, target=board, output=tmp_path / "out", data=str(tmp_path / "data.npy"), precision="int8", verify=False
+    )
+    reasons = [refusal.reason for refusal in artefact.manifest.refusals]
+    assert any(reason.startswith("its loss was not measured: metric output-error: output 'z'") for reason in reasons)
 
 
 def held_out_losses(*losses: float) -> Any:

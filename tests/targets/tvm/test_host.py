@@ -60,6 +60,7 @@ def test_it_holds_all_that_a_board_needs(artefact: Artefact) -> None:
     assert {"model.so", "edgec-run", "lib/libtvm_runtime.so", "lib/libtvm_ffi.so"} <= set(files)
     assert {"cpp/edgec.hpp", "cpp/example.cc", "cpp/CMakeLists.txt", "cpp/include/tvm/ffi/c_api.h"} <= set(files)
     assert {"LICENSES/LICENSE.tvm", "LICENSES/LICENSE.libcxx", "LICENSES/LICENSE.libcxxabi"} <= set(files)
+    assert {"lib/libedgec.so", "cpp/edgec_c.h", "python/edgec_model.py"} <= set(files)
     assert "lib/libtvm_runtime_extra.so" not in files
     assert files["edgec-run"].executable
     assert files["edgec-run"].size < 1 << 20
