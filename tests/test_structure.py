@@ -16,7 +16,6 @@ LONG = {
     "compiler/cli/prune.py command": "one parameter for each option",
     "compiler/cli/quantize.py command": "one parameter for each option",
     "compiler/cli/tune.py command": "one parameter for each option",
-    "compiler/report/page.py": "each card and table of one page",
     "passes/bound_sizes/elements.py": "one small rule for each operator of a family",
     "passes/bound_sizes/site.py": "what every rule may ask of its place",
     "targets/tensorrt/half.py": "a table of operators, and the reasons of each",

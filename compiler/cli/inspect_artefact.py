@@ -11,15 +11,15 @@ from rich.text import Text
 from edgec.cli.console import mebibytes, print_json, stdout
 
 if TYPE_CHECKING:
-    from edgec.report.measured import Measured
+    from edgec.artefact.measured import Measured
 
 
 def show_artefact(folder: Path, *, json: bool) -> None:
     """Print the manifest of the artefact in `folder`, and the times in its evidence."""
     from edgec.artefact.manifest import read_manifest
-    from edgec.report.measured import read_measured
+    from edgec.artefact.measured import Measured, read_measured
 
-    manifest, measured = read_manifest(folder), read_measured(folder)
+    manifest, measured = read_manifest(folder), read_measured(folder, Measured)
     if json:
         times = measured.model_dump(mode="json", include={"latency", "emulated_time"}, exclude_none=True)
         print_json(manifest.model_dump(mode="json") | {"times": times})
@@ -45,7 +45,7 @@ def show_artefact(folder: Path, *, json: bool) -> None:
 
 def _times(measured: Measured) -> Iterator[str]:
     """Yield a line for each time in the evidence: what was measured, and what was estimated by emulation."""
-    from edgec.report.measured import ESTIMATED
+    from edgec.artefact.measured import ESTIMATED
 
     latency, emulated = measured.latency, measured.emulated_time
     if latency is not None:

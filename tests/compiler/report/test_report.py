@@ -27,7 +27,7 @@ from tests.support.copy_board import copy_board
 from tests.support.models import model as parse
 from tests.support.models import random_weights, saved
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-headless-shell") or shutil.which("chromium-browser")
 TITLE = "Board <script>alert(1)</script> & more"
 CLASSIFIER = """
 net (float[1, 3, 16, 16] image) => (float[1, 4] scores)
@@ -74,7 +74,7 @@ def page(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_section_is_there_and_nothing_is_fetched(page: Path) -> None:
     text = page.read_text()
     sections = re.findall(r'<section id="(\w+)">', text)
-    assert sections == ["steps", "pictures", "sensitivity", "layers", "ranges", "passes", "settings"]
+    assert sections == ["comparison", "steps", "pictures", "sensitivity", "layers", "ranges", "passes", "settings"]
     assert not re.search(r'(?:src|href)="(?!data:)', text)
     assert "<script" not in text
     assert "Board &lt;script&gt;" in text
@@ -84,18 +84,37 @@ def test_it_says_what_was_measured(artefact: Artefact, page: Path) -> None:
     compression = artefact.manifest.compression
     assert compression is not None
     text = page.read_text()
-    assert f"{compression.held_out} samples" in text
-    assert "top1, held-out data" in text
+    assert f"top1, {compression.held_out} held-out samples" in text
     assert "measured latency" in text
     assert text.count('class="curve"') == 2
     assert text.count("dB</td>") == 3
+
+
+def test_it_opens_with_the_original_beside_the_artefact(page: Path) -> None:
+    opening = page.read_text().partition('id="comparison"')[2].partition("</section>")[0]
+    names = re.findall(r'<div class="name">([^<]*)</div>', opening)
+    assert names[0].startswith("top1, ") and names[-1] == "weights"
+    assert opening.count(">original<") == opening.count(">artefact<") == len(names)
+    assert re.search(r"prune: .*; quantize: weights −\d+", opening)
+
+
+def test_without_labels_it_shows_how_far_the_outputs_agree(tmp_path: Path) -> None:
+    weights = random_weights(0, wa=(16, 3, 3, 3), wc=(16, 16, 3, 3), wf=(16, 4))
+    source = saved(parse(CLASSIFIER, weights, opset=18), tmp_path / "net.onnx")
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).random((4, 3, 16, 16), np.float32))
+    board = copy_board(tmp_path / "board.toml", TITLE)
+    made = edgec.compile(
+        source, target=board, output=tmp_path / "out", data=str(tmp_path / "data.npy"), precision="int8"
+    )
+    text = render(made)
+    assert "agreement with the original" in text and "4 samples without labels" in text
 
 
 def test_an_artefact_that_was_not_compressed_has_a_report_too(artefact: Artefact, tmp_path: Path) -> None:
     board = copy_board(tmp_path / "board.toml", TITLE)
     source = saved(parse("n (float[1, 3] x) => (float[1, 3] y) { y = Relu (x) }", {}, opset=18), tmp_path / "n.onnx")
     text = render(edgec.compile(source, target=board, output=tmp_path / "out"))
-    assert re.findall(r'<section id="(\w+)">', text) == ["layers", "passes", "settings"]
+    assert re.findall(r'<section id="(\w+)">', text) == ["comparison", "layers", "passes", "settings"]
 
 
 def test_times_of_an_emulator_are_not_called_measured_latency(tmp_path: Path) -> None:

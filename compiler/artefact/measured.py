@@ -1,15 +1,15 @@
-"""What is shown of the evidence, which is checked first, because any program may have written it."""
+"""`read_measured`: the evidence as records, checked first, because any program may have written it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgec.artefact import evidence
 from edgec.artefact.files import EVIDENCE
 from edgec.errors import BadArtefact, first_problem
-from edgec.report.findings import Answer
 from edgec.targets.base import is_emulated
 from edgec.targets.emulated_time import EmulatedTime
 
@@ -78,15 +78,6 @@ class Evaluated(BaseModel):
     metrics: dict[str, Metric]
 
 
-class Pictures(BaseModel):
-    """What the artefact finds in the pictures of the report."""
-
-    model_config = READ
-
-    where: str
-    answers: tuple[Answer, ...]
-
-
 class Kernel(BaseModel):
     """What the board runs in one go."""
 
@@ -123,17 +114,19 @@ class Measured(BaseModel):
     kernels: Kernels | None = None
     verification: Checked | None = None
     evaluation: Evaluated | None = None
-    pictures: Pictures | None = None
 
 
-def read_measured(folder: Path) -> Measured:
-    """Return the evidence of the artefact in `folder`.
+Form = TypeVar("Form", bound=Measured)
+
+
+def read_measured(folder: Path, form: type[Form]) -> Form:
+    """Return the evidence of the artefact in `folder`, as a record of the class `form`.
 
     Raises:
         BadArtefact: The evidence has another form.
     """
     try:
-        return Measured.model_validate(evidence.read(folder))
+        return form.model_validate(evidence.read(folder))
     except ValidationError as error:
         remedy = f"Remove {EVIDENCE} there and measure again."
         raise BadArtefact(f"{folder}: {EVIDENCE}: {first_problem(error)}", remedy=remedy) from error
