@@ -12,6 +12,7 @@ from edgec.application.results.base import Result
 from edgec.artefact.manifest import Manifest
 from edgec.data.any_picture import AnyPicture
 from edgec.data.decoders.base import Decoder
+from edgec.errors import CannotRunHere
 from edgec.model.signature import TensorSpec
 from edgec.targets.base import Runner
 
@@ -47,6 +48,29 @@ class Loaded:
             BadOption: An input is missing, unknown, or has another shape or dtype; nothing is converted.
         """
         return self._runner.run(feeds)
+
+    def run_on_device(self, feeds: Mapping[str, Any], stream: Any = None) -> Mapping[str, Any]:
+        """Run one inference on arrays on the GPU, of pycuda, cupy, torch ..., without copies over the host.
+
+        Args:
+            feeds: Input name -> array with the CUDA array interface or DLPack, in the type of the engine's input.
+            stream: A stream of yours, by its handle or as an object of pycuda, cupy or torch: the inference is enqueued
+                there, and the call returns at once. None: it waits until the outputs are there.
+
+        Returns:
+            Output name -> array on the GPU, with both protocols; valid until the next run.
+
+        Raises:
+            CannotRunHere: The artefact runs on a CPU, or the engine does not take an input's type, shape or strides.
+        """
+        run = getattr(self._runner, "run_on_device", None)
+        if run is None:
+            problem = (
+                f"{self._manifest.source.name} is compiled for {self._manifest.board.name}, which runs it on its CPU"
+            )
+            raise CannotRunHere(problem, remedy="Give numpy arrays to `run`.")
+        result: Mapping[str, Any] = run(feeds, stream)
+        return result
 
     @overload
     def predict(self, picture: AnyPicture, *, min_score: float | None = ..., decoder: str | None = ...) -> Result: ...

@@ -50,6 +50,11 @@ class TensorRTRunner(Closing):
         with _failures_told():
             return self._engine.run(arrays)
 
+    def run_on_device(self, feeds: Mapping[str, Any], stream: Any = None) -> Mapping[str, Any]:
+        """Run one inference on arrays on the GPU; see `Loaded.run_on_device`."""
+        with _failures_told("Give contiguous arrays in the types and shapes of the engine's inputs."):
+            return self._engine.run_on_device(feeds, stream)
+
     def bench(self, feeds: Mapping[str, Array], *, warmup: int, runs: int) -> list[float]:
         """Return the wall time of each of `runs` inferences, including copies, in seconds, after `warmup` warm-up runs.
 
@@ -99,13 +104,13 @@ def _close(engine: Engine, process: int) -> None:
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
+def _failures_told(
+    remedy: str = "Close what else uses the GPU, or compile for smaller inputs.",
+) -> Iterator[None]:
     try:
         yield
     except Failure as failure:
-        raise CannotRunHere(
-            str(failure), remedy="Close what else uses the GPU, or compile for smaller inputs."
-        ) from failure
+        raise CannotRunHere(str(failure), remedy=remedy) from failure
 
 
 def open_engine(context: RunContext) -> TensorRTRunner:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .failure import Failure
 
-HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
+HOST_TO_DEVICE, DEVICE_TO_HOST, WITHIN_DEVICE = 1, 2, 3
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
 
 LIBRARIES = ("libcudart.so", "libcudart.so.10.2", "libcudart.so.11.0", "libcudart.so.12", "libcudart.so.13")
@@ -78,26 +78,30 @@ class Cuda:
             self._call("cudaStreamDestroy", ctypes.c_void_p(self._stream))
             self._stream = None
 
-    def copy_in(self, buffer: Buffer) -> None:
-        """Enqueue the copy from host to device."""
-        self._copy(buffer.device, buffer.host.ctypes.data, buffer.host.nbytes, HOST_TO_DEVICE)
+    def copy_in(self, buffer: Buffer, stream: Optional[int] = None) -> None:
+        """Enqueue the copy from host to device, on another stream if one is given."""
+        self._copy(buffer.device, buffer.host.ctypes.data, buffer.host.nbytes, HOST_TO_DEVICE, stream)
+
+    def copy_within(self, buffer: Buffer, source: int, stream: Optional[int] = None) -> None:
+        """Enqueue the copy to the device's part of `buffer` from another address on the device."""
+        self._copy(buffer.device, source, buffer.host.nbytes, WITHIN_DEVICE, stream)
 
     def copy_out(self, buffer: Buffer) -> None:
         """Enqueue the copy from device to host."""
         self._copy(buffer.host.ctypes.data, buffer.device, buffer.host.nbytes, DEVICE_TO_HOST)
 
-    def synchronize(self) -> None:
-        """Wait until all enqueued work is done."""
-        self._call("cudaStreamSynchronize", ctypes.c_void_p(self.stream))
+    def synchronize(self, stream: Optional[int] = None) -> None:
+        """Wait until all enqueued work is done, that of another stream if one is given."""
+        self._call("cudaStreamSynchronize", ctypes.c_void_p(self.stream if stream is None else stream))
 
-    def _copy(self, to: int, source: int, size: int, kind: int) -> None:
+    def _copy(self, to: int, source: int, size: int, kind: int, stream: Optional[int] = None) -> None:
         self._call(
             "cudaMemcpyAsync",
             ctypes.c_void_p(to),
             ctypes.c_void_p(source),
             ctypes.c_size_t(size),
             ctypes.c_int(kind),
-            ctypes.c_void_p(self.stream),
+            ctypes.c_void_p(self.stream if stream is None else stream),
         )
 
     def _attribute(self, attribute: int) -> int:

@@ -1,6 +1,6 @@
 """A loaded engine with its buffers, through either of TensorRT's two interfaces for running it."""
 
-from typing import Dict, List, Mapping, Union
+from typing import Dict, List, Mapping, Optional, Union
 
 import tensorrt as trt
 
@@ -38,6 +38,7 @@ class Session:
         new = hasattr(engine, "num_io_tensors")  # in 8.5 and later
         self._calls: Union[ByIndex, ByName] = ByName(engine, context) if new else ByIndex(engine, context)
         self._buffers: List[Buffer] = []
+        self._bound: Dict[str, int] = {}
         self.inputs: List[Buffer] = []
         self.outputs: List[Buffer] = []
         self.set_shapes({tensor.bound: tensor.shape for tensor in settings.inputs})
@@ -66,7 +67,14 @@ class Session:
         named = {port.name: buffer for port, buffer in zip(self._calls.ports, self._buffers)}
         self.inputs = _pick(named, self._settings.inputs)
         self.outputs = _pick(named, self._settings.outputs)
-        self._calls.bind([buffer.device for buffer in self._buffers])
+        self.bind({})
+
+    def bind(self, addresses: Mapping[str, int]) -> None:
+        """Have the next inferences use these addresses on the GPU, by names in the engine, instead of own buffers."""
+        self._bound = dict(addresses)
+        self._calls.bind(
+            [addresses.get(port.name, buffer.device) for port, buffer in zip(self._calls.ports, self._buffers)]
+        )
 
     def set_profiler(self, profiler: trt.IProfiler) -> None:
         """Have TensorRT report the times of the layers of every inference from now on."""
@@ -84,9 +92,9 @@ class Session:
         for buffer in self.inputs:
             self.cuda.copy_in(buffer)
 
-    def enqueue(self) -> None:
-        """Enqueue one inference."""
-        if not self._calls.enqueue(self.cuda.stream):
+    def enqueue(self, stream: Optional[int] = None) -> None:
+        """Enqueue one inference, on another stream if one is given."""
+        if not self._calls.enqueue(self.cuda.stream if stream is None else stream):
             raise self._failure("TensorRT could not start the inference.")
 
     def copy_out(self) -> None:
@@ -96,6 +104,8 @@ class Session:
 
     def run(self) -> None:
         """Run one inference from host to host and wait for it."""
+        if self._bound:
+            self.bind({})
         self.copy_in()
         self.enqueue()
         self.copy_out()

@@ -15,7 +15,9 @@ static int sm(void) {
 const char *cudaGetErrorString(int code) { return code == 2 ? "out of memory" : "unknown error"; }
 int cudaStreamCreate(void **stream) { *stream = (void *)1; return fails("cudaStreamCreate"); }
 int cudaStreamDestroy(void *stream) { return fails("cudaStreamDestroy"); }
-int cudaStreamSynchronize(void *stream) { return fails("cudaStreamSynchronize"); }
+static void *waited = NULL;
+void *stand_in_waited(void) { return waited; } /* the stream that was last waited for */
+int cudaStreamSynchronize(void *stream) { waited = stream; return fails("cudaStreamSynchronize"); }
 int cudaDeviceGetAttribute(int *value, int attribute, int device) {
   *value = attribute == 75 ? sm() / 10 : attribute == 76 ? sm() % 10 : 0;
   return fails("cudaDeviceGetAttribute");
@@ -41,7 +43,10 @@ int cudaMalloc(void **address, size_t size) {
 int cudaFreeHost(void *address) { release(address); return fails("cudaFreeHost"); }
 int cudaFree(void *address) { release(address); return fails("cudaFree"); }
 
+static int copies[4] = {0, 0, 0, 0};
+int stand_in_copies(int kind) { return copies[kind]; } /* 1: host to device, 2: device to host, 3: within the device */
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
+  copies[kind]++;
   memcpy(to, from, size);
   return fails("cudaMemcpyAsync");
 }

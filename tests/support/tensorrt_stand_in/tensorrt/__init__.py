@@ -349,7 +349,8 @@ class IExecutionContext:
         }
         return session.run([name], feeds)[0].shape
 
-    def _run(self, addresses, *, reported=BY_NAME):
+    def _run(self, addresses, stream=0, *, reported=BY_NAME):
+        record("enqueue", stream, list(addresses))
         if fault("enqueue"):
             return False
         engine, feeds = self._engine, {}
@@ -371,7 +372,7 @@ if BY_NAME:
     IExecutionContext.get_tensor_shape = IExecutionContext._shape
     IExecutionContext.set_tensor_address = lambda self, name, address: self._addresses.update({name: address})
     IExecutionContext.execute_async_v3 = lambda self, stream: self._run(
-        [self._addresses[port[0].name] for port in self._engine._ports]
+        [self._addresses[port[0].name] for port in self._engine._ports], stream
     )
 if not NEW:
     IExecutionContext.set_binding_shape = lambda self, index, shape: self._set_shape(
@@ -379,7 +380,7 @@ if not NEW:
     )
     IExecutionContext.get_binding_shape = lambda self, index: self._shape(self._engine._ports[index][0].name)
     IExecutionContext.execute_v2 = lambda self, bindings: self._run(bindings, reported=True)
-    IExecutionContext.execute_async_v2 = lambda self, bindings, stream_handle: self._run(bindings)
+    IExecutionContext.execute_async_v2 = lambda self, bindings, stream_handle: self._run(bindings, stream_handle)
 
 
 def _declared(value):
