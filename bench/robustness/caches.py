@@ -19,10 +19,9 @@ from functools import partial
 from pathlib import Path
 
 import campaign
-from case import NETWORK, Outcome, called, leftovers
+from case import NETWORK, Outcome, called, copy_tools, leftovers
 
 import edgec
-from edgec.targets.tvm.cache import cache_folder
 from tests.support.hostile.mutate import mutated_bytes
 from tests.support.models import model, random_weights, saved
 
@@ -119,9 +118,7 @@ def cases(numbers: Iterable[int], attack: Callable[[Path, int], Outcome]) -> Ite
     """Yield what comes of each, in a copy of the user's cache with one network in it."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        ignored = shutil.ignore_patterns("compiled", "tensorrt*", "python36")
-        if cache_folder().exists():  # with the runner, which takes minutes to build
-            shutil.copytree(cache_folder(), place / "kept/edgec", ignore=ignored)
+        copy_tools(place / "kept")
         saved(model(NETWORK, random_weights(w=(4, 3, 1, 1))), place / "model.onnx")
         shutil.copytree(place / "kept", place / "cache", dirs_exist_ok=True)
         subprocess.run(_command(place, place / "good"), env=_environment(place), check=True, capture_output=True)

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import resource
+import shutil
 import sys
 import time
 import traceback
@@ -87,6 +88,15 @@ def apart(
     """Yield `work(seed, **given)` for each seed, from a process that is replaced where it dies or hangs."""
     for seed, found in isolated(partial(work, **given), seeds, patience_s):
         yield seed, Outcome("died or hung", found) if isinstance(found, str) else found
+
+
+def copy_tools(folder: Path) -> None:
+    """Copy the user's cache, except for networks, to a cache in `folder`: its programs take minutes to build."""
+    from edgec.targets.tvm.cache import cache_folder  # noqa: PLC0415
+
+    ignored = shutil.ignore_patterns("compiled", "tensorrt*", "python36", "zoo")
+    if cache_folder().exists():
+        shutil.copytree(cache_folder(), folder / cache_folder().name, ignore=ignored)
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import campaign
 import numpy as np
-from case import ENDS_WITHIN_S, Outcome, called, leftovers, outlived
+from case import ENDS_WITHIN_S, Outcome, called, copy_tools, leftovers, outlived
 
 import edgec
 from edgec.compress.sensitivity_report import SensitivityReport
@@ -56,6 +56,7 @@ def cases(numbers: Iterable[int], name: str) -> Iterator[tuple[int, Outcome]]:
         command = [*PROGRAM, *(str(places.get(word, word)) for word in COMMANDS[name])]
         mark = f"EDGEC_KILLED={place.name}"
         settings = {"XDG_CACHE_HOME": str(place / "cache"), "TMPDIR": str(temporary), "EDGEC_KILLED": place.name}
+        copy_tools(place / "cache")
         _seconds(command, os.environ | settings)  # the first run also builds what is in the cache from then on
         shutil.copytree(place / "cache", place / "kept")
         whole = _seconds(command, os.environ | settings)
