@@ -26,7 +26,11 @@ os._exit(code if code >= 0 else 128 - code)
 
 
 def run_child(
-    command: Sequence[str], *, folder: Path | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    temporary: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `command` to its end and return what it wrote; it is killed if this process ends before it.
 
@@ -34,10 +38,14 @@ def run_child(
         command: Program and arguments.
         folder: Its working directory.
         environment: Environment variables, instead of this process's.
+        temporary: A scratch folder for its temporary files: a child that is killed cannot remove them itself.
 
     Raises:
         OSError: No process can be started.
     """
+    variables = dict(os.environ if environment is None else environment)
+    if temporary is not None:
+        variables["TMPDIR"] = str(temporary)
     reading, writing = os.pipe()  # the child inherits neither end except as its standard input
     with (
         os.fdopen(reading) as ending,
@@ -50,7 +58,7 @@ def run_child(
             text=True,
             errors="replace",
             cwd=folder,
-            env=environment,
+            env=variables,
             start_new_session=True,
         ) as process,
     ):

@@ -18,6 +18,7 @@ from edgec.child_process import run_child
 from edgec.errors import CannotRunHere, InternalError, MissingDependency, UnsupportedModel
 from edgec.model.serialize import save
 from edgec.profile import Profile
+from edgec.scratch import temporary_folder
 from edgec.targets.base import LICENCES, Finding, Lowered, LoweringContext, RunContext, Runner
 from edgec.targets.board import Board
 from edgec.targets.native.licence import install_licence
@@ -142,7 +143,8 @@ def build_engine(
         InternalError: The process died.
     """
     command = [sys.executable, str(BUILD), str(model), str(engine), str(workspace), json.dumps(profiles or {})]
-    process = run_child(command)
+    with temporary_folder() as scratch:
+        process = run_child(command, temporary=scratch)
     lines = [line for line in process.stdout.splitlines() if line.startswith("{")]
     if not lines:
         said = (process.stderr.strip().splitlines() or [f"it ended with code {process.returncode}"])[-1]

@@ -69,7 +69,7 @@ def given_wheels(path: Path, versions: Versions, architecture: str) -> tuple[Pat
 
 
 def download_wheels(versions: Versions, architecture: str, folder: Path) -> tuple[Path, Path]:
-    """Download the two wheels into `folder` with pip.
+    """Download the two wheels into `folder`, a scratch folder, with pip.
 
     Raises:
         MissingDependency: There is no pip or no network, or no wheel of that version for that CPU whose hash is known.
@@ -80,7 +80,7 @@ def download_wheels(versions: Versions, architecture: str, folder: Path) -> tupl
         problem = f"{names} for {architecture} are not downloaded: edgec does not know the hash of {unknown[0]}'s wheel"
         raise MissingDependency(problem, remedy=_fetch_command(versions, architecture))
     command = [sys.executable, "-m", "pip", "download", *_pip_arguments(versions, architecture), "--dest", str(folder)]
-    done = run_child([*command, "--quiet", "--no-cache-dir"])
+    done = run_child([*command, "--quiet", "--no-cache-dir"], temporary=folder)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         problem = f"TVM's runtime for {architecture} cannot be downloaded: {lines[-1]}"

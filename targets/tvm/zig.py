@@ -88,7 +88,7 @@ def zig(
 
         def run(kept: Path) -> subprocess.CompletedProcess[str]:
             places = {"ZIG_GLOBAL_CACHE_DIR": str(kept), "ZIG_LOCAL_CACHE_DIR": str(scratch / "local")}
-            return run_child(command, folder=folder, environment=os.environ | places)
+            return run_child(command, folder=folder, environment=os.environ | places, temporary=scratch)
 
         with _built_before(instead) as kept:
             done = run(kept)

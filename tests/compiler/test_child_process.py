@@ -23,6 +23,7 @@ run_child(["/bin/sh", "-c", "echo $$ > child; sleep 100 & echo $! > grandchild; 
 def test_it_returns_what_the_child_wrote_and_its_exit_code(tmp_path: Path) -> None:
     done = run_child(["/bin/sh", "-c", "pwd; echo $WORD >&2; exit 3"], folder=tmp_path, environment={"WORD": "hello"})
     assert (done.returncode, done.stdout, done.stderr) == (3, f"{tmp_path}\n", "hello\n")
+    assert run_child(["/bin/sh", "-c", "echo $TMPDIR"], temporary=tmp_path).stdout == f"{tmp_path}\n"
     assert run_child(["/bin/sh", "-c", "kill -SEGV $$"]).returncode == 128 + signal.SIGSEGV
     assert run_child(["/bin/sh", "-c", r"printf '\377'"]).stdout == "\N{REPLACEMENT CHARACTER}"
     missing = run_child([str(tmp_path / "missing")])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edgec import scratch
 from edgec.errors import BadOption
 from edgec.options import CompileOptions
 from edgec.record import Record
@@ -259,8 +260,11 @@ def test_zig_goes_on_without_a_cache_whose_disk_is_full(
 ) -> None:
     used: list[Path] = []
 
-    def run(command: object, *, environment: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        command: object, *, environment: dict[str, str], temporary: Path, **_: object
+    ) -> subprocess.CompletedProcess[str]:
         used.append(Path(environment["ZIG_GLOBAL_CACHE_DIR"]))
+        assert temporary.name.startswith(scratch.PREFIX)  # where the next run removes what a killed zig leaves
         if used[-1] != kept:
             return subprocess.CompletedProcess([], 0, "", "")
         (kept / "libc.a").write_text("the first ha")
