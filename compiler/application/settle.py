@@ -20,7 +20,7 @@ from edgec.data.source import open_samples
 from edgec.errors import BadOption
 from edgec.model.graph import is_static
 from edgec.model.metadata import names_in_metadata
-from edgec.model.signature import TensorSpec, inputs_of, outputs_of
+from edgec.model.signature import TensorSpec, batched, inputs_of, outputs_of
 from edgec.preprocessing import Preprocessing
 
 
@@ -152,17 +152,17 @@ def _with_names(decoder: Decoder, names: tuple[str, ...]) -> Decoder:
 
 
 def _takes_pictures(inputs: tuple[TensorSpec, ...], how: Preprocessing) -> bool:
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[0] != 1:
-        return False
-    return inputs[0].shape[1 if how.layout == "NCHW" else 3] == how.channels
+    shape = batched(inputs[0].shape) if len(inputs) == 1 else ()
+    return len(shape) == 4 and shape[0] == 1 and shape[1 if how.layout == "NCHW" else 3] == how.channels
 
 
 def _of_input(model: ir.Model) -> dict[str, Any]:
     """Return the layout and the colours that follow from the shape of the only input."""
     inputs = inputs_of(model)
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+    shape = batched(inputs[0].shape) if len(inputs) == 1 else ()
+    if len(shape) != 4:
         return {}
-    _, first, _, last = inputs[0].shape
+    _, first, _, last = shape
     shown: dict[str, Any] = {}
     if first not in (1, 3) and last in (1, 3):
         shown["layout"] = "NHWC"

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from edgec.data.placement import Placement
 from edgec.errors import BadOption, reason
-from edgec.model.signature import TensorSpec, check_array
+from edgec.model.signature import TensorSpec, batched, check_array
 from edgec.preprocessing import Preprocessing
 from edgec.registry import suggest
 
@@ -20,7 +20,7 @@ LETTERBOX_GREY = (114, 114, 114)  # the padding value of YOLO tools
 
 
 def picture_to_tensor(picture: Image.Image, spec: TensorSpec, how: Preprocessing) -> np.ndarray[Any, Any]:
-    """Return `picture` as the array that input `spec` needs: shape [1, C, H, W] or [1, H, W, C], dtype of the input.
+    """Return `picture` as the array for input `spec`: [1, C, H, W] or [1, H, W, C], or the same without the first axis.
 
     Raises:
         BadOption: As `place_picture`.
@@ -35,9 +35,10 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
         BadOption: The input is not a picture (rank, channels), or it has an integer type that cannot hold the values
             that `how` makes of pixels.
     """
-    if len(spec.shape) != 4 or spec.shape[0] != 1:
+    shape = batched(spec.shape)
+    if len(shape) != 4 or shape[0] != 1:
         raise BadOption(f"input {spec} cannot be filled from a single picture", remedy="Give a .npy file for it.")
-    channels, height, width = spec.shape[1:] if how.layout == "NCHW" else (spec.shape[3], *spec.shape[1:3])
+    channels, height, width = shape[1:] if how.layout == "NCHW" else (shape[3], *shape[1:3])
     if channels != how.channels:
         remedy = "Set colour and layout by --preprocess, or give a .npy file."
         problem = f"input {spec} has {channels} channels as {how.layout}, but the colour is {how.colour}"
@@ -52,7 +53,7 @@ def place_picture(picture: Image.Image, spec: TensorSpec, how: Preprocessing) ->
         tensor[:, round(picture.width * placement.scale[0]) :] = 0
     if how.layout == "NCHW":
         tensor = tensor.transpose(2, 0, 1)
-    return np.ascontiguousarray(tensor[None]).astype(spec.dtype), placement
+    return np.ascontiguousarray(tensor.reshape(spec.shape)).astype(spec.dtype), placement
 
 
 def read_inputs(

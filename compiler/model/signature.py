@@ -31,6 +31,11 @@ class TensorSpec(BaseModel):
         return f"{self.name}: {self.dtype}[{'x'.join(map(str, self.shape))}]"
 
 
+def batched(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of a picture with its first axis, the batch, which some networks' inputs do not have."""
+    return (1, *shape) if len(shape) == 3 else tuple(shape)
+
+
 def inputs_of(model: ir.Model) -> tuple[TensorSpec, ...]:
     """Return the inputs a caller must feed, in order; initializers that are listed as inputs are left out.
 

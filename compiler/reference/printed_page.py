@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgec.model.signature import TensorSpec
+from edgec.model.signature import TensorSpec, batched
 
 Array = np.ndarray[Any, Any]
 
@@ -28,10 +28,14 @@ PIXEL = 256
 
 
 def is_picture(spec: TensorSpec) -> bool:
-    """Whether `spec` looks like a batch of pictures: float, [N, C, H, W] or [N, H, W, C] with 1 or 3 channels."""
-    if len(spec.shape) != 4 or np.dtype(spec.dtype).kind != "f":
+    """Whether `spec` looks like a batch of pictures: float, [N, C, H, W] or [N, H, W, C] with 1 or 3 channels.
+
+    One picture without a batch has 3 channels: with one, it could be a sequence of features.
+    """
+    shape, depths = batched(spec.shape), (1, 3) if len(spec.shape) == 4 else (3,)
+    if len(shape) != 4 or np.dtype(spec.dtype).kind != "f":
         return False
-    sides = spec.shape[2:] if spec.shape[1] in (1, 3) else spec.shape[1:3] if spec.shape[3] in (1, 3) else (0,)
+    sides = shape[2:] if shape[1] in depths else shape[1:3] if shape[3] in depths else (0,)
     return min(sides) >= MIN_SIDE
 
 
@@ -40,20 +44,16 @@ def printed_page(spec: TensorSpec, seed: int) -> Array:
 
     They are made from the raw output of the Philox generator, which numpy promises never to change.
     """
-    first = spec.shape[1] in (1, 3)
-    batch, channels = spec.shape[0], spec.shape[1 if first else 3]
-    height, width = spec.shape[2:] if first else spec.shape[1:3]
+    first, (batch, channels, height, width) = _sizes(spec)
     pages = np.stack([_page(height, width, seed + index) for index in range(batch)])[:, None]
     tint = 1 - 0.05 * np.arange(channels).reshape(1, -1, 1, 1)
     tensor = pages * tint
-    return np.ascontiguousarray(tensor if first else tensor.transpose(0, 2, 3, 1)).astype(spec.dtype)
+    return _as_input(tensor, spec, first)
 
 
 def random_shapes(spec: TensorSpec, seed: int) -> Array:
     """Return overlapping rectangles for `spec`, for which `is_picture` holds: values in [0, 1], one colour each."""
-    first = spec.shape[1] in (1, 3)
-    batch, channels = spec.shape[0], spec.shape[1 if first else 3]
-    height, width = spec.shape[2:] if first else spec.shape[1:3]
+    first, (batch, channels, height, width) = _sizes(spec)
     below = _dice(seed + SHAPES_SEED)
     tensor = np.full((batch, channels, height, width), 0.5)
     for picture in tensor:
@@ -63,7 +63,19 @@ def random_shapes(spec: TensorSpec, seed: int) -> Array:
             top, left = below(height) - tall // 2, below(width) - wide // 2
             rows, columns = slice(max(0, top), max(0, top + tall)), slice(max(0, left), max(0, left + wide))
             picture[:, rows, columns] = np.array([below(PIXEL) for _ in range(channels)])[:, None, None] / (PIXEL - 1)
-    return np.ascontiguousarray(tensor if first else tensor.transpose(0, 2, 3, 1)).astype(spec.dtype)
+    return _as_input(tensor, spec, first)
+
+
+def _sizes(spec: TensorSpec) -> tuple[bool, tuple[int, int, int, int]]:
+    """Return whether the channels come first, and number, channels, height and width of the pictures of `spec`."""
+    number, first, middle, last = batched(spec.shape)
+    return (True, (number, first, middle, last)) if first in (1, 3) else (False, (number, last, first, middle))
+
+
+def _as_input(pictures: np.ndarray[Any, Any], spec: TensorSpec, first: bool) -> np.ndarray[Any, Any]:
+    """Return `pictures`, [N, C, H, W], as the array for `spec`."""
+    laid_out = pictures if first else pictures.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(laid_out.reshape(spec.shape)).astype(spec.dtype)
 
 
 def _dice(seed: int) -> Callable[[int], int]:

@@ -178,14 +178,44 @@ Objects detr(const Outputs& outputs, const Decoder& decoder, const Placement& pl
   return boxes;
 }
 
-// [n, 6] or [1, n, 6]: corners, score, class; the network suppressed overlaps itself.
+// Boxes [n, 4], scores [n] and classes [n] of one picture, which may have a first axis of 1, as rows of 6.
+std::vector<float> joined(const Outputs& outputs, const Decoder& decoder) {
+  const Tensor &boxes = pick(outputs, decoder, "boxes", 0), &scores = pick(outputs, decoder, "scores", 1),
+               &labels = pick(outputs, decoder, "labels", 2);
+  std::vector<int64_t> rows = boxes.shape;
+  if (!rows.empty()) rows.pop_back();
+  if (boxes.shape.empty() || boxes.shape.back() != 4 || scores.shape != rows || labels.shape != rows ||
+      !(rows.size() == 1 || (rows.size() == 2 && rows[0] == 1)))
+    throw Error("decoder boxes: the outputs are " + text_of(boxes.shape) + ", " + text_of(scores.shape) + " and " +
+                text_of(labels.shape) + ", not [n, 4], [n] and [n], or the same of 1 picture");
+  size_t count = scores.values.size();
+  if (decoder.names.count("count")) {
+    const Tensor& number = pick(outputs, decoder, "count", 0);
+    if (number.values.size() != 1) throw Error("decoder boxes: the count is " + text_of(number.shape) + ", not one number");
+    count = size_t(std::min(double(count), std::max(0.0, double(number.values[0]))));
+  }
+  std::vector<float> result;
+  for (size_t i = 0; i < count; ++i) {
+    result.insert(result.end(), &boxes.values[4 * i], &boxes.values[4 * i] + 4);
+    result.insert(result.end(), {scores.values[i], labels.values[i]});
+  }
+  return result;
+}
+
+// [n, 6] or [1, n, 6]: corners, score, class; or these in three outputs. The network suppressed overlaps itself.
 Objects plain(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
-  const Tensor& out = pick(outputs, decoder, "output", 0);
-  if (out.shape.empty() || out.shape.back() != 6 || out.values.size() % 6)
-    throw Error("decoder boxes: the output is not [n, 6] or [1, n, 6]");
+  const bool apart = decoder.names.count("boxes") > 0;
+  if (!apart) {
+    const Tensor& out = pick(outputs, decoder, "output", 0);
+    if (out.shape.empty() || out.shape.back() != 6 || out.values.size() % 6)
+      throw Error("decoder boxes: the output is not [n, 6] or [1, n, 6]");
+  }
+  const std::vector<float> rows = apart ? joined(outputs, decoder) : pick(outputs, decoder, "output", 0).values;
   Objects boxes;
-  for (size_t i = 0; i < out.values.size(); i += 6) {
-    const float* row = &out.values[i];
+  for (size_t i = 0; i < rows.size(); i += 6) {
+    float row[6];
+    std::copy_n(&rows[i], 6, row);
+    if (decoder.rows_first) std::swap(row[0], row[1]), std::swap(row[2], row[3]);
     if (!(row[4] >= decoder.min_score) || !std::isfinite(row[5])) continue;
     const float w = decoder.shares ? float(placement.network[0]) : 1, h = decoder.shares ? float(placement.network[1]) : 1;
     const float half_w = row[2] / 2, half_h = row[3] / 2;

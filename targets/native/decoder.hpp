@@ -39,6 +39,7 @@ struct Decoder {
   std::vector<float> variances = {0.1f, 0.2f};  // ssd
   bool logits = false;                          // scores, ssd, centernet
   bool centred = false, shares = false;         // boxes: centre and size, of shares of the input
+  bool rows_first = false;                      // boxes: y before x
   std::string activation = "sigmoid";           // detr: none, sigmoid or softmax
   int background = -1;                          // detr: the last class is no object; -1: with a softmax
   int masks = 32;                               // yolov8-seg

@@ -83,9 +83,11 @@ void scale_row(const uint8_t* bytes, int channels, int count, const Level& level
 
 }  // namespace
 
-std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& shape, const Preprocessing& how,
+std::vector<float> preprocess(const Image& rgb, const std::vector<int64_t>& input, const Preprocessing& how,
                               Placement& placement) {
   const bool planes = how.layout == "NCHW";
+  std::vector<int64_t> shape = input;
+  if (shape.size() == 3) shape.insert(shape.begin(), 1);  // some networks take a picture without a batch
   if (shape.size() != 4 || shape[0] != 1) throw Error("the network's input cannot be filled from a single picture");
   constexpr int64_t kLongestSide = 1 << 16;
   for (const int64_t side : shape)

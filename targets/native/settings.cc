@@ -40,10 +40,12 @@ constexpr int64_t kMostElements = int64_t{1} << 31;  // of an input or output
 const std::set<std::string> kProgram = {"source", "json", "artefact", "output", "show", "inputs_to", "outputs_from", "threads",
                                         "times", "latency", "limit", "input"};  // the last: for trainers, in a decoder's record
 // What an output is for; its value is a name.
-const std::set<std::string> kRoles = {"output", "boxes", "scores", "heatmap", "sizes", "offsets", "priors", "prototypes"};
+const std::set<std::string> kRoles = {"output", "boxes", "scores", "labels", "count", "heatmap", "sizes", "offsets", "priors",
+                                      "prototypes"};
 const std::set<std::string> kReading = {
     "decoder", "classes", "min_score", "max_overlap", "max_detections", "strides", "outputs", "variances", "logits", "activation",
-    "background", "centred", "shares", "masks", "points", "values", "threshold", "unclip_ratio", "characters", "range", "colour"};
+    "background", "centred", "shares", "rows_first", "masks", "points", "values", "threshold", "unclip_ratio", "characters",
+    "range", "colour"};
 
 Node load(const std::string& path) { return parse(detail::read_text(path), path); }
 
@@ -163,6 +165,7 @@ Decoder decoder(const Node& node) {
   result.logits = node.get<bool>("logits", false);
   result.centred = node.get<bool>("centred", false);
   result.shares = node.get<bool>("shares", false);
+  result.rows_first = node.get<bool>("rows_first", false);
   result.activation = node.get<std::string>("activation", result.activation);
   check_choice("activation", result.activation, {"none", "sigmoid", "softmax"});
   if (node["background"]) result.background = node["background"].as<bool>();

@@ -29,6 +29,11 @@ LETTERS = ["a", "b", "ü", '"', "\\", "中"]
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "boxes": ("boxes", {}),
+    "boxes in three outputs": ("boxes", {"boxes": "out0", "scores": "out2", "labels": "out1"}),
+    "boxes in four outputs": (
+        "boxes",
+        {"boxes": "out0", "scores": "out1", "labels": "out2", "count": "out3", "shares": True, "rows_first": True},
+    ),
     "boxes, shares": ("boxes", {"centred": True, "shares": True}),
     "centernet": ("centernet", {"logits": True, "classes": ["ring", "cross", "star"]}),
     "class-map": ("class-map", {}),
@@ -74,6 +79,13 @@ def outputs_of(case: str, rng: np.random.Generator) -> dict[str, Array]:
     objectness = rng.uniform(0.3, 1, (60, 1))
     made: dict[str, Any] = {
         "boxes": [corners],
+        "boxes in three outputs": [corners[:, :4], rng.integers(0, 3, 60), corners[:, 4]],
+        "boxes in four outputs": [
+            corners[None, :, :4] / 64,
+            corners[None, :, 4],
+            corners[None, :, 5],
+            np.array([7.0]),
+        ],
         "boxes, shares": [corners / [64, 64, 64, 64, 1, 1]],
         "centernet": [rng.normal(0, 1, (1, 3, 8, 12)), *rng.uniform(0, 1, (2, 1, 2, 8, 12)) * [[[[[6]]]], [[[[1]]]]]],
         "class-map": [rng.normal(0, 1, (1, 4, 8, 12))],

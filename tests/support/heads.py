@@ -196,6 +196,28 @@ def one_to_one(chosen: int = 5, *, topk: bool = True, shares: bool = False) -> i
     return network(f"g (float[1, 3, {SIDE}, {SIDE}] x) => ({shape}) {{ {text} }}", **weights)
 
 
+def chosen(names: tuple[str, str, str] = ("boxes", "labels", "scores"), *, batch: bool = True) -> ir.Model:
+    """Boxes, classes and scores as torchvision's detectors return them: as many as NonMaxSuppression chooses."""
+    text, weights = _levels(6)
+    boxes, labels, scores = names
+    picture = f"float[1, 3, {SIDE}, {SIDE}]" if batch else f"float[3, {SIDE}, {SIDE}]"
+    text = ("x = Identity (input)" if batch else "x = Unsqueeze (input, zero)") + text
+    text += f"""
+      r0 = Reshape (p0, flat)  r1 = Reshape (p1, flat)  r2 = Reshape (p2, flat)  all = Concat <axis = 2> (r0, r1, r2)
+      rows = Transpose <perm = [0, 2, 1]> (all)  raw, cls = Split <axis = 2> (rows, parts)
+      sized = Mul (raw, stride)  prob = Sigmoid (cls)  byclass = Transpose <perm = [0, 2, 1]> (prob)
+      index = NonMaxSuppression (sized, byclass, most, overlap, least)
+      row = Gather <axis = 1> (index, two)  {labels} = Gather <axis = 1> (index, one)
+      flat_boxes = Squeeze (sized, zero)  {boxes} = Gather (flat_boxes, row)
+      best = ReduceMax <axes = [0, 2], keepdims = 0> (prob)  {scores} = Gather (best, row)
+    """
+    weights |= {"flat": ints(1, 6, -1), "parts": ints(4, 2), "zero": ints(0), "stride": np.array(8, np.float32),
+                "most": ints(5), "overlap": np.array([0.5], np.float32), "least": np.array([0.1], np.float32),
+                "one": np.array(1, np.int64), "two": np.array(2, np.int64)}  # fmt: skip
+    outputs = f"float[K, 4] {boxes}, int64[K] {labels}, float[K] {scores}"
+    return network(f"g ({picture} input) => ({outputs}) {{ {text} }}", **weights)
+
+
 def yolov3(classes: int = 2) -> ir.Model:
     """YOLOv3: raw maps."""
     text, weights = _levels(3 * (5 + classes))

@@ -9,6 +9,9 @@ from typing import Any
 import onnx_ir as ir
 
 from edgec.model.graph import shape_of
+from edgec.model.signature import batched
+
+OPEN = -1
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Facts:
 
     Attributes:
         size: Width and height of the network's input picture.
-        outputs: The outputs of the graph, each with its static shape.
+        outputs: The outputs of the graph, each with its shape; -1 stands for a size that depends on the data.
         metadata: The model's metadata.
         ops: All operator types in the graph.
     """
@@ -57,6 +60,11 @@ class Facts:
         """Return the number of cells of grids with these strides over the picture."""
         return sum(-(-self.size[0] // stride) * -(-self.size[1] // stride) for stride in strides)
 
+    @property
+    def is_static(self) -> bool:
+        """Whether the size of no output depends on the data."""
+        return all(OPEN not in shape for _, shape in self.outputs)
+
     def strides_of(self, boxes: int, anchors: int = 1) -> tuple[int, ...] | None:
         """Return the strides of grids with this total number of boxes; None if no usual strides fit."""
         for strides in USUAL_STRIDES:
@@ -69,10 +77,10 @@ USUAL_STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (4, 8, 
 
 
 def facts_of(model: ir.Model) -> Facts | None:
-    """Return the facts of a model with static shapes; None unless its only input is a picture."""
+    """Return the facts of a model with fixed shapes; None unless its only input is a picture."""
     inputs = [value for value in model.graph.inputs if value.name not in model.graph.initializers]
-    shape = shape_of(inputs[0]) if len(inputs) == 1 else None
-    if shape is None or len(shape) != 4 or shape[0] != 1:
+    shape = batched(shape_of(inputs[0]) or ()) if len(inputs) == 1 else ()
+    if len(shape) != 4 or shape[0] != 1:
         return None
     if shape[1] in (1, 3):
         size = (shape[3], shape[2])
@@ -82,9 +90,11 @@ def facts_of(model: ir.Model) -> Facts | None:
         return None
     outputs = []
     for value in model.graph.outputs:
-        known = shape_of(value)
-        if known is None or 0 in known:
+        if value.shape is None:
             return None
-        outputs.append((value, known))
+        sizes = tuple(size if isinstance(size, int) else OPEN for size in value.shape)
+        if 0 in sizes:
+            return None
+        outputs.append((value, sizes))
     ops = frozenset(node.op_type for node in model.graph.all_nodes())
     return Facts(size, tuple(outputs), dict(model.metadata_props), ops)

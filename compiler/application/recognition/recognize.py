@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from edgec.application.recognition.chosen import chosen_boxes
 from edgec.application.recognition.head import Facts, Head, Hint, facts_of
 from edgec.application.recognition.labels import classifier, ctc
 from edgec.application.recognition.maps import centernet, class_map, dbnet, super_resolution
 from edgec.application.recognition.queries import detr, ssd
 from edgec.application.recognition.yolo import grids_in_rows, one_to_one, yolov3, yolov8
 
+DYNAMIC: tuple[Callable[[Facts], Head | Hint | None], ...] = (chosen_boxes,)
+"""Kinds whose outputs may have sizes that depend on the data."""
 KINDS: tuple[Callable[[Facts], Head | Hint | None], ...] = (
+    *DYNAMIC,
     one_to_one,
     yolov8,
     grids_in_rows,
@@ -40,7 +44,7 @@ def recognize(model: ir.Model) -> Head | Hint | None:
     facts = facts_of(model)
     if facts is None:
         return None
-    found = [each for kind in KINDS if (each := kind(facts)) is not None]
+    found = [each for kind in (KINDS if facts.is_static else DYNAMIC) if (each := kind(facts)) is not None]
     heads = [each for each in found if isinstance(each, Head)]
     if len(heads) == 1:
         return heads[0]

@@ -22,6 +22,8 @@ HEADS: dict[str, tuple[str, Callable[[], ir.Model]]] = {
     "yolov5": ("yolov5", heads.yolov5),
     "yolox": ("yolox", heads.yolox),
     "one to one": ("boxes", heads.one_to_one),
+    "chosen by a suppression": ("boxes", heads.chosen),
+    "chosen, of a picture without a batch": ("boxes", lambda: heads.chosen(batch=False)),
     "rt-detr": ("detr", heads.detr),
     "rt-detr with probabilities": ("detr", lambda: heads.detr(sigmoid=True)),
     "rt-detr in one output": ("detr", lambda: heads.detr(joined=True)),
@@ -44,6 +46,15 @@ def test_a_head_is_recognised(name: str) -> None:
     assert isinstance(found, Head), found
     assert found.decoder == decoder
     make_decoder(found.decoder, dict(found.settings), "settings")  # they are such of the decoder
+
+
+def test_the_names_of_tensorflow_mean_y_before_x_as_fractions() -> None:
+    found = recognize(heads.chosen(("detection_boxes", "detection_classes", "detection_scores")))
+    assert isinstance(found, Head)
+    assert found.settings == {
+        "boxes": "detection_boxes", "scores": "detection_scores", "labels": "detection_classes",
+        "shares": True, "rows_first": True,
+    }  # fmt: skip
 
 
 UNSURE: dict[str, tuple[str, Callable[[], ir.Model]]] = {

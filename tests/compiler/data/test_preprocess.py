@@ -174,3 +174,15 @@ def test_an_archive_named_npy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match=r"x\.npy") as caught:
         read_input(tmp_path / "x.npy", SPEC, Preprocessing())
     assert "numpy.save" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_an_input_may_be_one_picture_without_a_batch(layout: str) -> None:
+    shape = (1, 3, 24, 48) if layout == "NCHW" else (1, 24, 48, 3)
+    batch = TensorSpec(name="x", shape=shape, dtype="float32")
+    alone = TensorSpec(name="x", shape=shape[1:], dtype="float32")
+    how = Preprocessing(layout=layout, resize="letterbox")
+    expected, placement = place_picture(half_red(100, 24), batch, how)
+    tensor, same = place_picture(half_red(100, 24), alone, how)
+    np.testing.assert_array_equal(tensor, expected[0])
+    assert same == placement

@@ -40,7 +40,9 @@ def test_channels_and_pictures_of_a_batch_differ() -> None:
         ((1, 16, 32, 32), "float32", False),
         ((1, 3, 8, 32), "float32", False),
         ((1, 3, 32, 32), "uint8", False),
-        ((3, 32, 32), "float32", False),
+        ((3, 32, 32), "float32", True),
+        ((64, 48, 3), "float32", True),
+        ((1, 80, 300), "float32", False),  # may be a sequence of features
     ],
 )
 def test_what_counts_as_a_picture(shape: tuple[int, ...], dtype: str, expected: bool) -> None:
@@ -65,3 +67,8 @@ def test_input_of_rank_0_is_an_array(dtype: str) -> None:
     array = golden_inputs([TensorSpec(name="flag", shape=(), dtype=dtype)], 0)["flag"]
     assert isinstance(array, np.ndarray)
     assert array.dtype == dtype
+
+
+def test_a_page_may_lack_the_batch() -> None:
+    batch, alone = (TensorSpec(name="x", shape=shape, dtype="float32") for shape in ((1, 3, 64, 48), (3, 64, 48)))
+    np.testing.assert_array_equal(golden_inputs([alone], 0)["x"], golden_inputs([batch], 0)["x"][0])
