@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgec.api.matrix_table import Matrix
     from edgec.api.prune import prune
     from edgec.api.quantize import quantize
+    from edgec.api.recover import recover
     from edgec.api.sensitivity import sensitivity
     from edgec.api.tune import tune
     from edgec.artefact.artefact import Artefact, load
@@ -73,6 +74,7 @@ _HOMES = {
     "matrix": "edgec.api.matrix",
     "prune": "edgec.api.prune",
     "quantize": "edgec.api.quantize",
+    "recover": "edgec.api.recover",
     "sensitivity": "edgec.api.sensitivity",
     "tune": "edgec.api.tune",
 }
@@ -108,6 +110,7 @@ __all__ = [
     "matrix",
     "prune",
     "quantize",
+    "recover",
     "sensitivity",
     "tune",
 ]

@@ -30,6 +30,7 @@ from edgec.cli import (
     matrix,
     prune,
     quantize,
+    recover,
     report,
     run,
     sensitivity,
@@ -43,7 +44,7 @@ from edgec.errors import EdgecError, refused_path
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-RESUMED = {"calibrate", "compile", "deploy", "matrix", "prune", "sensitivity", "tune"}
+RESUMED = {"calibrate", "compile", "deploy", "matrix", "prune", "recover", "sensitivity", "tune"}
 """Commands whose long work is kept as it comes."""
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ for module in (
     calibrate,
     quantize,
     prune,
+    recover,
     sensitivity,
     targets,
     inspect,

@@ -14,6 +14,8 @@ from edgec.registry import suggest
 
 RANGE = re.compile(r"^(\d+)\.\.(\d+)([,x]|$)")
 """First dimension of a shape with a range of batch sizes."""
+DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def pairs(items: list[str], option: str) -> dict[str, str]:
@@ -98,3 +100,15 @@ def check_scheme(name: str | None) -> Kind | None:
     if name is not None:
         raise BadOption(f"--scheme: unknown scheme {name!r}", remedy=suggest(name, get_args(Kind)))
     return None
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Return the seconds of `90s`, `30m` or `2h`.
+
+    Raises:
+        BadOption: The text is not of that form.
+    """
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise BadOption(f"{option} {text!r} is not a duration", remedy="Give one such as 90s, 30m or 2h.")
+    return float(match[1]) * UNITS[match[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgec.cli import completion, options
-from edgec.cli.arguments import parse_shapes
+from edgec.cli.arguments import parse_duration, parse_shapes
 from edgec.cli.console import LOOPBACK, Json, Quiet, Threads, check_drawing, print_json, stderr, stdout
 from edgec.errors import BadOption
 from edgec.progress import Listener
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from edgec.targets.tvm.tuning.task import Task
 
 MERGE = "merge"
-DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 SHOWN = 12
 """Number of layers in the table during tuning: those that take longest."""
 
@@ -97,7 +94,7 @@ def command(
 
         check_drawing(plot)
         where: dict[str, Any] = {"target": target, "tracker": tracker, "key": key, "shapes": parse_shapes(shape)}
-        limits: dict[str, Any] = {"trials": trials, "seconds": parse_duration(time) if time else None}
+        limits: dict[str, Any] = {"trials": trials, "seconds": parse_duration(time, "--time") if time else None}
         how: dict[str, Any] = {"precision": precision, "threads": threads, **where, **limits}
         try:
             with _shown(silent=quiet or json) as (listener, watch):
@@ -117,18 +114,6 @@ def command(
             from edgec.targets.tvm.tuning.plot import draw_gains
 
             draw_gains(done.tasks, plot)
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of `90s`, `30m` or `2h`.
-
-    Raises:
-        BadOption: The text is not of that form.
-    """
-    match = DURATION.fullmatch(text)
-    if match is None:
-        raise BadOption(f"--time {text!r} is not a duration", remedy="Give one such as 90s, 30m or 2h.")
-    return float(match[1]) * UNITS[match[2]]
 
 
 def _serve(host: str, port: int | None) -> None:

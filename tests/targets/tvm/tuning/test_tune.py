@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import edgec
 from edgec.cli import app
-from edgec.cli.tune import parse_duration
+from edgec.cli.arguments import parse_duration
 from edgec.errors import BadOption, EdgecError
 from edgec.record import Record
 from edgec.targets.board import load_board
@@ -142,7 +142,7 @@ def test_a_busy_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("1.5h", 5400)])
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert parse_duration(text, "--time") == seconds
 
 
 @pytest.mark.parametrize(
