@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgec.api.compare import Changes, compare
     from edgec.api.compile import compile
     from edgec.api.evaluate import Evaluation, evaluate
+    from edgec.api.explore import explore
     from edgec.api.inspect import Inspection, inspect
     from edgec.api.matrix import matrix
     from edgec.api.matrix_table import Matrix
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from edgec.api.sensitivity import sensitivity
     from edgec.api.tune import tune
     from edgec.artefact.artefact import Artefact, load
+    from edgec.compress.front import Front
     from edgec.compress.pruner import Pruned
     from edgec.compress.quantization import Quantization
     from edgec.compress.sensitivity_report import SensitivityReport
@@ -50,6 +52,7 @@ _HOMES = {
     "CompileOptions": "edgec.options",
     "EdgecError": "edgec.errors",
     "Evaluation": "edgec.api.evaluate",
+    "Front": "edgec.compress.front",
     "Inspection": "edgec.api.inspect",
     "Legality": "edgec.api.check",
     "Matrix": "edgec.api.matrix_table",
@@ -69,6 +72,7 @@ _HOMES = {
     "compare": "edgec.api.compare",
     "compile": "edgec.api.compile",
     "evaluate": "edgec.api.evaluate",
+    "explore": "edgec.api.explore",
     "inspect": "edgec.api.inspect",
     "load": "edgec.artefact.artefact",
     "matrix": "edgec.api.matrix",
@@ -86,6 +90,7 @@ __all__ = [
     "CompileOptions",
     "EdgecError",
     "Evaluation",
+    "Front",
     "Inspection",
     "Legality",
     "Matrix",
@@ -105,6 +110,7 @@ __all__ = [
     "compare",
     "compile",
     "evaluate",
+    "explore",
     "inspect",
     "load",
     "matrix",

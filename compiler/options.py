@@ -69,9 +69,16 @@ class CompileOptions(BaseModel):
         description="Accepted loss of the metric: as far as it allows, the network is pruned, and quantized if the "
         "board has int8.",
     )
+    max_latency: float | None = Field(
+        default=None,
+        gt=0,
+        description="Milliseconds of an inference, as edgec estimates them for the board: the most accurate network "
+        "within them is chosen; with max_loss, both are kept.",
+    )
     prune: PruneOptions | None = Field(
         default=None,
-        description="Remove channels by these settings of `edgec prune`; without a goal of its own, within max_loss.",
+        description="Remove channels by these settings of `edgec prune`; without a goal of its own, within max_loss "
+        "or max_latency.",
     )
     quantize: QuantizeOptions = Field(
         default_factory=QuantizeOptions, description="How int8 is quantized: the settings of `edgec quantize`."
@@ -105,6 +112,11 @@ class CompileOptions(BaseModel):
         return nested(given, "options") if isinstance(given, dict) else given
 
     @property
+    def has_promise(self) -> bool:
+        """Whether a loss or a time is promised: then precision and pruning are chosen, and pictures are held out."""
+        return self.max_loss is not None or self.max_latency is not None
+
+    @property
     def preprocess(self) -> Preprocessing:
         """How pictures become the network's input, wherever the artefact runs."""
         return self.measuring.preprocess
@@ -127,6 +139,7 @@ class CompileFields(MeasuringFields, total=False):
     classes: str | tuple[str, ...] | None
     nms: bool
     max_loss: float | None
+    max_latency: float | None
     prune: PruneOptions | PruneFields | None
     quantize: QuantizeOptions | QuantizeFields
     calibrator: str

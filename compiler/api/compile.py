@@ -71,6 +71,7 @@ def compile(
     inputs: Mapping[str, Given] | None = None,
     verify: bool | None = None,
     keep_failed: bool = False,
+    journal: str | os.PathLike[str] | None = None,
     progress: Listener | None = None,
     **options: Unpack[CompileFields],
 ) -> Artefact:
@@ -86,6 +87,7 @@ def compile(
         verify: Run the artefact, emulated if necessary, and compare its outputs; default: only if this machine has the
             board's architecture.
         keep_failed: Write and return the artefact even if the verification fails; see its `verification`.
+        journal: File of sensitivities, which stays; default: one beside the output, until the artefact is there.
         progress: Called with each stage when it begins; the log named `edgec` contains the stages too.
         options: Fields of `CompileOptions`: shapes, precision, threads ...; those of `Measuring` (data, metric ...) may
             be given by themselves or as `measuring`.
@@ -107,16 +109,16 @@ def compile(
         source = load(model)
         original = fix_shapes(source.model, settings.shapes)
         check_integers(original, settings)
-        original, settings, application = _settle(original, settings, path_of(model), record)
+        original, settings, application = settled_options(original, settings, path_of(model), record)
         folder = Path(output) if output is not None else Path(f"{source.name}.{board.name}")
         check_destination(folder)
     settings = _in_precision_of(original, settings, profile)
     with record.stage("reference"):
-        samples = _samples(original, inputs, settings)
+        samples = golden_inputs(original, inputs, settings)
         samples, expected = _that_run(original if settings.nms else open_shapes(source.model), samples, record)
     canonical = pipeline.run(original, profile=profile, options=settings, record=record, feeds=samples[0])
     note_faster_precision(canonical, given, profile, record)
-    journal = _journal(folder, settings, source.sha256)
+    measured = _journal(folder, settings, source.sha256) if journal is None else Path(journal)
     compressed = None
     if _compresses(settings, original):
         with record.stage("compress"):
@@ -127,7 +129,7 @@ def compile(
                 record,
                 formats=competing(given, profile),
                 path=path_of(model),
-                journal=journal,
+                journal=measured,
             )
         canonical = compressed.model
         settings = settings.model_copy(update={"precision": compressed.precision})
@@ -160,11 +162,11 @@ def compile(
         if verification is not None and not keep_failed:
             verification.check()
     artefact = Artefact(folder, manifest, verification, unverified)
-    if compressed is not None:
-        journal.unlink(missing_ok=True)
-        if findings.pictures:
-            with record.stage("sample pictures"):
-                _keep_answers(artefact, compressed)
+    if compressed is not None and journal is None:
+        measured.unlink(missing_ok=True)
+    if compressed is not None and findings.pictures:
+        with record.stage("sample pictures"):
+            _keep_answers(artefact, compressed)
     return artefact
 
 
@@ -255,7 +257,7 @@ def _journal(folder: Path, settings: CompileOptions, model: str) -> Path:
     return place.with_name(f"{place.name}.{digest}.sensitivity.jsonl")
 
 
-def _settle(
+def settled_options(
     fixed: ir.Model, settings: CompileOptions, path: Path | None, record: Record
 ) -> tuple[ir.Model, CompileOptions, Application | None]:
     """Return the network, settings with the preprocessing of its input, and how its outputs are read."""
@@ -323,7 +325,7 @@ def _that_run(model: ir.Model, samples: Sequence[Arrays], record: Record) -> tup
     return [feeds for feeds, _ in pairs], [outputs for _, outputs in pairs]
 
 
-def _samples(model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions) -> list[Arrays]:
+def golden_inputs(model: ir.Model, given: Mapping[str, Given] | None, settings: CompileOptions) -> list[Arrays]:
     """Return the golden inputs: the given ones or, otherwise, synthetic ones and then pictures of the data."""
     specs = inputs_of(model)
     if given is not None:

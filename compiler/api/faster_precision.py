@@ -26,10 +26,10 @@ def faster_precision(model: ir.Model, options: CompileOptions, profile: Profile)
 
     Args:
         model: In canonical form.
-        options: As the user gave them. With a precision or an accepted loss, the user has chosen.
+        options: As the user gave them. With a precision, a loss or a time, the user has chosen.
         profile: Of the board; without an estimate of times nothing is known.
     """
-    if "precision" in options.model_fields_set or options.max_loss is not None:
+    if "precision" in options.model_fields_set or options.has_promise:
         return None
     if profile.estimate is None or is_quantized(model):
         return None

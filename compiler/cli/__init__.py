@@ -24,6 +24,7 @@ from edgec.cli import (
     deploy,
     doctor,
     eval,
+    explore,
     import_result,
     init,
     inspect,
@@ -44,7 +45,7 @@ from edgec.errors import EdgecError, refused_path
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-RESUMED = {"calibrate", "compile", "deploy", "matrix", "prune", "recover", "sensitivity", "tune"}
+RESUMED = {"calibrate", "compile", "deploy", "explore", "matrix", "prune", "recover", "sensitivity", "tune"}
 """Commands whose long work is kept as it comes."""
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ for module in (
     bench,
     eval,
     compare,
+    explore,
     matrix,
     report,
     deploy,

@@ -10,6 +10,7 @@ import typer
 
 from edgec.cli import completion, options
 from edgec.cli.arguments import pairs, parse_batch, parse_shapes
+from edgec.cli.compression import print_compression
 from edgec.cli.console import Json, Quiet, mebibytes, print_json, progress, stderr, stdout
 from edgec.cli.deploy import deploy_with_progress
 from edgec.cli.import_result import show
@@ -18,7 +19,6 @@ from edgec.measuring import Measuring
 from edgec.options import CompileOptions, merged, read_config
 from edgec.pruning import PruneOptions
 from edgec.quantizing import QuantizeOptions
-from edgec.record import Compression
 from edgec.validation import parse_settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def _help(field: str) -> str:
 
 
 def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.onnx", help="ONNX model; with --point, a folder of `edgec explore`.")
+    ],
     target: Annotated[
         str | None, typer.Option("--target", "-t", autocompletion=completion.boards, help=_help("target"))
     ] = None,
@@ -55,12 +57,16 @@ def command(
         int | None, typer.Option("--limit", "--samples", min=1, help=options.field_help(Measuring, "limit"))
     ] = None,
     max_loss: Annotated[float | None, typer.Option(help=_help("max_loss"))] = None,
+    max_latency: Annotated[float | None, typer.Option(metavar="MS", help=_help("max_latency"))] = None,
     metric: options.Metric = None,
     decoder: options.Decoder = None,
     classes: Annotated[str | None, typer.Option(metavar="FILE|A,B,C", help=_help("classes"))] = None,
     nms: Annotated[bool, typer.Option("--nms", help=_help("nms"))] = False,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
+    point: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Build this point of the front in the folder MODEL.")
+    ] = None,
     prune: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("prune"))] = None,
     quantize: Annotated[str | None, typer.Option(metavar="KEY=VALUE,...", help=_help("quantize"))] = None,
     calibrator: Annotated[
@@ -106,10 +112,12 @@ def command(
 ) -> None:
     """Compile MODEL.onnx for a board into an artefact folder."""
     from edgec import compile as edgec_compile
+    from edgec.api.explore import point_of
     from edgec.artefact.board_result import verification as verification_there
     from edgec.artefact.device import parse_device
     from edgec.artefact.remote import require_client
     from edgec.cli.next_step import next_steps
+    from edgec.compress.front import SENSITIVITY
 
     measured = options.measuring_fields(
         data=data,
@@ -133,6 +141,7 @@ def command(
         "classes": classes,
         "nms": nms or None,
         "max_loss": max_loss,
+        "max_latency": max_latency,
         "prune": parse_settings(prune, PruneOptions, "--prune") if prune is not None else None,
         "quantize": made or None,
         "tuned": tuned,
@@ -143,6 +152,11 @@ def command(
         "verify_passes": verify_passes or None,
     }
     settings: dict[str, Any] = read_config(config) if config else {}
+    journal = None
+    if point is not None:
+        journal = model / SENSITIVITY
+        model, shared = point_of(model, point)
+        settings = merged(settings, shared)
     settings = merged(settings, {key: value for key, value in given.items() if value is not None})
     if "target" not in settings:
         raise BadOption("no board is given", remedy="Give --target NAME; `edgec targets` lists the boards.")
@@ -151,7 +165,7 @@ def command(
         require_client()
     with progress(silent=quiet or json) as listener:
         files = {name: Path(value) for name, value in pairs(input, "--input").items()}
-        ways: dict[str, Any] = {"verify": verify, "keep_failed": keep_failed, "progress": listener}
+        ways: dict[str, Any] = {"verify": verify, "keep_failed": keep_failed, "journal": journal, "progress": listener}
         artefact = edgec_compile(model, output=output, inputs=files or None, **ways, **settings)
     verification = artefact.verification
     if artefact.unverified:
@@ -192,7 +206,7 @@ def _said(artefact: Artefact, verification: Verification | None, deployed: Board
 def _print_summary(artefact: Artefact, verification: Verification | None) -> None:
     manifest = artefact.manifest
     if manifest.compression is not None:
-        _print_compression(manifest.compression)
+        print_compression(manifest.compression)
     checked = f", error {verification.worst:.1e} of the range" if verification else ""
     stdout.print(f"{artefact.folder}: {manifest.board.title}, {mebibytes(artefact.size)}{checked}", highlight=False)
     if (loss := manifest.precision_error) is not None:
@@ -212,31 +226,3 @@ def _print_summary(artefact: Artefact, verification: Verification | None) -> Non
     for refusal in manifest.refusals:
         if refusal.step == "decoder":
             stdout.print(f"not decoded: {refusal.reason}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_compression(compression: Compression) -> None:
-    """Print the cost and gain of each step, and the loss on the held-out samples."""
-    from rich.table import Table
-
-    from edgec.evaluation.task import describe_loss
-
-    table = Table("step", "MACs", "weights", "time*", "loss", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    first = compression.steps[0]
-    for step in compression.steps:
-        time = "" if step.seconds is None or not first.seconds else f"{step.seconds / first.seconds:.0%}"
-        macs, loss = f"{step.macs / 1e6:,.1f} M", "" if step.loss is None else f"{step.loss:.4f}"
-        table.add_row(step.name, macs, mebibytes(step.weight_bytes), time, loss)
-    stdout.print(table)
-    known = "of the original's, as edgec estimates it for the board" if first.seconds else "no estimate for this board"
-    stdout.print(f"* {known}", highlight=False)
-    last = compression.steps[-1].loss
-    if compression.loss is None and last is not None and len(compression.steps) > 1:
-        told = describe_loss(compression.metric, last)
-        stdout.print(f"{told}, on {compression.decided_on} samples", highlight=False, soft_wrap=True)
-    if compression.loss is not None and compression.before is not None and compression.after is not None:
-        change = f"{compression.before:.4f} to {compression.after:.4f}, a loss of {compression.loss:.4f}"
-        where = f"on {compression.held_out} held-out samples ({compression.decided_on} others were used for decisions)"
-        accepted = f"accepted {compression.accepted:g}"
-        stdout.print(f"{compression.metric} {change} {where}; {accepted}", highlight=False, soft_wrap=True)

@@ -101,5 +101,6 @@ class Candidates:
                 break
         if best is None:
             return None
-        self._paths.sort(key=lambda path: path is not best[2])  # the best one is tried first the next time
+        if accepted is not None:
+            self._paths.sort(key=lambda path: path is not best[2])  # the best one is tried first the next time
         return best[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
@@ -11,6 +13,8 @@ from edgec.compress.compressed import Compressed
 from edgec.compress.notes import Promise, note
 from edgec.compress.rounds import Rounds
 from edgec.compress.tasks import open_tasks
+from edgec.compress.time_goal import TimeGoal, above
+from edgec.data.metrics.base import MetricResult
 from edgec.errors import BadOption
 from edgec.evaluation.evaluator import Evaluator
 from edgec.options import CompileOptions
@@ -38,7 +42,8 @@ def compress(
     """Prune and quantize `model`, and check the accepted loss on held-out samples.
 
     All decisions are made on one part of the data. If the loss on the other part is more than accepted, everything is
-    repeated with half the loss; if that fails too, the network stays as it was.
+    repeated with half the loss; if that fails too, the network stays as it was. With a time, the network that loses
+    least within it comes first; if it loses more than is accepted, the fastest within the loss is tried.
 
     Args:
         model: In canonical form, float.
@@ -55,24 +60,68 @@ def compress(
     original = prepare(model)
     tasks = open_tasks(original, options, path)
     rounds = Rounds(original, options, profile, tasks, record, journal, formats)
-    if options.max_loss is None or tasks.held_out is None:
+    if not options.has_promise or tasks.held_out is None:
         done = rounds.within(None)
         note(done, options, profile, record)
         return done
-    check = Evaluator(original, tasks.held_out)
-    before, aim = check.baseline, AIM * options.max_loss
+    check = _Check(Evaluator(original, tasks.held_out), record)
+    slow = None
+    if options.max_latency is not None:
+        slow = check(TimeGoal(rounds, formats, options.target).within(1e-3 * options.max_latency))
+        if options.max_loss is None or slow.loss <= options.max_loss:
+            note(slow.network, options, profile, record, slow.promise(1))
+            return slow.network
+    found, number = _within_loss(rounds, options, check, record)
+    if slow is not None:
+        _check_time(found, slow, rounds, options)
+    note(found.network, options, profile, record, found.promise(number))
+    return found.network
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A network with its metric on the held-out samples, and that of the original."""
+
+    network: Compressed
+    before: MetricResult
+    after: MetricResult
+
+    @property
+    def loss(self) -> float:
+        loss = self.after.loss_against(self.before)
+        return math.inf if math.isnan(loss) else loss
+
+    def promise(self, rounds: int) -> Promise:
+        return Promise(rounds, self.before, self.after)
+
+
+class _Check:
+    """Measures networks on the held-out samples."""
+
+    def __init__(self, evaluator: Evaluator, record: Record) -> None:
+        self._evaluator = evaluator
+        self._record = record
+
+    def __call__(self, network: Compressed) -> _Checked:
+        before = self._evaluator.baseline
+        if network.emulated is network.original:
+            return _Checked(network, before, before)
+        with self._record.stage("check on held-out samples"):
+            return _Checked(network, before, self._evaluator.evaluate(network.emulated))
+
+
+def _within_loss(rounds: Rounds, options: CompileOptions, check: _Check, record: Record) -> tuple[_Checked, int]:
+    """Return the fastest network whose loss on the held-out samples is accepted, and the number of rounds."""
+    accepted = options.max_loss or 0.0
+    aim = AIM * accepted
     for number in range(1, ROUNDS + 1):
-        done = rounds.within(aim)
-        with record.stage("check on held-out samples"):
-            after = check.evaluate(done.emulated)
-        if after.loss_against(before) <= options.max_loss:
-            note(done, options, profile, record, Promise(number, before, after))
-            return done
+        found = check(rounds.within(aim))
+        if found.loss <= accepted:
+            return found, number
         aim /= 2
     if options.prune is not None and options.prune.goals:
-        lost = after.loss_against(before)
         raise BadOption(
-            f"pruning loses {lost:.4f} on the held-out samples",
+            f"pruning loses {found.loss:.4f} on the held-out samples",
             remedy="Remove fewer channels, or accept a larger loss.",
         )
     record.refuse(
@@ -80,13 +129,23 @@ def compress(
         "network",
         f"nothing was compressed: {ROUNDS} rounds lost more than the accepted loss on the held-out samples",
     )
-    done = rounds.untouched(done.sensitivity)
-    after = before if done.halves is None else check.evaluate(done.emulated)
-    if after.loss_against(before) > options.max_loss:
-        lost = after.loss_against(before)
+    found = check(rounds.untouched(found.network.sensitivity))
+    if found.loss > accepted:
         raise BadOption(
-            f"--precision {done.precision} alone loses {lost:.4f} on the held-out samples",
+            f"--precision {found.network.precision} alone loses {found.loss:.4f} on the held-out samples",
             remedy="Leave --precision out, or accept a larger loss.",
         )
-    note(done, options, profile, record, Promise(ROUNDS, before, after))
-    return done
+    return found, ROUNDS
+
+
+def _check_time(fast: _Checked, slow: _Checked, rounds: Rounds, options: CompileOptions) -> None:
+    """Raise an error if the fastest network within the loss takes too long; it names the nearest that was found."""
+    fastest, within = (1e3 * rounds.in_formats.seconds(each.network) for each in (fast, slow))
+    if options.max_latency is None or fastest <= options.max_latency:
+        return
+    raise BadOption(
+        f"no network was found that loses at most {options.max_loss:g} and takes at most {options.max_latency:g} ms: "
+        f"the fastest within the loss takes {fastest:.4g} ms (loss {fast.loss:.4f}), and the most accurate within the "
+        f"time loses {slow.loss:.4f} ({within:.4g} ms)",
+        remedy=f"Give --max-latency {above(fastest):g}, or --max-loss {above(slow.loss):g}.",
+    )

@@ -80,6 +80,32 @@ class MixedPrecision:
         quantized, loss = self._with_in_float(high)
         return Mixed(quantized, loss, tuple(self.ranking[:high]) if high else ())
 
+    def in_time(self, time: Callable[[frozenset[str]], float], seconds: float) -> Mixed:
+        """Return the network with the least loss of two: all quantized, and with layers in float while time is left.
+
+        Layers are taken in order of their gain for the time that they add.
+
+        Args:
+            time: Estimated seconds of the network with these layers in float.
+            seconds: Maximum of these.
+        """
+        quantized, loss = self._with_in_float(0)
+        best = Mixed(quantized, loss, ())
+        spent = time(frozenset())
+        if spent > seconds:
+            return best
+        added = {layer.name: max(time(frozenset({layer.name})) - spent, 0.0) for layer in self.ranking}
+        gains = [layer for layer in self.ranking if layer.gain > 0]
+        chosen: list[FloatLayer] = []
+        for layer in sorted(gains, key=lambda layer: added[layer.name] / layer.gain):
+            if time(frozenset(each.name for each in (*chosen, layer))) <= seconds:
+                chosen.append(layer)
+        if chosen:
+            made = self._make(frozenset(layer.name for layer in chosen))
+            loss = self._evaluator.loss(self._evaluator.evaluate(made.simulated))
+            best = min(best, Mixed(made, loss, tuple(chosen)), key=lambda mixed: mixed.loss)
+        return best
+
     @cached_property
     def ranking(self) -> list[FloatLayer]:
         """All quantized layers, in descending order of the metric's gain if only that layer runs in float.

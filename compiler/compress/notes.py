@@ -39,14 +39,14 @@ def note(
         _note_pruning(done.pruned, record)
     if done.quantized is not None:
         _note_quantization(done.quantized, record, len(task.samples))
-    elif options.max_loss is not None and (reason := why_no_integers(profile)):
+    elif options.has_promise and (reason := why_no_integers(profile)):
         record.refuse("quantize", "network", reason)
     if done.halves is not None:
         pinned = len(done.in_float)
         change = f"fp16, its measured loss emulated here is {done.halves.loss:.5f}"
         record.ran("fp16", modified=True, changes=(change + (f", {pinned} layers in fp32" if pinned else ""),))
-    elif options.max_loss is not None and done.precision == "fp32" and "fp16" in profile.precisions:
-        lossy = "fp16 loses more than is accepted"
+    elif options.has_promise and done.precision == "fp32" and "fp16" in profile.precisions:
+        lossy = "fp16 loses more than is accepted" if options.max_latency is None else "fp32 loses less in the time"
         reason = lossy if profile.in_half else "fp16 was not tried, because edgec does not estimate its time here"
         record.refuse("compress", "network", f"{reason}; --precision fp16 selects it all the same")
     record.compression = Compression(

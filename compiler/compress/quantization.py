@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgec.compress.mixed_precision import FloatLayer, MixedPrecision
+from edgec.compress.mixed_precision import FloatLayer, Mixed, MixedPrecision
 from edgec.compress.quantize_options import check_symmetric, quantize_options, used_scheme
 from edgec.compress.refine_ranges import SEARCHES, Refined, refine_ranges
 from edgec.data.kept import KeptSamples
@@ -150,6 +150,7 @@ class Quantizer:
         self._settings = settings
         self._options = quantize_options(model, settings)
         self._evaluator = evaluator
+        self._metric = UNLABELLED if evaluator is None else evaluator.task.metric
         self._given = table
         self._checkpoint = checkpoint
         self._threads = threads
@@ -158,24 +159,23 @@ class Quantizer:
             check_symmetric(settings, table)
 
     def within(self, max_loss: float | None) -> Quantization:
-        """Return the quantized network, with layers left in float until the measured loss is at most `max_loss`.
-
-        Raises:
-            BadOption: The table or the data is wrong.
-        """
+        """Return the network with layers in float until it loses at most `max_loss`; BadOption if data is wrong."""
         table = self._table
-        if max_loss is not None:
-            if self._evaluator is None:
-                raise ValueError("a quantizer without an evaluator cannot measure losses")
-            self._stage("quantize")
-            mixed = self._mixed.within(max_loss)
-            metric = self._evaluator.task.metric
-            return Quantization(mixed.quantized, table, mixed.loss, metric, "", mixed.float_layers, self._refined)
         self._stage("quantize")
+        if max_loss is not None:
+            return self._mixed_as(self._mixed.within(max_loss))
         quantized = self._make(frozenset())
         loss, why = self._measured(quantized.simulated)
-        metric = UNLABELLED if self._evaluator is None else self._evaluator.task.metric
-        return Quantization(quantized, table, loss, metric, why, (), self._refined)
+        return Quantization(quantized, table, loss, self._metric, why, (), self._refined)
+
+    def in_time(self, time: Callable[[frozenset[str]], float], seconds: float) -> Quantization:
+        """Return the network quantized as `MixedPrecision.in_time`; errors as for `within`."""
+        return self._mixed_as(self._mixed.in_time(time, seconds))
+
+    def _mixed_as(self, found: Mixed) -> Quantization:
+        return Quantization(
+            found.quantized, self._table, found.loss, self._metric, "", found.float_layers, self._refined
+        )
 
     def _measured(self, model: ir.Model) -> tuple[float | None, str]:
         """Return the loss of a network, or None and the reason why the outputs cannot be compared."""
@@ -184,7 +184,7 @@ class Quantizer:
         try:
             return self._evaluator.loss(self._evaluator.evaluate(model)), ""
         except BadOption as error:
-            if self._evaluator.task.metric != UNLABELLED:
+            if self._metric != UNLABELLED:
                 raise
             return None, error.problem
 
@@ -241,9 +241,9 @@ class Quantizer:
 
     @cached_property
     def _mixed(self) -> MixedPrecision:
-        if self._evaluator is None:
-            raise ValueError("a quantizer without an evaluator cannot measure losses")
-        return MixedPrecision(self._equalized, self._make, self._evaluator, threads=self._threads)
+        if self._evaluator is not None:
+            return MixedPrecision(self._equalized, self._make, self._evaluator, threads=self._threads)
+        raise ValueError("a quantizer without an evaluator cannot measure losses")
 
     def _make(self, in_float: frozenset[str]) -> Quantized:
         options = replace(self._options, exclude=self._options.exclude | in_float)

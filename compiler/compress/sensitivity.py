@@ -78,7 +78,7 @@ def measure_sensitivity(
         "samples": len(task.samples),
     }
     points = [Point(g.name, r, tuple(choose(g, rankings[g.name], r))) for g in groups for r in ratios]
-    kept = Journal(journal, {**head, "data": _digest(task)})
+    kept = Journal(journal, {**head, "data": digest_of(task)})
     done = _Measured(kept)
     if WHOLE not in done.results():
         # Data and metric must work once before anything is written.
@@ -97,7 +97,7 @@ def measure_sensitivity(
     return _report(head, groups, rankings, ratios, done.results())
 
 
-def _digest(task: Task) -> str:
+def digest_of(task: Task) -> str:
     """Return a digest of the task: the names of the samples, and the first one as it enters the network."""
     first = fingerprint(next(iter(task.samples)))
     return hashlib.sha256(repr([first, *(sample.name for sample in task.samples)]).encode()).hexdigest()

@@ -10,38 +10,56 @@ from edgec.quantization import CalibrationTable
 
 
 def implied_options(options: CompileOptions, profile: Profile) -> CompileOptions:
-    """Return the settings with what an accepted loss implies: pruning, and int8 if that is faster on the board.
+    """Return the settings with what an accepted loss or a latency implies: pruning, and int8 if the board has it.
 
-    An explicit precision stays; with int8 only quantization may use the loss, unless pruning is asked for too.
+    An explicit precision stays; with int8 only quantization may use the loss, unless pruning or a latency is asked for.
 
     Raises:
-        BadOption: A loss, or pruning that needs data, is asked for without data.
+        BadOption: A loss, a latency, or pruning that needs data, is asked for without data; the time of the board
+            cannot be estimated; or pruning has a goal besides the latency.
     """
-    if options.max_loss is None:
+    if not options.has_promise:
         if options.prune is not None and not options.prune.goals:
             raise BadOption("--prune has no goal", remedy="Give --max-loss, or one of the goals of `edgec prune`.")
         return options
     if options.measuring.data is None:
-        raise BadOption("--max-loss needs pictures to measure the loss on", remedy="Give --data.")
+        name = "--max-loss" if options.max_latency is None else "--max-latency"
+        raise BadOption(f"{name} needs pictures to measure the loss on", remedy="Give --data.")
+    if options.max_latency is not None:
+        _check_latency(options, profile)
     chosen = "precision" in options.model_fields_set
-    if options.prune is None and chosen and options.precision == "int8":
+    if options.prune is None and options.max_latency is None and chosen and options.precision == "int8":
         return options
     precision = options.precision if chosen else "fp32" if why_no_integers(profile) else "int8"
     return options.model_copy(update={"prune": options.prune or PruneOptions(), "precision": precision})
 
 
-def competing(options: CompileOptions, profile: Profile) -> tuple[str, ...]:
-    """Return the precisions among which the fastest that keeps the accepted loss is chosen, besides fp32.
+def _check_latency(options: CompileOptions, profile: Profile) -> None:
+    if profile.estimate is None:
+        raise BadOption(
+            f"--max-latency: edgec does not estimate the time of {options.target}",
+            remedy="Give --max-loss, or a goal of `edgec prune` with --prune.",
+        )
+    if options.prune is not None and options.prune.goals:
+        goals = " and ".join(options.prune.goals)
+        raise BadOption(
+            f"--max-latency and --prune {goals} are given together",
+            remedy="Give one of them: --max-latency decides how much is pruned.",
+        )
 
-    Without an accepted loss, or with a precision that the user gave, there is nothing to choose: it is that one.
+
+def competing(options: CompileOptions, profile: Profile) -> tuple[str, ...]:
+    """Return the precisions among which the best that keeps the loss or the latency is chosen.
+
+    Without either, or with a precision that the user gave, there is nothing to choose: it is that one.
 
     Args:
         options: As the user gave them.
         profile: Of the board.
     """
-    if options.max_loss is None or "precision" in options.model_fields_set:
+    if not options.has_promise or "precision" in options.model_fields_set:
         return (options.precision,)
-    measured = {"int8": why_no_integers(profile) is None, "fp16": profile.in_half is not None}
+    measured = {"fp32": True, "int8": why_no_integers(profile) is None, "fp16": profile.in_half is not None}
     return tuple(name for name, is_measured in measured.items() if is_measured and name in profile.precisions)
 
 

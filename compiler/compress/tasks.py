@@ -80,7 +80,7 @@ class Tasks:
 
     Attributes:
         decide: Its samples are used for calibration, sensitivity, repair and every decision.
-        held_out: Its samples are used for none of these; None if no loss is promised.
+        held_out: Its samples are used for none of these; None if nothing is promised.
     """
 
     decide: Task
@@ -92,13 +92,13 @@ def open_tasks(model: ir.Model, options: CompileOptions, path: Path | None) -> T
 
     Args:
         model: Gives the inputs.
-        options: Options; `measuring`, `seed` and `max_loss` are used.
+        options: Options; `measuring`, `seed` and `has_promise` are used.
         path: File of the model, in which a decoder may read metadata.
     """
     measuring = options.measuring
     whole = open_task(replace(measuring, limit=None), model, path)
     decide, held_out = whole.samples, None
-    if options.max_loss is not None:
+    if options.has_promise:
         decide, held_out = split(whole.samples, (DECIDE, 1 - DECIDE), options.seed)
     few = spread(decide, SAMPLES if measuring.limit is None else measuring.limit)
     return Tasks(
