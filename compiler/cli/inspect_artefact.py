@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -34,13 +34,24 @@ def show_artefact(folder: Path, *, json: bool) -> None:
         for line in manifest.application.assumed:
             stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     for name, value in manifest.runtime.items():
-        text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        stdout.print(Text.assemble((str(name), "dim"), f" {text}"), highlight=False)
+        stdout.print(Text.assemble((str(name), "dim"), f" {in_words(value)}"), highlight=False, soft_wrap=True)
     for line in _times(measured):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     for refusal in manifest.refusals:
         text = f"{refusal.step}: {refusal.where}: {refusal.reason}"
         stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def in_words(value: Any) -> str:
+    """Return a value of the manifest in a line; of long records there is only the number."""
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    if isinstance(value, list):
+        records = any(isinstance(item, (dict, list)) for item in value)
+        return f"{len(value)} records, which --json shows" if records else ", ".join(map(str, value))
+    return str(value)
 
 
 def _times(measured: Measured) -> Iterator[str]:

@@ -9,7 +9,7 @@ import shlex
 
 import onnx_ir as ir
 
-from edgec.model.signature import inputs_of
+from edgec.model.signature import batched, inputs_of
 from edgec.targets.base import LICENCES, Lowered, LoweringContext
 from edgec.targets.tvm.batch import check_batch
 from edgec.targets.tvm.cache import Cache
@@ -99,7 +99,7 @@ def _commands(model: ir.Model) -> dict[str, str]:
 
 
 def _takes_picture(model: ir.Model) -> bool:
-    """Whether the only input may be a picture: four dimensions, one or three channels."""
+    """Whether the only input may be a picture: one or three channels, with or without a batch of 1."""
     inputs = inputs_of(model)
-    shape = inputs[0].shape if len(inputs) == 1 else ()
+    shape = batched(inputs[0].shape) if len(inputs) == 1 else ()
     return len(shape) == 4 and shape[0] == 1 and (shape[1] in (1, 3) or shape[3] in (1, 3))

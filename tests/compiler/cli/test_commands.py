@@ -18,6 +18,7 @@ from PIL import Image
 
 import edgec
 from edgec.cli import compile_main, main
+from edgec.cli.inspect_artefact import in_words
 from edgec.targets.board import load_board
 from edgec.targets.emulated_time import Counts, EmulatedTime
 from edgec.targets.tvm.emulated.time_model import time_of
@@ -248,6 +249,21 @@ def test_inspect_shows_open_sizes_by_their_names_and_says_how_to_give_them(run: 
 def test_inspect_of_an_artefact(run: Run, artefact: Path) -> None:
     assert json.loads(run("inspect", artefact, "--json").stdout)["source"]["name"] == "small"
     assert "output y" in run("inspect", artefact).stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (["avx", "fma"], "avx, fma"),
+        ({"conv": 2, "rows": 1}, "conv 2, rows 1"),
+        ([{"value": "y", "shape": [1, 4]}] * 39, "39 records, which --json shows"),
+        ([], "none"),
+        (None, "none"),
+        (0, "0"),
+    ],
+)
+def test_inspect_shows_each_value_of_an_artefact_in_a_line(value: object, shown: str) -> None:
+    assert in_words(value) == shown
 
 
 def test_targets_and_doctor_in_json(run: Run) -> None:
