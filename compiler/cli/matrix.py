@@ -20,28 +20,31 @@ if TYPE_CHECKING:
 WIDTH = 160
 """Columns of text that the table may take, so that its cells are not cut."""
 
+Targets = Annotated[
+    str,
+    typer.Option(
+        "--targets",
+        "-t",
+        metavar="BOARD,...",
+        autocompletion=completion.several_boards,
+        help="Names of boards; `edgec targets` lists them.",
+    ),
+]
+Precisions = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,...", autocompletion=completion.several_precisions, help="Precisions: fp32, fp16, int8."
+    ),
+]
+
 
 def command(
     models: Annotated[
         list[str],
         typer.Argument(metavar="MODEL[=SETTINGS.toml]...", help="ONNX models, each optionally with a settings file."),
     ],
-    targets: Annotated[
-        str,
-        typer.Option(
-            "--targets",
-            "-t",
-            metavar="BOARD,...",
-            autocompletion=completion.several_boards,
-            help="Names of boards; `edgec targets` lists them.",
-        ),
-    ],
-    precisions: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,...", autocompletion=completion.several_precisions, help="Precisions: fp32, fp16, int8."
-        ),
-    ] = "fp32",
+    targets: Targets,
+    precisions: Precisions = "fp32",
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the artefacts and the table.")] = Path(
         "matrix"
     ),
