@@ -13,10 +13,10 @@ from edgec.cli import completion, options
 from edgec.cli.arguments import parse_shapes
 from edgec.cli.console import Json, print_json, stdout
 from edgec.cli.inspect_artefact import show_artefact
-from edgec.model.shapes import MissingSizes
 
 if TYPE_CHECKING:
     from edgec import Inspection
+    from edgec.model.shapes import MissingSizes
 
 
 def command(
@@ -45,6 +45,7 @@ def command(
         show_artefact(model, json=json)
         return
     from edgec import inspect
+    from edgec.model.shapes import MissingSizes
 
     try:
         found = inspect(model, shapes=parse_shapes(shape), target=target, precision=precision)
