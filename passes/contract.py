@@ -81,10 +81,18 @@ def _allows(before: ir.Value, after: ir.Value) -> bool:
 
 
 def _allows_output(before: ir.Value, after: ir.Value) -> bool:
-    """Return the same for an output: with open sizes the rank comes from the file, where exporters get it wrong."""
+    """Return the same for an output, whose shape may come from the file alone.
+
+    With open sizes exporters get its rank wrong. A size that the file gives may turn out to depend on the data, when an
+    operator of which ONNX infers no shape (a window function, STFT) is replaced by what it computes.
+    """
     old, new = before.shape, after.shape
-    another_rank = old is not None and new is not None and not old.is_static() and len(old) != len(new)
-    return _allows(ir.val(before.name, type=before.type) if another_rank else before, after)
+    if old is None or new is None:
+        return _allows(before, after)
+    if len(old) != len(new):
+        return not old.is_static() and _allows(ir.val(before.name, type=before.type), after)
+    sizes = [a if isinstance(b, int) else None for a, b in zip(old, new, strict=True)]
+    return _allows(ir.val(before.name, type=before.type, shape=ir.Shape(sizes)), after)
 
 
 @dataclass(frozen=True)

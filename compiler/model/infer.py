@@ -98,13 +98,16 @@ def _write_attributes(model: ir.Model) -> None:
     """Write out attributes that are read in different ways.
 
     ONNX infers MeanVarianceNormalization through its body, which fails without axes. Its inference and ONNX Runtime
-    keep reduced axes only if `keepdims` is 1, other programs also for other numbers than 0.
+    keep reduced axes only if `keepdims` is 1, other programs also for other numbers than 0. ONNX's inference assumes 0
+    as the default of `onesided` of STFT, which is 1.
     """
     for node in model.graph.all_nodes():
         if node.domain == "" and attribute(node, "keepdims", 1) not in (0, 1):
             node.attributes.add(ir.AttrInt64("keepdims", 0))
         if node.op_type == "MeanVarianceNormalization" and "axes" not in node.attributes:
             node.attributes.add(ir.AttrInt64s("axes", (0, 2, 3)))
+        if node.op_type == "STFT" and node.domain == "" and "onesided" not in node.attributes:
+            node.attributes.add(ir.AttrInt64("onesided", 1))
 
 
 def _open_carried(model: ir.Model) -> None:

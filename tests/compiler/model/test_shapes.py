@@ -253,3 +253,11 @@ def test_a_kernel_larger_than_its_input_is_refused() -> None:
     graph = "g (float[1, 4, 3, 3] x) => (float[1, 4, H, W] y) { y = MaxPool <kernel_shape = [5, 5]> (x) }"
     with pytest.raises(BadModel, match=r"MaxPool node 'y': its output y: float32\[1x4x-1x-1\] has a negative size"):
         fixed(graph)
+
+
+def test_stft_gives_half_of_the_bins_unless_the_model_asks_for_all() -> None:
+    graph = """g (float[1, 128, 1] x) => (float[1, 15, bins, 2] y)
+      <int64 step = {8}, int64 length = {16}> { y = STFT ATTRIBUTES (x, step, "", length) }"""
+    for attributes, bins in (("", 9), ("<onesided = 0>", 16)):
+        fixed = fix_shapes(load(proto(graph.replace("ATTRIBUTES", attributes))).model, {})
+        assert outputs_of(fixed)[0].shape == (1, 15, bins, 2)
