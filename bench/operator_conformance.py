@@ -114,6 +114,8 @@ def compile_ours(model: onnx.ModelProto, feeds: Arrays) -> Compiled:
     from edgec.record import Record  # noqa: PLC0415
     from edgec.targets.board import load_board  # noqa: PLC0415
     from edgec.targets.tvm import TvmTarget  # noqa: PLC0415
+    from edgec.targets.tvm.cpu import llvm_target, resolve  # noqa: PLC0415
+    from edgec.targets.tvm.executable import executable  # noqa: PLC0415
     from edgec.targets.tvm.from_onnx import to_relax  # noqa: PLC0415
     from edgec.targets.tvm.pipeline import lower_relax  # noqa: PLC0415
 
@@ -122,7 +124,7 @@ def compile_ours(model: onnx.ModelProto, feeds: Arrays) -> Compiled:
     board = load_board("host")
     options = CompileOptions(target="host", verify_passes=False)  # not with random axes and shapes
     canonical = pipeline.run(fixed, profile=TvmTarget().profile(board), options=options, record=Record())
-    return executable(lower_relax(to_relax(canonical), board), model)
+    return called(executable(lower_relax(to_relax(canonical), board), llvm_target(resolve(board))), model)
 
 
 def onnx_runtime(model: onnx.ModelProto, feeds: list[Arrays]) -> list[list[np.ndarray]]:
@@ -135,19 +137,22 @@ def onnx_runtime(model: onnx.ModelProto, feeds: list[Arrays]) -> list[list[np.nd
 
 def compile_theirs(model: onnx.ModelProto) -> Compiled:
     """Compile with TVM's importer and the default pipeline of `relax.build`."""
-    from tvm.relax.frontend.onnx import from_onnx  # noqa: PLC0415
-
-    return executable(from_onnx(model, keep_params_in_input=False), model)
-
-
-def executable(module: Any, model: onnx.ModelProto) -> Compiled:
-    import tvm  # noqa: PLC0415
     from tvm import relax  # noqa: PLC0415
+    from tvm.relax.frontend.onnx import from_onnx  # noqa: PLC0415
 
     from edgec.targets.board import load_board  # noqa: PLC0415
     from edgec.targets.tvm.cpu import llvm_target, resolve  # noqa: PLC0415
 
-    machine = relax.VirtualMachine(relax.build(module, llvm_target(resolve(load_board("host")))), tvm.cpu())
+    module = from_onnx(model, keep_params_in_input=False)
+    return called(relax.build(module, llvm_target(resolve(load_board("host")))), model)
+
+
+def called(built: Any, model: onnx.ModelProto) -> Compiled:
+    """Return a function that runs what was built for `model`, from inputs by name to outputs."""
+    import tvm  # noqa: PLC0415
+    from tvm import relax  # noqa: PLC0415
+
+    machine = relax.VirtualMachine(built, tvm.cpu())
     names = [value.name for value in model.graph.input]
 
     def run(feeds: Arrays) -> list[np.ndarray]:

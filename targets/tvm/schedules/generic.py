@@ -115,9 +115,9 @@ def _is_spatial(sch: Schedule, block: Any) -> bool:
 
 
 def _is_store_nest(sch: Schedule, block: Any) -> bool:
-    """Whether `block` is one store under loops of known extents, none of which reduces."""
+    """Whether `block` is one store under loops of known extents above 0, none of which reduces."""
     extents = [sch.get(loop).extent for loop in sch.get_loops(block)]
-    known = all(isinstance(extent, (int, tirx.IntImm)) for extent in extents)
+    known = all(isinstance(extent, (int, tirx.IntImm)) and int(extent) > 0 for extent in extents)
     whole = len(extents) == len(sch.get(block).iter_vars) > 0
     return known and whole and _is_spatial(sch, block) and isinstance(sch.get(block).body, tirx.BufferStore)
 
@@ -129,6 +129,8 @@ def _schedule_block(sch: Schedule, block: Any, lanes: int) -> None:
     if not loops or len(kinds) != len(loops) or not all(isinstance(extent, (int, tirx.IntImm)) for extent in extents):
         return
     sizes = [int(extent) for extent in extents]
+    if 0 in sizes:  # it stores nothing
+        return
     leading = next((at for at, kind in enumerate(kinds) if kind != SPATIAL), len(kinds))
     if leading == len(loops) and isinstance(sch.get(block).body, tirx.BufferStore):
         schedule_nest(sch, block, lanes)

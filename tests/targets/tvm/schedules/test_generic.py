@@ -32,6 +32,12 @@ def scheduled(element):
     return schedule_function(te.create_prim_func([x, out]), MODEL)
 
 
+def test_a_result_without_elements_has_nothing_to_schedule():
+    x = te.placeholder((4, 64), name="x")
+    out = te.compute((4, 0), lambda i, j: x[i, j], name="out")
+    assert schedule_function(te.create_prim_func([x, out]), MODEL)[1] == "injective"
+
+
 @pytest.mark.parametrize(
     "element",
     [
