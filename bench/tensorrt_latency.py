@@ -78,7 +78,7 @@ def architecture(figure: Any) -> str:
 
 def network_costs(name: str) -> tuple[LayerCost, ...]:
     if name.startswith("yolo11"):
-        return costly(prepare(fix_shapes(load(Yolo11(name[-1]).model()).model, {})))
+        return costly(prepare(fix_shapes(load(Yolo11(name[-1]).network()).model, {})))
     network = REAL_MODELS[name]
     path = network.path
     if path is None:
