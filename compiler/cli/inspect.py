@@ -16,6 +16,7 @@ from edgec.cli.inspect_artefact import show_artefact
 
 if TYPE_CHECKING:
     from edgec import Inspection
+    from edgec.api.inspect import OpenInspection
     from edgec.model.shapes import MissingSizes
 
 
@@ -75,10 +76,7 @@ def command(
 def show_model(found: Inspection, heading: str) -> None:
     """Print a model's inputs, outputs and layers; `heading` is that of their estimated times."""
     layers, seconds = found.layers, found.seconds
-    stdout.print(f"{found.name}: opset {found.opset}, {len(layers)} nodes", highlight=False)
-    for kind, specs in (("input", found.inputs), ("output", found.outputs)):
-        for spec in specs:
-            stdout.print(f"{kind} {spec}", highlight=False, markup=False)
+    _show_interface(found)
     table = Table("layer", "op", "output", "MACs", "parameters", box=None, pad_edge=False)
     for column in table.columns[3:]:
         column.justify = "right"
@@ -105,10 +103,7 @@ def show_open(model: Path, missing: MissingSizes, *, json: bool) -> None:
     if json:
         print_json({**asdict(found), "missing": missing.problem, "remedy": missing.remedy})
         return
-    stdout.print(f"{found.name}: opset {found.opset}, {len(found.layers)} nodes", highlight=False)
-    for kind, values in (("input", found.inputs), ("output", found.outputs)):
-        for value in values:
-            stdout.print(f"{kind} {value}", highlight=False, markup=False)
+    _show_interface(found)
     table = Table("layer", "op", "output", "parameters", box=None, pad_edge=False)
     table.columns[3].justify = "right"
     for layer in found.layers:
@@ -118,3 +113,10 @@ def show_open(model: Path, missing: MissingSizes, *, json: bool) -> None:
     table.add_row("total", "", "", f"{sum(layer.parameters for layer in found.layers):,}")
     stdout.print(table)
     stdout.print(f"There are no MACs, because {missing.problem}. {missing.remedy}", highlight=False, markup=False)
+
+
+def _show_interface(found: Inspection | OpenInspection) -> None:
+    stdout.print(f"{found.name}: opset {found.opset}, {len(found.layers)} nodes", highlight=False)
+    for kind, values in (("input", found.inputs), ("output", found.outputs)):
+        for value in values:
+            stdout.print(f"{kind} {value}", highlight=False, markup=False)

@@ -127,16 +127,18 @@ def _symbol(name: str, known: Collection[str] | None) -> str:
 
 def with_symbols(value: ir.Value) -> str:
     """Return name, type and shape of `value`, open sizes by the model's names, e.g. `x: float32[N, 3, H, W]`."""
-    dtype = "?" if value.dtype is None else np.dtype(value.dtype.numpy()).name
     shape = symbols(value.shape)
-    return f"{value.name}: {dtype}[{'?' if shape is None else ', '.join(map(str, shape))}]"
+    return f"{value.name}: {_type_of(value)}[{'?' if shape is None else ', '.join(map(str, shape))}]"
 
 
 def described(value: ir.Value) -> str:
     """Return name, type and shape of `value` for messages, with ? for unknown sizes, e.g. `x: float32[1x3x?x?]`."""
-    dtype = "?" if value.dtype is None else np.dtype(value.dtype.numpy()).name
     dims = "?" if value.shape is None else "x".join(str(dim) if isinstance(dim, int) else "?" for dim in value.shape)
-    return f"{value.name}: {dtype}[{dims}]"
+    return f"{value.name}: {_type_of(value)}[{dims}]"
+
+
+def _type_of(value: ir.Value) -> str:
+    return "?" if value.dtype is None else np.dtype(value.dtype.numpy()).name
 
 
 def _spec(value: ir.Value, kind: str) -> TensorSpec:

@@ -202,15 +202,17 @@ std::vector<float> joined(const Outputs& outputs, const Decoder& decoder) {
   return result;
 }
 
+// The rows of 6 of the only output.
+const std::vector<float>& whole(const Outputs& outputs, const Decoder& decoder) {
+  const Tensor& out = pick(outputs, decoder, "output", 0);
+  if (out.shape.empty() || out.shape.back() != 6 || out.values.size() % 6)
+    throw Error("decoder boxes: the output is not [n, 6] or [1, n, 6]");
+  return out.values;
+}
+
 // [n, 6] or [1, n, 6]: corners, score, class; or these in three outputs. The network suppressed overlaps itself.
 Objects plain(const Outputs& outputs, const Decoder& decoder, const Placement& placement) {
-  const bool apart = decoder.names.count("boxes") > 0;
-  if (!apart) {
-    const Tensor& out = pick(outputs, decoder, "output", 0);
-    if (out.shape.empty() || out.shape.back() != 6 || out.values.size() % 6)
-      throw Error("decoder boxes: the output is not [n, 6] or [1, n, 6]");
-  }
-  const std::vector<float> rows = apart ? joined(outputs, decoder) : pick(outputs, decoder, "output", 0).values;
+  const std::vector<float> rows = decoder.names.count("boxes") ? joined(outputs, decoder) : whole(outputs, decoder);
   Objects boxes;
   for (size_t i = 0; i < rows.size(); i += 6) {
     float row[6];
