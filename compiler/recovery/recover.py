@@ -86,13 +86,12 @@ def recover_model(
         UnsupportedModel: An operator or output cannot be trained; the message names it.
     """
     training, held_out = split(samples, (1 - HELD_OUT, HELD_OUT), options.seed)
-    device = _device(options.device)
-    network = TorchNetwork(model, device=device)
+    network = TorchNetwork(model, device=_device(options.device))
     teacher = Reference(original, optimize=True)
-    expected = [teacher.run(sample.inputs) for sample in held_out]
+    expected: list[Mapping[str, Array]] = [teacher.run(sample.inputs) for sample in held_out]
     distance = Distance(model, expected)
     before = _loss(Reference(model).run, held_out, expected, distance)
-    trained = Training(network, distance, teacher.run, training, held_out, options, device)
+    trained = Training(network, distance, teacher.run, training, (held_out, expected), options)
     state = trained.run(report or Reporter(), kept)
     if state.best_epoch == 0:
         return Recovered(model, before, before, state.epoch, len(held_out))
@@ -128,14 +127,13 @@ class Training:
         distance: Distance,
         teacher: Callable[[Mapping[str, Array]], Mapping[str, Array]],
         training: Samples,
-        held_out: Samples,
+        held_out: tuple[Samples, list[Mapping[str, Array]]],
         options: RecoverOptions,
-        device: str,
     ) -> None:
         self._network, self._distance, self._teacher = network, distance, teacher
-        self._training, self._held_out = training, held_out
-        self._options, self._device = options, device
-        self._expected = [self._tensors(teacher(sample.inputs)) for sample in held_out]
+        self._training, self._options = training, options
+        self._held_out = held_out[0]
+        self._expected = [self._tensors(outputs) for outputs in held_out[1]]
         groups = []
         for parameter in network.parameters.values():
             size = max(float(parameter.detach().abs().mean()), LEAST_SIZE)
